@@ -1,0 +1,137 @@
+//! The pool of connections of a service.
+
+use std::{sync::Arc, time::Duration};
+
+use bahi_types::Clock;
+use diesel_async::{
+    AsyncPgConnection,
+    pooled_connection::{
+        AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
+        deadpool::{Object, Pool},
+    },
+};
+
+use crate::{Error, Result, hint::Hint};
+
+/// Settings of a pool.
+#[derive(Clone, Debug)]
+pub struct DbConfig {
+    /// PostgreSQL URL of the runtime role.
+    pub url: String,
+    /// Most connections held.
+    pub connections: usize,
+    /// Longest wait for a connection; then the answer is 503.
+    pub checkout: Duration,
+    /// The service, as it appears in events (`source_service`) and in `application_name`.
+    pub service: &'static str,
+}
+
+/// A service's database.
+#[derive(Clone)]
+pub struct Db {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    pool: Pool<AsyncPgConnection>,
+    service: &'static str,
+    clock: Clock,
+    hint: Hint,
+}
+
+/// How busy the pool is.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolStatus {
+    /// Connections open.
+    pub size: usize,
+    /// Connections idle.
+    pub available: usize,
+    /// Callers waiting for one.
+    pub waiting: usize,
+}
+
+impl Db {
+    /// Makes the pool; connections are opened when they are first needed. Starts the task that hints to the
+    /// outbox worker, so it must be called inside a Tokio runtime.
+    ///
+    /// # Errors
+    /// When the settings make no pool.
+    pub fn new(config: &DbConfig, clock: Clock) -> anyhow::Result<Self> {
+        let url = with_options(&config.url, config.service);
+        let mut manager = ManagerConfig::default();
+        // Checks for a closed socket and an open transaction without a round trip; Tx::begin takes
+        // another connection when the first statement finds this one dead.
+        manager.recycling_method = RecyclingMethod::Fast;
+        let manager = AsyncDieselConnectionManager::new_with_config(url.clone(), manager);
+        let pool = Pool::builder(manager)
+            .max_size(config.connections)
+            .wait_timeout(Some(config.checkout))
+            .create_timeout(Some(Duration::from_secs(3)))
+            .runtime(deadpool::Runtime::Tokio1)
+            .build()?;
+        let hint = Hint::spawn(url);
+        Ok(Self { inner: Arc::new(Inner { pool, service: config.service, clock, hint }) })
+    }
+
+    pub(crate) async fn checkout(&self) -> Result<Object<AsyncPgConnection>> {
+        self.inner.pool.get().await.map_err(|error| {
+            tracing::warn!(%error, "no database connection");
+            Error::Unavailable
+        })
+    }
+
+    pub(crate) fn hint(&self) -> &Hint {
+        &self.inner.hint
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
+    /// The service's name.
+    pub fn service(&self) -> &'static str {
+        self.inner.service
+    }
+
+    /// How busy the pool is.
+    pub fn status(&self) -> PoolStatus {
+        let status = self.inner.pool.status();
+        PoolStatus { size: status.size, available: status.available, waiting: status.waiting }
+    }
+
+    /// Asks the database whether it answers.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when it does not.
+    pub async fn ping(&self) -> Result<()> {
+        use diesel_async::SimpleAsyncConnection;
+        let mut conn = self.checkout().await?;
+        conn.batch_execute("select 1").await.map_err(Error::from)
+    }
+
+    /// Closes the pool: no more checkouts.
+    pub fn close(&self) {
+        self.inner.pool.close();
+    }
+}
+
+/// Adds the connection settings every service uses, unless the URL has its own.
+fn with_options(url: &str, service: &str) -> String {
+    let mut url = url.to_owned();
+    let defaults = [
+        ("connect_timeout", "3"),
+        ("tcp_user_timeout", "3"),
+        ("keepalives_idle", "5"),
+        ("keepalives_interval", "2"),
+        ("keepalives_retries", "2"),
+        ("application_name", service),
+    ];
+    for (name, value) in defaults {
+        if !url.contains(&format!("{name}=")) {
+            url.push(if url.contains('?') { '&' } else { '?' });
+            url.push_str(&format!("{name}={value}"));
+        }
+    }
+    url
+}

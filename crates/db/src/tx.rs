@@ -1,0 +1,302 @@
+//! A transaction of one tenant, and the two ways to run one: [`Db::read`] and [`Db::write`].
+
+use std::{future::Future, time::Duration};
+
+use bahi_events::Outgoing;
+use bahi_types::TenantId;
+use chrono::{DateTime, Utc};
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection, pooled_connection::deadpool::Object};
+use rand::Rng;
+use serde::{Serialize, de::DeserializeOwned};
+use uuid::Uuid;
+
+use crate::{Ctx, Db, Error, Failure, Result, idempotency, outbox};
+
+/// An open transaction of one tenant: the only way to a connection.
+pub struct Tx {
+    db: Db,
+    /// `None` only while dropping.
+    conn: Option<Object<AsyncPgConnection>>,
+    ctx: Ctx,
+    now: DateTime<Utc>,
+    events: Vec<Outgoing>,
+    /// Events were written by this transaction.
+    said: bool,
+    open: bool,
+}
+
+/// A command's answer, and whether it was given before.
+#[derive(Clone, Debug)]
+pub struct Done<T> {
+    /// What the command made.
+    pub value: T,
+    /// True when the idempotency key had been used and this is the first answer again.
+    pub replayed: bool,
+}
+
+impl<T> Done<T> {
+    /// A first answer.
+    pub fn first(value: T) -> Self {
+        Self { value, replayed: false }
+    }
+
+    /// The same answer in another shape.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Done<U> {
+        Done { value: f(self.value), replayed: self.replayed }
+    }
+}
+
+/// Names the future of an async closure, so that it can be required to be `Send`
+/// (the return type of `AsyncFnOnce` cannot be bounded in stable Rust).
+pub trait Command<A, R>: AsyncFnOnce(A) -> R + FnOnce(A) -> <Self as Command<A, R>>::Fut {
+    /// The future.
+    type Fut: Future<Output = R>;
+}
+impl<F, A, Fut, R> Command<A, R> for F
+where
+    F: AsyncFnOnce(A) -> R + FnOnce(A) -> Fut,
+    Fut: Future<Output = R>,
+{
+    type Fut = Fut;
+}
+
+/// Times a command may run in all when it keeps losing races.
+const ATTEMPTS: u32 = 4;
+
+impl Db {
+    /// Runs `f` in a read-only transaction of `ctx`'s tenant.
+    ///
+    /// # Errors
+    /// What `f` returns, or why the database could not be reached.
+    pub async fn read<T, E, F>(&self, ctx: &Ctx, f: F) -> std::result::Result<T, E>
+    where
+        E: From<Error>,
+        F: for<'r> AsyncFnOnce(&'r mut Tx) -> std::result::Result<T, E>
+            + for<'r> Command<&'r mut Tx, std::result::Result<T, E>, Fut: Send>,
+    {
+        let mut tx = Tx::begin(self, ctx.clone(), "BEGIN READ ONLY").await?;
+        let result = f(&mut tx).await;
+        tx.rollback().await?;
+        result
+    }
+
+    /// Runs `f` in a transaction of `ctx`'s tenant, writes its events last and commits.
+    ///
+    /// The transaction runs in a task of its own: a client that hangs up cannot leave it half done.
+    /// With an idempotency key in `ctx`, a repeated request gets the first answer. Lost races
+    /// (40001, 40P01) are run again, at most three times, after a short random pause.
+    ///
+    /// # Errors
+    /// What `f` returns (nothing is written then), or why the database refused.
+    pub async fn write<T, E, F>(&self, ctx: &Ctx, f: F) -> std::result::Result<Done<T>, E>
+    where
+        T: Serialize + DeserializeOwned + Send + 'static,
+        E: Failure,
+        F: for<'r> AsyncFnOnce(&'r mut Tx) -> std::result::Result<T, E>
+            + for<'r> Command<&'r mut Tx, std::result::Result<T, E>, Fut: Send>
+            + Clone
+            + Send
+            + 'static,
+    {
+        let (db, ctx) = (self.clone(), ctx.clone());
+        let task = async move {
+            let mut attempt = 1;
+            loop {
+                let result = once(&db, ctx.clone(), f.clone()).await;
+                let lost = matches!(&result, Err(e) if e.database().is_some_and(Error::is_retryable));
+                if !lost || attempt == ATTEMPTS {
+                    return result;
+                }
+                let pause = rand::rng().random_range(1..=10u64 << attempt);
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+                attempt += 1;
+            }
+        };
+        use tracing::Instrument;
+        match tokio::spawn(task.in_current_span()).await {
+            Ok(result) => result,
+            Err(panic) => {
+                tracing::error!(%panic, "a command panicked; its transaction is rolled back");
+                Err(Error::Other(diesel::result::Error::RollbackTransaction).into())
+            }
+        }
+    }
+}
+
+async fn once<T, E, F>(db: &Db, ctx: Ctx, f: F) -> std::result::Result<Done<T>, E>
+where
+    T: Serialize + DeserializeOwned + Send + 'static,
+    E: Failure,
+    F: for<'r> AsyncFnOnce(&'r mut Tx) -> std::result::Result<T, E>
+        + for<'r> Command<&'r mut Tx, std::result::Result<T, E>, Fut: Send>
+        + Send,
+{
+    let mut tx = Tx::begin(db, ctx, "BEGIN").await?;
+    match idempotency::claim(&mut tx).await {
+        Ok(None) => {}
+        Ok(Some(stored)) => {
+            tx.rollback().await?;
+            return Ok(Done { value: serde_json::from_value(stored).map_err(Error::from)?, replayed: true });
+        }
+        Err(error) => {
+            tx.rollback().await.ok();
+            return Err(error.into());
+        }
+    }
+    match f(&mut tx).await {
+        Ok(value) => {
+            if tx.ctx.idempotency.is_some() {
+                let answer = serde_json::to_value(&value).map_err(Error::from)?;
+                idempotency::store(&mut tx, answer).await?;
+            }
+            tx.commit().await?;
+            Ok(Done::first(value))
+        }
+        Err(error) => {
+            // The refusal is what the caller must see, whatever becomes of the connection.
+            tx.rollback().await.ok();
+            Err(error)
+        }
+    }
+}
+
+impl Tx {
+    /// Opens a transaction and sets its tenant in the same round trip.
+    pub(crate) async fn begin(db: &Db, ctx: Ctx, how: &str) -> Result<Self> {
+        let opening = format!("{how}; {}", set_tenant(ctx.tenant));
+        let mut dead = 0;
+        loop {
+            let mut conn = db.checkout().await?;
+            match conn.batch_execute(&opening).await.map_err(Error::from) {
+                Ok(()) => {
+                    let now = db.clock().now();
+                    let conn = Some(conn);
+                    return Ok(Self { db: db.clone(), conn, ctx, now, events: Vec::new(), said: false, open: true });
+                }
+                // After a restart of the database every idle connection is dead: take another. Nothing has run.
+                Err(Error::Unavailable) if dead < 32 => {
+                    dead += 1;
+                    drop(Object::take(conn));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The tenant.
+    pub fn tenant(&self) -> TenantId {
+        self.ctx.tenant
+    }
+
+    /// The circumstances.
+    pub fn ctx(&self) -> &Ctx {
+        &self.ctx
+    }
+
+    /// The time of this transaction, the same for all of it, to the microsecond.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.now
+    }
+
+    /// The connection.
+    pub fn conn(&mut self) -> &mut AsyncPgConnection {
+        self.conn.as_deref_mut().unwrap_or_else(|| unreachable!("a Tx has its connection until it is dropped"))
+    }
+
+    /// The connection for pipelining: statements started through `&mut tx.shared()` and awaited together
+    /// go out without waiting for each other, and run in the order they were started.
+    pub fn shared(&self) -> &AsyncPgConnection {
+        self.conn.as_deref().unwrap_or_else(|| unreachable!("a Tx has its connection until it is dropped"))
+    }
+
+    /// Says `event` when this transaction commits. Lock the aggregate's row first: the events are written
+    /// as the last statement, so the order of the outbox is the order of the locks.
+    pub fn publish(&mut self, event: Outgoing) {
+        self.events.push(event);
+    }
+
+    /// Records a sensitive operation (`audit.recorded`).
+    pub fn audit(
+        &mut self,
+        action: &str,
+        object: (&str, Uuid),
+        reason: Option<String>,
+        details: serde_json::Value,
+    ) {
+        let audit_id = Uuid::now_v7();
+        let record = bahi_events::AuditRecorded {
+            audit_id,
+            action: action.to_owned(),
+            object_type: object.0.to_owned(),
+            object_id: object.1.to_string(),
+            reason,
+            details,
+        };
+        self.publish(bahi_events::AUDIT_RECORDED.of(audit_id, 1, &record));
+    }
+
+    /// Goes on as another tenant. Only for a transaction that learns its tenant on the way (sign-in,
+    /// registration) and for consumer batches.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn enter(&mut self, tenant: TenantId) -> Result<()> {
+        self.flush().await?;
+        self.ctx.tenant = tenant;
+        self.conn().batch_execute(&set_tenant(tenant)).await.map_err(Error::from)
+    }
+
+    pub(crate) fn set_ctx(&mut self, ctx: Ctx) {
+        self.ctx = ctx;
+    }
+
+    pub(crate) fn discard_events(&mut self) {
+        self.events.clear();
+    }
+
+    /// Writes the events said so far.
+    pub(crate) async fn flush(&mut self) -> Result<()> {
+        let events = std::mem::take(&mut self.events);
+        self.said |= !events.is_empty();
+        outbox::insert(self, &events).await
+    }
+
+    pub(crate) async fn commit(mut self) -> Result<()> {
+        self.flush().await?;
+        let committed = self.conn().batch_execute("COMMIT").await.map_err(Error::from);
+        match committed {
+            Ok(()) => {
+                self.open = false;
+                if self.said {
+                    self.db.hint().poke();
+                }
+                Ok(())
+            }
+            Err(Error::Unavailable) => Err(Error::CommitUnknown),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) async fn rollback(mut self) -> Result<()> {
+        self.conn().batch_execute("ROLLBACK").await?;
+        self.open = false;
+        Ok(())
+    }
+}
+
+impl Drop for Tx {
+    fn drop(&mut self) {
+        // A transaction that was neither committed nor rolled back (an error on the way, a dropped
+        // future) must not go back to the pool: closing the connection ends it on the server.
+        if self.open
+            && let Some(conn) = self.conn.take()
+        {
+            drop(Object::take(conn));
+        }
+    }
+}
+
+fn set_tenant(tenant: TenantId) -> String {
+    // Transaction-local, so it cannot leak through the pool. A Uuid needs no quoting.
+    format!("SELECT set_config('app.tenant_id', '{tenant}', true)")
+}

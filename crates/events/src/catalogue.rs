@@ -1,0 +1,112 @@
+//! The catalogue: every event type with its topic and the JSON Schema of its payload.
+
+use schemars::{JsonSchema, Schema, generate::SchemaSettings};
+use serde::Serialize;
+
+use crate::*;
+
+/// One entry of the catalogue.
+#[derive(Debug, Serialize)]
+pub struct Entry {
+    /// `noun.past_tense`.
+    pub name: &'static str,
+    /// Kafka topic.
+    pub topic: &'static str,
+    /// Kind of aggregate.
+    pub aggregate: &'static str,
+    /// JSON Schema (2020-12) of the payload.
+    pub schema: Schema,
+}
+
+fn entry<P: JsonSchema>(event: EventType<P>) -> Entry {
+    let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<P>();
+    Entry { name: event.name, topic: event.topic.name(), aggregate: event.aggregate, schema }
+}
+
+/// Every event the fleet publishes.
+pub fn all() -> Vec<Entry> {
+    vec![
+        entry(TENANT_CREATED),
+        entry(USER_CREATED),
+        entry(USER_UPDATED),
+        entry(ROLE_CREATED),
+        entry(ROLE_UPDATED),
+        entry(ROLE_DELETED),
+        entry(COMPANY_UPDATED),
+        entry(REGISTRATION_CREATED),
+        entry(REGISTRATION_UPDATED),
+        entry(BRANCH_CREATED),
+        entry(BRANCH_UPDATED),
+        entry(LOCATION_CREATED),
+        entry(LOCATION_UPDATED),
+        entry(TILL_CREATED),
+        entry(TILL_UPDATED),
+        entry(PRODUCT_CREATED),
+        entry(PRODUCT_UPDATED),
+        entry(PRODUCT_DELETED),
+        entry(PRICE_CHANGED),
+        entry(CATEGORY_CREATED),
+        entry(CATEGORY_UPDATED),
+        entry(CATEGORY_DELETED),
+        entry(TAX_RATE_CHANGED),
+        entry(PRODUCT_IMPORT_COMPLETED),
+        entry(INVENTORY_ADJUSTED),
+        entry(STOCK_RECEIVED),
+        entry(STOCK_ISSUED),
+        entry(STOCK_RETURNED),
+        entry(STOCK_RESERVED),
+        entry(STOCK_RELEASED),
+        entry(STOCK_EXPIRED),
+        entry(STOCK_COMMITTED),
+        entry(INVOICE_ISSUED),
+        entry(RETURN_PROCESSED),
+        entry(POS_SESSION_OPENED),
+        entry(POS_SESSION_CLOSED),
+        entry(AUDIT_RECORDED),
+    ]
+}
+
+/// The catalogue as an AsyncAPI 3.0 document.
+pub fn asyncapi() -> serde_json::Value {
+    let mut channels = serde_json::Map::new();
+    let mut operations = serde_json::Map::new();
+    let mut messages = serde_json::Map::new();
+    for topic in Topic::ALL {
+        let name = topic.name();
+        let events: Vec<_> = all().into_iter().filter(|e| e.topic == name).collect();
+        if events.is_empty() {
+            continue;
+        }
+        let refs: serde_json::Map<_, _> = events
+            .iter()
+            .map(|e| {
+                let to = format!("#/components/messages/{}", e.name);
+                (e.name.to_owned(), serde_json::json!({ "$ref": to }))
+            })
+            .collect();
+        channels.insert(name.into(), serde_json::json!({ "address": name, "messages": refs }));
+        operations.insert(
+            format!("publish {name}"),
+            serde_json::json!({ "action": "send", "channel": { "$ref": format!("#/channels/{name}") } }),
+        );
+        for event in events {
+            messages.insert(
+                event.name.into(),
+                serde_json::json!({
+                    "name": event.name,
+                    "contentType": "application/json",
+                    "summary": format!("Aggregate: {}. `payload` of the envelope.", event.aggregate),
+                    "payload": event.schema,
+                }),
+            );
+        }
+    }
+    serde_json::json!({
+        "asyncapi": "3.0.0",
+        "info": { "title": "Bahi events", "version": "1", "description":
+            "Each message below is the `payload` of the standard envelope; see docs/events/README.md." },
+        "channels": channels,
+        "operations": operations,
+        "components": { "messages": messages },
+    })
+}

@@ -1,0 +1,21 @@
+//! What services tell each other: the envelope, every event's payload with its JSON Schema, the topics.
+//!
+//! An event type is a constant descriptor ([`EventType`]) that binds name, topic, aggregate and payload.
+//! Publishing and consuming both go through it, so a payload cannot ride under a foreign name.
+
+mod audit;
+pub mod catalogue;
+mod envelope;
+mod identity;
+mod inventory;
+mod product;
+mod sales;
+mod topic;
+
+pub use audit::*;
+pub use envelope::{Actor, Envelope, EventType, Outgoing};
+pub use identity::*;
+pub use inventory::*;
+pub use product::*;
+pub use sales::*;
+pub use topic::Topic;

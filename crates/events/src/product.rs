@@ -1,0 +1,171 @@
+//! What product says: the catalogue, prices and tax rates.
+
+use bahi_types::{BrandId, CategoryId, Money, Price, ProductId, Rate, TaxProfileId, UnitId};
+use chrono::NaiveDate;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{EventType, Topic};
+
+const T: Topic = Topic::Products;
+
+/// A product was added.
+pub const PRODUCT_CREATED: EventType<Product> = EventType::new("product.created", T, "product");
+/// A product changed.
+pub const PRODUCT_UPDATED: EventType<Product> = EventType::new("product.updated", T, "product");
+/// A product was deleted; it must never have been transacted.
+pub const PRODUCT_DELETED: EventType<ProductDeleted> =
+    EventType::new("product.deleted", T, "product");
+/// A product's selling price changed.
+pub const PRICE_CHANGED: EventType<PriceChanged> = EventType::new("price.changed", T, "product");
+/// A category was added.
+pub const CATEGORY_CREATED: EventType<Category> = EventType::new("category.created", T, "category");
+/// A category changed.
+pub const CATEGORY_UPDATED: EventType<Category> = EventType::new("category.updated", T, "category");
+/// A category was deleted.
+pub const CATEGORY_DELETED: EventType<Category> = EventType::new("category.deleted", T, "category");
+/// A tax profile was made or its rates changed; the payload holds its whole rate history.
+pub const TAX_RATE_CHANGED: EventType<TaxProfile> =
+    EventType::new("tax_rate.changed", T, "tax_profile");
+/// A bulk import ended.
+pub const PRODUCT_IMPORT_COMPLETED: EventType<ProductImportCompleted> =
+    EventType::new("product.import_completed", T, "import_job");
+
+/// Whether a product has stock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProductKind {
+    /// Kept in stock.
+    Goods,
+    /// Sold without stock: freight, charges, labour.
+    Service,
+}
+
+/// How a product is followed through stock. Frozen once it has moved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Tracking {
+    /// By batch.
+    pub batch: bool,
+    /// By serial number.
+    pub serial: bool,
+    /// By expiry date (of its batches).
+    pub expiry: bool,
+}
+
+/// One rate of a tax profile, valid from a date until the next one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TaxRate {
+    /// First day on which it holds.
+    pub valid_from: NaiveDate,
+    /// First day on which it no longer holds.
+    pub valid_to: Option<NaiveDate>,
+    /// GST in per cent: CGST + SGST, or IGST.
+    pub rate: Rate,
+    /// Compensation cess in per cent.
+    pub cess: Rate,
+}
+
+/// A tax profile: HSN or SAC, category and rates by date.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct TaxProfile {
+    /// The profile.
+    pub tax_profile_id: TaxProfileId,
+    /// Name.
+    pub name: String,
+    /// HSN code of 4, 6 or 8 digits, or a SAC beginning with 99.
+    pub hsn: String,
+    /// `taxable`, `nil`, `exempt` or `non_gst`.
+    pub category: String,
+    /// The rates, oldest first, without gaps or overlaps.
+    pub rates: Vec<TaxRate>,
+}
+
+/// A product: all that a till or a store needs to know of it.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Product {
+    /// The product.
+    pub product_id: ProductId,
+    /// Stock-keeping unit; unique in the tenant, ignoring case.
+    pub sku: String,
+    /// Name.
+    pub name: String,
+    /// The product this one is a variant of.
+    pub variant_of: Option<ProductId>,
+    /// Kept in stock or not.
+    pub kind: ProductKind,
+    /// Category.
+    pub category_id: Option<CategoryId>,
+    /// Brand.
+    pub brand_id: Option<BrandId>,
+    /// HSN or SAC of its tax profile.
+    pub hsn: String,
+    /// Tax profile.
+    pub tax_profile_id: TaxProfileId,
+    /// Unit in which stock is kept.
+    pub stock_unit_id: UnitId,
+    /// Unit Quantity Code of that unit for GST.
+    pub uqc: String,
+    /// Tracking.
+    pub tracking: Tracking,
+    /// Barcodes.
+    pub barcodes: Vec<String>,
+    /// Selling price of one stock unit.
+    pub price: Price,
+    /// The price includes tax.
+    pub price_includes_tax: bool,
+    /// Maximum retail price, tax included.
+    pub mrp: Option<Money>,
+    /// `draft`, `active`, `discontinued` or `archived`.
+    pub status: String,
+    /// Names of the fields that differ from before; empty on creation.
+    pub changed_fields: Vec<String>,
+}
+
+/// A product is gone.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ProductDeleted {
+    /// The product.
+    pub product_id: ProductId,
+    /// Its SKU.
+    pub sku: String,
+}
+
+/// A selling price changed.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct PriceChanged {
+    /// The product.
+    pub product_id: ProductId,
+    /// Before.
+    pub old: Price,
+    /// After.
+    pub new: Price,
+    /// The price includes tax.
+    pub price_includes_tax: bool,
+}
+
+/// A category.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Category {
+    /// The category.
+    pub category_id: CategoryId,
+    /// The one above.
+    pub parent_id: Option<CategoryId>,
+    /// Name.
+    pub name: String,
+}
+
+/// A bulk import ended.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ProductImportCompleted {
+    /// The job.
+    pub job_id: Uuid,
+    /// Rows read.
+    pub rows: i64,
+    /// Products made.
+    pub created: i64,
+    /// Products changed.
+    pub updated: i64,
+    /// Rows refused.
+    pub refused: i64,
+}

@@ -1,0 +1,264 @@
+//! What sales says: invoices, returns and POS sessions.
+
+use bahi_types::{
+    BatchId, BranchId, CustomerId, InvoiceId, LocationId, Money, PosSessionId, Price, ProductId,
+    Quantity, Rate, RegistrationId, ReservationId, TillId, UserId,
+};
+use chrono::{DateTime, NaiveDate, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{EventType, Topic};
+
+const T: Topic = Topic::Billing;
+
+/// An invoice was issued: the sale happened. Aggregate: the invoice.
+pub const INVOICE_ISSUED: EventType<InvoiceIssued> = EventType::new("invoice.issued", T, "invoice");
+/// Goods were taken back. Aggregate: the original invoice (so that it cannot overtake the issue),
+/// or the return itself when there is no bill.
+pub const RETURN_PROCESSED: EventType<ReturnProcessed> =
+    EventType::new("return.processed", T, "invoice");
+/// A till was opened.
+pub const POS_SESSION_OPENED: EventType<PosSessionOpened> =
+    EventType::new("pos.session_opened", T, "pos_session");
+/// A till was closed.
+pub const POS_SESSION_CLOSED: EventType<PosSessionClosed> =
+    EventType::new("pos.session_closed", T, "pos_session");
+
+/// Amounts of tax of a line or document.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Tax {
+    /// Central GST.
+    pub cgst: Money,
+    /// State or union-territory GST.
+    pub sgst: Money,
+    /// Integrated GST.
+    pub igst: Money,
+    /// Compensation cess.
+    pub cess: Money,
+}
+
+/// Part of a line that comes from one batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BatchAllocation {
+    /// Batch; absent for stock without batches.
+    pub batch_id: Option<BatchId>,
+    /// How much.
+    pub qty: Quantity,
+}
+
+/// A line of an invoice, its tax frozen.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct InvoiceLine {
+    /// Line number, from 1.
+    pub line: i32,
+    /// Product.
+    pub product_id: ProductId,
+    /// Moves stock.
+    pub stocked: bool,
+    /// Description as printed.
+    pub description: String,
+    /// HSN or SAC.
+    pub hsn: String,
+    /// Unit Quantity Code.
+    pub uqc: String,
+    /// Quantity.
+    pub qty: Quantity,
+    /// Price of one unit as charged.
+    pub unit_price: Price,
+    /// The price includes tax.
+    pub price_includes_tax: bool,
+    /// Discount of the line and its share of the bill's discount.
+    pub discount: Money,
+    /// Taxable value.
+    pub taxable: Money,
+    /// GST in per cent.
+    pub rate: Rate,
+    /// Cess in per cent.
+    pub cess_rate: Rate,
+    /// `taxable`, `nil`, `exempt` or `non_gst`.
+    pub tax_category: String,
+    /// Tax.
+    pub tax: Tax,
+    /// Line total with tax.
+    pub total: Money,
+    /// Batches it was promised from.
+    pub batch_allocations: Vec<BatchAllocation>,
+    /// Set when the goods left with an earlier delivery and this invoice moves no stock.
+    pub fulfilment_id: Option<Uuid>,
+}
+
+/// One means of payment.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Tender {
+    /// `cash`, `upi`, `card`, `wallet`, `credit` or `voucher`.
+    pub method: String,
+    /// Amount handed over.
+    pub amount: Money,
+    /// Reference of the means (UPI transaction, card slip).
+    pub reference: Option<String>,
+}
+
+/// An invoice was issued.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct InvoiceIssued {
+    /// The invoice.
+    pub invoice_id: InvoiceId,
+    /// Its statutory number.
+    pub number: String,
+    /// Posting date in India.
+    pub date: NaiveDate,
+    /// `B2B`, `B2C`, `EXPORT` or `SEZ`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Registration that sold.
+    pub registration_id: RegistrationId,
+    /// Its GSTIN.
+    pub gstin_supplier: Option<String>,
+    /// Buyer's GSTIN.
+    pub gstin_buyer: Option<String>,
+    /// Place of supply: GST state code.
+    pub pos: String,
+    /// Tax is payable by the buyer.
+    pub reverse_charge: bool,
+    /// Branch.
+    pub branch_id: BranchId,
+    /// Where the stock comes from.
+    pub location_id: LocationId,
+    /// Till, for a POS sale.
+    pub till_id: Option<TillId>,
+    /// POS session.
+    pub session_id: Option<PosSessionId>,
+    /// Customer.
+    pub customer_id: Option<CustomerId>,
+    /// Cashier.
+    pub salesperson_id: Option<UserId>,
+    /// The hold that promised the stock.
+    pub reservation_id: Option<ReservationId>,
+    /// Hash of the basket's stock demand.
+    pub demand_hash: String,
+    /// Lines.
+    pub lines: Vec<InvoiceLine>,
+    /// Sum of taxable values.
+    pub taxable: Money,
+    /// Sum of taxes.
+    pub tax: Tax,
+    /// Round-off to the rupee.
+    pub round_off: Money,
+    /// Payable.
+    pub total: Money,
+    /// ISO 4217.
+    pub currency: String,
+    /// How it was paid.
+    pub tenders: Vec<Tender>,
+    /// Cash given back.
+    pub change: Money,
+    /// Number of an outside document this sale mirrors.
+    pub external_reference: Option<String>,
+    /// Date of that document.
+    pub external_date: Option<DateTime<Utc>>,
+}
+
+/// A line that came back.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ReturnLine {
+    /// Line number of the credit note, from 1.
+    pub line: i32,
+    /// Line of the original invoice.
+    pub original_line: Option<i32>,
+    /// Product.
+    pub product_id: ProductId,
+    /// Moves stock.
+    pub stocked: bool,
+    /// Quantity that came back, positive.
+    pub qty: Quantity,
+    /// Taxable value given back, positive.
+    pub taxable: Money,
+    /// GST in per cent: the original invoice's.
+    pub rate: Rate,
+    /// Tax given back.
+    pub tax: Tax,
+    /// Total given back.
+    pub total: Money,
+    /// `restock`, `quarantine` or `scrap`.
+    pub disposition: String,
+}
+
+/// Goods were taken back and a credit note issued.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ReturnProcessed {
+    /// The credit note.
+    pub credit_note_id: InvoiceId,
+    /// Its number.
+    pub number: String,
+    /// Posting date in India.
+    pub date: NaiveDate,
+    /// The invoice it corrects; absent for a return without bill.
+    pub original_invoice_id: Option<InvoiceId>,
+    /// Branch.
+    pub branch_id: BranchId,
+    /// Where the goods went.
+    pub location_id: LocationId,
+    /// Till.
+    pub till_id: Option<TillId>,
+    /// POS session.
+    pub session_id: Option<PosSessionId>,
+    /// Lines.
+    pub lines: Vec<ReturnLine>,
+    /// Sum of taxable values given back.
+    pub taxable: Money,
+    /// Sum of taxes given back.
+    pub tax: Tax,
+    /// Round-off.
+    pub round_off: Money,
+    /// Refund.
+    pub total: Money,
+    /// How it was refunded.
+    pub refund_tenders: Vec<Tender>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Number of an outside document this return mirrors.
+    pub external_reference: Option<String>,
+}
+
+/// A till was opened.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct PosSessionOpened {
+    /// The session.
+    pub session_id: PosSessionId,
+    /// The till.
+    pub till_id: TillId,
+    /// Cashier.
+    pub opened_by: UserId,
+    /// Cash in the drawer.
+    pub opening_float: Money,
+}
+
+/// Expected and counted amount of one means of payment.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct TenderCount {
+    /// Means.
+    pub method: String,
+    /// What the books say.
+    pub expected: Money,
+    /// What was counted.
+    pub counted: Money,
+    /// counted − expected.
+    pub variance: Money,
+}
+
+/// A till was closed.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct PosSessionClosed {
+    /// The session.
+    pub session_id: PosSessionId,
+    /// The till.
+    pub till_id: TillId,
+    /// By means of payment; cash is there always.
+    pub tenders: Vec<TenderCount>,
+    /// Cash left in the drawer.
+    pub retained: Money,
+    /// Cash taken to the bank.
+    pub deposited: Money,
+}

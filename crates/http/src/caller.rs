@@ -1,0 +1,171 @@
+//! Who is calling: the internal token of a request, verified.
+
+use std::{
+    future::{Ready, ready},
+    sync::{Arc, LazyLock},
+};
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web};
+use bahi_db::{Ctx, Idempotency};
+use bahi_events::Actor;
+use bahi_types::{TenantId, UserId};
+use quick_cache::sync::Cache;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::{
+    Claims, Fault, Keys, Problem,
+    token::{AUDIENCE_INTERNAL, INTERNAL},
+};
+
+/// Permissions held. A grant is a permission or a prefix ending in `*` (`sales.*`).
+#[derive(Clone, Debug, Default)]
+pub struct Grants(Arc<Vec<String>>);
+
+impl Grants {
+    /// From a list of grants.
+    pub fn new(grants: Vec<String>) -> Self {
+        Self(Arc::new(grants))
+    }
+
+    /// Whether `permission` is granted.
+    pub fn allow(&self, permission: &str) -> bool {
+        self.0.iter().any(|grant| match grant.strip_suffix('*') {
+            Some(prefix) => permission.starts_with(prefix),
+            None => grant == permission,
+        })
+    }
+}
+
+/// The caller of a request. As an extractor it answers 401 to anything but a valid internal token.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Tenant, actor, trace, idempotency key.
+    pub ctx: Ctx,
+    /// Permissions.
+    pub grants: Grants,
+    /// Session, for a person.
+    pub session: Option<Uuid>,
+    /// Name of the person.
+    pub name: Option<String>,
+}
+
+impl Caller {
+    /// Refuses a caller without `permission`.
+    ///
+    /// # Errors
+    /// [`Fault::Forbidden`].
+    pub fn require(&self, permission: &'static str) -> Result<(), Fault> {
+        if self.grants.allow(permission) { Ok(()) } else { Err(Fault::Forbidden(permission)) }
+    }
+
+    /// The tenant.
+    pub fn tenant(&self) -> TenantId {
+        self.ctx.tenant
+    }
+
+    /// The person, where it is one.
+    ///
+    /// # Errors
+    /// [`Fault::Forbidden`] for a service, which cannot do what only a person may.
+    pub fn user(&self) -> Result<UserId, Fault> {
+        match &self.ctx.actor {
+            Actor::User { id } => Ok(UserId::from_uuid(*id)),
+            Actor::Service { .. } => Err(Fault::Forbidden("a person's session")),
+        }
+    }
+
+    /// From verified claims.
+    pub fn from_claims(claims: Claims) -> Option<Self> {
+        let actor = if claims.iss == "api-gateway" {
+            Actor::User { id: Uuid::parse_str(&claims.sub).ok()? }
+        } else if claims.sub == claims.iss {
+            Actor::Service { id: claims.sub }
+        } else {
+            return None;
+        };
+        let ctx = Ctx {
+            tenant: claims.tid,
+            actor,
+            correlation_id: Uuid::now_v7(),
+            causation_id: None,
+            trace: None,
+            idempotency: None,
+        };
+        Some(Self { ctx, grants: Grants::new(claims.perms), session: claims.sid, name: claims.name })
+    }
+}
+
+type Digested = [u8; 32];
+
+/// Verified tokens until they expire: one signature check a token and process, not one a request.
+static VERIFIED: LazyLock<Cache<Digested, (Caller, i64)>> = LazyLock::new(|| Cache::new(4096));
+
+impl Caller {
+    /// Verifies the `Authorization` header of a request between services.
+    pub fn from_bearer(keys: &Keys, authorization: &str) -> Option<Self> {
+        let token = authorization.strip_prefix("Bearer ")?;
+        let digest: Digested = Sha256::digest(token.as_bytes()).into();
+        let now = bahi_types::Clock::System.now().timestamp();
+        if let Some((caller, exp)) = VERIFIED.get(&digest)
+            && now < exp
+        {
+            return Some(caller);
+        }
+        let claims = keys.verify(token, INTERNAL, AUDIENCE_INTERNAL)?;
+        let exp = claims.exp;
+        let caller = Self::from_claims(claims)?;
+        VERIFIED.insert(digest, (caller.clone(), exp));
+        Some(caller)
+    }
+}
+
+impl FromRequest for Caller {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(caller_of(req).map_err(Problem::from))
+    }
+}
+
+pub(crate) fn caller_of(req: &HttpRequest) -> Result<Caller, Fault> {
+    let keys = req.app_data::<web::Data<Keys>>().ok_or(Fault::Unauthenticated)?;
+    let text = |name: &str| req.headers().get(name).and_then(|v| v.to_str().ok());
+    let authorization = text(header::AUTHORIZATION.as_str()).ok_or(Fault::Unauthenticated)?;
+    let mut caller = Caller::from_bearer(keys, authorization).ok_or(Fault::Unauthenticated)?;
+    if let Ok(id) = Uuid::parse_str(&crate::request_id()) {
+        caller.ctx.correlation_id = id;
+    }
+    caller.ctx.trace = crate::request::current_trace();
+    caller.ctx.idempotency = idempotency(req)?;
+    tracing::Span::current().record("tenant", tracing::field::display(caller.ctx.tenant));
+    Ok(caller)
+}
+
+fn idempotency(req: &HttpRequest) -> Result<Option<Idempotency>, Fault> {
+    let Some(value) = req.headers().get("idempotency-key") else { return Ok(None) };
+    let key = value.to_str().ok().filter(|k| (1..=200).contains(&k.len()));
+    let Some(key) = key else {
+        return Err(Fault::field("Idempotency-Key", "must be 1 to 200 visible ASCII characters"));
+    };
+    // The concrete path, not its template: the same key on two documents is two commands.
+    let route = format!("{} {}", req.method(), req.path());
+    Ok(Some(Idempotency { key: key.to_owned(), route, hash: Vec::new() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grant_is_exact_or_a_prefix() {
+        let grants = Grants::new(vec!["sales.pos.*".into(), "product.product.read".into()]);
+        assert!(grants.allow("sales.pos.use"));
+        assert!(grants.allow("product.product.read"));
+        assert!(!grants.allow("product.product.write"));
+        assert!(!grants.allow("sales.posse.use"));
+        assert!(!Grants::default().allow("sales.pos.use"));
+        assert!(Grants::new(vec!["*".into()]).allow("anything.at.all"));
+    }
+}

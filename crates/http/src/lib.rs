@@ -1,0 +1,20 @@
+//! What every HTTP service does alike: problems, tokens, idempotency, bodies, lists, health, metrics.
+
+mod body;
+mod caller;
+mod fault;
+mod health;
+mod problem;
+mod request;
+mod respond;
+pub mod token;
+pub mod validate;
+
+pub use body::{Amend, BodyLimit, Empty, Post};
+pub use caller::{Caller, Grants};
+pub use fault::{Fault, FieldError};
+pub use health::{Ready, health_routes, metrics_text};
+pub use problem::{Problem, Refusal, Verdict};
+pub use request::{extractor_config, not_found, observe, request_id};
+pub use respond::{Versioned, accepted, created, no_content, ok, page};
+pub use token::{Claims, Keys, Signer};

@@ -1,0 +1,178 @@
+//! Tokens inside the fleet: EdDSA only, exact type, issuer and audience, keys only from our own folder.
+
+use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context, bail};
+use bahi_types::TenantId;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// `typ` of a token a client carries.
+pub const ACCESS: &str = "at+jwt";
+/// `typ` of a token that is valid between services only.
+pub const INTERNAL: &str = "int+jwt";
+/// Audience of access tokens.
+pub const AUDIENCE_API: &str = "bahi-api";
+/// Audience of internal tokens.
+pub const AUDIENCE_INTERNAL: &str = "bahi-internal";
+/// Longest life of an internal token.
+pub const INTERNAL_LIFE: Duration = Duration::from_secs(60);
+
+/// What a token says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Claims {
+    /// Issuer: `identity`, `api-gateway` or a service.
+    pub iss: String,
+    /// Audience.
+    pub aud: String,
+    /// User id, or the service's name.
+    pub sub: String,
+    /// Tenant.
+    pub tid: TenantId,
+    /// Session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sid: Option<Uuid>,
+    /// Permissions; a grant may end in `*`.
+    #[serde(default)]
+    pub perms: Vec<String>,
+    /// Name of the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Request id that the token was minted for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub txn: Option<String>,
+    /// Issued at, Unix seconds.
+    pub iat: i64,
+    /// Expires at, Unix seconds.
+    pub exp: i64,
+}
+
+/// Signs tokens with one private key.
+#[derive(Clone)]
+pub struct Signer {
+    key: Arc<EncodingKey>,
+    kid: String,
+}
+
+impl Signer {
+    /// Reads a PKCS#8 Ed25519 key; the file's stem is the key id (`<issuer>` or `<issuer>.2`).
+    ///
+    /// # Errors
+    /// When the file is not there or holds no such key.
+    pub fn from_file(path: &Path) -> anyhow::Result<Self> {
+        let pem = std::fs::read(path).with_context(|| format!("signing key {}", path.display()))?;
+        let key = EncodingKey::from_ed_pem(&pem)
+            .with_context(|| format!("{} holds no Ed25519 key", path.display()))?;
+        Ok(Self { key: Arc::new(key), kid: stem(path)? })
+    }
+
+    /// The key id.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// The issuer that this key speaks for.
+    pub fn issuer(&self) -> &str {
+        issuer_of(&self.kid)
+    }
+
+    /// Signs `claims` as a token of `typ`.
+    ///
+    /// # Errors
+    /// When the key cannot sign.
+    pub fn sign(&self, typ: &str, claims: &Claims) -> Result<String, jsonwebtoken::errors::Error> {
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.typ = Some(typ.to_owned());
+        header.kid = Some(self.kid.clone());
+        jsonwebtoken::encode(&header, claims, &self.key)
+    }
+}
+
+/// Public keys by key id. A folder is read again when an unknown key id turns up, so that a new key works
+/// without a restart; not more often than every five seconds, so that garbage cannot make us read for ever.
+pub struct Keys {
+    folder: Option<std::path::PathBuf>,
+    known: RwLock<Known>,
+}
+
+struct Known {
+    keys: HashMap<String, Arc<DecodingKey>>,
+    read_at: std::time::Instant,
+}
+
+const REREAD: Duration = Duration::from_secs(5);
+
+impl Keys {
+    /// Reads every `*.pem` of a folder.
+    ///
+    /// # Errors
+    /// When the folder or a key in it cannot be read.
+    pub fn from_folder(folder: &Path) -> anyhow::Result<Self> {
+        let known = RwLock::new(Known { keys: read(folder)?, read_at: std::time::Instant::now() });
+        Ok(Self { folder: Some(folder.to_owned()), known })
+    }
+
+    /// Verifies a token: signature, type, audience, expiry, and that its issuer is the key's.
+    /// Returns nothing for whatever is wrong, because a caller gains nothing from knowing.
+    pub fn verify(&self, token: &str, typ: &str, audience: &str) -> Option<Claims> {
+        let header = jsonwebtoken::decode_header(token).ok()?;
+        let kid = header.kid?;
+        if header.alg != Algorithm::EdDSA || header.typ.as_deref() != Some(typ) {
+            return None;
+        }
+        let key = self.find(&kid)?;
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_audience(&[audience]);
+        validation.set_issuer(&[issuer_of(&kid)]);
+        validation.set_required_spec_claims(&["exp", "aud", "iss"]);
+        validation.leeway = 2;
+        let claims: Claims = jsonwebtoken::decode(token, &key, &validation).ok()?.claims;
+        let long = claims.exp - claims.iat > INTERNAL_LIFE.as_secs() as i64;
+        (typ != INTERNAL || !long).then_some(claims)
+    }
+
+    fn find(&self, kid: &str) -> Option<Arc<DecodingKey>> {
+        if let Some(key) = self.known.read().keys.get(kid) {
+            return Some(key.clone());
+        }
+        let folder = self.folder.as_ref()?;
+        let mut known = self.known.write();
+        if known.read_at.elapsed() > REREAD {
+            known.read_at = std::time::Instant::now();
+            match read(folder) {
+                Ok(keys) => known.keys = keys,
+                Err(error) => tracing::warn!(%error, "the folder of public keys cannot be read"),
+            }
+        }
+        known.keys.get(kid).cloned()
+    }
+}
+
+fn read(folder: &Path) -> anyhow::Result<HashMap<String, Arc<DecodingKey>>> {
+    let mut keys = HashMap::new();
+    let entries = std::fs::read_dir(folder).with_context(|| format!("public keys {}", folder.display()))?;
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == "pem") {
+            let pem = std::fs::read(&path)?;
+            let key = DecodingKey::from_ed_pem(&pem)
+                .with_context(|| format!("{} holds no Ed25519 key", path.display()))?;
+            keys.insert(stem(&path)?, Arc::new(key));
+        }
+    }
+    Ok(keys)
+}
+
+fn stem(path: &Path) -> anyhow::Result<String> {
+    let Some(stem) = path.file_stem().and_then(|s| s.to_str()) else {
+        bail!("{} has no readable name", path.display());
+    };
+    Ok(stem.to_owned())
+}
+
+/// `identity.2` is a key of `identity`.
+fn issuer_of(kid: &str) -> &str {
+    kid.split_once('.').map_or(kid, |(issuer, _)| issuer)
+}

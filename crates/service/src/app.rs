@@ -1,0 +1,131 @@
+//! What a service is made of.
+
+use std::sync::Arc;
+
+use bahi_db::{Db, EmbeddedMigrations};
+use bahi_http::{Keys, Signer};
+use bahi_kafka::Consumer;
+use bahi_types::Clock;
+use tokio_util::sync::CancellationToken;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::{Env, Job};
+
+/// What a service's state is built from.
+#[derive(Clone)]
+pub struct Parts {
+    /// Its database; services without one must not ask.
+    pub db: Option<Db>,
+    /// The clock.
+    pub clock: Clock,
+    /// Its settings.
+    pub env: Env,
+    /// Public keys of the fleet.
+    pub keys: Arc<Keys>,
+    /// Its own key, with which it signs tokens for calls to other services.
+    pub signer: Signer,
+    /// Cancelled when the process begins to stop.
+    pub stop: CancellationToken,
+}
+
+impl Parts {
+    /// The database.
+    ///
+    /// # Errors
+    /// For a service that has none.
+    pub fn database(&self) -> anyhow::Result<Db> {
+        self.db.clone().ok_or_else(|| anyhow::anyhow!("this service has no database"))
+    }
+}
+
+/// A service: its parts in the order in which they start.
+pub struct App<S> {
+    pub(crate) name: &'static str,
+    pub(crate) migrations: Option<EmbeddedMigrations>,
+    pub(crate) has_database: bool,
+    pub(crate) state: fn(Parts) -> anyhow::Result<S>,
+    pub(crate) routes: fn(&mut ServiceConfig),
+    pub(crate) fallback: Option<fn(&mut actix_web::web::ServiceConfig)>,
+    pub(crate) consumers: fn(&S) -> Vec<Consumer>,
+    pub(crate) jobs: fn(&S) -> Vec<Job>,
+    pub(crate) grpc: Option<fn(&S) -> tonic::service::Routes>,
+}
+
+impl<S: Clone + Send + Sync + 'static> App<S> {
+    /// A service called `name` whose state is made by `state`.
+    pub fn new(name: &'static str, state: fn(Parts) -> anyhow::Result<S>) -> Self {
+        Self {
+            name,
+            migrations: None,
+            has_database: false,
+            state,
+            routes: |_| {},
+            fallback: None,
+            consumers: |_| Vec::new(),
+            jobs: |_| Vec::new(),
+            grpc: None,
+        }
+    }
+
+    /// The service has a database with these migrations.
+    pub fn migrations(mut self, migrations: EmbeddedMigrations) -> Self {
+        self.migrations = Some(migrations);
+        self.has_database = true;
+        self
+    }
+
+    /// Its REST endpoints.
+    pub fn routes(mut self, routes: fn(&mut ServiceConfig)) -> Self {
+        self.routes = routes;
+        self
+    }
+
+    /// What answers paths that are not endpoints of its own; a problem with status 404 otherwise.
+    pub fn fallback(mut self, fallback: fn(&mut actix_web::web::ServiceConfig)) -> Self {
+        self.fallback = Some(fallback);
+        self
+    }
+
+    /// What it hears.
+    pub fn consumers(mut self, consumers: fn(&S) -> Vec<Consumer>) -> Self {
+        self.consumers = consumers;
+        self
+    }
+
+    /// Its periodic work.
+    pub fn jobs(mut self, jobs: fn(&S) -> Vec<Job>) -> Self {
+        self.jobs = jobs;
+        self
+    }
+
+    /// Its gRPC services.
+    pub fn grpc(mut self, grpc: fn(&S) -> tonic::service::Routes) -> Self {
+        self.grpc = Some(grpc);
+        self
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Takes its migrations out, for tools and tests. `None` for a service without a database.
+    pub fn embedded_migrations(&mut self) -> Option<EmbeddedMigrations> {
+        self.migrations.take()
+    }
+
+    /// Its OpenAPI document.
+    pub fn openapi(&self) -> utoipa::openapi::OpenApi {
+        use utoipa_actix_web::AppExt;
+        let (_, mut api) = actix_web::App::new().into_utoipa_app().configure(self.routes).split_for_parts();
+        self.name.clone_into(&mut api.info.title);
+        env!("CARGO_PKG_VERSION").clone_into(&mut api.info.version);
+        api.info.description = None;
+        api
+    }
+
+    /// What it hears, without running it.
+    pub fn consumers_of(&self, state: &S) -> Vec<Consumer> {
+        (self.consumers)(state)
+    }
+}

@@ -1,0 +1,17 @@
+//! The whole of "main": configuration from the environment, telemetry, start-up and shutdown order.
+//!
+//! A service describes itself as an [`App`]; [`main`] gives it `run` (the default), `migrate`, `config`
+//! and `openapi`.
+
+mod app;
+mod env;
+mod job;
+mod pause;
+mod run;
+mod telemetry;
+
+pub use app::{App, Parts};
+pub use env::Env;
+pub use job::Job;
+pub use pause::pause_point;
+pub use run::{Running, main, start};

@@ -1,0 +1,300 @@
+//! Start-up and shutdown.
+//!
+//! Start: migrations, pool, gRPC, HTTP, consumers, jobs; then ready. Stop (SIGTERM, SIGINT, or a component that
+//! died): not ready, HTTP drains, consumers finish their batch, pool, telemetry; within 25 seconds.
+
+use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+
+use actix_web::{HttpServer, dev::ServerHandle, middleware::from_fn, web};
+use anyhow::Context;
+use bahi_db::{Db, DbConfig};
+use bahi_http::{Keys, Ready, Signer};
+use bahi_types::Clock;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use utoipa_actix_web::AppExt;
+
+use crate::{App, Env, Parts, telemetry::Telemetry};
+
+const GRACE: Duration = Duration::from_secs(25);
+
+/// The `main` of every service.
+pub fn main<S: Clone + Send + Sync + 'static>(app: App<S>) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("{}: no runtime: {error}", app.name);
+            return ExitCode::FAILURE;
+        }
+    };
+    let name = app.name;
+    let command = std::env::args().nth(1);
+    let result = runtime.block_on(async move {
+        match command.as_deref() {
+            None | Some("run") => run(app).await,
+            Some("migrate") => migrate(app, &Env::default()).await,
+            Some("config") => config(app),
+            Some("openapi") => {
+                println!("{}", app.openapi().to_pretty_json()?);
+                Ok(())
+            }
+            Some(other) => anyhow::bail!("unknown command {other:?}; one of: run, migrate, config, openapi"),
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{name}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn migrate<S: Clone + Send + Sync + 'static>(mut app: App<S>, env: &Env) -> anyhow::Result<()> {
+    let Some(migrations) = app.embedded_migrations() else { return Ok(()) };
+    let url = env.required("BAHI_MIGRATE_URL")?;
+    let role = app_role(app.name);
+    // The harness blocks in place, which needs a worker thread.
+    tokio::spawn(async move { bahi_db::migrate(&url, &role, migrations).await }).await?
+}
+
+/// The runtime role of a service's database.
+fn app_role(service: &str) -> String {
+    format!("bahi_{}_app", service.replace('-', "_"))
+}
+
+fn config<S: Clone + Send + Sync + 'static>(app: App<S>) -> anyhow::Result<()> {
+    let env = Env::default();
+    let made = parts(&app, &env, Clock::System).and_then(|parts| (app.state)(parts).map(|_| ()));
+    for name in ["BAHI_LISTEN", "BAHI_GRPC_LISTEN", "BAHI_KAFKA", "BAHI_MIGRATE_URL", "BAHI_OTLP_ENDPOINT", "BAHI_LOG"] {
+        env.optional(name);
+    }
+    for (name, value) in env.masked() {
+        println!("{name}={value}");
+    }
+    let problems = env.problems();
+    anyhow::ensure!(problems.is_empty(), "{}", problems.join("; "));
+    made
+}
+
+fn parts<S>(app: &App<S>, env: &Env, clock: Clock) -> anyhow::Result<Parts> {
+    // Ask for everything first, so that `config` and the error name all that is missing.
+    let url = app.has_database.then(|| env.required("BAHI_DATABASE_URL"));
+    let trust = env.required("BAHI_TRUST_DIR");
+    let key = env.required("BAHI_KEY_FILE");
+    let connections = env.parse("BAHI_DB_CONNECTIONS", 16);
+    let checkout = env.parse("BAHI_DB_CHECKOUT_MS", 250);
+    if !env.problems().is_empty() {
+        anyhow::bail!("{}", env.problems().join("; "));
+    }
+    let db = match url {
+        None => None,
+        Some(url) => {
+            let checkout = Duration::from_millis(checkout?);
+            let config = DbConfig { url: url?, connections: connections?, checkout, service: app.name };
+            Some(Db::new(&config, clock.clone())?)
+        }
+    };
+    Ok(Parts {
+        db,
+        clock,
+        env: env.clone(),
+        keys: Arc::new(Keys::from_folder(trust?.as_ref())?),
+        signer: Signer::from_file(key?.as_ref())?,
+        stop: CancellationToken::new(),
+    })
+}
+
+async fn run<S: Clone + Send + Sync + 'static>(app: App<S>) -> anyhow::Result<()> {
+    let env = Env::default();
+    let telemetry = Telemetry::init(app.name, &env)?;
+    let name = app.name;
+    let running = start(app, env, Clock::System).await?;
+    tracing::info!(service = name, http = %running.http, "ready");
+    let result = running.until_stopped().await;
+    telemetry.flush();
+    result
+}
+
+/// A service that is up.
+pub struct Running<S> {
+    /// Where HTTP listens.
+    pub http: SocketAddr,
+    /// Where gRPC listens, for a service that has it.
+    pub grpc: Option<SocketAddr>,
+    /// Its state.
+    pub state: S,
+    /// Its database.
+    pub db: Option<Db>,
+    ready: Ready,
+    server: ServerHandle,
+    parts_stop: CancellationToken,
+    tasks: JoinSet<anyhow::Result<()>>,
+}
+
+/// Starts a service. With `BAHI_MIGRATE_URL` it migrates first; without `BAHI_KAFKA` it hears nothing.
+/// Needs a multi-threaded runtime.
+///
+/// # Errors
+/// When a setting, the database, or a port is not to be had.
+pub async fn start<S: Clone + Send + Sync + 'static>(mut app: App<S>, env: Env, clock: Clock) -> anyhow::Result<Running<S>> {
+    let parts = parts(&app, &env, clock)?;
+    if let Some(url) = env.optional("BAHI_MIGRATE_URL")
+        && let Some(migrations) = app.migrations.take()
+    {
+        let role = app_role(app.name);
+        tokio::spawn(async move { bahi_db::migrate(&url, &role, migrations).await }).await??;
+    }
+    let state = (app.state)(parts.clone())?;
+    let stop = parts.stop.clone();
+    let mut tasks = JoinSet::new();
+    let ready = Ready::new(parts.db.clone());
+    let grpc = match app.grpc {
+        None => None,
+        Some(routes) => Some(serve_grpc(routes(&state), &env, &stop, &mut tasks).await?),
+    };
+    let (http, server) = serve_http(&app, &state, &parts, &ready, &env, &mut tasks)?;
+    if let (Some(db), Some(brokers)) = (&parts.db, env.optional("BAHI_KAFKA")) {
+        for consumer in (app.consumers)(&state) {
+            let (db, brokers, stop) = (db.clone(), brokers.clone(), stop.clone());
+            tasks.spawn(async move { consumer.run(db, &brokers, stop).await });
+        }
+    }
+    if env.optional("BAHI_JOBS").as_deref() != Some("off") {
+        for job in (app.jobs)(&state) {
+            let stop = stop.clone();
+            tasks.spawn(async move {
+                job.run(stop).await;
+                Ok(())
+            });
+        }
+        if let Some(db) = parts.db.clone() {
+            let purge = crate::Job::every("purge_idempotency", Duration::from_secs(3600), move || {
+                let db = db.clone();
+                async move { Ok(db.purge_idempotency().await.map(|_| ())?) }
+            });
+            let stop = stop.clone();
+            tasks.spawn(async move {
+                purge.run(stop).await;
+                Ok(())
+            });
+        }
+    }
+    ready.set(true);
+    Ok(Running { http, grpc, state, db: parts.db, ready, server, parts_stop: stop, tasks })
+}
+
+fn serve_http<S: Clone + Send + Sync + 'static>(
+    app: &App<S>,
+    state: &S,
+    parts: &Parts,
+    ready: &Ready,
+    env: &Env,
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+) -> anyhow::Result<(SocketAddr, ServerHandle)> {
+    let listen: SocketAddr = env.parse("BAHI_LISTEN", SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    let workers = env.parse("BAHI_HTTP_WORKERS", 2)?;
+    let state = web::Data::new(state.clone());
+    let keys = web::Data::from(parts.keys.clone());
+    let ready = web::Data::new(ready.clone());
+    let openapi = web::Data::new(app.openapi().to_json()?);
+    let (routes, fallback) = (app.routes, app.fallback);
+    let server = HttpServer::new(move || {
+        let app = actix_web::App::new()
+            .into_utoipa_app()
+            .app_data(state.clone())
+            .app_data(keys.clone())
+            .app_data(ready.clone())
+            .configure(routes)
+            .into_app()
+            .app_data(openapi.clone())
+            .configure(bahi_http::extractor_config)
+            .configure(bahi_http::health_routes)
+            .route("/openapi.json", web::get().to(openapi_document));
+        let app = match fallback {
+            Some(fallback) => app.configure(fallback),
+            None => app.default_service(web::to(bahi_http::not_found)),
+        };
+        app.wrap(from_fn(bahi_http::observe))
+    })
+    .workers(workers)
+    .client_request_timeout(Duration::from_secs(5))
+    .keep_alive(Duration::from_secs(30))
+    .shutdown_timeout(15)
+    .disable_signals()
+    .bind(listen)
+    .with_context(|| format!("listening on {listen}"))?;
+    let http = *server.addrs().first().context("no address")?;
+    let server = server.run();
+    let handle = server.handle();
+    tasks.spawn(async move { server.await.context("HTTP server") });
+    Ok((http, handle))
+}
+
+async fn openapi_document(text: web::Data<String>) -> actix_web::HttpResponse {
+    actix_web::HttpResponse::Ok().content_type("application/json").body(text.get_ref().clone())
+}
+
+async fn serve_grpc(
+    routes: tonic::service::Routes,
+    env: &Env,
+    stop: &CancellationToken,
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+) -> anyhow::Result<SocketAddr> {
+    let listen: SocketAddr = env.parse("BAHI_GRPC_LISTEN", SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    let incoming = tonic::transport::server::TcpIncoming::bind(listen)
+        .with_context(|| format!("listening on {listen}"))?
+        .with_nodelay(Some(true));
+    let address = incoming.local_addr()?;
+    let stop = stop.clone();
+    tasks.spawn(async move {
+        tonic::transport::Server::builder()
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(incoming, async move { stop.cancelled().await })
+            .await
+            .context("gRPC server")
+    });
+    Ok(address)
+}
+
+impl<S> Running<S> {
+    /// Waits for a signal or the death of a component, then stops.
+    ///
+    /// # Errors
+    /// What the component died of.
+    pub async fn until_stopped(mut self) -> anyhow::Result<()> {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        let died = tokio::select! {
+            _ = terminate.recv() => None,
+            _ = tokio::signal::ctrl_c() => None,
+            ended = self.tasks.join_next() => ended,
+        };
+        let result = match died {
+            None => Ok(()),
+            Some(Ok(Err(error))) => Err(error.context("a component died")),
+            Some(Ok(Ok(()))) => Err(anyhow::anyhow!("a component ended before its time")),
+            Some(Err(panic)) => Err(anyhow::anyhow!("a component panicked: {panic}")),
+        };
+        if let Err(error) = &result {
+            tracing::error!(error = format!("{error:#}"), "stopping");
+        }
+        self.stop().await;
+        result
+    }
+
+    /// Stops: no more traffic, drain, end.
+    pub async fn stop(mut self) {
+        self.ready.set(false);
+        let orderly = async {
+            self.server.stop(true).await;
+            self.parts_stop.cancel();
+            while self.tasks.join_next().await.is_some() {}
+        };
+        if tokio::time::timeout(GRACE, orderly).await.is_err() {
+            tracing::warn!("not everything ended in time");
+        }
+        if let Some(db) = &self.db {
+            db.close();
+        }
+    }
+}

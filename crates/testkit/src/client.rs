@@ -1,0 +1,157 @@
+//! A client of one service, with a token as the gateway would mint it.
+
+use bahi_http::{Claims, Signer, token};
+use bahi_types::{TenantId, UserId};
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::test_env;
+
+/// Talks to one service as one user.
+#[derive(Clone, Debug)]
+pub struct Client {
+    base: String,
+    token: String,
+    http: reqwest::Client,
+    /// Tenant.
+    pub tenant: TenantId,
+    /// User.
+    pub user: UserId,
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// Status code.
+    pub status: u16,
+    /// Headers.
+    pub headers: reqwest::header::HeaderMap,
+    /// Body as JSON, or null.
+    pub body: Value,
+    /// Body as text.
+    pub text: String,
+}
+
+impl Reply {
+    /// A header as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|v| v.to_str().ok())
+    }
+
+    /// The answer, which must have this status.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}", self.text);
+        self
+    }
+
+    /// A text member of the body, by name.
+    #[track_caller]
+    pub fn text_at(&self, name: &str) -> String {
+        self.body[name].as_str().unwrap_or_else(|| panic!("no {name} in {}", self.text)).to_owned()
+    }
+
+    /// The problem code of a refusal.
+    pub fn code(&self) -> &str {
+        self.body["code"].as_str().unwrap_or_default()
+    }
+}
+
+/// Signs an internal token of the gateway.
+pub(crate) fn user_token(tenant: TenantId, user: UserId, permissions: &[&str]) -> String {
+    sign("api-gateway", user.to_string(), tenant, permissions)
+}
+
+/// Signs a token of a service on its own account.
+pub(crate) fn service_token(service: &str, tenant: TenantId) -> String {
+    sign(service, service.to_owned(), tenant, &[])
+}
+
+fn sign(issuer: &str, sub: String, tid: TenantId, permissions: &[&str]) -> String {
+    let file = format!("{}/private/{issuer}.pem", test_env("BAHI_TEST_KEYS"));
+    let signer = Signer::from_file(file.as_ref()).expect("key of the tests");
+    let iat = chrono::Utc::now().timestamp();
+    let claims = Claims {
+        iss: issuer.to_owned(),
+        aud: token::AUDIENCE_INTERNAL.into(),
+        sub,
+        tid,
+        sid: None,
+        perms: permissions.iter().map(|p| (*p).to_owned()).collect(),
+        name: Some("Test".into()),
+        txn: None,
+        iat,
+        exp: iat + 60,
+    };
+    signer.sign(token::INTERNAL, &claims).expect("token")
+}
+
+impl Client {
+    pub(crate) fn new(base: String, tenant: TenantId, permissions: &[&str]) -> Self {
+        let user = UserId::new();
+        let token = user_token(tenant, user, permissions);
+        Self { base, token, http: reqwest::Client::new(), tenant, user }
+    }
+
+    /// The same user with other permissions.
+    pub fn with_permissions(&self, permissions: &[&str]) -> Self {
+        Self { token: user_token(self.tenant, self.user, permissions), ..self.clone() }
+    }
+
+    /// The same client with another bearer token, or a forged one.
+    pub fn with_token(&self, token: &str) -> Self {
+        Self { token: token.to_owned(), ..self.clone() }
+    }
+
+    /// The token it sends.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// A request to build upon, with the token set.
+    pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token)
+    }
+
+    /// Sends a request made by [`Client::request`].
+    pub async fn send(&self, request: reqwest::RequestBuilder) -> Reply {
+        let response = request.send().await.expect("the service answers");
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = response.text().await.expect("body");
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Reply { status, headers, body, text }
+    }
+
+    /// GET.
+    pub async fn get(&self, path: &str) -> Reply {
+        self.send(self.request(Method::GET, path)).await
+    }
+
+    /// POST of JSON.
+    pub async fn post(&self, path: &str, body: Value) -> Reply {
+        self.send(self.request(Method::POST, path).json(&body)).await
+    }
+
+    /// POST of JSON under an idempotency key.
+    pub async fn post_with_key(&self, path: &str, body: Value, key: &str) -> Reply {
+        self.send(self.request(Method::POST, path).header("Idempotency-Key", key).json(&body)).await
+    }
+
+    /// PUT of JSON with `If-Match`.
+    pub async fn put(&self, path: &str, body: Value, version: i64) -> Reply {
+        let request = self.request(Method::PUT, path).header("If-Match", format!("\"{version}\""));
+        self.send(request.json(&body)).await
+    }
+
+    /// PATCH of JSON with `If-Match`.
+    pub async fn patch(&self, path: &str, body: Value, version: i64) -> Reply {
+        let request = self.request(Method::PATCH, path).header("If-Match", format!("\"{version}\""));
+        self.send(request.json(&body)).await
+    }
+
+    /// DELETE with `If-Match`.
+    pub async fn delete(&self, path: &str, version: i64) -> Reply {
+        let request = self.request(Method::DELETE, path).header("If-Match", format!("\"{version}\""));
+        self.send(request).await
+    }
+}

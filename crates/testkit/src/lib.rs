@@ -1,0 +1,24 @@
+//! Tests on real parts: each test gets a private PostgreSQL database (cloned from a migrated template), the real
+//! service on a random port, and clients with signed tokens.
+//!
+//! The parts come from the environment (`scripts/infra test env` prints it): BAHI_TEST_PG, BAHI_TEST_KAFKA,
+//! BAHI_TEST_REDIS, BAHI_TEST_KEYS. Everything here panics when something is missing: it is for tests only.
+
+mod app;
+mod catalogue;
+mod client;
+mod database;
+mod wait;
+
+pub use app::TestApp;
+pub use catalogue::assert_tenant_tables;
+pub use client::{Client, Reply};
+pub use database::TestDb;
+pub use wait::eventually;
+
+/// A variable of the test environment.
+pub fn test_env(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| {
+        panic!("{name} is not set: run scripts/test, or eval \"$(scripts/infra test env)\" first")
+    })
+}

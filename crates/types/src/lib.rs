@@ -1,0 +1,13 @@
+//! The words every service shares: ids, money, quantities, time, pages. No I/O happens here.
+
+mod clock;
+mod fiscal_year;
+mod fixed;
+mod id;
+mod page;
+
+pub use clock::{Clock, business_date};
+pub use fiscal_year::FiscalYear;
+pub use fixed::{Currency, Fixed, FixedError, Money, Price, Quantity, Rate, r2, round_to};
+pub use id::*;
+pub use page::{Cursor, CursorError, Page, PageQuery, Sort};
