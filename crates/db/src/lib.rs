@@ -11,14 +11,16 @@ mod idempotency;
 mod migrate;
 mod outbox;
 mod pool;
+mod quarantine;
 mod sql;
 mod tx;
 
-pub use batch::{Batch, Position};
+pub use batch::{Batch, Claim, Move, Position};
 pub use context::{Ctx, Idempotency, Trace};
 pub use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 pub use error::{Error, Failure, Result};
 pub use migrate::migrate;
 pub use pool::{Db, DbConfig, PoolStatus};
+pub use quarantine::{Held, Quarantined};
 pub use sql::{Bound, Sql, sql};
 pub use tx::{Command, Done, Tx};

@@ -95,8 +95,6 @@ select $1, q.topic, q.part, q.off, q.key, q.value, q.headers, q.recorded_at, q.e
                       and o.key is not distinct from q.key and o.value is not distinct from q.value)
  order by q.n";
 
-const COLUMNS: &str = "id, topic, part, \"offset\", key, value, headers, recorded_at, reason, error, attempts, first_at";
-
 impl Batch {
     /// Puts records into quarantine, in this order.
     ///
@@ -133,8 +131,135 @@ impl Batch {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn unsent(&mut self, consumer: &str, limit: i64) -> Result<Vec<Held>> {
-        const UNSENT: &str = const_format(COLUMNS);
-        let _ = UNSENT;
-        todo!()
+        sql("select * from inbox.quarantine
+             where consumer = $1 and state = 'rejected' and sent_at is null order by id limit $2")
+        .bind::<Text, _>(consumer)
+        .bind::<BigInt, _>(limit)
+        .load(self.tx().conn())
+        .await
+        .map_err(Error::from)
     }
+
+    /// Remembers that the dead-letter topic has got these records.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn sent(&mut self, ids: &[i64]) -> Result<()> {
+        sql("update inbox.quarantine set sent_at = now() where id = any ($1)")
+            .bind::<Array<BigInt>, _>(ids)
+            .execute(self.tx().conn())
+            .await?;
+        Ok(())
+    }
+
+    /// The partitions in which something waits behind nothing any more.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn released_partitions(&mut self, consumer: &str) -> Result<Vec<(String, i32)>> {
+        let rows: Vec<Partition> = sql("select distinct topic, part from inbox.quarantine w
+             where consumer = $1 and state = 'waiting'
+               and not exists (select from inbox.quarantine r where r.consumer = w.consumer
+                                  and r.topic = w.topic and r.key = w.key and r.state = 'rejected')")
+        .bind::<Text, _>(consumer)
+        .load(self.tx().conn())
+        .await?;
+        Ok(rows.into_iter().map(|row| (row.topic, row.part)).collect())
+    }
+
+    /// Locks the partition's position, which must be `at`, and gives what waits there behind nothing any more,
+    /// in order. `None` when another process has moved the position.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn released(
+        &mut self,
+        consumer: &str,
+        topic: &str,
+        partition: i32,
+        at: i64,
+        limit: i64,
+    ) -> Result<Option<Vec<Held>>> {
+        // The lock keeps the partition's batches, of whichever process, from adding to these keys meanwhile.
+        let owned = sql("select from inbox.position
+                         where consumer = $1 and topic = $2 and part = $3 and next_offset = $4 for update")
+        .bind::<Text, _>(consumer)
+        .bind::<Text, _>(topic)
+        .bind::<Integer, _>(partition)
+        .bind::<BigInt, _>(at)
+        .execute(self.tx().conn())
+        .await?;
+        if owned == 0 {
+            return Ok(None);
+        }
+        let rows = sql("select * from inbox.quarantine w
+             where consumer = $1 and topic = $2 and part = $3 and state = 'waiting'
+               and not exists (select from inbox.quarantine r where r.consumer = w.consumer
+                                  and r.topic = w.topic and r.key = w.key and r.state = 'rejected')
+             order by id limit $4")
+        .bind::<Text, _>(consumer)
+        .bind::<Text, _>(topic)
+        .bind::<Integer, _>(partition)
+        .bind::<BigInt, _>(limit)
+        .load(self.tx().conn())
+        .await?;
+        Ok(Some(rows))
+    }
+
+    /// Takes records out of quarantine: they have been handled.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn release(&mut self, ids: &[i64]) -> Result<()> {
+        sql("delete from inbox.quarantine where id = any ($1)")
+            .bind::<Array<BigInt>, _>(ids)
+            .execute(self.tx().conn())
+            .await?;
+        Ok(())
+    }
+
+    /// Holds a waiting record as the culprit of its key: it was tried and refused (again).
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn refuse(&mut self, id: i64, reason: &str, error: &str) -> Result<()> {
+        sql("update inbox.quarantine set state = 'rejected', reason = $2, error = $3, attempts = attempts + 1,
+                    sent_at = null where id = $1")
+        .bind::<BigInt, _>(id)
+        .bind::<Text, _>(reason)
+        .bind::<Text, _>(error)
+        .execute(self.tx().conn())
+        .await?;
+        Ok(())
+    }
+
+    /// How many records of `consumer` are rejected, and how many wait.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn quarantined(&mut self, consumer: &str) -> Result<(i64, i64)> {
+        let count: Count = sql("select count(*) filter (where state = 'rejected') as rejected,
+                                       count(*) filter (where state = 'waiting') as waiting
+                                  from inbox.quarantine where consumer = $1")
+        .bind::<Text, _>(consumer)
+        .get_result(self.tx().conn())
+        .await?;
+        Ok((count.rejected, count.waiting))
+    }
+}
+
+#[derive(QueryableByName)]
+struct Partition {
+    #[diesel(sql_type = Text)]
+    topic: String,
+    #[diesel(sql_type = Integer)]
+    part: i32,
+}
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    rejected: i64,
+    #[diesel(sql_type = BigInt)]
+    waiting: i64,
 }

@@ -8,7 +8,9 @@ use garde::Validate;
 use serde::{Deserialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
-use crate::{Caller, Fault, FieldError, Problem, caller::caller_of};
+use bahi_db::Ctx;
+
+use crate::{Caller, Fault, FieldError, Problem, caller::{anonymous, caller_of}};
 
 /// Longest JSON body in bytes; 256 KiB unless a resource sets another as app data.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +42,16 @@ pub struct Amend<T> {
     pub body: T,
 }
 
+/// A command of somebody who has not signed in. Its bodies hold passwords, so the idempotency key comes without
+/// a hash: whoever uses the key sets one that cannot be guessed backwards.
+#[derive(Debug)]
+pub struct Public<T> {
+    /// The nil tenant and the actor `anonymous`, until the command knows better.
+    pub ctx: Ctx,
+    /// The validated body.
+    pub body: T,
+}
+
 /// The body of a command that needs none; `{}` or nothing.
 #[derive(Clone, Debug, Default, Deserialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -59,6 +71,20 @@ impl<T: DeserializeOwned + Validate<Context = ()> + 'static> FromRequest for Pos
                 key.hash = Sha256::digest(&bytes).to_vec();
             }
             Ok(Self { caller, body: parse(&bytes)? })
+        })
+    }
+}
+
+impl<T: DeserializeOwned + Validate<Context = ()> + 'static> FromRequest for Public<T> {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (req, payload) = (req.clone(), payload.take());
+        Box::pin(async move {
+            let ctx = anonymous(&req)?;
+            let bytes = read(&req, payload).await?;
+            Ok(Self { ctx, body: parse(&bytes)? })
         })
     }
 }

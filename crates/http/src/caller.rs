@@ -77,10 +77,10 @@ impl Caller {
 
     /// From verified claims.
     pub fn from_claims(claims: Claims) -> Option<Self> {
-        let actor = if claims.iss == "api-gateway" {
-            Actor::User { id: Uuid::parse_str(&claims.sub).ok()? }
-        } else if claims.sub == claims.iss {
+        let actor = if claims.sub == claims.iss {
             Actor::Service { id: claims.sub }
+        } else if claims.iss == "api-gateway" {
+            Actor::User { id: Uuid::parse_str(&claims.sub).ok()? }
         } else {
             return None;
         };
@@ -141,6 +141,17 @@ pub(crate) fn caller_of(req: &HttpRequest) -> Result<Caller, Fault> {
     caller.ctx.idempotency = idempotency(req)?;
     tracing::Span::current().record("tenant", tracing::field::display(caller.ctx.tenant));
     Ok(caller)
+}
+
+/// The circumstances of a request that needs no token: nobody's, until the command learns whose.
+pub(crate) fn anonymous(req: &HttpRequest) -> Result<Ctx, Fault> {
+    let mut ctx = Ctx::service("anonymous", TenantId::from_uuid(Uuid::nil()));
+    if let Ok(id) = Uuid::parse_str(&crate::request_id()) {
+        ctx.correlation_id = id;
+    }
+    ctx.trace = crate::request::current_trace();
+    ctx.idempotency = idempotency(req)?;
+    Ok(ctx)
 }
 
 fn idempotency(req: &HttpRequest) -> Result<Option<Idempotency>, Fault> {

@@ -10,11 +10,11 @@ mod respond;
 pub mod token;
 pub mod validate;
 
-pub use body::{Amend, BodyLimit, Empty, Post};
+pub use body::{Amend, BodyLimit, Empty, Post, Public};
 pub use caller::{Caller, Grants};
 pub use fault::{Fault, FieldError};
 pub use health::{Ready, health_routes, metrics_text};
 pub use problem::{Problem, Refusal, Verdict};
-pub use request::{extractor_config, not_found, observe, request_id};
+pub use request::{RouteTemplate, current_trace, extractor_config, not_found, observe, request_id};
 pub use respond::{Versioned, accepted, created, no_content, ok, page};
 pub use token::{Claims, Keys, Signer};

@@ -6,7 +6,7 @@ use std::{
 };
 
 use actix_web::{
-    Error, HttpRequest, HttpResponse, ResponseError,
+    Error, HttpMessage, HttpRequest, HttpResponse, ResponseError,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     error::{PathError, QueryPayloadError},
@@ -38,7 +38,8 @@ pub fn request_id() -> String {
     REQUEST.try_with(|r| r.id.clone()).unwrap_or_default()
 }
 
-pub(crate) fn current_trace() -> Option<Trace> {
+/// The trace of the request being answered.
+pub fn current_trace() -> Option<Trace> {
     REQUEST.try_with(|r| r.trace.clone()).ok()
 }
 
@@ -52,6 +53,10 @@ static SECONDS: LazyLock<HistogramVec> = LazyLock::new(|| {
     let buckets = vec![0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
     register_histogram_vec!("http_request_duration_seconds", "Time to answer", &["method", "route"], buckets).unwrap()
 });
+
+/// Put into a request's extensions by a handler that serves many routes: the template to measure it under.
+#[derive(Clone, Debug)]
+pub struct RouteTemplate(pub String);
 
 /// Middleware: gives the request its id and trace, measures it, and puts the id on the answer.
 ///
@@ -85,6 +90,8 @@ pub async fn observe<B: MessageBody + 'static>(
         Err(error) => error.as_response_error().status_code(),
     };
     span.record("http.response.status_code", status.as_u16());
+    let label = answer.as_ref().ok().and_then(|r| r.request().extensions().get::<RouteTemplate>().cloned());
+    let route = label.map_or(route, |l| l.0);
     REQUESTS.with_label_values(&[method.as_str(), route.as_str(), status.as_str()]).inc();
     SECONDS.with_label_values(&[method.as_str(), route.as_str()]).observe(started.elapsed().as_secs_f64());
     let mut response = answer?;

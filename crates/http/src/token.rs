@@ -133,6 +133,16 @@ impl Keys {
         (typ != INTERNAL || !long).then_some(claims)
     }
 
+    /// Adds a key from a JWK set: the raw Ed25519 public key in base64url.
+    ///
+    /// # Errors
+    /// When that is no key.
+    pub fn learn(&self, kid: &str, x: &str) -> Result<(), jsonwebtoken::errors::Error> {
+        let key = Arc::new(DecodingKey::from_ed_components(x)?);
+        self.known.write().keys.insert(kid.to_owned(), key);
+        Ok(())
+    }
+
     fn find(&self, kid: &str) -> Option<Arc<DecodingKey>> {
         if let Some(key) = self.known.read().keys.get(kid) {
             return Some(key.clone());
