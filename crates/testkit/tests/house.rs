@@ -36,7 +36,8 @@ fn rank(name: &str, folder: &str) -> u32 {
         "bahi-proto" | "bahi-service" => 4,
         "bahi-testkit" => 5,
         _ if folder.starts_with("services/") => 6,
-        _ => 7,
+        "bahi-demo" => 7,
+        _ => 8,
     }
 }
 

@@ -1,0 +1,8 @@
+//! A real retailer's file, run through the fleet as a REST client of the gateway, and what a benchmark shares with it.
+
+pub mod check;
+pub mod client;
+pub mod events;
+pub mod file;
+pub mod replay;
+pub mod setup;
