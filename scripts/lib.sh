@@ -281,7 +281,7 @@ kafka_lib() {
     mkdir -p "$CACHE"
     local fresh
     fresh=$(mktemp -d "$CACHE/kafka.XXXXXX")
-    mvn -q -B -f "$ROOT/infra/kafka/pom.xml" dependency:copy-dependencies -DoutputDirectory="$fresh" >&2 ||
+    mvn -q -B -f "$ROOT/infra/kafka/pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies -DoutputDirectory="$fresh" >&2 ||
       { rm -rf "$fresh"; die "Maven could not fetch Kafka"; }
     # Two at once: the second finds the folder there and drops its own.
     mv -T "$fresh" "$folder" 2>/dev/null || rm -rf "$fresh"
@@ -366,6 +366,11 @@ infra_up() {
   lock_instance
   load_secrets
   make_keys
+  # The tests' instance starts from empty: what tests left behind is worth nothing, nor was it written durably.
+  if [[ $INSTANCE == test ]]; then
+    pg_ours || rm -rf "$DATA/postgres"
+    pid_of kafka >/dev/null || rm -rf "$DATA/kafka"
+  fi
   # The slow ones start side by side; the first failure ends all.
   kafka_lib >/dev/null
   kafka_up & local kafka=$!

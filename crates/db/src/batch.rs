@@ -97,8 +97,13 @@ impl Batch {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn begin(db: &Db, tenant: Option<TenantId>) -> Result<Self> {
-        let ctx = Ctx::service(db.service(), tenant.unwrap_or(TenantId::from_uuid(Uuid::nil())));
-        Ok(Self { tx: Tx::begin(db, ctx, "BEGIN").await? })
+        let ctx = Ctx::service(
+            db.service(),
+            tenant.unwrap_or(TenantId::from_uuid(Uuid::nil())),
+        );
+        Ok(Self {
+            tx: Tx::begin(db, ctx, "BEGIN").await?,
+        })
     }
 
     /// Where `consumer` stands in these partitions; one it has never read stands at 0.
@@ -118,7 +123,13 @@ impl Batch {
         .await?;
         let all: Vec<Position> = batch.standing(consumer).await?;
         batch.commit().await?;
-        Ok(all.into_iter().filter(|p| of.iter().any(|(t, part)| *t == p.topic && *part == p.partition)).collect())
+        Ok(all
+            .into_iter()
+            .filter(|p| {
+                of.iter()
+                    .any(|(t, part)| *t == p.topic && *part == p.partition)
+            })
+            .collect())
     }
 
     /// Where `consumer` stands in every partition it has read.
@@ -144,7 +155,8 @@ impl Batch {
         ids: &[Uuid],
         keys: &[(&str, &[u8])],
     ) -> Result<Claim> {
-        let (mut first, mut second, mut third) = (self.tx.shared(), self.tx.shared(), self.tx.shared());
+        let (mut first, mut second, mut third) =
+            (self.tx.shared(), self.tx.shared(), self.tx.shared());
         let moved = sql(MOVE)
             .bind::<Text, _>(consumer)
             .bind::<Array<Text>, _>(moves.iter().map(|m| m.topic).collect::<Vec<_>>())
@@ -210,7 +222,11 @@ impl Batch {
     /// When the database cannot be reached.
     pub async fn savepoint(&mut self) -> Result<()> {
         self.tx.flush().await?;
-        self.tx.conn().batch_execute("SAVEPOINT slice").await.map_err(Error::from)
+        self.tx
+            .conn()
+            .batch_execute("SAVEPOINT slice")
+            .await
+            .map_err(Error::from)
     }
 
     /// Goes back to the savepoint: what came after it did not happen.
@@ -219,7 +235,11 @@ impl Batch {
     /// When the database cannot be reached.
     pub async fn undo(&mut self) -> Result<()> {
         self.tx.discard_events();
-        self.tx.conn().batch_execute("ROLLBACK TO SAVEPOINT slice; RELEASE SAVEPOINT slice").await.map_err(Error::from)
+        self.tx
+            .conn()
+            .batch_execute("ROLLBACK TO SAVEPOINT slice; RELEASE SAVEPOINT slice")
+            .await
+            .map_err(Error::from)
     }
 
     /// Keeps what came after the savepoint, deferred constraints checked.

@@ -98,7 +98,8 @@ impl Error {
     /// Diesel keeps no SQLSTATE. The cluster speaks English (`lc_messages = C`), and these texts are
     /// PostgreSQL's own, unchanged since 9.3.
     fn by_message(message: &str) -> Option<Self> {
-        const BY_START: [(&str, fn() -> Error); 13] = [
+        type Make = fn() -> Error;
+        const BY_START: [(&str, Make); 13] = [
             ("deadlock detected", || Error::Contention),
             ("canceling statement due to lock timeout", || Error::Locked),
             ("canceling statement due to statement timeout", || Error::Timeout),

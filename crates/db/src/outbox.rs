@@ -32,7 +32,7 @@ pub(crate) async fn insert(tx: &mut Tx, events: &[Outgoing]) -> Result<()> {
     let now = tx.now();
     let ctx = tx.ctx().clone();
     let ids: Vec<Uuid> = events.iter().map(|e| e.event_id).collect();
-    let topics: Vec<&str> = events.iter().map(|e| e.topic).collect();
+    let topics: Vec<String> = events.iter().map(|e| tx.db().topic(e.topic)).collect();
     let keys: Vec<&str> = events.iter().map(|e| e.key.as_str()).collect();
     let types: Vec<&str> = events.iter().map(|e| e.event_type).collect();
     let aggregate_types: Vec<&str> = events.iter().map(|e| e.aggregate_type).collect();

@@ -22,6 +22,8 @@ pub struct DbConfig {
     pub connections: usize,
     /// Longest wait for a connection; then the answer is 503.
     pub checkout: Duration,
+    /// Put before the topics of events, so that several stacks can share a broker; empty as a rule.
+    pub topic_prefix: String,
     /// The service, as it appears in events (`source_service`) and in `application_name`.
     pub service: &'static str,
 }
@@ -35,6 +37,7 @@ pub struct Db {
 struct Inner {
     pool: Pool<AsyncPgConnection>,
     service: &'static str,
+    topic_prefix: String,
     clock: Clock,
     hint: Hint,
 }
@@ -70,7 +73,7 @@ impl Db {
             .runtime(deadpool::Runtime::Tokio1)
             .build()?;
         let hint = Hint::spawn(url);
-        Ok(Self { inner: Arc::new(Inner { pool, service: config.service, clock, hint }) })
+        Ok(Self { inner: Arc::new(Inner { pool, service: config.service, topic_prefix: config.topic_prefix.clone(), clock, hint }) })
     }
 
     pub(crate) async fn checkout(&self) -> Result<Object<AsyncPgConnection>> {
@@ -87,6 +90,10 @@ impl Db {
     /// The clock.
     pub fn clock(&self) -> &Clock {
         &self.inner.clock
+    }
+
+    pub(crate) fn topic(&self, name: &str) -> String {
+        format!("{}{name}", self.inner.topic_prefix)
     }
 
     /// The service's name.

@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 use diesel::{
     QueryableByName,
-    sql_types::{Array, BigInt, Bool, Bytea, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{
+        Array, BigInt, Bool, Bytea, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid,
+    },
 };
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
@@ -238,9 +240,11 @@ impl Batch {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn quarantined(&mut self, consumer: &str) -> Result<(i64, i64)> {
-        let count: Count = sql("select count(*) filter (where state = 'rejected') as rejected,
+        let count: Count = sql(
+            "select count(*) filter (where state = 'rejected') as rejected,
                                        count(*) filter (where state = 'waiting') as waiting
-                                  from inbox.quarantine where consumer = $1")
+                                  from inbox.quarantine where consumer = $1",
+        )
         .bind::<Text, _>(consumer)
         .get_result(self.tx().conn())
         .await?;

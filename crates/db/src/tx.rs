@@ -183,6 +183,10 @@ impl Tx {
         }
     }
 
+    pub(crate) fn db(&self) -> &Db {
+        &self.db
+    }
+
     /// The tenant.
     pub fn tenant(&self) -> TenantId {
         self.ctx.tenant

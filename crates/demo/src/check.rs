@@ -165,10 +165,10 @@ impl Subject<'_> {
         let of = |sums: &BTreeMap<String, Sum>, sku: &str| sums.get(sku).map_or(Quantity::ZERO, |s| s.qty);
         let mut open: BTreeMap<String, Quantity> = BTreeMap::new();
         for shortage in self.client.walk("/api/v1/inventory/shortages").await? {
-            *open.entry(text(&shortage, "product_id")?.to_owned()).or_default() += quantity(&shortage, "open_qty")?;
+            *open.entry(text(&shortage, "product_id")?.to_owned()).or_default() += quantity(&shortage, "open")?;
         }
         let mut on_hand: BTreeMap<String, Quantity> = BTreeMap::new();
-        for item in self.client.walk(&format!("/api/v1/inventory/stock?location_id={}", self.location)).await? {
+        for item in self.client.walk(&format!("/api/v1/inventory/stock?location={}", self.location)).await? {
             *on_hand.entry(text(&item, "product_id")?.to_owned()).or_default() += quantity(&item, "on_hand")?;
         }
         let (mut wrong, mut counted) = (Vec::new(), 0);

@@ -69,7 +69,7 @@ impl Client {
 
     async fn register(&self, business: &str) -> anyhow::Result<()> {
         let body = json!({
-            "tenant_name": business, "owner_name": "Demo Owner", "email": self.email, "password": self.password,
+            "tenant_name": business, "name": "Demo Owner", "email": self.email, "password": self.password,
         });
         let answer = self.public("/api/v1/auth/register", &body).await?;
         self.keep(&answer).await

@@ -192,13 +192,13 @@ impl Run<'_> {
     async fn correct(&self, document: &Document) -> anyhow::Result<()> {
         for (number, line) in document.lines.iter().enumerate() {
             let reason = if line.text.is_empty() { "stock correction" } else { &line.text };
-            let mut body = json!({
-                "location_id": self.shop.location, "product_id": self.product(&line.sku)?, "qty_delta": line.qty,
-                "reason": format!("{reason} ({})", document.number),
-            });
+            let mut change = json!({ "product_id": self.product(&line.sku)?, "qty_delta": line.qty });
             if line.qty > Quantity::ZERO {
-                body["unit_cost"] = json!("1.00");
+                change["unit_cost"] = json!("1.00");
             }
+            let body = json!({
+                "location_id": self.shop.location, "reason": format!("{reason} ({})", document.number), "lines": [change],
+            });
             self.client.post("/api/v1/inventory/adjust", &format!("adjust-{}-{number}", document.number), &body).await?;
             self.note(|o| if line.qty > Quantity::ZERO { o.corrections.0 += 1 } else { o.corrections.1 += 1 });
         }

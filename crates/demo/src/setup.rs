@@ -138,7 +138,7 @@ pub async fn receive(client: &Client, location: &str, stock: &[Opening], progres
 /// # Errors
 /// A refusal.
 pub async fn open_tills(client: &Client, tills: &[String]) -> anyhow::Result<Vec<String>> {
-    let open = client.walk("/api/v1/pos/sessions?state=opened").await?;
+    let open = client.walk("/api/v1/pos/sessions?state=open").await?;
     let mut sessions = Vec::new();
     for till in tills {
         let found = open.iter().find(|s| s["till_id"] == **till);

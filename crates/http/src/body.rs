@@ -3,14 +3,16 @@
 use std::{future::Future, pin::Pin};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web};
+use bahi_db::Ctx;
 use futures::StreamExt;
 use garde::Validate;
 use serde::{Deserialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
-use bahi_db::Ctx;
-
-use crate::{Caller, Fault, FieldError, Problem, caller::{anonymous, caller_of}};
+use crate::{
+    Caller, Fault, FieldError, Problem,
+    caller::{anonymous, caller_of},
+};
 
 /// Longest JSON body in bytes; 256 KiB unless a resource sets another as app data.
 #[derive(Clone, Copy, Debug)]

@@ -56,7 +56,7 @@ static SECONDS: LazyLock<HistogramVec> = LazyLock::new(|| {
 
 /// Put into a request's extensions by a handler that serves many routes: the template to measure it under.
 #[derive(Clone, Debug)]
-pub struct RouteTemplate(pub String);
+pub struct RouteTemplate(pub std::sync::Arc<str>);
 
 /// Middleware: gives the request its id and trace, measures it, and puts the id on the answer.
 ///
@@ -91,9 +91,9 @@ pub async fn observe<B: MessageBody + 'static>(
     };
     span.record("http.response.status_code", status.as_u16());
     let label = answer.as_ref().ok().and_then(|r| r.request().extensions().get::<RouteTemplate>().cloned());
-    let route = label.map_or(route, |l| l.0);
-    REQUESTS.with_label_values(&[method.as_str(), route.as_str(), status.as_str()]).inc();
-    SECONDS.with_label_values(&[method.as_str(), route.as_str()]).observe(started.elapsed().as_secs_f64());
+    let route = label.as_ref().map_or(route.as_str(), |l| &l.0);
+    REQUESTS.with_label_values(&[method.as_str(), route, status.as_str()]).inc();
+    SECONDS.with_label_values(&[method.as_str(), route]).observe(started.elapsed().as_secs_f64());
     let mut response = answer?;
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);

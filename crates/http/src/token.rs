@@ -99,6 +99,8 @@ pub struct Keys {
 
 struct Known {
     keys: HashMap<String, Arc<DecodingKey>>,
+    /// Those that are in no folder; reading the folder again does not lose them.
+    learned: HashMap<String, Arc<DecodingKey>>,
     read_at: std::time::Instant,
 }
 
@@ -110,7 +112,11 @@ impl Keys {
     /// # Errors
     /// When the folder or a key in it cannot be read.
     pub fn from_folder(folder: &Path) -> anyhow::Result<Self> {
-        let known = RwLock::new(Known { keys: read(folder)?, read_at: std::time::Instant::now() });
+        let known = RwLock::new(Known {
+            keys: read(folder)?,
+            learned: HashMap::new(),
+            read_at: std::time::Instant::now(),
+        });
         Ok(Self { folder: Some(folder.to_owned()), known })
     }
 
@@ -139,13 +145,13 @@ impl Keys {
     /// When that is no key.
     pub fn learn(&self, kid: &str, x: &str) -> Result<(), jsonwebtoken::errors::Error> {
         let key = Arc::new(DecodingKey::from_ed_components(x)?);
-        self.known.write().keys.insert(kid.to_owned(), key);
+        self.known.write().learned.insert(kid.to_owned(), key);
         Ok(())
     }
 
     fn find(&self, kid: &str) -> Option<Arc<DecodingKey>> {
-        if let Some(key) = self.known.read().keys.get(kid) {
-            return Some(key.clone());
+        if let Some(key) = self.known.read().get(kid) {
+            return Some(key);
         }
         let folder = self.folder.as_ref()?;
         let mut known = self.known.write();
@@ -156,7 +162,13 @@ impl Keys {
                 Err(error) => tracing::warn!(%error, "the folder of public keys cannot be read"),
             }
         }
-        known.keys.get(kid).cloned()
+        known.get(kid)
+    }
+}
+
+impl Known {
+    fn get(&self, kid: &str) -> Option<Arc<DecodingKey>> {
+        self.keys.get(kid).or_else(|| self.learned.get(kid)).cloned()
     }
 }
 

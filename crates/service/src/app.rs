@@ -124,8 +124,8 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         api
     }
 
-    /// What it hears, without running it.
-    pub fn consumers_of(&self, state: &S) -> Vec<Consumer> {
-        (self.consumers)(state)
+    /// What makes its consumers, for tools and tests.
+    pub fn hears(&self) -> fn(&S) -> Vec<Consumer> {
+        self.consumers
     }
 }

@@ -91,7 +91,9 @@ fn parts<S>(app: &App<S>, env: &Env, clock: Clock) -> anyhow::Result<Parts> {
         None => None,
         Some(url) => {
             let checkout = Duration::from_millis(checkout?);
-            let config = DbConfig { url: url?, connections: connections?, checkout, service: app.name };
+            let topic_prefix = env.optional("BAHI_TOPIC_PREFIX").unwrap_or_default();
+            let connections = connections?;
+            let config = DbConfig { url: url?, connections, checkout, topic_prefix, service: app.name };
             Some(Db::new(&config, clock.clone())?)
         }
     };
@@ -155,7 +157,10 @@ pub async fn start<S: Clone + Send + Sync + 'static>(mut app: App<S>, env: Env, 
     };
     let (http, server) = serve_http(&app, &state, &parts, &ready, &env, &mut tasks)?;
     if let (Some(db), Some(brokers)) = (&parts.db, env.optional("BAHI_KAFKA")) {
+        // Several stacks may share a broker, each with topics of its own.
+        let prefix = env.optional("BAHI_TOPIC_PREFIX").unwrap_or_default();
         for consumer in (app.consumers)(&state) {
+            let consumer = consumer.with_topic_prefix(&prefix);
             let (db, brokers, stop) = (db.clone(), brokers.clone(), stop.clone());
             tasks.spawn(async move { consumer.run(db, &brokers, stop).await });
         }

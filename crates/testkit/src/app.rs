@@ -1,7 +1,8 @@
 //! The real service on a private database.
 
 use bahi_db::Db;
-use bahi_events::Envelope;
+use bahi_events::{Envelope, Outgoing};
+use bahi_kafka::Consumer;
 use bahi_service::{App, Env, Running};
 use bahi_types::{Clock, TenantId};
 use serde_json::Value;
@@ -19,6 +20,7 @@ pub struct TestApp<S> {
     /// Its clock.
     pub clock: Clock,
     env: Env,
+    hears: fn(&S) -> Vec<Consumer>,
 }
 
 impl<S: Clone + Send + Sync + 'static> TestApp<S> {
@@ -29,7 +31,7 @@ impl<S: Clone + Send + Sync + 'static> TestApp<S> {
 
     /// Starts the service with more settings and a clock. `BAHI_KAFKA` makes it hear real topics.
     pub async fn start_with(mut app: App<S>, settings: &[(&str, &str)], clock: Clock) -> Self {
-        let name = app.name();
+        let (name, hears) = (app.name(), app.hears());
         let migrations = app.embedded_migrations();
         let has_database = migrations.is_some();
         assert!(has_database, "TestApp is for services with a database");
@@ -53,7 +55,7 @@ impl<S: Clone + Send + Sync + 'static> TestApp<S> {
         let env = Env::with(defaults.into_iter().chain(settings).map(|(n, v)| (n.to_owned(), v)));
         let running = bahi_service::start(app, env.clone(), clock.clone()).await.expect("the service starts");
         let db = running.db.clone().expect("a database");
-        Self { db, database, running, clock, env }
+        Self { db, database, running, clock, env, hears }
     }
 
     /// `http://127.0.0.1:port`.
@@ -103,6 +105,39 @@ impl<S: Clone + Send + Sync + 'static> TestApp<S> {
             .await
             .expect("outbox");
         rows.into_iter().map(|r| serde_json::from_value(r.get(0)).expect("envelope")).collect()
+    }
+
+    /// Delivers events of a tenant to the service's consumers, in order and then all of them once more, as Kafka may:
+    /// the second time must change nothing. Panics when a handler rejects one.
+    pub async fn feed(&self, events: Vec<Outgoing>, tenant: TenantId) {
+        let now = self.clock.now();
+        let envelopes: Vec<Envelope<Value>> = events
+            .into_iter()
+            .map(|e| Envelope {
+                event_id: e.event_id,
+                event_type: e.event_type.to_owned(),
+                version: "v1".to_owned(),
+                timestamp: now,
+                trace_id: None,
+                source_service: "test".to_owned(),
+                tenant_id: tenant,
+                aggregate_type: e.aggregate_type.to_owned(),
+                aggregate_id: e.aggregate_id,
+                aggregate_version: e.aggregate_version,
+                epoch: 1,
+                occurred_at: e.occurred_at.unwrap_or(now),
+                causation_id: None,
+                correlation_id: None,
+                actor: None,
+                payload: serde_json::from_str(&e.payload.expect("a payload")).expect("JSON"),
+            })
+            .collect();
+        for _ in 0..2 {
+            for consumer in (self.hears)(&self.running.state) {
+                let tally = consumer.feed(&self.db, &envelopes).await.expect("the handlers take the events");
+                assert_eq!((tally.rejected, tally.waiting), (0, 0), "rejected events");
+            }
+        }
     }
 
     /// The settings it runs with.

@@ -93,6 +93,25 @@ impl Client {
         Self { base, token, http: reqwest::Client::new(), tenant, user }
     }
 
+    /// A client of a service that runs elsewhere.
+    pub fn of(base: String, tenant: TenantId, permissions: &[&str]) -> Self {
+        Self::new(base, tenant, permissions)
+    }
+
+    /// The same user at another address.
+    pub fn at(&self, base: &str) -> Self {
+        Self { base: base.to_owned(), ..self.clone() }
+    }
+
+    /// POST under an idempotency key to a service that may die instead of answering.
+    pub async fn try_post_with_key(&self, path: &str, body: Value, key: &str) -> Option<Reply> {
+        let response = self.request(Method::POST, path).header("Idempotency-Key", key).json(&body).send().await.ok()?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = response.text().await.ok()?;
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Some(Reply { status, headers, body, text })
+    }
+
     /// The same user with other permissions.
     pub fn with_permissions(&self, permissions: &[&str]) -> Self {
         Self { token: user_token(self.tenant, self.user, permissions), ..self.clone() }

@@ -55,7 +55,7 @@ fn dependencies_run_one_way() {
                 wrong.push(format!("{name} depends on {dependency}"));
             }
             let may_use = match dependency.as_str() {
-                "rdkafka" => ["bahi-kafka", "outbox-worker", "bahi-demo"].contains(&name.as_str()),
+                "rdkafka" => ["bahi-kafka", "outbox-worker", "bahi-demo", "bahi-proof"].contains(&name.as_str()),
                 "actix-web" => ["bahi-http", "bahi-service"].contains(&name.as_str()) || folder.starts_with("services/"),
                 "diesel" => name != "bahi-http" && name != "bahi-gst",
                 _ => true,

@@ -1,0 +1,141 @@
+//! Processes that are killed. The victim is this test binary again, run with another test's name.
+
+use std::{
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use bahi_kafka::consumer_settings;
+use bahi_types::TenantId;
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+};
+
+use crate::support::*;
+
+fn spawn(stage: &Stage) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "crash::victim", "--ignored", "--nocapture"])
+        .env(
+            "BAHI_TEST_STAGE",
+            format!("{},{}", stage.database, stage.prefix),
+        )
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+fn kill(mut victim: Child) {
+    victim.kill().unwrap(); // SIGKILL
+    victim.wait().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "the process that the others kill"]
+async fn victim() {
+    let (database, prefix) = env("BAHI_TEST_STAGE")
+        .split_once(',')
+        .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        .unwrap();
+    let stage = Stage::join(&database, &prefix);
+    // A static member: the next process of this name need not wait until Kafka misses this one.
+    stage
+        .start(stage.consumer().with_instance("one"))
+        .task
+        .await
+        .unwrap()
+        .unwrap();
+}
+
+/// What Kafka believes this group has read.
+fn committed(stage: &Stage) -> i64 {
+    let settings = consumer_settings(&brokers(), &format!("{}counter", stage.prefix));
+    let kafka: BaseConsumer = settings.create().unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_range(&stage.topic(), 0, 2);
+    let found = kafka
+        .committed_offsets(list, Duration::from_secs(10))
+        .unwrap();
+    let offset = |offset| {
+        if let Offset::Offset(offset) = offset {
+            offset
+        } else {
+            0
+        }
+    };
+    found
+        .elements()
+        .iter()
+        .map(|element| offset(element.offset()))
+        .sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_between_the_database_s_commit_and_kafka_s_a_consumer_repeats_nothing() {
+    let stage = Stage::new().await;
+    let mut sent = series(&[TenantId::new()], 5, 40);
+    let victim = spawn(&stage);
+    stage.send(&sent).await;
+    // Kafka is told every second; the effects are there within milliseconds.
+    stage.await_effects(40).await;
+    kill(victim);
+    let stands = stage
+        .count("select sum(next_offset)::bigint from inbox.position")
+        .await;
+    assert_eq!(stands, 40);
+    assert!(
+        committed(&stage) < stands,
+        "killed too late to prove anything"
+    );
+
+    let more = series(&[TenantId::new()], 5, 40);
+    stage.send(&more).await;
+    sent.extend(more);
+    let running = stage.start(stage.consumer().with_instance("one"));
+    stage.await_caught_up(&running).await;
+    assert_eq!(verdict(&sent, &stage.effects().await), Verdict::FINE);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_again_and_again_a_consumer_loses_and_repeats_nothing() {
+    let stage = Stage::new().await;
+    let sent = series(&[TenantId::new(), TenantId::new()], 20, 3_000);
+    let feeding = stage.feed(&sent);
+    for goal in [1, 400, 900, 1_500, 2_200] {
+        let victim = spawn(&stage);
+        stage.await_effects(goal).await;
+        kill(victim);
+    }
+    let running = stage.start(stage.consumer().with_instance("one"));
+    feeding.await.unwrap();
+    stage.await_caught_up(&running).await;
+    assert_eq!(verdict(&sent, &stage.effects().await), Verdict::FINE);
+    assert_eq!(
+        stage.count("select count(*) from outbox.event").await,
+        3_000
+    );
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_whose_database_connections_are_cut_loses_and_repeats_nothing() {
+    let stage = Stage::new().await;
+    let sent = series(&[TenantId::new()], 20, 1_500);
+    let running = stage.start(stage.consumer());
+    let feeding = stage.feed(&sent);
+    for goal in [100, 500, 900] {
+        stage.await_effects(goal).await;
+        let cut = "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and application_name = 'counter'";
+        admin("postgres")
+            .await
+            .execute(cut, &[&stage.database])
+            .await
+            .unwrap();
+    }
+    feeding.await.unwrap();
+    stage.await_caught_up(&running).await;
+    assert_eq!(verdict(&sent, &stage.effects().await), Verdict::FINE);
+    running.stop().await;
+}

@@ -1,0 +1,58 @@
+//! The gateway's refusals.
+
+use actix_web::http::StatusCode;
+use bahi_http::{Fault, Refusal, Verdict};
+use serde_json::{Map, Value, json};
+
+/// Why a request was not forwarded, or its answer not given.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A refusal that every service shares.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// The token lacks the permission of the route.
+    #[error("The permission {0} is needed.")]
+    Forbidden(String),
+    /// Too many requests.
+    #[error("Too many requests; come back in {0} s.")]
+    TooMany(u32),
+    /// The service behind the route is down.
+    #[error("The service {0} cannot be reached just now.")]
+    Down(String),
+    /// The service took too long.
+    #[error("The service {0} did not answer in time.")]
+    Slow(String),
+    /// The connection broke after the request was sent: it may have been carried out.
+    #[error("The connection to {0} broke; the request may have been carried out. Repeat it with the same Idempotency-Key.")]
+    Broken(String),
+}
+
+impl Refusal for Error {
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::Fault(fault) => fault.verdict(),
+            Self::Forbidden(_) => Verdict::forbidden("FORBIDDEN"),
+            Self::TooMany(_) => Verdict::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS"),
+            Self::Down(_) => Verdict::unavailable("SERVICE_UNAVAILABLE"),
+            Self::Slow(_) => Verdict::new(StatusCode::GATEWAY_TIMEOUT, "TIMEOUT"),
+            Self::Broken(_) => Verdict::new(StatusCode::BAD_GATEWAY, "CONNECTION_BROKEN"),
+        }
+    }
+
+    fn details(&self) -> Option<Map<String, Value>> {
+        match self {
+            Self::Fault(fault) => fault.details(),
+            Self::Forbidden(permission) => Some(Map::from_iter([("permission".to_owned(), json!(permission))])),
+            _ => None,
+        }
+    }
+
+    fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::Fault(fault) => fault.retry_after(),
+            Self::TooMany(seconds) => Some(*seconds),
+            Self::Down(_) | Self::Slow(_) => Some(2),
+            _ => None,
+        }
+    }
+}

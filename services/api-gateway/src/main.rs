@@ -1,0 +1,5 @@
+//! The gateway's process.
+
+fn main() -> std::process::ExitCode {
+    bahi_service::main(api_gateway::app())
+}

@@ -1,0 +1,86 @@
+//! One OpenAPI document of the whole fleet, merged from those of the services.
+
+use std::time::{Duration, Instant};
+
+use actix_web::{HttpResponse, web};
+use serde_json::{Map, Value, json};
+use tokio::sync::Mutex;
+
+use crate::State;
+
+/// The merged document and when it was made.
+#[derive(Default)]
+pub struct Documents(Mutex<Option<(Instant, String)>>);
+
+const FRESH: Duration = Duration::from_secs(30);
+
+/// The document. A service that does not answer is left out until it does.
+pub(crate) async fn document(state: web::Data<State>) -> HttpResponse {
+    let mut kept = state.0.documents.0.lock().await;
+    let text = match kept.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
+        Some((_, text)) => text.clone(),
+        None => {
+            let (merged, complete) = merged(&state).await;
+            if complete {
+                *kept = Some((Instant::now(), merged.clone()));
+            }
+            merged
+        }
+    };
+    HttpResponse::Ok().content_type("application/json").body(text)
+}
+
+async fn merged(state: &State) -> (String, bool) {
+    let (mut paths, mut schemas, mut complete) = (Map::new(), Map::new(), true);
+    for upstream in state.0.upstreams.values() {
+        let Some(document) = upstream.get("/openapi.json", None).await.ok().and_then(|b| serde_json::from_slice(&b).ok()) else {
+            complete = false;
+            continue;
+        };
+        merge(&upstream.name, document, &mut paths, &mut schemas, |path| state.route(path).is_some());
+    }
+    let document = json!({
+        "openapi": "3.1.0",
+        "info": { "title": "Bahi", "version": env!("CARGO_PKG_VERSION"),
+                  "description": "Sign in at /api/v1/auth/login and send the access token as a bearer token." },
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": { "bearer": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT" } },
+        },
+        "security": [{ "bearer": [] }],
+    });
+    (document.to_string(), complete)
+}
+
+/// Adds a service's document: only paths that the gateway routes, each schema under its service's name.
+fn merge(service: &str, document: Value, paths: &mut Map<String, Value>, schemas: &mut Map<String, Value>, routed: impl Fn(&str) -> bool) {
+    let text = document.to_string().replace("#/components/schemas/", &format!("#/components/schemas/{service}."));
+    let Ok(mut document) = serde_json::from_str::<Value>(&text) else { return };
+    if let Some(Value::Object(own)) = document.get_mut("paths").map(Value::take) {
+        paths.extend(own.into_iter().filter(|(path, _)| routed(path)));
+    }
+    if let Some(Value::Object(own)) = document.pointer_mut("/components/schemas").map(Value::take) {
+        schemas.extend(own.into_iter().map(|(name, schema)| (format!("{service}.{name}"), schema)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_names_of_two_services_do_not_clash() {
+        let document = |field: &str| json!({
+            "paths": { format!("/{field}"): { "get": { "$ref": "#/components/schemas/Thing" } }, "/hidden": {} },
+            "components": { "schemas": { "Thing": { "title": field } } },
+        });
+        let (mut paths, mut schemas) = (Map::new(), Map::new());
+        for service in ["a", "b"] {
+            merge(service, document(service), &mut paths, &mut schemas, |path| path != "/hidden");
+        }
+        assert_eq!(paths.keys().collect::<Vec<_>>(), ["/a", "/b"]);
+        assert_eq!(paths["/b"]["get"]["$ref"], "#/components/schemas/b.Thing");
+        assert_eq!(schemas["a.Thing"]["title"], "a");
+    }
+}

@@ -1,0 +1,66 @@
+//! Pages for people: what is here, whether it is well, and the API's documentation.
+
+use std::{fmt::Write, sync::Arc};
+
+use actix_web::{HttpResponse, http::header, web};
+use utoipa_swagger_ui::Config;
+
+use crate::State;
+
+const PAGE_POLICY: &str = "default-src 'none'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; \
+                           img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'";
+
+/// The front page.
+pub(crate) async fn front(state: web::Data<State>) -> HttpResponse {
+    let mut rows = String::new();
+    for upstream in state.0.upstreams.values() {
+        let word = if upstream.is_up() { "up" } else { "down" };
+        // Writing to a String does not fail.
+        let _ = write!(rows, "<tr><td>{}<td class={word}>{word}", upstream.name);
+    }
+    let page = format!(
+        "<!doctype html><html lang=en><meta charset=utf-8><title>Bahi</title>\
+         <meta name=viewport content='width=device-width'>\
+         <style>body{{font:16px/1.5 system-ui,sans-serif;max-width:42rem;margin:3rem auto;padding:0 1rem}}\
+         td{{padding:.1rem 1.5rem .1rem 0}}.up{{color:#177245}}.down{{color:#b00020}}</style>\
+         <h1>Bahi</h1><p>An event-driven ERP for retail and distribution. This is its gateway.\
+         <ul><li><a href=/docs/>API documentation</a> (<a href=/api/openapi.json>OpenAPI</a>)\
+         <li><a href=/health/ready>Health</a><li><a href=/metrics>Metrics</a></ul>\
+         <h2>Services</h2><table>{rows}</table>"
+    );
+    HttpResponse::Ok()
+        .content_type("text/html; charset=utf-8")
+        .insert_header((header::CONTENT_SECURITY_POLICY, PAGE_POLICY))
+        .body(page)
+}
+
+/// The process is alive.
+pub(crate) async fn live() -> HttpResponse {
+    HttpResponse::Ok().json(serde_json::json!({ "status": "ok" }))
+}
+
+/// Every service answers. The gateway itself takes traffic even when one does not.
+pub(crate) async fn ready(state: web::Data<State>) -> HttpResponse {
+    let services: serde_json::Map<_, _> =
+        state.0.upstreams.values().map(|u| (u.name.clone(), if u.is_up() { "up" } else { "down" }.into())).collect();
+    let all = state.0.upstreams.values().all(|u| u.is_up());
+    let body = serde_json::json!({ "status": if all { "ok" } else { "degraded" }, "services": services });
+    if all { HttpResponse::Ok().json(body) } else { HttpResponse::ServiceUnavailable().json(body) }
+}
+
+/// `/docs` is a folder.
+pub(crate) async fn docs_redirect() -> HttpResponse {
+    HttpResponse::SeeOther().insert_header((header::LOCATION, "/docs/")).finish()
+}
+
+/// Swagger UI.
+pub(crate) async fn docs(file: web::Path<String>) -> HttpResponse {
+    let config = Arc::new(Config::from("/api/openapi.json"));
+    match utoipa_swagger_ui::serve(&file, config) {
+        Ok(Some(asset)) => HttpResponse::Ok()
+            .content_type(asset.content_type)
+            .insert_header((header::CONTENT_SECURITY_POLICY, PAGE_POLICY))
+            .body(asset.bytes.into_owned()),
+        _ => actix_web::ResponseError::error_response(&bahi_http::Problem::from(bahi_http::Fault::NotFound)),
+    }
+}

@@ -1,0 +1,49 @@
+//! Sessions and users whose tokens are no longer good, as identity tells them each second.
+
+use std::collections::{HashMap, HashSet};
+
+use parking_lot::RwLock;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use bahi_http::Claims;
+
+/// Identity's answer: everything revoked within the life of an access token.
+#[derive(Debug, Default, Deserialize)]
+pub struct Snapshot {
+    /// Ended sessions.
+    pub sessions: HashSet<Uuid>,
+    /// Users whose older tokens no longer speak for them.
+    pub users: Vec<Stale>,
+}
+
+/// Tokens of a user issued before a moment are not good.
+#[derive(Debug, Deserialize)]
+pub struct Stale {
+    /// The user.
+    pub user_id: Uuid,
+    /// Unix seconds.
+    pub not_before: i64,
+}
+
+/// What is revoked now. When identity does not answer, the last word holds.
+#[derive(Debug, Default)]
+pub struct Revocations(RwLock<(HashSet<Uuid>, HashMap<Uuid, i64>)>);
+
+impl Revocations {
+    /// Takes over a snapshot.
+    pub fn replace(&self, snapshot: Snapshot) {
+        let users = snapshot.users.into_iter().map(|u| (u.user_id, u.not_before)).collect();
+        *self.0.write() = (snapshot.sessions, users);
+    }
+
+    /// Whether a token is still good.
+    pub fn allow(&self, claims: &Claims) -> bool {
+        let revoked = self.0.read();
+        if claims.sid.is_some_and(|sid| revoked.0.contains(&sid)) {
+            return false;
+        }
+        let user = Uuid::try_parse(&claims.sub).ok();
+        user.and_then(|u| revoked.1.get(&u)).is_none_or(|not_before| claims.iat >= *not_before)
+    }
+}

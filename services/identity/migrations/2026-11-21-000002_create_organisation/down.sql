@@ -1,0 +1,1 @@
+drop table public.till, public.location, public.branch, public.registration, public.company;

@@ -1,0 +1,2 @@
+drop table public.audit;
+drop function public.refuse_change();

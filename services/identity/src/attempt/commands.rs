@@ -1,0 +1,49 @@
+//! Counting an attempt, and taking it back.
+
+use bahi_db::{Ctx, Tx};
+use bahi_types::TenantId;
+use uuid::Uuid;
+
+use super::{
+    model::{Counted, count},
+    store,
+};
+use crate::{Error, State};
+
+/// Counts an attempt, before the password is looked at. Answers how many failures the account would have with it.
+pub async fn take(state: &State, counted: &Counted) -> Result<i32, Error> {
+    let ctx = Ctx::service(state.db.service(), TenantId::from_uuid(Uuid::nil()));
+    let counted = counted.clone();
+    let taken = state.db.write(&ctx, async move |tx: &mut Tx| {
+        let now = tx.now();
+        let counters = store::lock(tx, &counted.keys(), now).await?;
+        let mut failures = 0;
+        for counter in &counters {
+            let next = count(counter, counted.limit(&counter.key), now)
+                .map_err(|retry_after| Error::TooManyAttempts { retry_after })?;
+            store::save(tx, &next).await?;
+            if next.key == counted.account {
+                failures = next.failures;
+            }
+        }
+        Ok::<_, Error>(failures)
+    });
+    Ok(taken.await?.value)
+}
+
+/// Takes an attempt back whose password was right, as the last step of `tx`, which is the nil tenant's afterwards.
+pub async fn forgive(tx: &mut Tx, counted: &Counted) -> Result<(), Error> {
+    tx.enter(TenantId::from_uuid(Uuid::nil())).await?;
+    let now = tx.now();
+    let mut keys = counted.keys();
+    // The account begins anew; of the address only this attempt is taken back, or one good account would let
+    // its owner guess at all others.
+    for key in keys.drain(..) {
+        if key == counted.account {
+            store::delete(tx, &key).await?;
+        } else {
+            store::take_back(tx, &key, now).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,14 @@
+//! Failed sign-ins, counted by e-mail and by network address.
+//!
+//! * An attempt is counted before the password is checked, so that parallel guesses count like serial ones; a right
+//!   password takes it back.
+//! * After a few free failures each next attempt must wait, twice as long each time, up to a bound. Nobody is ever
+//!   locked out: whoever waits may try.
+//! * Counters are forgotten half an hour after the last attempt. They hold keyed hashes, no addresses.
+
+mod commands;
+mod model;
+mod store;
+
+pub use commands::{forgive, take};
+pub use model::{ACCOUNT, Counted};

@@ -1,0 +1,176 @@
+//! How long a failure makes one wait.
+
+use std::net::IpAddr;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::prelude::*;
+
+use crate::{
+    schema::attempt,
+    secret::{Purpose, Secret},
+};
+
+/// A counter.
+#[derive(Clone, Debug, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = attempt, check_for_backend(diesel::pg::Pg))]
+pub struct Counter {
+    /// What is counted.
+    pub key: Vec<u8>,
+    /// Failures in a row.
+    pub failures: i32,
+    /// No attempt before this.
+    pub blocked_until: DateTime<Utc>,
+    /// The last attempt.
+    pub last_at: DateTime<Utc>,
+}
+
+/// How patient a counter is.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// Failures without a wait.
+    pub free: i32,
+    /// Longest wait in seconds.
+    pub longest: i64,
+}
+
+/// Of one e-mail. The bound is low, because a stranger can make its owner wait.
+pub const ACCOUNT: Limit = Limit {
+    free: 5,
+    longest: 120,
+};
+/// Of one network address, behind which a whole shop may sign in.
+pub const ADDRESS: Limit = Limit {
+    free: 20,
+    longest: 900,
+};
+
+const FORGOTTEN_AFTER: TimeDelta = TimeDelta::minutes(30);
+
+/// The counters of one attempt.
+#[derive(Clone, Debug)]
+pub struct Counted {
+    /// Of the e-mail.
+    pub account: Vec<u8>,
+    /// Of the address, where it is known.
+    pub address: Option<Vec<u8>>,
+}
+
+impl Counted {
+    /// The counters of an e-mail and an address. IPv6 counts by its /64: a household has billions of the rest.
+    pub fn of(secret: &Secret, email: &str, address: Option<IpAddr>) -> Self {
+        let key = |text: String| secret.mac(Purpose::Attempt, text.as_bytes()).to_vec();
+        let address = address.map(|address| match address {
+            IpAddr::V4(v4) => v4.to_string(),
+            IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+                Some(v4) => v4.to_string(),
+                None => format!("{:?}", &v6.segments()[..4]),
+            },
+        });
+        Self {
+            account: key(format!("account {email}")),
+            address: address.map(|a| key(format!("address {a}"))),
+        }
+    }
+
+    /// The keys, in the order in which they are locked.
+    pub fn keys(&self) -> Vec<Vec<u8>> {
+        let mut keys: Vec<_> = std::iter::once(&self.account)
+            .chain(&self.address)
+            .cloned()
+            .collect();
+        keys.sort();
+        keys
+    }
+
+    /// The patience of one of the keys.
+    pub fn limit(&self, key: &[u8]) -> Limit {
+        if key == self.account {
+            ACCOUNT
+        } else {
+            ADDRESS
+        }
+    }
+}
+
+/// The wait after so many failures.
+pub fn delay(limit: Limit, failures: i32) -> TimeDelta {
+    if failures < limit.free {
+        return TimeDelta::zero();
+    }
+    let doublings = u32::try_from(failures - limit.free)
+        .unwrap_or_default()
+        .min(30);
+    TimeDelta::seconds((1_i64 << doublings).min(limit.longest))
+}
+
+/// The counter after one more attempt, or how many seconds it is too early.
+pub fn count(counter: &Counter, limit: Limit, now: DateTime<Utc>) -> Result<Counter, u32> {
+    if counter.blocked_until > now {
+        let wait = (counter.blocked_until - now).num_milliseconds();
+        return Err(u32::try_from((wait + 999) / 1000).unwrap_or(u32::MAX));
+    }
+    let forgotten = now - counter.last_at > FORGOTTEN_AFTER;
+    let failures = if forgotten {
+        1
+    } else {
+        counter.failures.saturating_add(1)
+    };
+    let blocked_until = now + delay(limit, failures);
+    Ok(Counter {
+        key: counter.key.clone(),
+        failures,
+        blocked_until,
+        last_at: now,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_doubles_up_to_its_bound() {
+        let seconds = |failures| delay(ACCOUNT, failures).num_seconds();
+        let waits: Vec<_> = (1..=14).map(seconds).collect();
+        assert_eq!(waits, [0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 120, 120, 120]);
+        assert_eq!(seconds(i32::MAX), 120);
+        assert_eq!(delay(ADDRESS, i32::MAX).num_seconds(), 900);
+    }
+
+    #[test]
+    fn a_guesser_waits_longer_each_time_and_is_never_locked_out() {
+        let mut now: DateTime<Utc> = "2026-11-21T10:00:00Z".parse().unwrap();
+        let mut counter = Counter {
+            key: vec![],
+            failures: 0,
+            blocked_until: now,
+            last_at: now,
+        };
+        let mut waited = 0;
+        for _ in 0..10 {
+            counter = match count(&counter, ACCOUNT, now) {
+                Ok(next) => next,
+                Err(seconds) => {
+                    waited += i64::from(seconds);
+                    now += TimeDelta::seconds(i64::from(seconds));
+                    count(&counter, ACCOUNT, now).unwrap()
+                }
+            };
+        }
+        assert_eq!((counter.failures, waited), (10, 1 + 2 + 4 + 8 + 16));
+        // Later it begins anew.
+        now += TimeDelta::minutes(31);
+        assert_eq!(count(&counter, ACCOUNT, now).unwrap().failures, 1);
+    }
+
+    #[test]
+    fn neighbours_in_one_network_share_a_counter() {
+        let secret = Secret::of_tests();
+        let of =
+            |address: &str| Counted::of(&secret, "a@b.in", Some(address.parse().unwrap())).address;
+        assert_eq!(of("2001:db8:1:2::3"), of("2001:db8:1:2:ffff::1"));
+        assert_ne!(of("2001:db8:1:2::3"), of("2001:db8:1:3::3"));
+        assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
+        assert_eq!(of("10.0.0.1"), of("::ffff:10.0.0.1"));
+    }
+}

@@ -1,0 +1,100 @@
+//! The use cases of branches.
+
+use bahi_db::{Ctx, Done, Error as DbError, Tx};
+use bahi_types::{BranchId, RegistrationId};
+
+use super::{model::Branch, store};
+use crate::{Error, State, events, location, registration, till};
+
+/// A branch to be opened.
+#[derive(Clone, Debug)]
+pub struct NewBranch {
+    /// Registration.
+    pub registration_id: RegistrationId,
+    /// Code in capitals.
+    pub code: String,
+    /// Name.
+    pub name: String,
+}
+
+/// What may change.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Code in capitals.
+    pub code: String,
+    /// Name.
+    pub name: String,
+    /// Open or closed.
+    pub active: bool,
+}
+
+/// Opens a branch.
+pub async fn create(state: &State, ctx: &Ctx, new: NewBranch) -> Result<Done<Branch>, Error> {
+    state
+        .db
+        .write(ctx, async move |tx: &mut Tx| {
+            open_registration(tx, new.registration_id).await?;
+            let row = Branch {
+                tenant_id: tx.tenant(),
+                id: BranchId::new(),
+                registration_id: new.registration_id,
+                code: new.code,
+                name: new.name,
+                active: true,
+                version: 1,
+                created_at: tx.now(),
+                updated_at: tx.now(),
+            };
+            store::insert(tx, &row).await?;
+            tx.publish(events::branch(&row));
+            Ok(row)
+        })
+        .await
+}
+
+/// Changes a branch, closes it or opens it again.
+pub async fn update(
+    state: &State,
+    ctx: &Ctx,
+    (id, version): (BranchId, i64),
+    change: Change,
+) -> Result<Done<Branch>, Error> {
+    state
+        .db
+        .write(ctx, async move |tx: &mut Tx| {
+            let mut row = store::lock(tx, id).await?;
+            if row.version != version {
+                return Err(DbError::Stale {
+                    current: row.version,
+                }
+                .into());
+            }
+            if row.active && !change.active {
+                if till::store::any_active_in(tx, id).await? {
+                    return Err(Error::StillInUse("tills"));
+                }
+                if location::store::any_active(tx, id).await? {
+                    return Err(Error::StillInUse("locations"));
+                }
+            } else if !row.active && change.active {
+                open_registration(tx, row.registration_id).await?;
+            }
+            row.code = change.code;
+            row.name = change.name;
+            row.active = change.active;
+            row.version += 1;
+            row.updated_at = tx.now();
+            store::save(tx, &row).await?;
+            tx.publish(events::branch(&row));
+            Ok(row)
+        })
+        .await
+}
+
+async fn open_registration(tx: &mut Tx, id: RegistrationId) -> Result<(), Error> {
+    match registration::store::share_active(tx, id).await? {
+        None => Err(Error::UnknownReference("registration_id")),
+        Some(false) => Err(Error::ClosedReference("registration_id")),
+        Some(true) => Ok(()),
+    }
+}

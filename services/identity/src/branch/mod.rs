@@ -1,0 +1,12 @@
+//! Branches: places of business, each under one registration, which it keeps.
+//!
+//! * The code is unique in the tenant, in capitals.
+//! * One with active locations or tills is not closed; a closed registration gets no branch.
+
+mod commands;
+mod http;
+mod model;
+pub mod store;
+
+pub use http::routes;
+pub use model::Branch;

@@ -1,0 +1,12 @@
+//! The company behind a tenant: one row, made at registration.
+//!
+//! * Its PAN, once known, is the one inside every GSTIN of its registrations.
+
+mod commands;
+mod http;
+mod model;
+pub mod store;
+
+pub use commands::first;
+pub use http::routes;
+pub use model::{Company, same_pan};

@@ -1,0 +1,207 @@
+//! Everything that identity refuses, and what each refusal means to a client.
+
+use actix_web::http::StatusCode;
+use bahi_http::{Fault, Refusal, Verdict};
+use bahi_kafka::Failed;
+use serde_json::{Map, Value, json};
+
+/// A refusal or failure of this service.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database.
+    #[error("{0}")]
+    Db(bahi_db::Error),
+    /// A refusal that every service shares.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// Unknown address, wrong password, not active: which of them is nobody's business.
+    #[error("E-mail or password is wrong.")]
+    InvalidCredentials,
+    /// The password is right in several tenants.
+    #[error("This e-mail belongs to several businesses; name one.")]
+    ChooseTenant(Vec<String>),
+    /// Too many failed sign-ins.
+    #[error("Too many failed attempts; wait before the next one.")]
+    TooManyAttempts {
+        /// Seconds.
+        retry_after: u32,
+    },
+    /// Too many password checks are waiting.
+    #[error("Too many people sign in at once; try again.")]
+    Busy,
+    /// The refresh token is unknown, expired, revoked or used up.
+    #[error("The session has ended; sign in again.")]
+    SessionEnded,
+    /// The password given as the present one is not.
+    #[error("The present password is wrong.")]
+    WrongPassword,
+    /// The password is the e-mail address.
+    #[error("The password must not be the e-mail address.")]
+    PasswordIsAddress,
+    /// The invitation or reset token is unknown, expired or used.
+    #[error("This token is not valid any more; ask for a new one.")]
+    TicketInvalid,
+    /// The user's status stands against it.
+    #[error("The user is {0}.")]
+    UserStatus(String),
+    /// A permission that the caller does not hold himself.
+    #[error("You cannot give, take or act upon the permission {0}, which you do not hold.")]
+    Escalation(String),
+    /// Without this user nobody could administer the tenant.
+    #[error("A business must keep at least one active owner.")]
+    LastOwner,
+    /// The owner role is what it is.
+    #[error("The owner role cannot be changed or deleted.")]
+    OwnerRoleFixed,
+    /// The slug belongs to another tenant.
+    #[error("This short name is taken.")]
+    SlugTaken,
+    /// Another user of the tenant has the e-mail.
+    #[error("A user with this e-mail exists.")]
+    EmailTaken,
+    /// Another role has the name.
+    #[error("A role with this name exists.")]
+    RoleNameTaken,
+    /// Somebody has the role.
+    #[error("The role is held by users.")]
+    RoleInUse,
+    /// Another registration has the GSTIN.
+    #[error("A registration with this GSTIN exists.")]
+    GstinTaken,
+    /// Documents refer to the GSTIN, so it stays.
+    #[error("A GSTIN cannot be changed; add another registration.")]
+    GstinFixed,
+    /// The PAN inside a GSTIN is not the company's.
+    #[error("The GSTIN belongs to the PAN {gstin}, the company has {company}.")]
+    PanMismatch {
+        /// PAN inside the GSTIN.
+        gstin: String,
+        /// PAN of the company.
+        company: String,
+    },
+    /// Another one of the kind has the code.
+    #[error("This code is taken.")]
+    CodeTaken,
+    /// Another till of the registration has, or had, the series.
+    #[error("Another till of the registration has this series.")]
+    SeriesTaken,
+    /// What a field refers to is not there.
+    #[error("{0} refers to nothing that exists.")]
+    UnknownReference(&'static str),
+    /// What a field refers to is closed.
+    #[error("{0} refers to something that is closed.")]
+    ClosedReference(&'static str),
+    /// Something active depends on it.
+    #[error("It cannot be closed while it has active {0}.")]
+    StillInUse(&'static str),
+    /// A password cannot be hashed: a defect.
+    #[error("a password cannot be hashed")]
+    Hash(argon2::password_hash::Error),
+    /// A token cannot be signed: a defect.
+    #[error("a token cannot be signed")]
+    Sign(#[from] jsonwebtoken::errors::Error),
+}
+
+impl From<bahi_db::Error> for Error {
+    fn from(error: bahi_db::Error) -> Self {
+        match error.constraint() {
+            Some("app_user_email_key") => Self::EmailTaken,
+            Some("role_name_key") => Self::RoleNameTaken,
+            Some("user_role_role_fkey") => Self::RoleInUse,
+            Some("registration_gstin_key") => Self::GstinTaken,
+            Some("branch_code_key" | "location_code_key" | "till_code_key") => Self::CodeTaken,
+            Some("till_series_key") => Self::SeriesTaken,
+            Some("till_location_fkey") => Self::UnknownReference("location_id"),
+            _ => Self::Db(error),
+        }
+    }
+}
+
+impl From<diesel::result::Error> for Error {
+    fn from(error: diesel::result::Error) -> Self {
+        bahi_db::Error::from(error).into()
+    }
+}
+
+impl bahi_db::Failure for Error {
+    fn database(&self) -> Option<&bahi_db::Error> {
+        if let Self::Db(error) = self {
+            Some(error)
+        } else {
+            None
+        }
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Db(error) => error.into(),
+            other => Self::reject("refused", other),
+        }
+    }
+}
+
+impl Refusal for Error {
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::Db(error) => error.verdict(),
+            Self::Fault(fault) => fault.verdict(),
+            Self::InvalidCredentials => {
+                Verdict::new(StatusCode::UNAUTHORIZED, "INVALID_CREDENTIALS")
+            }
+            Self::ChooseTenant(_) => Verdict::conflict("CHOOSE_TENANT"),
+            Self::TooManyAttempts { .. } => {
+                Verdict::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_ATTEMPTS")
+            }
+            Self::Busy => Verdict::unavailable("BUSY"),
+            Self::SessionEnded => Verdict::new(StatusCode::UNAUTHORIZED, "SESSION_ENDED"),
+            Self::WrongPassword => Verdict::refused("WRONG_PASSWORD"),
+            Self::PasswordIsAddress => Verdict::refused("PASSWORD_IS_ADDRESS"),
+            Self::TicketInvalid => Verdict::refused("TOKEN_INVALID"),
+            Self::UserStatus(_) => Verdict::refused("USER_STATUS"),
+            Self::Escalation(_) => Verdict::forbidden("ESCALATION"),
+            Self::LastOwner => Verdict::refused("LAST_OWNER"),
+            Self::OwnerRoleFixed => Verdict::refused("OWNER_ROLE_FIXED"),
+            Self::SlugTaken => Verdict::conflict("SLUG_TAKEN"),
+            Self::EmailTaken => Verdict::conflict("EMAIL_TAKEN"),
+            Self::RoleNameTaken => Verdict::conflict("ROLE_NAME_TAKEN"),
+            Self::RoleInUse => Verdict::conflict("ROLE_IN_USE"),
+            Self::GstinTaken => Verdict::conflict("GSTIN_TAKEN"),
+            Self::GstinFixed => Verdict::refused("GSTIN_FIXED"),
+            Self::PanMismatch { .. } => Verdict::refused("PAN_MISMATCH"),
+            Self::CodeTaken => Verdict::conflict("CODE_TAKEN"),
+            Self::SeriesTaken => Verdict::conflict("SERIES_TAKEN"),
+            Self::UnknownReference(_) => Verdict::refused("UNKNOWN_REFERENCE"),
+            Self::ClosedReference(_) => Verdict::refused("CLOSED_REFERENCE"),
+            Self::StillInUse(_) => Verdict::refused("STILL_IN_USE"),
+            Self::Hash(_) | Self::Sign(_) => {
+                Verdict::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL")
+            }
+        }
+    }
+
+    fn details(&self) -> Option<Map<String, Value>> {
+        let one = |name: &str, value: Value| Some(Map::from_iter([(name.to_owned(), value)]));
+        match self {
+            Self::Fault(fault) => fault.details(),
+            Self::ChooseTenant(slugs) => one("tenants", json!(slugs)),
+            Self::Escalation(permission) => one("permission", json!(permission)),
+            Self::UserStatus(status) => one("user_status", json!(status)),
+            Self::UnknownReference(field) | Self::ClosedReference(field) => {
+                one("field", json!(field))
+            }
+            _ => None,
+        }
+    }
+
+    fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::Db(error) => error.retry_after(),
+            Self::Fault(fault) => fault.retry_after(),
+            Self::TooManyAttempts { retry_after } => Some(*retry_after),
+            Self::Busy => Some(1),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Periodic work.
+
+use std::time::Duration;
+
+use bahi_db::{Ctx, Tx, sql};
+use bahi_service::Job;
+use bahi_types::TenantId;
+use diesel::{
+    QueryableByName,
+    sql_types::{BigInt, Integer, Timestamptz},
+};
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+use crate::{Error, State};
+
+/// Rows of a table that one call deletes at most.
+const MANY: i32 = 1000;
+
+/// The jobs.
+pub fn table(state: &State) -> Vec<Job> {
+    let state = state.clone();
+    vec![Job::every(
+        "purge_sign_in",
+        Duration::from_secs(600),
+        move || {
+            let state = state.clone();
+            async move { Ok(purge(&state).await?) }
+        },
+    )]
+}
+
+/// Forgets ended sessions, used tickets, old revocations and counters, of every tenant.
+async fn purge(state: &State) -> Result<(), Error> {
+    #[derive(QueryableByName)]
+    struct Gone {
+        #[diesel(sql_type = BigInt)]
+        gone: i64,
+    }
+    let ctx = Ctx::service(state.db.service(), TenantId::from_uuid(Uuid::nil()));
+    loop {
+        let gone = state.db.write(&ctx, async move |tx: &mut Tx| {
+            let now = tx.now();
+            let call = sql("select directory.purge($1, $2) as gone")
+                .bind::<Timestamptz, _>(now)
+                .bind::<Integer, _>(MANY);
+            Ok::<_, Error>(call.get_result::<Gone>(tx.conn()).await?.gone)
+        });
+        if gone.await?.value < i64::from(MANY) {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Identity: tenants, people and their roles, sessions, the organisation, and the audit trail.
+
+mod attempt;
+mod audit;
+mod branch;
+mod code;
+mod company;
+mod consumers;
+mod error;
+mod events;
+mod jobs;
+mod jwks;
+mod list;
+mod location;
+mod password;
+mod registration;
+mod revocation;
+mod role;
+mod schema;
+mod secret;
+mod session;
+mod state;
+mod tenant;
+mod ticket;
+mod till;
+mod user;
+
+use bahi_db::EmbeddedMigrations;
+use bahi_service::App;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+pub use error::Error;
+pub use jobs::table as jobs;
+pub use state::State;
+
+/// The tables of this service.
+pub const MIGRATIONS: EmbeddedMigrations = bahi_db::embed_migrations!();
+
+/// The service.
+pub fn app() -> App<State> {
+    App::new("identity", State::new)
+        .migrations(MIGRATIONS)
+        .routes(routes)
+        .consumers(consumers::table)
+        .jobs(jobs::table)
+}
+
+fn routes(cfg: &mut ServiceConfig) {
+    tenant::routes(cfg);
+    session::routes(cfg);
+    ticket::routes(cfg);
+    user::routes(cfg);
+    role::routes(cfg);
+    company::routes(cfg);
+    registration::routes(cfg);
+    branch::routes(cfg);
+    location::routes(cfg);
+    till::routes(cfg);
+    revocation::routes(cfg);
+    audit::routes(cfg);
+    jwks::routes(cfg);
+}

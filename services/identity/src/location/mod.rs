@@ -1,0 +1,12 @@
+//! Locations: where a branch keeps stock.
+//!
+//! * The code is unique in the tenant, in capitals; the branch stays.
+//! * One that an active till sells from is not closed; a closed branch gets no location.
+
+mod commands;
+mod http;
+mod model;
+pub mod store;
+
+pub use http::routes;
+pub use model::Location;

@@ -1,0 +1,66 @@
+//! `/internal/v1/revocations`: for the gateway, which does not route it.
+
+use actix_web::{HttpResponse, get, web};
+use bahi_db::Tx;
+use bahi_events::Actor;
+use bahi_http::{Caller, Fault, Problem};
+use chrono::TimeDelta;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_actix_web::service_config::ServiceConfig;
+use uuid::Uuid;
+
+use super::store;
+use crate::{Error, State};
+
+/// The endpoint.
+pub fn routes(cfg: &mut ServiceConfig) {
+    cfg.service(revocations);
+}
+
+/// An access token lives 15 minutes; one more for clocks and slow commits.
+const WINDOW: TimeDelta = TimeDelta::minutes(16);
+
+/// All that was revoked in the last 16 minutes.
+#[derive(Serialize, ToSchema)]
+struct Revocations {
+    /// Sessions that ended.
+    sessions: Vec<Uuid>,
+    /// Users whose older access tokens are void.
+    users: Vec<UserRevocation>,
+}
+
+/// Access tokens of a user issued before a Unix second are void.
+#[derive(Serialize, ToSchema)]
+struct UserRevocation {
+    user_id: Uuid,
+    not_before: i64,
+}
+
+/// What to refuse: a full snapshot, across tenants.
+#[utoipa::path(tag = "internal", responses((status = 200, body = Revocations)))]
+#[get("/internal/v1/revocations")]
+async fn revocations(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Problem> {
+    let gateway = matches!(&caller.ctx.actor, Actor::Service { id } if id == "api-gateway");
+    if !gateway {
+        return Err(Fault::Forbidden("the gateway itself").into());
+    }
+    let revoked = state.db.read(&caller.ctx, async move |tx: &mut Tx| {
+        let since = tx.now() - WINDOW;
+        Ok::<_, Error>(store::since(tx, since).await?)
+    });
+    let mut answer = Revocations {
+        sessions: Vec::new(),
+        users: Vec::new(),
+    };
+    for one in revoked.await? {
+        answer.sessions.extend(one.session_id);
+        if let (Some(user_id), Some(not_before)) = (one.user_id, one.not_before) {
+            answer.users.push(UserRevocation {
+                user_id,
+                not_before,
+            });
+        }
+    }
+    Ok(HttpResponse::Ok().json(answer))
+}

@@ -1,0 +1,216 @@
+//! The tables, as `diesel print-schema` writes them; arrays hold no NULL (a check constraint says so).
+
+// @generated automatically by Diesel CLI.
+
+diesel::table! {
+    app_user (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        email -> Text,
+        name -> Text,
+        status -> Text,
+        password_hash -> Nullable<Text>,
+        not_before -> Int8,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    attempt (tenant_id, key) {
+        tenant_id -> Uuid,
+        key -> Bytea,
+        failures -> Int4,
+        blocked_until -> Timestamptz,
+        last_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    audit (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        at -> Timestamptz,
+        service -> Text,
+        actor_type -> Text,
+        actor_id -> Text,
+        action -> Text,
+        object_type -> Text,
+        object_id -> Text,
+        reason -> Nullable<Text>,
+        details -> Jsonb,
+        correlation_id -> Nullable<Uuid>,
+    }
+}
+
+diesel::table! {
+    branch (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        registration_id -> Uuid,
+        code -> Text,
+        name -> Text,
+        active -> Bool,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    company (tenant_id) {
+        tenant_id -> Uuid,
+        legal_name -> Text,
+        trade_name -> Nullable<Text>,
+        pan -> Nullable<Text>,
+        currency -> Text,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    location (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        branch_id -> Uuid,
+        code -> Text,
+        name -> Text,
+        active -> Bool,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    refresh_token (tenant_id, hash) {
+        tenant_id -> Uuid,
+        hash -> Bytea,
+        session_id -> Uuid,
+        issued_at -> Timestamptz,
+        rotated_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    registration (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        gstin -> Nullable<Text>,
+        state_code -> Text,
+        legal_name -> Text,
+        active -> Bool,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    revocation (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        session_id -> Nullable<Uuid>,
+        user_id -> Nullable<Uuid>,
+        not_before -> Nullable<Int8>,
+        at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    role (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        name -> Text,
+        permissions -> Array<Text>,
+        is_owner -> Bool,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    session (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        user_id -> Uuid,
+        created_at -> Timestamptz,
+        last_used_at -> Timestamptz,
+        expires_at -> Timestamptz,
+        revoked_at -> Nullable<Timestamptz>,
+        revoked_for -> Nullable<Text>,
+        ip -> Nullable<Text>,
+        user_agent -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    tenant (tenant_id) {
+        tenant_id -> Uuid,
+        slug -> Text,
+        name -> Text,
+        version -> Int8,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    ticket (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        kind -> Text,
+        user_id -> Uuid,
+        hash -> Bytea,
+        created_at -> Timestamptz,
+        expires_at -> Timestamptz,
+        used_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    till (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        branch_id -> Uuid,
+        registration_id -> Uuid,
+        location_id -> Uuid,
+        code -> Text,
+        name -> Text,
+        series -> Text,
+        round_to_rupee -> Bool,
+        active -> Bool,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    user_role (tenant_id, user_id, role_id) {
+        tenant_id -> Uuid,
+        user_id -> Uuid,
+        role_id -> Uuid,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(
+    app_user,
+    attempt,
+    audit,
+    branch,
+    company,
+    location,
+    refresh_token,
+    registration,
+    revocation,
+    role,
+    session,
+    tenant,
+    ticket,
+    till,
+    user_role,
+);

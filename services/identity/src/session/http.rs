@@ -1,0 +1,398 @@
+//! `/api/v1/auth/...`: sign-in and what a person may do about his own sessions.
+
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    net::IpAddr,
+};
+
+use actix_web::{
+    FromRequest, HttpRequest, HttpResponse, delete,
+    dev::Payload,
+    get,
+    http::header::{CACHE_CONTROL, USER_AGENT},
+    post, web,
+};
+use bahi_http::{Caller, Claims, Post, Problem, Public, no_content, token};
+use bahi_types::{RoleId, SessionId, TenantId, UserId};
+use chrono::{DateTime, Utc};
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use super::{
+    commands,
+    model::{ACCESS_LIFE, Session, SignedIn},
+};
+use crate::{
+    Error, State,
+    password::{self, Password},
+    secret::{Purpose, Token},
+    user::http::address,
+};
+
+/// The endpoints.
+pub fn routes(cfg: &mut ServiceConfig) {
+    cfg.service(login)
+        .service(refresh)
+        .service(logout)
+        .service(me)
+        .service(change_password)
+        .service(list)
+        .service(revoke)
+        .service(list_of)
+        .service(revoke_of);
+}
+
+/// Where a request comes from. The gateway strips what clients send and sets the header itself, so its last entry
+/// is the client; without it, the peer.
+#[derive(Clone, Debug, Default)]
+pub struct Device {
+    /// Network address.
+    pub ip: Option<IpAddr>,
+    /// Browser or app.
+    pub user_agent: Option<String>,
+}
+
+impl FromRequest for Device {
+    type Error = Infallible;
+    type Future = Ready<Result<Self, Infallible>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let text = |name: &str| req.headers().get(name).and_then(|v| v.to_str().ok());
+        let forwarded = text("x-forwarded-for").and_then(|all| all.rsplit(',').next());
+        let ip = match forwarded {
+            Some(address) => address.trim().parse().ok(),
+            None => req.peer_addr().map(|peer| peer.ip()),
+        };
+        ready(Ok(Self {
+            ip,
+            user_agent: text(USER_AGENT.as_str()).map(str::to_owned),
+        }))
+    }
+}
+
+/// E-mail and password.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Login {
+    /// E-mail address.
+    #[garde(custom(address))]
+    #[schema(format = "email")]
+    email: String,
+    /// Password.
+    #[garde(custom(password::given))]
+    #[schema(value_type = String, format = "password")]
+    password: Password,
+    /// Short name of the tenant, where the e-mail belongs to several.
+    #[garde(length(max = 40))]
+    tenant: Option<String>,
+}
+
+/// A refresh token.
+#[derive(Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct RefreshToken {
+    /// The token.
+    #[garde(length(min = 1, max = 200))]
+    refresh_token: String,
+}
+
+/// The old and the new password.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PasswordChange {
+    /// The present password.
+    #[garde(custom(password::given))]
+    #[schema(value_type = String, format = "password")]
+    old_password: Password,
+    /// The one to come, of at least 10 characters.
+    #[garde(custom(password::fit))]
+    #[schema(value_type = String, format = "password")]
+    new_password: Password,
+}
+
+/// Tokens of a session.
+#[derive(Clone, Serialize, ToSchema)]
+pub struct Tokens {
+    /// For the `Authorization` header.
+    access_token: String,
+    /// Always `Bearer`.
+    token_type: &'static str,
+    /// Seconds that the access token lives.
+    expires_in: i64,
+    /// For the next access token; replaced by each use. Absent where the session keeps its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
+    /// End of the session.
+    session_expires_at: DateTime<Utc>,
+    /// Session.
+    #[schema(value_type = uuid::Uuid)]
+    session_id: SessionId,
+    /// Tenant.
+    #[schema(value_type = uuid::Uuid)]
+    tenant_id: TenantId,
+    /// User.
+    #[schema(value_type = uuid::Uuid)]
+    user_id: UserId,
+}
+
+impl Tokens {
+    /// The tokens of somebody who just signed in: the first of his session.
+    ///
+    /// # Errors
+    /// When the key cannot sign.
+    pub fn first(state: &State, signed: &SignedIn) -> Result<Self, Error> {
+        let first = state
+            .secret
+            .token(Purpose::Session, signed.tenant, signed.session.uuid());
+        Self::new(state, signed, Some(&first))
+    }
+
+    fn new(state: &State, signed: &SignedIn, next: Option<&Token>) -> Result<Self, Error> {
+        let claims = Claims {
+            iss: state.signer.issuer().to_owned(),
+            aud: token::AUDIENCE_API.to_owned(),
+            sub: signed.user.to_string(),
+            tid: signed.tenant,
+            sid: Some(signed.session.uuid()),
+            perms: signed.permissions.clone(),
+            name: Some(signed.name.clone()),
+            txn: None,
+            iat: signed.issued_at,
+            exp: signed.issued_at + ACCESS_LIFE,
+        };
+        Ok(Self {
+            access_token: state.signer.sign(token::ACCESS, &claims)?,
+            token_type: "Bearer",
+            expires_in: (claims.exp - state.clock.now().timestamp()).max(0),
+            refresh_token: next.map(Token::text),
+            session_expires_at: signed.expires_at,
+            session_id: signed.session,
+            tenant_id: signed.tenant,
+            user_id: signed.user,
+        })
+    }
+
+    /// The answer with tokens, which no cache may keep.
+    pub fn answer(&self, mut response: actix_web::HttpResponseBuilder) -> HttpResponse {
+        response
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .json(self)
+    }
+}
+
+/// A session as its user sees it.
+#[derive(Serialize, ToSchema)]
+struct SessionBody {
+    #[schema(value_type = uuid::Uuid)]
+    id: SessionId,
+    created_at: DateTime<Utc>,
+    last_used_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+    ip: Option<String>,
+    user_agent: Option<String>,
+    /// The one this request belongs to.
+    current: bool,
+}
+
+/// The open sessions of a user.
+#[derive(Serialize, ToSchema)]
+struct Sessions {
+    items: Vec<SessionBody>,
+}
+
+impl Sessions {
+    fn of(sessions: Vec<Session>, current: Option<SessionId>) -> Self {
+        let body = |s: Session| SessionBody {
+            id: s.id,
+            created_at: s.created_at,
+            last_used_at: s.last_used_at,
+            expires_at: s.expires_at,
+            ip: s.ip,
+            user_agent: s.user_agent,
+            current: Some(s.id) == current,
+        };
+        Self {
+            items: sessions.into_iter().map(body).collect(),
+        }
+    }
+}
+
+/// The caller himself.
+#[derive(Serialize, ToSchema)]
+struct MeBody {
+    #[schema(value_type = uuid::Uuid)]
+    user_id: UserId,
+    email: String,
+    name: String,
+    status: String,
+    #[schema(value_type = Vec<uuid::Uuid>)]
+    role_ids: Vec<RoleId>,
+    /// Union of the grants of the roles, as they stand now.
+    permissions: Vec<String>,
+    #[schema(value_type = uuid::Uuid)]
+    tenant_id: TenantId,
+    tenant_slug: String,
+    tenant_name: String,
+    #[schema(value_type = Option<uuid::Uuid>)]
+    session_id: Option<SessionId>,
+}
+
+/// Signs in.
+#[utoipa::path(tag = "auth", request_body = Login, responses(
+    (status = 200, body = Tokens),
+    (status = 401, description = "INVALID_CREDENTIALS"),
+    (status = 409, description = "CHOOSE_TENANT, with the short names of the tenants"),
+    (status = 429, description = "TOO_MANY_ATTEMPTS, with Retry-After")))]
+#[post("/api/v1/auth/login")]
+async fn login(
+    state: web::Data<State>,
+    device: Device,
+    req: Public<Login>,
+) -> Result<HttpResponse, Problem> {
+    let Login {
+        email,
+        password,
+        tenant,
+    } = req.body;
+    let tenant = tenant.map(|slug| slug.to_lowercase());
+    let signed = commands::sign_in(
+        &state,
+        req.ctx,
+        device,
+        email.to_lowercase(),
+        password,
+        tenant,
+    )
+    .await?;
+    Ok(Tokens::first(&state, &signed)?.answer(HttpResponse::Ok()))
+}
+
+/// Replaces a refresh token.
+#[utoipa::path(tag = "auth", request_body = RefreshToken, responses(
+    (status = 200, body = Tokens), (status = 401, description = "SESSION_ENDED")))]
+#[post("/api/v1/auth/refresh")]
+async fn refresh(
+    state: web::Data<State>,
+    req: Public<RefreshToken>,
+) -> Result<HttpResponse, Problem> {
+    let presented = Token::read(&req.body.refresh_token).ok_or(Error::SessionEnded)?;
+    let (signed, successor) = commands::refresh(&state, req.ctx, presented).await?;
+    Ok(Tokens::new(&state, &signed, Some(&successor))?.answer(HttpResponse::Ok()))
+}
+
+/// Signs out: ends the session of a refresh token, known or not.
+#[utoipa::path(tag = "auth", request_body = RefreshToken, responses((status = 204)))]
+#[post("/api/v1/auth/logout")]
+async fn logout(
+    state: web::Data<State>,
+    req: Public<RefreshToken>,
+) -> Result<HttpResponse, Problem> {
+    if let Some(presented) = Token::read(&req.body.refresh_token) {
+        commands::sign_out(&state, req.ctx, presented).await?;
+    }
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Who the caller is.
+#[utoipa::path(tag = "auth", responses((status = 200, body = MeBody)))]
+#[get("/api/v1/auth/me")]
+async fn me(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Problem> {
+    let found = commands::me(&state, &caller.ctx, caller.user()?).await?;
+    let (user, tenant) = (found.member.user, found.tenant);
+    Ok(HttpResponse::Ok().json(MeBody {
+        user_id: user.id,
+        email: user.email,
+        name: user.name,
+        status: user.status,
+        role_ids: found.member.role_ids,
+        permissions: found.permissions,
+        tenant_id: tenant.tenant_id,
+        tenant_slug: tenant.slug,
+        tenant_name: tenant.name,
+        session_id: caller.session.map(SessionId::from_uuid),
+    }))
+}
+
+/// Changes the caller's password; his other sessions end.
+#[utoipa::path(tag = "auth", request_body = PasswordChange, responses(
+    (status = 200, body = Tokens), (status = 422, description = "WRONG_PASSWORD, PASSWORD_IS_ADDRESS")))]
+#[post("/api/v1/auth/password")]
+async fn change_password(
+    state: web::Data<State>,
+    device: Device,
+    req: Post<PasswordChange>,
+) -> Result<HttpResponse, Problem> {
+    let who = (
+        req.caller.user()?,
+        commands::session_of(req.caller.session)?,
+    );
+    let PasswordChange {
+        old_password,
+        new_password,
+    } = req.body;
+    let signed = commands::change_password(
+        &state,
+        &req.caller.ctx,
+        who,
+        device,
+        old_password,
+        new_password,
+    )
+    .await?;
+    Ok(Tokens::new(&state, &signed, None)?.answer(HttpResponse::Ok()))
+}
+
+/// The caller's open sessions.
+#[utoipa::path(tag = "auth", responses((status = 200, body = Sessions)))]
+#[get("/api/v1/auth/sessions")]
+async fn list(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Problem> {
+    let sessions = commands::sessions(&state, &caller.ctx, caller.user()?).await?;
+    Ok(HttpResponse::Ok().json(Sessions::of(
+        sessions,
+        caller.session.map(SessionId::from_uuid),
+    )))
+}
+
+/// Ends one of the caller's sessions.
+#[utoipa::path(tag = "auth", responses((status = 204)))]
+#[delete("/api/v1/auth/sessions/{id}")]
+async fn revoke(
+    state: web::Data<State>,
+    caller: Caller,
+    id: web::Path<SessionId>,
+) -> Result<HttpResponse, Problem> {
+    let ended = commands::revoke_own(&state, &caller.ctx, caller.user()?, *id).await?;
+    Ok(no_content(&ended))
+}
+
+/// The open sessions of a user.
+#[utoipa::path(tag = "users", responses((status = 200, body = Sessions)))]
+#[get("/api/v1/users/{id}/sessions")]
+async fn list_of(
+    state: web::Data<State>,
+    caller: Caller,
+    id: web::Path<UserId>,
+) -> Result<HttpResponse, Problem> {
+    caller.require("identity.user.read")?;
+    let sessions = commands::sessions(&state, &caller.ctx, *id).await?;
+    Ok(HttpResponse::Ok().json(Sessions::of(
+        sessions,
+        caller.session.map(SessionId::from_uuid),
+    )))
+}
+
+/// Ends every session of a user.
+#[utoipa::path(tag = "users", responses((status = 204)))]
+#[delete("/api/v1/users/{id}/sessions")]
+async fn revoke_of(
+    state: web::Data<State>,
+    caller: Caller,
+    id: web::Path<UserId>,
+) -> Result<HttpResponse, Problem> {
+    caller.require("identity.user.write")?;
+    let ended = commands::revoke_of(&state, &caller.ctx, *id).await?;
+    Ok(no_content(&ended))
+}

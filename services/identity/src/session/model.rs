@@ -1,0 +1,163 @@
+//! What a session is, and what a presented token means.
+
+use bahi_types::{SessionId, TenantId, UserId};
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::schema::{refresh_token, session};
+
+/// Life of a session.
+pub const FAMILY_LIFE: TimeDelta = TimeDelta::days(7);
+/// Life of an access token in seconds.
+pub const ACCESS_LIFE: i64 = 15 * 60;
+/// How long a replaced refresh token still gives its successor.
+pub const GRACE: TimeDelta = TimeDelta::seconds(20);
+
+/// A session.
+#[derive(Clone, Debug, Serialize, Deserialize, Queryable, Selectable, Insertable)]
+#[diesel(table_name = session, check_for_backend(diesel::pg::Pg))]
+pub struct Session {
+    /// Tenant.
+    pub tenant_id: TenantId,
+    /// Id.
+    pub id: SessionId,
+    /// Whose.
+    pub user_id: UserId,
+    /// When he signed in.
+    pub created_at: DateTime<Utc>,
+    /// The last refresh.
+    pub last_used_at: DateTime<Utc>,
+    /// The end, come what may.
+    pub expires_at: DateTime<Utc>,
+    /// When it was ended before.
+    pub revoked_at: Option<DateTime<Utc>>,
+    /// Why.
+    pub revoked_for: Option<String>,
+    /// From where.
+    pub ip: Option<String>,
+    /// With what.
+    pub user_agent: Option<String>,
+}
+
+impl Session {
+    /// Whether it can still be used.
+    pub fn is_open(&self, now: DateTime<Utc>) -> bool {
+        self.revoked_at.is_none() && now < self.expires_at
+    }
+}
+
+/// A refresh token as stored.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = refresh_token, check_for_backend(diesel::pg::Pg))]
+pub struct Refresh {
+    /// When it was replaced.
+    pub rotated_at: Option<DateTime<Utc>>,
+}
+
+/// What a presented refresh token means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presented {
+    /// The current one: replace it.
+    Current,
+    /// Just replaced: give the same successor again.
+    JustReplaced,
+    /// Replaced long ago: somebody has a copy.
+    Copied,
+}
+
+/// Judges a presented token.
+pub fn judge(rotated_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Presented {
+    match rotated_at {
+        None => Presented::Current,
+        Some(at) if now - at <= GRACE => Presented::JustReplaced,
+        Some(_) => Presented::Copied,
+    }
+}
+
+/// Why a session ended, as it is stored and audited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Its user signed out.
+    SignedOut,
+    /// Ended by its user or an administrator.
+    Revoked,
+    /// A copied token was presented.
+    Copied,
+    /// The password changed.
+    Password,
+    /// The user was disabled.
+    Disabled,
+}
+
+impl Why {
+    /// The stored text.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SignedOut => "signed_out",
+            Self::Revoked => "revoked",
+            Self::Copied => "copied",
+            Self::Password => "password",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+/// A person signed in: everything the tokens follow from, and nothing secret, so that it may be kept under
+/// an idempotency key. Its time is fixed, so a repeated answer brings no fresh token.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SignedIn {
+    /// Tenant.
+    pub tenant: TenantId,
+    /// Who.
+    pub user: UserId,
+    /// Name on screens.
+    pub name: String,
+    /// Session.
+    pub session: SessionId,
+    /// End of the session.
+    pub expires_at: DateTime<Utc>,
+    /// Union of the grants of the roles.
+    pub permissions: Vec<String>,
+    /// Unix second.
+    pub issued_at: i64,
+}
+
+/// The network address and browser of a session, cut to what is kept.
+pub fn device(
+    ip: Option<std::net::IpAddr>,
+    user_agent: Option<&str>,
+) -> (Option<String>, Option<String>) {
+    let agent = user_agent.map(|agent| {
+        agent
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(200)
+            .collect()
+    });
+    (ip.map(|ip| ip.to_string()), agent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replaced_token_is_good_for_a_moment_and_then_a_theft() {
+        let at: DateTime<Utc> = "2026-11-21T10:00:00Z".parse().unwrap();
+        let later = |seconds| judge(Some(at), at + TimeDelta::seconds(seconds));
+        assert_eq!(judge(None, at), Presented::Current);
+        assert_eq!(later(0), Presented::JustReplaced);
+        assert_eq!(later(20), Presented::JustReplaced);
+        assert_eq!(later(21), Presented::Copied);
+        // A clock that is a little behind the one that rotated.
+        assert_eq!(later(-1), Presented::JustReplaced);
+    }
+
+    #[test]
+    fn keeps_no_more_of_a_browser_than_fits() {
+        let (ip, agent) = device(Some([10, 0, 0, 1].into()), Some(&"x\n".repeat(300)));
+        assert_eq!(ip.as_deref(), Some("10.0.0.1"));
+        assert_eq!(agent.unwrap().len(), 200);
+    }
+}

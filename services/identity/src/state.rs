@@ -1,0 +1,44 @@
+//! What every handler has at hand.
+
+use std::path::PathBuf;
+
+use bahi_db::Db;
+use bahi_http::Signer;
+use bahi_service::Parts;
+use bahi_types::Clock;
+
+use crate::{password::Hasher, secret::Secret};
+
+/// The state of the service.
+#[derive(Clone)]
+pub struct State {
+    /// Its database.
+    pub db: Db,
+    /// The clock.
+    pub clock: Clock,
+    /// Signs access tokens.
+    pub signer: Signer,
+    /// Makes opaque tokens.
+    pub secret: Secret,
+    /// Hashes and checks passwords.
+    pub hasher: Hasher,
+    /// Folder of public keys, ours among them.
+    pub trust: PathBuf,
+}
+
+impl State {
+    /// From the parts of the process.
+    ///
+    /// # Errors
+    /// When a setting is missing or the key cannot sign.
+    pub fn new(parts: Parts) -> anyhow::Result<Self> {
+        Ok(Self {
+            db: parts.database()?,
+            clock: parts.clock,
+            secret: Secret::derived(&parts.signer)?,
+            signer: parts.signer,
+            hasher: Hasher::new()?,
+            trust: parts.env.required("BAHI_TRUST_DIR")?.into(),
+        })
+    }
+}

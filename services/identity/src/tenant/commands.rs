@@ -1,0 +1,179 @@
+//! Registration.
+
+use bahi_db::{Ctx, Done, Idempotency, Tx};
+use bahi_events::Actor;
+use bahi_types::{RoleId, TenantId, UserId};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{
+    model::{Tenant, slug_of},
+    store,
+};
+use crate::{
+    Error, State, company, events,
+    password::{Password, is_address},
+    role::{
+        self,
+        model::{DEFAULTS, Role},
+    },
+    secret::Purpose,
+    session::{self, Device, SignedIn},
+    user::{self, Member, Status, User},
+};
+
+/// A business that registers.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    /// Name of the business.
+    pub tenant_name: String,
+    /// Short name, where it wants a certain one.
+    pub slug: Option<String>,
+    /// Name of the owner.
+    pub name: String,
+    /// His e-mail in lower case.
+    pub email: String,
+    /// His password.
+    pub password: Password,
+}
+
+/// Ids of what registration makes.
+struct Ids {
+    tenant: TenantId,
+    owner: UserId,
+}
+
+impl Ids {
+    fn new(key: Option<&Idempotency>, email: &str) -> Self {
+        let Some(key) = key else {
+            return Self {
+                tenant: TenantId::new(),
+                owner: UserId::new(),
+            };
+        };
+        // Any fixed namespace does.
+        let namespace = Uuid::from_u128(0x019a_a5c1_7d00_7000_8000_6261_6869_0001);
+        let name = |what: &str| format!("{what} {email} {}", key.key);
+        Self {
+            tenant: TenantId::derived(namespace, &name("tenant")),
+            owner: UserId::derived(namespace, &name("owner")),
+        }
+    }
+}
+
+/// Registers a business and signs its owner in.
+pub async fn register(
+    state: &State,
+    mut ctx: Ctx,
+    from: Device,
+    new: Registration,
+) -> Result<Done<SignedIn>, Error> {
+    if is_address(&new.password, &new.email) {
+        return Err(Error::PasswordIsAddress);
+    }
+    let Ids { tenant, owner } = Ids::new(ctx.idempotency.as_ref(), &new.email);
+    ctx.tenant = tenant;
+    ctx.actor = Actor::User { id: owner.uuid() };
+    if let Some(key) = &mut ctx.idempotency {
+        // The request holds a password, and what is stored of it must not help to guess it.
+        let fields = (
+            &new.tenant_name,
+            &new.slug,
+            &new.name,
+            &new.email,
+            new.password.as_str(),
+        );
+        let text = serde_json::to_vec(&fields).map_err(bahi_db::Error::from)?;
+        key.hash = state.secret.mac(Purpose::Request, &text).to_vec();
+    }
+    let password_hash = state.hasher.hash(&new.password).await?;
+    let state_ = state.clone();
+    state
+        .db
+        .write(&ctx, async move |tx: &mut Tx| {
+            let slug = claim_slug(tx, &new).await?;
+            let tenant = Tenant {
+                tenant_id: tenant,
+                slug,
+                name: new.tenant_name,
+                version: 1,
+                created_at: tx.now(),
+            };
+            store::insert(tx, &tenant).await?;
+            let roles = default_roles(tx);
+            role::store::insert(tx, &roles).await?;
+            let user = User {
+                tenant_id: tx.tenant(),
+                id: owner,
+                email: new.email,
+                name: new.name,
+                status: Status::ACTIVE.into(),
+                version: 1,
+                created_at: tx.now(),
+                updated_at: tx.now(),
+            };
+            user::store::insert(tx, &user, Some(&password_hash)).await?;
+            let role_ids: Vec<_> = roles
+                .iter()
+                .filter(|role| role.is_owner)
+                .map(|role| role.id)
+                .collect();
+            user::store::set_roles(tx, owner, &role_ids).await?;
+            let company = company::first(tx, &tenant.name).await?;
+            let credentials = user::store::share(tx, owner)
+                .await?
+                .ok_or(bahi_db::Error::NotFound)?;
+            let signed = session::open(tx, &state_, &credentials, &from).await?;
+            tx.publish(events::tenant_created(&tenant));
+            tx.publish(events::company_updated(&company));
+            for role in &roles {
+                tx.publish(events::role_created(role));
+            }
+            tx.publish(events::user_created(&Member { user, role_ids }));
+            let details = json!({ "slug": tenant.slug });
+            tx.audit(
+                "identity.tenant.register",
+                ("tenant", tenant.tenant_id.uuid()),
+                None,
+                details,
+            );
+            Ok(signed)
+        })
+        .await
+}
+
+async fn claim_slug(tx: &mut Tx, new: &Registration) -> Result<String, Error> {
+    if let Some(slug) = &new.slug {
+        return if store::claim_slug(tx, slug).await? {
+            Ok(slug.clone())
+        } else {
+            Err(Error::SlugTaken)
+        };
+    }
+    let plain = slug_of(&new.tenant_name, None);
+    if store::claim_slug(tx, &plain).await? {
+        return Ok(plain);
+    }
+    // The random end of the tenant's own id tells namesakes apart.
+    let [.., a, b, c, d] = *tx.tenant().uuid().as_bytes();
+    let distinct = slug_of(&new.tenant_name, Some(u32::from_be_bytes([a, b, c, d])));
+    if store::claim_slug(tx, &distinct).await? {
+        Ok(distinct)
+    } else {
+        Err(Error::SlugTaken)
+    }
+}
+
+fn default_roles(tx: &Tx) -> Vec<Role> {
+    let role = |(name, grants): &(&str, &[&str])| Role {
+        tenant_id: tx.tenant(),
+        id: RoleId::new(),
+        name: (*name).to_owned(),
+        permissions: grants.iter().map(|grant| (*grant).to_owned()).collect(),
+        is_owner: *name == role::model::OWNER,
+        version: 1,
+        created_at: tx.now(),
+        updated_at: tx.now(),
+    };
+    DEFAULTS.iter().map(role).collect()
+}

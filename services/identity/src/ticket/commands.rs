@@ -1,0 +1,130 @@
+//! Giving tickets out and taking them in.
+
+use bahi_db::{Ctx, Tx};
+use bahi_events::Actor;
+use bahi_types::UserId;
+use serde_json::json;
+
+use super::{
+    model::{Kind, Ticket},
+    store,
+};
+use crate::{
+    Error, State,
+    password::{Password, is_address},
+    secret::{Secret, Token},
+    session::{self, Device, SignedIn},
+    user,
+};
+
+/// Makes a ticket for a user whose row is locked or new; his older ones are void.
+pub async fn issue(
+    tx: &mut Tx,
+    secret: &Secret,
+    kind: Kind,
+    user: UserId,
+) -> Result<Ticket, Error> {
+    void(tx, user).await?;
+    let ticket = Ticket::new(tx.tenant(), kind, user, tx.now());
+    store::insert(tx, &ticket, &ticket.token(secret).hash()).await?;
+    Ok(ticket)
+}
+
+/// Makes the tickets of a user void.
+pub async fn void(tx: &mut Tx, user: UserId) -> Result<(), Error> {
+    Ok(store::mark_all_used(tx, user).await?)
+}
+
+/// Accepts an invitation: sets the password, and signs in.
+pub async fn accept(
+    state: &State,
+    ctx: Ctx,
+    from: Device,
+    token: Token,
+    password: Password,
+) -> Result<SignedIn, Error> {
+    let (ctx, user, hash) = prepare(state, ctx, &token, Kind::Invitation, &password).await?;
+    let (token, state_) = (token.hash(), state.clone());
+    let signed = state.db.write(&ctx, async move |tx: &mut Tx| {
+        user::store::lock(tx, user).await?;
+        take_in(tx, &token, Kind::Invitation).await?;
+        user::joined(tx, user, &hash).await?;
+        let user = user::store::share(tx, user)
+            .await?
+            .ok_or(Error::TicketInvalid)?;
+        session::open(tx, &state_, &user, &from).await
+    });
+    Ok(signed.await?.value)
+}
+
+/// Sets a new password; all sessions end.
+pub async fn reset(state: &State, ctx: Ctx, token: Token, password: Password) -> Result<(), Error> {
+    let (ctx, user, hash) = prepare(state, ctx, &token, Kind::PasswordReset, &password).await?;
+    let (token, clock) = (token.hash(), state.clock.clone());
+    let done = state.db.write(&ctx, async move |tx: &mut Tx| {
+        user::store::lock(tx, user).await?;
+        take_in(tx, &token, Kind::PasswordReset).await?;
+        user::store::set_password(tx, user, &hash).await?;
+        user::void_tokens(tx, &clock, &[user]).await?;
+        let ended = session::revoke_all(tx, user, None, session::Why::Password).await?;
+        tx.audit(
+            "identity.password.reset",
+            ("user", user.uuid()),
+            None,
+            json!({ "sessions_ended": ended }),
+        );
+        Ok::<_, Error>(())
+    });
+    done.await?;
+    Ok(())
+}
+
+/// Finds out whose ticket it is, and hashes the password before any row is locked. A token that leads nowhere
+/// costs no hashing: 256 bits are not guessed by measuring time.
+async fn prepare(
+    state: &State,
+    ctx: Ctx,
+    token: &Token,
+    kind: Kind,
+    password: &Password,
+) -> Result<(Ctx, UserId, String), Error> {
+    let ctx = Ctx {
+        tenant: token.tenant,
+        idempotency: None,
+        ..ctx
+    };
+    let hash = token.hash();
+    let user = state
+        .db
+        .read(&ctx, async move |tx: &mut Tx| {
+            let ticket = store::find(tx, &hash)
+                .await?
+                .filter(|t| t.is_good(kind, tx.now()));
+            let ticket = ticket.ok_or(Error::TicketInvalid)?;
+            user::store::credentials(tx, ticket.user_id)
+                .await?
+                .ok_or(Error::TicketInvalid)
+        })
+        .await?;
+    if is_address(password, &user.email) {
+        return Err(Error::PasswordIsAddress);
+    }
+    let ctx = Ctx {
+        actor: Actor::User { id: user.id.uuid() },
+        ..ctx
+    };
+    Ok((ctx, user.id, state.hasher.hash(password).await?))
+}
+
+async fn take_in(tx: &mut Tx, hash: &[u8], kind: Kind) -> Result<(), Error> {
+    let ticket = store::find(tx, hash)
+        .await?
+        .filter(|t| t.is_good(kind, tx.now()))
+        .ok_or(Error::TicketInvalid)?;
+    // Of two requests with one ticket, the second waits here for the first.
+    if store::mark_used(tx, ticket.id).await? {
+        Ok(())
+    } else {
+        Err(Error::TicketInvalid)
+    }
+}

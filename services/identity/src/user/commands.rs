@@ -1,0 +1,278 @@
+//! The use cases of users.
+
+use bahi_db::{Ctx, Done, Error as DbError, Tx};
+use bahi_http::Grants;
+use bahi_types::{Clock, RoleId, UserId};
+use serde_json::json;
+
+use super::{
+    model::{Member, Status, User, role_set},
+    store,
+};
+use crate::{
+    Error, State, events, revocation, role, session,
+    ticket::{self, Kind, Ticket},
+};
+
+/// A person to be invited.
+#[derive(Clone, Debug)]
+pub struct NewUser {
+    /// E-mail in lower case.
+    pub email: String,
+    /// Name.
+    pub name: String,
+    /// Roles.
+    pub role_ids: Vec<RoleId>,
+}
+
+/// Makes every access token of users void that was issued until now. Their rows are locked: nobody mints a token
+/// from what he read before, and the time is taken under the lock.
+pub async fn void_tokens(tx: &mut Tx, clock: &Clock, users: &[UserId]) -> Result<i64, Error> {
+    let not_before = clock.now().timestamp() + 1;
+    store::set_not_before(tx, users, not_before).await?;
+    revocation::users(tx, users, not_before).await?;
+    Ok(not_before)
+}
+
+/// Invites a person; the ticket is to be handed over.
+pub async fn invite(
+    state: &State,
+    ctx: &Ctx,
+    grants: &Grants,
+    new: NewUser,
+) -> Result<Done<(Member, Ticket)>, Error> {
+    let (secret, grants) = (state.secret.clone(), grants.clone());
+    state
+        .db
+        .write(ctx, async move |tx: &mut Tx| {
+            let role_ids = role_set(new.role_ids);
+            role::model::within(&grants, &role::store::permissions(tx, &role_ids).await?)?;
+            let user = User {
+                tenant_id: tx.tenant(),
+                id: UserId::new(),
+                email: new.email,
+                name: new.name,
+                status: Status::INVITED.into(),
+                version: 1,
+                created_at: tx.now(),
+                updated_at: tx.now(),
+            };
+            store::insert(tx, &user, None).await?;
+            store::set_roles(tx, user.id, &role_ids).await?;
+            let ticket = ticket::issue(tx, &secret, Kind::Invitation, user.id).await?;
+            let member = Member { user, role_ids };
+            tx.publish(events::user_created(&member));
+            let details = json!({ "role_ids": member.role_ids });
+            tx.audit(
+                "identity.user.invite",
+                ("user", member.user.id.uuid()),
+                None,
+                details,
+            );
+            Ok((member, ticket))
+        })
+        .await
+}
+
+/// Gives an invited user a new invitation; the one before is void.
+pub async fn invite_again(
+    state: &State,
+    ctx: &Ctx,
+    grants: &Grants,
+    id: UserId,
+) -> Result<Done<(Member, Ticket)>, Error> {
+    hand_out(
+        state,
+        ctx,
+        grants,
+        id,
+        Kind::Invitation,
+        "identity.user.invite",
+    )
+    .await
+}
+
+/// Gives a user a one-time token with which he sets a new password.
+pub async fn reset_password(
+    state: &State,
+    ctx: &Ctx,
+    grants: &Grants,
+    id: UserId,
+) -> Result<Done<(Member, Ticket)>, Error> {
+    hand_out(
+        state,
+        ctx,
+        grants,
+        id,
+        Kind::PasswordReset,
+        "identity.user.reset_password",
+    )
+    .await
+}
+
+async fn hand_out(
+    state: &State,
+    ctx: &Ctx,
+    grants: &Grants,
+    id: UserId,
+    kind: Kind,
+    action: &'static str,
+) -> Result<Done<(Member, Ticket)>, Error> {
+    let (secret, grants) = (state.secret.clone(), grants.clone());
+    state
+        .db
+        .write(ctx, async move |tx: &mut Tx| {
+            let member = store::lock(tx, id).await?;
+            // Whoever holds the token holds the account.
+            role::model::within(&grants, &store::permissions(tx, id).await?)?;
+            if member.user.status != kind.needs() {
+                return Err(Error::UserStatus(member.user.status));
+            }
+            let ticket = ticket::issue(tx, &secret, kind, id).await?;
+            tx.audit(action, ("user", id.uuid()), None, json!({}));
+            Ok((member, ticket))
+        })
+        .await
+}
+
+/// An invited user has set his password: he is active.
+pub async fn joined(tx: &mut Tx, id: UserId, password_hash: &str) -> Result<(), Error> {
+    let mut member = store::lock(tx, id).await?;
+    if member.user.status != Status::INVITED {
+        return Err(Error::TicketInvalid);
+    }
+    store::set_password(tx, id, password_hash).await?;
+    Status::ACTIVE.clone_into(&mut member.user.status);
+    save(tx, &mut member).await?;
+    tx.audit("identity.user.join", ("user", id.uuid()), None, json!({}));
+    Ok(())
+}
+
+/// Changes name and roles.
+pub async fn update(
+    state: &State,
+    ctx: &Ctx,
+    grants: &Grants,
+    (id, version): (UserId, i64),
+    name: String,
+    role_ids: Vec<RoleId>,
+) -> Result<Done<Member>, Error> {
+    let (clock, grants) = (state.clock.clone(), grants.clone());
+    state
+        .db
+        .write(ctx, async move |tx: &mut Tx| {
+            let mut member = store::lock(tx, id).await?;
+            if member.user.version != version {
+                return Err(DbError::Stale {
+                    current: member.user.version,
+                }
+                .into());
+            }
+            let role_ids = role_set(role_ids);
+            let before = member.role_ids.clone();
+            if role_ids != before {
+                role::model::within(&grants, &store::permissions(tx, id).await?)?;
+                role::model::within(&grants, &role::store::permissions(tx, &role_ids).await?)?;
+                let owner = role::store::lock_owner(tx).await?;
+                if before.contains(&owner) && !role_ids.contains(&owner) {
+                    keep_an_owner(tx, id).await?;
+                }
+                store::set_roles(tx, id, &role_ids).await?;
+                void_tokens(tx, &clock, &[id]).await?;
+                let details = json!({ "before": before, "after": role_ids });
+                tx.audit(
+                    "identity.user.set_roles",
+                    ("user", id.uuid()),
+                    None,
+                    details,
+                );
+            }
+            member.user.name = name;
+            member.role_ids = role_ids;
+            save(tx, &mut member).await?;
+            Ok(member)
+        })
+        .await
+}
+
+/// Shuts a user out: his sessions end and his tokens are void.
+pub async fn disable(
+    state: &State,
+    ctx: &Ctx,
+    grants: &Grants,
+    id: UserId,
+    reason: Option<String>,
+) -> Result<Done<Member>, Error> {
+    let (clock, grants) = (state.clock.clone(), grants.clone());
+    state
+        .db
+        .write(ctx, async move |tx: &mut Tx| {
+            let mut member = store::lock(tx, id).await?;
+            role::model::within(&grants, &store::permissions(tx, id).await?)?;
+            if member.user.status == Status::DISABLED {
+                return Ok(member);
+            }
+            if member
+                .role_ids
+                .contains(&role::store::lock_owner(tx).await?)
+            {
+                keep_an_owner(tx, id).await?;
+            }
+            Status::DISABLED.clone_into(&mut member.user.status);
+            void_tokens(tx, &clock, &[id]).await?;
+            session::revoke_all(tx, id, None, session::Why::Disabled).await?;
+            ticket::void(tx, id).await?;
+            save(tx, &mut member).await?;
+            tx.audit(
+                "identity.user.disable",
+                ("user", id.uuid()),
+                reason,
+                json!({}),
+            );
+            Ok(member)
+        })
+        .await
+}
+
+/// Lets a disabled user in again.
+pub async fn enable(
+    state: &State,
+    ctx: &Ctx,
+    grants: &Grants,
+    id: UserId,
+) -> Result<Done<Member>, Error> {
+    let grants = grants.clone();
+    state
+        .db
+        .write(ctx, async move |tx: &mut Tx| {
+            let mut member = store::lock(tx, id).await?;
+            role::model::within(&grants, &store::permissions(tx, id).await?)?;
+            if member.user.status != Status::DISABLED {
+                return Ok(member);
+            }
+            let credentials = store::credentials(tx, id).await?.ok_or(DbError::NotFound)?;
+            Status::enabled(credentials.password_hash.is_some())
+                .clone_into(&mut member.user.status);
+            save(tx, &mut member).await?;
+            tx.audit("identity.user.enable", ("user", id.uuid()), None, json!({}));
+            Ok(member)
+        })
+        .await
+}
+
+async fn save(tx: &mut Tx, member: &mut Member) -> Result<(), Error> {
+    member.user.version += 1;
+    member.user.updated_at = tx.now();
+    store::save(tx, &member.user).await?;
+    tx.publish(events::user_updated(member));
+    Ok(())
+}
+
+/// Under the lock of the owner role: is there another active owner?
+async fn keep_an_owner(tx: &mut Tx, id: UserId) -> Result<(), Error> {
+    if store::other_owners(tx, id).await? == 0 {
+        Err(Error::LastOwner)
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,17 @@
+//! Users: the people of a tenant.
+//!
+//! * A user is invited, then active once he has set a password, and may be disabled and enabled again. He is never
+//!   deleted: documents and the audit trail name him.
+//! * Nobody gives, takes or acts upon a permission that he does not hold himself: not through roles, and not by
+//!   disabling a mightier user or resetting his password.
+//! * A tenant keeps at least one active owner. Whoever takes an owner away holds the owner role's row.
+//! * A change of roles or status makes every access token void that was issued before it.
+
+mod commands;
+pub mod http;
+mod model;
+pub mod store;
+
+pub use commands::{joined, void_tokens};
+pub use http::routes;
+pub use model::{Credentials, Member, Status, User};

@@ -1,0 +1,111 @@
+//! What a user is.
+
+use bahi_types::{RoleId, TenantId, UserId};
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::schema::app_user;
+
+/// A user, without his password.
+#[derive(
+    Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Queryable, Selectable, Insertable,
+)]
+#[diesel(table_name = app_user, check_for_backend(diesel::pg::Pg))]
+pub struct User {
+    /// Tenant.
+    pub tenant_id: TenantId,
+    /// Id.
+    pub id: UserId,
+    /// E-mail in lower case.
+    pub email: String,
+    /// Name.
+    pub name: String,
+    /// `invited`, `active` or `disabled`.
+    pub status: String,
+    /// Version.
+    pub version: i64,
+    /// When he was invited or registered.
+    pub created_at: DateTime<Utc>,
+    /// The last change.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// What signing in needs to know.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = app_user, check_for_backend(diesel::pg::Pg))]
+pub struct Credentials {
+    /// Id.
+    pub id: UserId,
+    /// E-mail.
+    pub email: String,
+    /// Name.
+    pub name: String,
+    /// Status.
+    pub status: String,
+    /// Argon2id, in PHC format.
+    pub password_hash: Option<String>,
+    /// Access tokens issued before this Unix second are void.
+    pub not_before: i64,
+}
+
+impl Credentials {
+    /// Whether he may sign in.
+    pub fn is_active(&self) -> bool {
+        self.status == Status::ACTIVE
+    }
+}
+
+/// A user with his roles.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// The user.
+    pub user: User,
+    /// Roles, in order of id.
+    pub role_ids: Vec<RoleId>,
+}
+
+/// The values of a user's status.
+pub struct Status;
+
+impl Status {
+    /// Has no password yet.
+    pub const INVITED: &'static str = "invited";
+    /// May sign in.
+    pub const ACTIVE: &'static str = "active";
+    /// May not.
+    pub const DISABLED: &'static str = "disabled";
+
+    /// What a disabled user becomes again.
+    pub const fn enabled(has_password: bool) -> &'static str {
+        if has_password {
+            Self::ACTIVE
+        } else {
+            Self::INVITED
+        }
+    }
+}
+
+/// Roles in order and once each.
+pub fn role_set(mut ids: Vec<RoleId>) -> Vec<RoleId> {
+    ids.sort();
+    ids.dedup();
+    ids
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_never_set_a_password_is_invited_again_when_enabled() {
+        assert_eq!(Status::enabled(false), "invited");
+        assert_eq!(Status::enabled(true), "active");
+    }
+
+    #[test]
+    fn a_role_counts_once() {
+        let (a, b) = (RoleId::new(), RoleId::new());
+        assert_eq!(role_set(vec![b, a, b]), vec![a.min(b), a.max(b)]);
+    }
+}

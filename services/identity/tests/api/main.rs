@@ -1,0 +1,10 @@
+//! Identity through HTTP on a real database.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod audit;
+mod house;
+mod organisation;
+mod roles;
+mod sign_in;
+mod support;
+mod users;

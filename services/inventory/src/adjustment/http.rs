@@ -1,0 +1,78 @@
+//! Adjustments over HTTP.
+
+use actix_web::{HttpResponse, post, web};
+use bahi_http::{Post, Problem, Versioned, created, validate};
+use bahi_types::{BatchId, LocationId, Price, ProductId, Quantity};
+use garde::Validate;
+use serde::Deserialize;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use super::commands::{self, Adjustment, NewAdjustment};
+use crate::{State, ledger::Status};
+
+/// The endpoints of this noun.
+pub fn routes(cfg: &mut ServiceConfig) {
+    cfg.service(create);
+}
+
+#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+struct AdjustmentRequest {
+    location_id: LocationId,
+    /// Why; it is audited.
+    #[garde(custom(validate::line))]
+    reason: String,
+    /// 1 to 500.
+    #[garde(length(min = 1, max = 500), dive)]
+    lines: Vec<AdjustmentLineRequest>,
+}
+
+#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+struct AdjustmentLineRequest {
+    product_id: ProductId,
+    /// Batch, for a product followed by batch.
+    batch_id: Option<BatchId>,
+    /// `sellable`, which is the default, or `quarantine`.
+    #[garde(inner(custom(kept)))]
+    status: Option<Status>,
+    /// Change; a negative one takes away, at most what is on hand.
+    #[garde(custom(not_zero))]
+    qty_delta: Quantity,
+    /// Cost of one unit of a gain; what the product costs now, when absent.
+    #[garde(inner(custom(validate::non_negative)))]
+    unit_cost: Option<Price>,
+}
+
+fn not_zero(value: &Quantity, (): &()) -> garde::Result {
+    if value.is_zero() { Err(garde::Error::new("must not be zero")) } else { Ok(()) }
+}
+
+fn kept(value: &Status, (): &()) -> garde::Result {
+    if *value == Status::Scrap { Err(garde::Error::new("must be sellable or quarantine")) } else { Ok(()) }
+}
+
+impl Versioned for Adjustment {
+    fn version(&self) -> Option<i64> {
+        None
+    }
+}
+
+/// Corrects stock by hand.
+#[utoipa::path(tag = "adjustments", request_body = AdjustmentRequest, responses((status = 201, body = Adjustment)))]
+#[post("/api/v1/inventory/adjust")]
+async fn create(state: web::Data<State>, req: Post<AdjustmentRequest>) -> Result<HttpResponse, Problem> {
+    req.caller.require("inventory.stock.adjust")?;
+    let lines = req.body.lines.into_iter().map(|l| commands::NewLine {
+        product: l.product_id,
+        batch: l.batch_id,
+        status: l.status.unwrap_or(Status::Sellable),
+        delta: l.qty_delta,
+        unit_cost: l.unit_cost,
+    });
+    let new =
+        NewAdjustment { location: req.body.location_id, reason: req.body.reason, lines: lines.collect() };
+    Ok(created(&commands::post(&state, &req.caller.ctx, new).await?))
+}

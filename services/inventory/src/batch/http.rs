@@ -1,0 +1,134 @@
+//! Batches over HTTP.
+
+use actix_web::{HttpResponse, get, post, web};
+use bahi_db::Tx;
+use bahi_http::{Caller, Fault, Post, Problem, Versioned, ok, page};
+use bahi_types::{BatchId, Cursor, Page, PageQuery, ProductId, business_date};
+use chrono::NaiveDate;
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use super::{
+    commands,
+    store::{self, Batch},
+};
+use crate::{Error, State, ledger::cursor};
+
+/// The endpoints of this noun.
+pub fn routes(cfg: &mut ServiceConfig) {
+    cfg.service(list).service(block).service(unblock);
+}
+
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Batch)]
+struct BatchBody {
+    id: BatchId,
+    product_id: ProductId,
+    no: String,
+    /// Last day on which it may be sold.
+    expiry: Option<NaiveDate>,
+    /// `active`, `blocked` or `expired`.
+    status: &'static str,
+    block_reason: Option<String>,
+    version: i64,
+}
+
+impl BatchBody {
+    fn new(batch: Batch, today: NaiveDate) -> Self {
+        let status = if batch.blocked {
+            "blocked"
+        } else if batch.expiry.is_some_and(|last| last < today) {
+            "expired"
+        } else {
+            "active"
+        };
+        Self {
+            id: batch.id,
+            product_id: batch.product_id,
+            no: batch.no,
+            expiry: batch.expiry,
+            status,
+            block_reason: batch.block_reason,
+            version: batch.version,
+        }
+    }
+}
+
+impl Versioned for BatchBody {
+    fn version(&self) -> Option<i64> {
+        Some(self.version)
+    }
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Filter {
+    product: Option<ProductId>,
+    /// Its number.
+    no: Option<String>,
+    blocked: Option<bool>,
+    /// Only batches whose last day is before this one.
+    expiring_before: Option<NaiveDate>,
+}
+
+/// Batches, in the order they came first.
+#[utoipa::path(tag = "batches", params(Filter, PageQuery), responses((status = 200, body = Page<BatchBody>)))]
+#[get("/api/v1/inventory/batches")]
+async fn list(
+    state: web::Data<State>,
+    caller: Caller,
+    filter: web::Query<Filter>,
+    query: web::Query<PageQuery>,
+) -> Result<HttpResponse, Problem> {
+    caller.require("inventory.stock.read")?;
+    query.sort(&["id"]).map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;
+    let after = cursor(&query)?.map(|c| BatchId::from_uuid(c.id));
+    let filter = filter.into_inner();
+    if filter.no.as_deref().is_some_and(|no| no.contains('\0')) {
+        return Err(Fault::field("no", "must not contain NUL").into());
+    }
+    let filter = store::Filter {
+        product: filter.product,
+        blocked: filter.blocked,
+        expiring_before: filter.expiring_before,
+        no: filter.no,
+    };
+    let asked = query.clone();
+    let (rows, total) = state
+        .db
+        .read(&caller.ctx, async move |tx: &mut Tx| store::list(tx, &filter, after, &asked).await.map_err(Error::from))
+        .await?;
+    let today = business_date(state.db.clock().now());
+    let found = Page::new(rows, &query, total, |b| Cursor { key: String::new(), id: b.id.uuid() });
+    Ok(page(&found.map(|b| BatchBody::new(b, today))))
+}
+
+#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Reason {
+    /// Why; it is audited.
+    #[garde(custom(bahi_http::validate::line))]
+    reason: String,
+}
+
+/// Blocks a batch at every location: nothing of it is promised any more.
+#[utoipa::path(tag = "batches", request_body = Reason, responses((status = 200, body = BatchBody)))]
+#[post("/api/v1/inventory/batches/{id:[^:/]+}:block")]
+async fn block(state: web::Data<State>, id: web::Path<BatchId>, req: Post<Reason>) -> Result<HttpResponse, Problem> {
+    set(&state, *id, req, true).await
+}
+
+/// Lifts the block. What is owed of the product is served at once.
+#[utoipa::path(tag = "batches", request_body = Reason, responses((status = 200, body = BatchBody)))]
+#[post("/api/v1/inventory/batches/{id:[^:/]+}:unblock")]
+async fn unblock(state: web::Data<State>, id: web::Path<BatchId>, req: Post<Reason>) -> Result<HttpResponse, Problem> {
+    set(&state, *id, req, false).await
+}
+
+async fn set(state: &State, id: BatchId, req: Post<Reason>, blocked: bool) -> Result<HttpResponse, Problem> {
+    req.caller.require("inventory.batch.write")?;
+    let done = commands::set_blocked(state, &req.caller.ctx, id, blocked, req.body.reason).await?;
+    let today = business_date(state.db.clock().now());
+    Ok(ok(&done.map(|b| BatchBody::new(b, today))))
+}

@@ -1,0 +1,73 @@
+//! Everything this service hears.
+
+use bahi_db::Tx;
+use bahi_events::{
+    Envelope, INVOICE_ISSUED, InvoiceIssued, LOCATION_CREATED, LOCATION_UPDATED, Location, PRODUCT_CREATED, PRODUCT_DELETED,
+    PRODUCT_UPDATED, Product, ProductDeleted, RETURN_PROCESSED, ReturnProcessed,
+};
+use bahi_kafka::{Consumer, Failed};
+use bahi_service::pause_point;
+
+use crate::{
+    State, copy,
+    sale::{self, Back, Sale},
+};
+
+/// Event types and their handlers.
+pub fn table(state: &State) -> Vec<Consumer> {
+    let consumer = Consumer::new("inventory")
+        .on(INVOICE_ISSUED, issued)
+        .on(RETURN_PROCESSED, returned)
+        .on(PRODUCT_CREATED, product)
+        .on(PRODUCT_UPDATED, product)
+        .on(PRODUCT_DELETED, product_deleted)
+        .on(LOCATION_CREATED, location)
+        .on(LOCATION_UPDATED, location);
+    state.restore.watch(consumer.status());
+    vec![consumer]
+}
+
+/// Goods leave for invoices.
+///
+/// # Errors
+/// When the database refuses; never for want of stock.
+pub async fn issued(tx: &mut Tx, events: &[Envelope<InvoiceIssued>]) -> Result<(), Failed> {
+    let sales: Vec<Sale> = events.iter().map(Sale::from).collect();
+    sale::issue(tx, &sales).await?;
+    pause_point("inventory.issue.before_commit").await;
+    Ok(())
+}
+
+/// Goods come back.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn returned(tx: &mut Tx, events: &[Envelope<ReturnProcessed>]) -> Result<(), Failed> {
+    let backs: Vec<Back> = events.iter().map(Back::from).collect();
+    sale::take_back(tx, &backs).await?;
+    Ok(())
+}
+
+/// A product came or changed.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn product(tx: &mut Tx, events: &[Envelope<Product>]) -> Result<(), Failed> {
+    Ok(copy::store::apply_products(tx, events).await?)
+}
+
+/// A product went.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn product_deleted(tx: &mut Tx, events: &[Envelope<ProductDeleted>]) -> Result<(), Failed> {
+    Ok(copy::store::delete_products(tx, events).await?)
+}
+
+/// A location came or changed.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn location(tx: &mut Tx, events: &[Envelope<Location>]) -> Result<(), Failed> {
+    Ok(copy::store::apply_locations(tx, events).await?)
+}

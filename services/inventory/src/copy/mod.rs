@@ -1,0 +1,40 @@
+//! Copies of what product and identity say: which products are kept in stock and how they are followed, and which
+//! locations there are.
+//!
+//! * A change counts only when its (epoch, version) is greater than what is here, so a replay resets nothing.
+//! * A product or location that is not here yet: 409 `NOT_YET_KNOWN`; the client tries again.
+
+pub(crate) mod store;
+
+use std::collections::{BTreeSet, HashMap};
+
+use bahi_db::Tx;
+use bahi_http::Fault;
+use bahi_types::{LocationId, ProductId};
+
+use crate::Error;
+pub(crate) use store::ProductRow;
+
+/// The products, all of which must be known.
+///
+/// # Errors
+/// [`Fault::NotYetKnown`] with the first that is not.
+pub(crate) async fn products(tx: &mut Tx, ids: &BTreeSet<ProductId>) -> Result<HashMap<ProductId, ProductRow>, Error> {
+    let known = store::products(tx, ids).await?;
+    match ids.iter().find(|id| !known.contains_key(id)) {
+        Some(missing) => Err(Fault::NotYetKnown(format!("Product {missing}")).into()),
+        None => Ok(known),
+    }
+}
+
+/// Refuses a location that is not known, or closed.
+///
+/// # Errors
+/// [`Fault::NotYetKnown`], [`Error::LocationClosed`].
+pub(crate) async fn open_location(tx: &mut Tx, id: LocationId) -> Result<(), Error> {
+    match store::location_active(tx, id).await? {
+        None => Err(Fault::NotYetKnown(format!("Location {id}")).into()),
+        Some(false) => Err(Error::LocationClosed),
+        Some(true) => Ok(()),
+    }
+}

@@ -1,0 +1,132 @@
+//! Every SQL statement about the copies.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use bahi_db::{Result, Tx, sql};
+use bahi_events::{Envelope, Location, Product, ProductDeleted, ProductKind};
+use bahi_types::{LocationId, ProductId};
+use diesel::{
+    OptionalExtension, QueryableByName,
+    sql_types::{Array, BigInt, Bool, Text, Uuid as SqlUuid},
+};
+use diesel_async::RunQueryDsl;
+
+/// A product, as far as stock is concerned.
+#[derive(Clone, Debug, QueryableByName)]
+pub(crate) struct ProductRow {
+    #[diesel(sql_type = SqlUuid)]
+    pub product_id: ProductId,
+    #[diesel(sql_type = Bool)]
+    pub stocked: bool,
+    #[diesel(sql_type = Bool)]
+    pub batch_tracked: bool,
+    #[diesel(sql_type = Bool)]
+    pub expiry_tracked: bool,
+}
+
+pub(super) async fn products(tx: &mut Tx, ids: &BTreeSet<ProductId>) -> Result<HashMap<ProductId, ProductRow>> {
+    let rows: Vec<ProductRow> = sql("select product_id, stocked, batch_tracked, expiry_tracked from product
+         where tenant_id = $1 and product_id = any ($2) and not deleted")
+        .bind::<SqlUuid, _>(tx.tenant())
+        .bind::<Array<SqlUuid>, _>(ids.iter().copied().collect::<Vec<_>>())
+        .load(tx.conn())
+        .await?;
+    Ok(rows.into_iter().map(|r| (r.product_id, r)).collect())
+}
+
+pub(super) async fn location_active(tx: &mut Tx, id: LocationId) -> Result<Option<bool>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Bool)]
+        active: bool,
+    }
+    let row: Option<Row> = sql("select active from location where tenant_id = $1 and location_id = $2")
+        .bind::<SqlUuid, _>(tx.tenant())
+        .bind::<SqlUuid, _>(id)
+        .get_result(tx.conn())
+        .await
+        .optional()?;
+    Ok(row.map(|r| r.active))
+}
+
+/// The newest event about each aggregate of a slice: one statement may touch a row once only.
+fn newest<P, I: Ord>(events: &[Envelope<P>], id: impl Fn(&P) -> I) -> Vec<&Envelope<P>> {
+    let mut map: BTreeMap<I, &Envelope<P>> = BTreeMap::new();
+    for event in events {
+        let slot = map.entry(id(&event.payload)).or_insert(event);
+        if (event.epoch, event.aggregate_version) > (slot.epoch, slot.aggregate_version) {
+            *slot = event;
+        }
+    }
+    map.into_values().collect()
+}
+
+/// Applies what product says.
+pub(crate) async fn apply_products(tx: &mut Tx, events: &[Envelope<Product>]) -> Result<()> {
+    let events = newest(events, |p| p.product_id);
+    fn each<'a, T>(events: &[&'a Envelope<Product>], f: impl Fn(&'a Envelope<Product>) -> T) -> Vec<T> {
+        events.iter().map(|e| f(e)).collect()
+    }
+    sql("insert into product (tenant_id, product_id, sku, name, uqc, stocked, batch_tracked, expiry_tracked, epoch, source_version)
+         select $1, u.* from unnest($2, $3, $4, $5, $6, $7, $8, $9, $10) as u
+         on conflict (tenant_id, product_id) do update
+         set sku = excluded.sku, name = excluded.name, uqc = excluded.uqc, stocked = excluded.stocked,
+             batch_tracked = excluded.batch_tracked, expiry_tracked = excluded.expiry_tracked, deleted = false,
+             epoch = excluded.epoch, source_version = excluded.source_version
+         where (product.epoch, product.source_version) < (excluded.epoch, excluded.source_version)")
+        .bind::<SqlUuid, _>(tx.tenant())
+        .bind::<Array<SqlUuid>, _>(each(&events, |e| e.payload.product_id))
+        .bind::<Array<Text>, _>(each(&events, |e| e.payload.sku.as_str()))
+        .bind::<Array<Text>, _>(each(&events, |e| e.payload.name.as_str()))
+        .bind::<Array<Text>, _>(each(&events, |e| e.payload.uqc.as_str()))
+        .bind::<Array<Bool>, _>(each(&events, |e| e.payload.kind == ProductKind::Goods))
+        .bind::<Array<Bool>, _>(each(&events, |e| e.payload.tracking.batch))
+        .bind::<Array<Bool>, _>(each(&events, |e| e.payload.tracking.expiry))
+        .bind::<Array<BigInt>, _>(each(&events, |e| e.epoch))
+        .bind::<Array<BigInt>, _>(each(&events, |e| e.aggregate_version))
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// Applies deletions of products.
+pub(crate) async fn delete_products(tx: &mut Tx, events: &[Envelope<ProductDeleted>]) -> Result<()> {
+    let events = newest(events, |p| p.product_id);
+    sql("insert into product (tenant_id, product_id, sku, name, uqc, stocked, batch_tracked, expiry_tracked, deleted,
+                              epoch, source_version)
+         select $1, u.id, u.sku, '', '', false, false, false, true, u.e, u.v
+         from unnest($2, $3, $4, $5) as u(id, sku, e, v)
+         on conflict (tenant_id, product_id) do update
+         set deleted = true, epoch = excluded.epoch, source_version = excluded.source_version
+         where (product.epoch, product.source_version) < (excluded.epoch, excluded.source_version)")
+        .bind::<SqlUuid, _>(tx.tenant())
+        .bind::<Array<SqlUuid>, _>(events.iter().map(|e| e.payload.product_id).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(events.iter().map(|e| e.payload.sku.as_str()).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(events.iter().map(|e| e.epoch).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(events.iter().map(|e| e.aggregate_version).collect::<Vec<_>>())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// Applies what identity says of locations.
+pub(crate) async fn apply_locations(tx: &mut Tx, events: &[Envelope<Location>]) -> Result<()> {
+    let events = newest(events, |p| p.location_id);
+    sql("insert into location (tenant_id, location_id, branch_id, code, name, active, epoch, source_version)
+         select $1, u.* from unnest($2, $3, $4, $5, $6, $7, $8) as u
+         on conflict (tenant_id, location_id) do update
+         set branch_id = excluded.branch_id, code = excluded.code, name = excluded.name, active = excluded.active,
+             epoch = excluded.epoch, source_version = excluded.source_version
+         where (location.epoch, location.source_version) < (excluded.epoch, excluded.source_version)")
+        .bind::<SqlUuid, _>(tx.tenant())
+        .bind::<Array<SqlUuid>, _>(events.iter().map(|e| e.payload.location_id).collect::<Vec<_>>())
+        .bind::<Array<SqlUuid>, _>(events.iter().map(|e| e.payload.branch_id).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(events.iter().map(|e| e.payload.code.as_str()).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(events.iter().map(|e| e.payload.name.as_str()).collect::<Vec<_>>())
+        .bind::<Array<Bool>, _>(events.iter().map(|e| e.payload.active).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(events.iter().map(|e| e.epoch).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(events.iter().map(|e| e.aggregate_version).collect::<Vec<_>>())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,179 @@
+//! Everything this service refuses, and what that means to a client.
+
+use bahi_db::Failure;
+use bahi_http::{Fault, Refusal, Verdict};
+use bahi_kafka::Failed;
+use bahi_types::{ProductId, Quantity, ReservationId};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::ledger::{Excluded, Unbacked};
+
+/// A product of which there is not enough.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Short {
+    /// The product.
+    pub product_id: ProductId,
+    /// Sum of all lines of it.
+    pub asked: Quantity,
+    /// What could be had.
+    pub available: Quantity,
+    /// Stock that was left out, and why.
+    pub excluded: Vec<Excluded>,
+}
+
+/// A hold of a till, with what sales needs to decide about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HoldRef {
+    /// The hold.
+    pub id: ReservationId,
+    /// Its invoice.
+    pub invoice: bahi_types::InvoiceId,
+    /// Its attempt.
+    pub attempt: u32,
+}
+
+/// A refusal or failure.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database.
+    #[error(transparent)]
+    Db(bahi_db::Error),
+    /// Refusals every service shares.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// There is not enough.
+    #[error("There is not enough of {} product(s).", .0.len())]
+    InsufficientStock(Vec<Short>),
+    /// The id holds another basket.
+    #[error("This attempt holds another basket.")]
+    OtherBasket,
+    /// The hold's time is over.
+    #[error("The reservation has expired.")]
+    ReservationExpired,
+    /// The hold has ended before.
+    #[error("The reservation is {0} already.")]
+    ReservationEnded(String),
+    /// The hold belongs to a sale.
+    #[error("The reservation belongs to a sale and ends with it.")]
+    HeldBySale,
+    /// More than the hold has.
+    #[error("Line {line} holds {held}, not {asked}.")]
+    MoreThanReserved {
+        /// The line.
+        line: i32,
+        /// What it holds.
+        held: Quantity,
+        /// What was asked for.
+        asked: Quantity,
+    },
+    /// The product is a service.
+    #[error("lines[{0}]: the product is not kept in stock.")]
+    NotStocked(usize),
+    /// The product is followed by batch.
+    #[error("lines[{0}]: the product is followed by batch; name one.")]
+    BatchRequired(usize),
+    /// The product is not followed by batch.
+    #[error("lines[{0}]: the product is not followed by batch.")]
+    NotBatchTracked(usize),
+    /// The product's batches have an expiry date.
+    #[error("lines[{0}]: the product's batches need an expiry date.")]
+    ExpiryRequired(usize),
+    /// The batch is known with another date.
+    #[error("lines[{0}]: the batch is known with another expiry date.")]
+    ExpiryDiffers(usize),
+    /// The location is closed.
+    #[error("The location is closed.")]
+    LocationClosed,
+    /// There is nothing to take away.
+    #[error("There is nothing on hand to take away.")]
+    NothingOnHand,
+    /// Nothing is known of what it costs.
+    #[error("lines[{0}]: the product has no cost yet; state unit_cost.")]
+    UnitCostRequired(usize),
+    /// Tills hold what is to be taken away, and sales has not said what became of their sales.
+    #[error("Tills hold these goods; their sales are being asked for.")]
+    HeldByTills(Vec<HoldRef>),
+    /// Sales cannot be asked.
+    #[error("Tills hold these goods, and sales cannot be asked about them now.")]
+    SalesUnreachable,
+    /// After a restore the events of the meantime are still being read.
+    #[error("Stock is being restored; try again.")]
+    Restoring,
+    /// The books do not agree with themselves.
+    #[error("the cost layers do not cover the stock")]
+    Unbacked(#[from] Unbacked),
+}
+
+impl From<bahi_db::Error> for Error {
+    fn from(error: bahi_db::Error) -> Self {
+        Self::Db(error)
+    }
+}
+
+impl From<diesel::result::Error> for Error {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Db(error.into())
+    }
+}
+
+impl Failure for Error {
+    fn database(&self) -> Option<&bahi_db::Error> {
+        match self {
+            Self::Db(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Db(error) => error.into(),
+            other => Self::reject("refused", other),
+        }
+    }
+}
+
+impl Refusal for Error {
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::Db(error) => error.verdict(),
+            Self::Fault(fault) => fault.verdict(),
+            Self::InsufficientStock(_) => Verdict::conflict("INSUFFICIENT_STOCK"),
+            Self::OtherBasket => Verdict::conflict("OTHER_BASKET"),
+            Self::ReservationExpired => Verdict::conflict("RESERVATION_EXPIRED"),
+            Self::ReservationEnded(_) => Verdict::conflict("RESERVATION_ENDED"),
+            Self::HeldBySale => Verdict::conflict("HELD_BY_SALE"),
+            Self::MoreThanReserved { .. } => Verdict::refused("MORE_THAN_RESERVED"),
+            Self::NotStocked(_) => Verdict::refused("NOT_STOCKED"),
+            Self::BatchRequired(_) => Verdict::refused("BATCH_REQUIRED"),
+            Self::NotBatchTracked(_) => Verdict::refused("NOT_BATCH_TRACKED"),
+            Self::ExpiryRequired(_) => Verdict::refused("EXPIRY_REQUIRED"),
+            Self::ExpiryDiffers(_) => Verdict::refused("EXPIRY_DIFFERS"),
+            Self::LocationClosed => Verdict::refused("LOCATION_CLOSED"),
+            Self::NothingOnHand => Verdict::refused("NOTHING_ON_HAND"),
+            Self::UnitCostRequired(_) => Verdict::refused("UNIT_COST_REQUIRED"),
+            Self::HeldByTills(_) => Verdict::unavailable("HELD_BY_TILLS"),
+            Self::SalesUnreachable => Verdict::unavailable("SALES_UNREACHABLE"),
+            Self::Restoring => Verdict::unavailable("RESTORING"),
+            Self::Unbacked(_) => Verdict::new(actix_web::http::StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL"),
+        }
+    }
+
+    fn details(&self) -> Option<Map<String, Value>> {
+        match self {
+            Self::Fault(fault) => fault.details(),
+            Self::InsufficientStock(lines) => Some(Map::from_iter([("lines".to_owned(), json!(lines))])),
+            _ => None,
+        }
+    }
+
+    fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::Db(error) => error.retry_after(),
+            Self::Fault(fault) => fault.retry_after(),
+            _ => (self.verdict().status.as_u16() == 503).then_some(1),
+        }
+    }
+}

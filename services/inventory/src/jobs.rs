@@ -1,0 +1,128 @@
+//! Periodic work: holds past their deadline, and sales whose event does not come.
+
+use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
+
+use bahi_db::{Ctx, Tx};
+use bahi_service::{Job, pause_point};
+use bahi_types::TenantId;
+use prometheus::{IntCounter, register_int_counter};
+use uuid::Uuid;
+
+use crate::{
+    Error, State,
+    error::HoldRef,
+    reservation::{self, Owner},
+    sale::{self, Sale},
+    sales,
+};
+
+/// Most holds of one sweep; the next one goes on.
+const MOST: i32 = sales::MOST as i32;
+
+#[allow(clippy::unwrap_used)] // Constant names; a clash shows at once.
+static ASKED: LazyLock<IntCounter> = LazyLock::new(|| {
+    register_int_counter!("inventory_holds_asked_total", "Tills' holds past their deadline that sales was asked about").unwrap()
+});
+#[allow(clippy::unwrap_used)]
+static UNANSWERED: LazyLock<IntCounter> = LazyLock::new(|| {
+    register_int_counter!("inventory_holds_unanswered_total", "Times sales gave no answer about overdue holds").unwrap()
+});
+#[allow(clippy::unwrap_used)]
+static UNHEARD: LazyLock<IntCounter> = LazyLock::new(|| {
+    register_int_counter!(
+        "inventory_sales_unheard_total",
+        "Sales issued from the answer of sales because their event did not come; alert on any"
+    )
+    .unwrap()
+});
+
+/// The jobs and how often they run.
+pub fn table(state: &State) -> Vec<Job> {
+    let job = |name, every, state: &State, work: fn(State) -> Work| {
+        let state = state.clone();
+        Job::every(name, every, move || work(state.clone()))
+    };
+    vec![
+        job("lapse_holds", Duration::from_millis(500), state, |s| Box::pin(async move { lapse(&s).await })),
+        job("ask_sales", Duration::from_secs(1), state, |s| Box::pin(async move { ask(&s).await })),
+        job("issue_unheard", Duration::from_secs(15), state, |s| Box::pin(async move { issue_unheard(&s).await })),
+    ]
+}
+
+type Work = futures::future::BoxFuture<'static, anyhow::Result<()>>;
+
+fn nobody(state: &State) -> Ctx {
+    Ctx::service(state.db.service(), TenantId::from_uuid(Uuid::nil()))
+}
+
+async fn due(state: &State, owner: Owner) -> Result<BTreeMap<TenantId, Vec<HoldRef>>, Error> {
+    let rows = state
+        .db
+        .read(&nobody(state), async move |tx: &mut Tx| reservation::store::due(tx, owner, MOST).await.map_err(Error::from))
+        .await?;
+    let mut by_tenant: BTreeMap<TenantId, Vec<HoldRef>> = BTreeMap::new();
+    for (tenant, hold) in rows {
+        by_tenant.entry(tenant).or_default().push(hold);
+    }
+    Ok(by_tenant)
+}
+
+/// Ends holds of the API whose time is over.
+///
+/// # Errors
+/// The database's.
+pub async fn lapse(state: &State) -> anyhow::Result<()> {
+    for (tenant, holds) in due(state, Owner::Api).await? {
+        let ctx = Ctx::service(state.db.service(), tenant);
+        reservation::lapse(state, &ctx, holds.into_iter().map(|h| h.id).collect()).await?;
+    }
+    Ok(())
+}
+
+/// Asks sales about tills' holds past their deadline. Without an answer they stay.
+///
+/// # Errors
+/// The database's.
+pub async fn ask(state: &State) -> anyhow::Result<()> {
+    for (tenant, holds) in due(state, Owner::Sales).await? {
+        let ctx = Ctx::service(state.db.service(), tenant);
+        match reservation::ask(state, &ctx, &holds).await {
+            Ok(answers) => ASKED.inc_by(answers as u64),
+            Err(Error::SalesUnreachable) => UNANSWERED.inc(),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Issues the goods of sales that were issued long ago and whose event has not come, from what sales answered.
+///
+/// # Errors
+/// The database's.
+pub async fn issue_unheard(state: &State) -> anyhow::Result<()> {
+    let before = state.db.clock().now() - state.config.unheard;
+    let rows = state
+        .db
+        .read(&nobody(state), async move |tx: &mut Tx| {
+            reservation::store::unheard(tx, before, MOST).await.map_err(Error::from)
+        })
+        .await?;
+    for (tenant, hold, answer) in rows {
+        tracing::error!(
+            %tenant, invoice = %answer.invoice_id, number = answer.number,
+            "the event of an issued invoice has not come; its goods are issued from what sales answered"
+        );
+        let sale = Sale::from_answer(hold, answer);
+        state
+            .db
+            .write(&Ctx::service(state.db.service(), tenant), async move |tx: &mut Tx| -> Result<(), Error> {
+                sale::issue(tx, std::slice::from_ref(&sale)).await?;
+                pause_point("inventory.issue.before_commit").await;
+                Ok(())
+            })
+            .await?;
+        pause_point("inventory.issue.after_commit").await;
+        UNHEARD.inc();
+    }
+    Ok(())
+}

@@ -1,0 +1,300 @@
+//! Reading stock over HTTP.
+
+use std::collections::BTreeSet;
+
+use actix_web::{HttpResponse, get, post, web};
+use bahi_db::Tx;
+use bahi_http::{Caller, Fault, Post, Problem, page};
+use bahi_types::{BatchId, Cursor, LocationId, Money, Page, PageQuery, ProductId, Quantity};
+use chrono::{DateTime, Utc};
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+use utoipa_actix_web::service_config::ServiceConfig;
+use uuid::Uuid;
+
+use super::{
+    model::{Books, Excluded, Kind, NO_BATCH, Place, Source, Status, named, value},
+    query::{self, Available, Difference, Entry, Stock, Value},
+    store,
+};
+use crate::{Error, State, error::Short};
+
+/// The endpoints of this noun.
+pub fn routes(cfg: &mut ServiceConfig) {
+    cfg.service(stock)
+        .service(availability)
+        .service(ledger)
+        .service(valuation)
+        .service(integrity)
+        .service(preview);
+}
+
+/// A cursor of one of our lists, or 400.
+pub(crate) fn cursor(page: &PageQuery) -> Result<Option<Cursor>, Fault> {
+    let decode = |text: &str| Cursor::decode(text).map_err(|e| Fault::field("cursor", e.to_string()));
+    page.cursor.as_deref().map(decode).transpose()
+}
+
+fn foreign_cursor() -> Fault {
+    Fault::field("cursor", "the cursor is not one of this list")
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct StockFilter {
+    product: Option<ProductId>,
+    location: Option<LocationId>,
+    batch: Option<BatchId>,
+    /// `sellable` or `quarantine`.
+    status: Option<Status>,
+    /// Only balances of which less than this is available.
+    below: Option<Quantity>,
+}
+
+/// Balances, by product, location and batch.
+#[utoipa::path(tag = "stock", params(StockFilter, PageQuery), responses((status = 200, body = Page<Stock>)))]
+#[get("/api/v1/inventory/stock")]
+async fn stock(
+    state: web::Data<State>,
+    caller: Caller,
+    filter: web::Query<StockFilter>,
+    query: web::Query<PageQuery>,
+) -> Result<HttpResponse, Problem> {
+    caller.require("inventory.stock.read")?;
+    query.sort(&["product"]).map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;
+    let after = cursor(&query)?
+        .map(|c| {
+            let mut parts = c.key.split('|');
+            let mut next = || parts.next().ok_or_else(foreign_cursor);
+            let location: LocationId = next()?.parse().map_err(|_| foreign_cursor())?;
+            let batch: BatchId = next()?.parse().map_err(|_| foreign_cursor())?;
+            Ok::<_, Fault>((ProductId::from_uuid(c.id), location, batch, next()?.to_owned()))
+        })
+        .transpose()?;
+    let filter = filter.into_inner();
+    let filter = query::Filter {
+        product: filter.product,
+        location: filter.location,
+        batch: filter.batch,
+        status: filter.status.map(|s| s.name().to_owned()),
+        below: filter.below,
+    };
+    let asked = query.clone();
+    let (rows, total) = state
+        .db
+        .read(&caller.ctx, async move |tx: &mut Tx| query::stock(tx, &filter, after, &asked).await.map_err(Error::from))
+        .await?;
+    let cursor_of = |s: &Stock| Cursor {
+        key: format!("{}|{}|{}", s.location_id, s.batch_id.unwrap_or(NO_BATCH), s.status),
+        id: s.product_id.uuid(),
+    };
+    Ok(page(&Page::new(rows, &query, total, cursor_of)))
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct AvailabilityQuery {
+    /// Products, separated by commas; at most 200.
+    items: String,
+    location: LocationId,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Availabilities {
+    location_id: LocationId,
+    items: Vec<Available>,
+}
+
+/// What may be promised now.
+#[utoipa::path(tag = "stock", params(AvailabilityQuery), responses((status = 200, body = Availabilities)))]
+#[get("/api/v1/inventory/availability")]
+async fn availability(
+    state: web::Data<State>,
+    caller: Caller,
+    query: web::Query<AvailabilityQuery>,
+) -> Result<HttpResponse, Problem> {
+    caller.require("inventory.stock.read")?;
+    let ids: Result<Vec<ProductId>, _> =
+        query.items.split(',').map(str::trim).filter(|t| !t.is_empty()).map(str::parse).collect();
+    let ids = ids.map_err(|_| Fault::field("items", "must be product ids separated by commas"))?;
+    if ids.is_empty() || ids.len() > 200 {
+        return Err(Fault::field("items", "must name 1 to 200 products").into());
+    }
+    let location = query.location;
+    let items = state
+        .db
+        .read(&caller.ctx, async move |tx: &mut Tx| query::availability(tx, location, &ids).await.map_err(Error::from))
+        .await?;
+    Ok(HttpResponse::Ok().json(Availabilities { location_id: location, items }))
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct LedgerFilter {
+    product: Option<ProductId>,
+    location: Option<LocationId>,
+    /// Posted at or after.
+    from: Option<DateTime<Utc>>,
+    /// Posted before.
+    to: Option<DateTime<Utc>>,
+}
+
+/// Movements, in the order they were posted.
+#[utoipa::path(tag = "stock", params(LedgerFilter, PageQuery), responses((status = 200, body = Page<Entry>)))]
+#[get("/api/v1/inventory/ledger")]
+async fn ledger(
+    state: web::Data<State>,
+    caller: Caller,
+    filter: web::Query<LedgerFilter>,
+    query: web::Query<PageQuery>,
+) -> Result<HttpResponse, Problem> {
+    caller.require("inventory.stock.read")?;
+    query.sort(&["seq"]).map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;
+    let after =
+        cursor(&query)?.map(|c| c.key.parse::<i64>().map_err(|_| foreign_cursor())).transpose()?;
+    let filter = filter.into_inner();
+    let period =
+        query::Period { product: filter.product, location: filter.location, from: filter.from, to: filter.to };
+    let asked = query.clone();
+    let (rows, total) = state
+        .db
+        .read(&caller.ctx, async move |tx: &mut Tx| query::ledger(tx, &period, after, &asked).await.map_err(Error::from))
+        .await?;
+    let cursor_of = |e: &Entry| Cursor { key: e.seq.to_string(), id: e.movement_id.uuid() };
+    Ok(page(&Page::new(rows, &query, total, cursor_of)))
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ValuationFilter {
+    location: Option<LocationId>,
+    product: Option<ProductId>,
+    /// The value as the ledger stood then; now when absent.
+    as_of: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Valuation {
+    /// Sum over the whole list.
+    total_value: Money,
+    #[serde(flatten)]
+    page: Page<Value>,
+}
+
+/// What stock is worth, first in, first out.
+#[utoipa::path(tag = "stock", params(ValuationFilter, PageQuery), responses((status = 200, body = Valuation)))]
+#[get("/api/v1/inventory/valuation")]
+async fn valuation(
+    state: web::Data<State>,
+    caller: Caller,
+    filter: web::Query<ValuationFilter>,
+    query: web::Query<PageQuery>,
+) -> Result<HttpResponse, Problem> {
+    caller.require("inventory.valuation.read")?;
+    query.sort(&["product"]).map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;
+    let after = cursor(&query)?
+        .map(|c| {
+            let location: LocationId = c.key.parse().map_err(|_| foreign_cursor())?;
+            Ok::<_, Fault>((ProductId::from_uuid(c.id), location))
+        })
+        .transpose()?;
+    let (filter, asked) = (filter.into_inner(), query.clone());
+    let (rows, total, total_value) = state
+        .db
+        .read(&caller.ctx, async move |tx: &mut Tx| {
+            query::valuation(tx, filter.location, filter.product, filter.as_of, after, &asked).await.map_err(Error::from)
+        })
+        .await?;
+    let cursor_of = |v: &Value| Cursor { key: v.location_id.to_string(), id: v.product_id.uuid() };
+    let page = Page::new(rows, &query, total, cursor_of);
+    Ok(HttpResponse::Ok().json(Valuation { total_value, page }))
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Integrity {
+    checked_at: DateTime<Utc>,
+    /// Empty, in a sound database.
+    differences: Vec<Difference>,
+}
+
+/// Whether balances, ledger, layers, holds and shortages agree.
+#[utoipa::path(tag = "stock", responses((status = 200, body = Integrity)))]
+#[get("/api/v1/inventory/integrity")]
+async fn integrity(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Problem> {
+    caller.require("inventory.stock.read")?;
+    let (checked_at, differences) = state
+        .db
+        .read(&caller.ctx, async move |tx: &mut Tx| -> Result<_, Error> {
+            Ok((tx.now(), query::integrity(tx).await?))
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(Integrity { checked_at, differences }))
+}
+
+#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+struct PreviewRequest {
+    location_id: LocationId,
+    product_id: ProductId,
+    #[garde(custom(bahi_http::validate::positive))]
+    qty: Quantity,
+    /// Days every batch must still keep.
+    #[serde(default)]
+    #[garde(range(max = 3650))]
+    min_shelf_life_days: u32,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct PreviewPart {
+    batch_id: Option<BatchId>,
+    qty: Quantity,
+    /// What it would cost now.
+    cost_value: Money,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Preview {
+    /// First expired, first out.
+    allocations: Vec<PreviewPart>,
+    cost_value: Money,
+    /// Free stock that was left out, and why.
+    excluded: Vec<Excluded>,
+}
+
+/// Which batches a demand would take, and what they cost. Nothing is held.
+#[utoipa::path(tag = "stock", request_body = PreviewRequest, responses((status = 200, body = Preview)))]
+#[post("/api/v1/inventory/allocations:preview")]
+async fn preview(state: web::Data<State>, req: Post<PreviewRequest>) -> Result<HttpResponse, Problem> {
+    req.caller.require("inventory.stock.read")?;
+    let ask = req.body;
+    let preview = state
+        .db
+        .read(&req.caller.ctx, async move |tx: &mut Tx| -> Result<Preview, Error> {
+            let place: Place = (ask.location_id, ask.product_id);
+            let mut books = store::peek(tx, &BTreeSet::from([place])).await?;
+            let (taken, missing) = books.pick(place, ask.qty, ask.min_shelf_life_days);
+            let excluded = books.excluded(place, ask.min_shelf_life_days);
+            if missing.is_positive() {
+                let short = Short { product_id: ask.product_id, asked: ask.qty, available: ask.qty - missing, excluded };
+                return Err(Error::InsufficientStock(vec![short]));
+            }
+            let source = Source { kind: "preview", id: Uuid::nil(), line: 1, purpose: "issue" };
+            let now = tx.now();
+            for (key, qty) in taken {
+                Books::take(&mut books, Kind::Issue, key, qty, source, None, now);
+            }
+            let mut layers = store::layers(tx, &books.outgoing()).await?;
+            let movements = value(std::mem::take(&mut books.drafts), &mut layers)?;
+            let part = |m: &super::model::Movement| PreviewPart {
+                batch_id: named(m.draft.key.batch),
+                qty: -m.draft.qty,
+                cost_value: -m.value,
+            };
+            let allocations: Vec<_> = movements.iter().map(part).collect();
+            let cost_value = allocations.iter().map(|a| a.cost_value).sum();
+            Ok(Preview { allocations, cost_value, excluded })
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(preview))
+}

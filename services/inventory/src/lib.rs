@@ -1,0 +1,48 @@
+//! Inventory: how much there is, where, what it cost, and to whom it is promised.
+
+use bahi_db::EmbeddedMigrations;
+use bahi_service::App;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+mod adjustment;
+mod batch;
+mod config;
+pub mod consumers;
+mod copy;
+mod error;
+mod events;
+mod grpc;
+pub mod jobs;
+pub mod ledger;
+mod receipt;
+pub mod reservation;
+mod restore;
+mod sale;
+mod sales;
+pub mod shortage;
+mod state;
+
+pub use error::{Error, HoldRef, Short};
+pub use state::State;
+
+/// The schema, migration by migration.
+pub const MIGRATIONS: EmbeddedMigrations = bahi_db::embed_migrations!();
+
+/// The service.
+pub fn app() -> App<State> {
+    App::new("inventory", State::new)
+        .migrations(MIGRATIONS)
+        .routes(routes)
+        .consumers(consumers::table)
+        .jobs(jobs::table)
+        .grpc(grpc::routes)
+}
+
+fn routes(cfg: &mut ServiceConfig) {
+    ledger::routes(cfg);
+    receipt::routes(cfg);
+    adjustment::routes(cfg);
+    reservation::routes(cfg);
+    batch::routes(cfg);
+    shortage::routes(cfg);
+}

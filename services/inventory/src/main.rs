@@ -1,0 +1,5 @@
+//! The inventory service.
+
+fn main() -> std::process::ExitCode {
+    bahi_service::main(inventory::app())
+}

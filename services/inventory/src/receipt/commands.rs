@@ -1,0 +1,137 @@
+//! Posting a receipt.
+
+use std::collections::BTreeSet;
+
+use bahi_db::{Ctx, Done, Tx};
+use bahi_http::Fault;
+use bahi_types::{BatchId, LocationId, Money, Price, ProductId, Quantity};
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    Error, State, batch, copy, events,
+    ledger::{self, Cost, Key, Kind, NO_BATCH, Place, Source, named, worth},
+};
+
+/// A receipt to be posted.
+#[derive(Clone, Debug)]
+pub(super) struct NewReceipt {
+    pub location: LocationId,
+    pub reference: Option<String>,
+    pub lines: Vec<NewLine>,
+}
+
+/// A line of it.
+#[derive(Clone, Debug)]
+pub(super) struct NewLine {
+    pub product: ProductId,
+    pub qty: Quantity,
+    pub unit_cost: Price,
+    pub batch_no: Option<String>,
+    pub expiry: Option<NaiveDate>,
+}
+
+/// A posted receipt.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub(super) struct Receipt {
+    /// Its id: the source of its movements.
+    pub id: Uuid,
+    /// Where the goods went.
+    pub location_id: LocationId,
+    /// The sender's document.
+    pub reference: Option<String>,
+    /// When it was posted.
+    pub recorded_at: DateTime<Utc>,
+    /// Sum of the lines' values.
+    pub value: Money,
+    /// Lines, in the order of the request.
+    pub lines: Vec<Line>,
+}
+
+/// A line of a posted receipt.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = ReceiptLine)]
+pub(super) struct Line {
+    /// Line number, from 1.
+    pub line: i32,
+    /// Product.
+    pub product_id: ProductId,
+    /// Batch.
+    pub batch_id: Option<BatchId>,
+    /// Quantity.
+    pub qty: Quantity,
+    /// Cost of one unit.
+    pub unit_cost: Price,
+    /// Value.
+    pub value: Money,
+}
+
+/// Puts goods into stock.
+pub(super) async fn post(state: &State, ctx: &Ctx, new: NewReceipt) -> Result<Done<Receipt>, Error> {
+    state
+        .db
+        .write(ctx, async move |tx: &mut Tx| -> Result<Receipt, Error> {
+            copy::open_location(tx, new.location).await?;
+            let ids: BTreeSet<ProductId> = new.lines.iter().map(|l| l.product).collect();
+            let products = copy::products(tx, &ids).await?;
+            let mut batches = Vec::new();
+            for (n, line) in new.lines.iter().enumerate() {
+                let Some(product) = products.get(&line.product) else { continue };
+                if !product.stocked {
+                    return Err(Error::NotStocked(n));
+                }
+                match (&line.batch_no, product.batch_tracked) {
+                    (None, true) => return Err(Error::BatchRequired(n)),
+                    (Some(_), false) => return Err(Error::NotBatchTracked(n)),
+                    (Some(no), true) => batches.push((n, line.product, no.as_str(), line.expiry)),
+                    (None, false) => {}
+                }
+            }
+            let known = batch::ensure(tx, &batches).await?;
+            let batch_of = |line: &NewLine| {
+                let no = line.batch_no.as_ref()?;
+                known.get(&(line.product, no.clone()))
+            };
+            for (n, line) in new.lines.iter().enumerate() {
+                let tracked = products.get(&line.product).is_some_and(|p| p.expiry_tracked);
+                if tracked && batch_of(line).is_some_and(|b| b.expiry.is_none()) {
+                    return Err(Error::ExpiryRequired(n));
+                }
+            }
+            let places: BTreeSet<Place> = ids.into_iter().map(|p| (new.location, p)).collect();
+            let mut books = ledger::store::lock(tx, &places, &known.values().map(|b| b.id).collect()).await?;
+            let (id, now) = (Uuid::now_v7(), tx.now());
+            let mut receipt = Receipt {
+                id,
+                location_id: new.location,
+                reference: new.reference.clone(),
+                recorded_at: now,
+                value: Money::ZERO,
+                lines: Vec::with_capacity(new.lines.len()),
+            };
+            for (n, line) in (1..).zip(&new.lines) {
+                let Some(value) = worth(line.qty, line.unit_cost) else {
+                    return Err(Fault::field(format!("lines[{}].unit_cost", n - 1), "makes too large a value").into());
+                };
+                let batch = batch_of(line).map_or(NO_BATCH, |b| b.id);
+                let source = Source { kind: "receipt", id, line: n, purpose: "receipt" };
+                let key = Key::sellable((new.location, line.product), batch);
+                let cost = Cost::Known(value, line.unit_cost);
+                books.put(Kind::Receipt, key, line.qty, cost, source, None, now);
+                receipt.value += value;
+                receipt.lines.push(Line {
+                    line: n,
+                    product_id: line.product,
+                    batch_id: named(batch),
+                    qty: line.qty,
+                    unit_cost: line.unit_cost,
+                    value,
+                });
+            }
+            let movements = ledger::close(tx, books).await?;
+            tx.publish(events::received(id, new.location, &movements));
+            Ok(receipt)
+        })
+        .await
+}

@@ -1,0 +1,70 @@
+//! Receipts over HTTP.
+
+use actix_web::{HttpResponse, post, web};
+use bahi_http::{Post, Problem, Versioned, created, validate};
+use bahi_types::{LocationId, Price, ProductId, Quantity};
+use chrono::NaiveDate;
+use garde::Validate;
+use serde::Deserialize;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use super::commands::{self, NewReceipt, Receipt};
+use crate::State;
+
+/// The endpoints of this noun.
+pub fn routes(cfg: &mut ServiceConfig) {
+    cfg.service(create);
+}
+
+#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+struct ReceiptRequest {
+    location_id: LocationId,
+    /// The sender's document.
+    #[garde(inner(custom(validate::line)))]
+    reference: Option<String>,
+    /// 1 to 500.
+    #[garde(length(min = 1, max = 500), dive)]
+    lines: Vec<ReceiptLineRequest>,
+}
+
+#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+struct ReceiptLineRequest {
+    product_id: ProductId,
+    #[garde(custom(validate::positive))]
+    qty: Quantity,
+    /// What one unit costs us, without recoverable tax.
+    #[garde(custom(validate::non_negative))]
+    unit_cost: Price,
+    /// Number of the batch, for a product followed by batch.
+    #[garde(inner(length(chars, min = 1, max = 50)), inner(custom(validate::line)))]
+    batch_no: Option<String>,
+    /// Last day on which the batch may be sold.
+    expiry: Option<NaiveDate>,
+}
+
+impl Versioned for Receipt {
+    fn version(&self) -> Option<i64> {
+        None
+    }
+}
+
+/// Receives goods.
+#[utoipa::path(tag = "receipts", request_body = ReceiptRequest, responses((status = 201, body = Receipt)))]
+#[post("/api/v1/inventory/receipts")]
+async fn create(state: web::Data<State>, req: Post<ReceiptRequest>) -> Result<HttpResponse, Problem> {
+    req.caller.require("inventory.stock.write")?;
+    let lines = req.body.lines.into_iter().map(|l| commands::NewLine {
+        product: l.product_id,
+        qty: l.qty,
+        unit_cost: l.unit_cost,
+        batch_no: l.batch_no,
+        expiry: l.expiry,
+    });
+    let new =
+        NewReceipt { location: req.body.location_id, reference: req.body.reference, lines: lines.collect() };
+    Ok(created(&commands::post(&state, &req.caller.ctx, new).await?))
+}

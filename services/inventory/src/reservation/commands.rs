@@ -1,0 +1,366 @@
+//! Granting, ending and resolving holds.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bahi_db::{Ctx, Done, Tx};
+use bahi_proto::reservation_id;
+use bahi_service::pause_point;
+use bahi_types::{InvoiceId, LocationId, Quantity, ReservationId};
+use chrono::Duration;
+
+use super::{
+    model::{Answer, Ask, Demand, Hold, HoldLine, HoldState, Outcome, Owner, dealt, grant, hold_lines},
+    store,
+};
+use crate::{
+    Error, State,
+    error::HoldRef,
+    events::{self, HoldNews},
+    ledger::{self, Kind, Taken},
+};
+
+/// Holds stock for one attempt of an invoice-to-be.
+///
+/// # Errors
+/// [`Error::OtherBasket`] when the attempt holds another basket; the database's.
+pub async fn reserve(state: &State, ctx: &Ctx, demand: Demand) -> Result<Outcome, Error> {
+    let done = state
+        .db
+        .write(ctx, async move |tx: &mut Tx| -> Result<Outcome, Error> {
+            let outcome =
+                if demand.attempt == 1 { first(tx, &demand).await? } else { further(tx, &demand).await? };
+            pause_point("inventory.reserve.before_commit").await;
+            Ok(outcome)
+        })
+        .await;
+    let outcome = match done {
+        Ok(done) => done.value,
+        // A first attempt leaves nothing behind when it is refused.
+        Err(Error::InsufficientStock(short)) => Outcome::Refused(short),
+        Err(error) => return Err(error),
+    };
+    pause_point("inventory.reserve.after_commit").await;
+    Ok(outcome)
+}
+
+/// The usual case, in as few round trips as there can be: claim and locks go out together, then balances and lines.
+async fn first(tx: &mut Tx, demand: &Demand) -> Result<Outcome, Error> {
+    let (tenant, now, places, none) = (tx.tenant(), tx.now(), demand.places(), BTreeSet::new());
+    let conn = tx.shared();
+    let (claimed, rows) = futures::try_join!(
+        store::claim(conn, tenant, now, demand),
+        ledger::store::lock_shared(conn, tenant.uuid(), &places, &none),
+    )?;
+    if !claimed {
+        return standing(tx, demand).await;
+    }
+    let mut books = ledger::store::books(tx, rows);
+    let allocations =
+        grant(&mut books, demand.location, &demand.lines, demand.allow_short, 0).map_err(Error::InsufficientStock)?;
+    let lines = hold_lines(&allocations);
+    let conn = tx.shared();
+    futures::try_join!(
+        ledger::store::save_items(conn, tenant.uuid(), &books),
+        store::insert_lines(conn, tenant, demand.id(), &lines),
+    )?;
+    Ok(Outcome::Granted(allocations))
+}
+
+/// An attempt after others: every lower one is released first and stays so, whatever comes of this one.
+async fn further(tx: &mut Tx, demand: &Demand) -> Result<Outcome, Error> {
+    let (tenant, now) = (tx.tenant(), tx.now());
+    let lower = demand.lower();
+    let ended: Vec<_> =
+        lower.iter().zip(1..).map(|(id, attempt)| (*id, demand.invoice, Some(attempt))).collect();
+    store::claim_ended(tx, HoldState::Released, &ended).await?;
+    let claimed = store::claim(tx.shared(), tenant, now, demand).await?;
+    if !claimed {
+        return standing(tx, demand).await;
+    }
+    let mut open = store::lock(tx, &lower).await?;
+    open.retain(Hold::is_pending);
+    let mut places = demand.places();
+    places.extend(open.iter().flat_map(Hold::places));
+    let rows = ledger::store::lock_shared(tx.shared(), tenant.uuid(), &places, &BTreeSet::new()).await?;
+    let mut books = ledger::store::books(tx, rows);
+    for hold in &open {
+        hold.free(&mut books, now);
+    }
+    store::end(tx, HoldState::Released, &open.iter().map(|h| h.id).collect::<Vec<_>>()).await?;
+    // This sale takes its part before anybody else is served from what was freed.
+    let granted = grant(&mut books, demand.location, &demand.lines, demand.allow_short, 0);
+    match &granted {
+        Ok(allocations) => store::insert_lines(tx.shared(), tenant, demand.id(), &hold_lines(allocations)).await?,
+        Err(_) => store::unclaim(tx, demand.id()).await?,
+    }
+    ledger::close(tx, books).await?;
+    Ok(granted.map_or_else(Outcome::Refused, Outcome::Granted))
+}
+
+/// The answer to a request for an attempt that is there already.
+async fn standing(tx: &mut Tx, demand: &Demand) -> Result<Outcome, Error> {
+    let hold = store::get(tx, demand.id()).await?;
+    if !hold.is_pending() {
+        return Ok(Outcome::Terminal(hold.state));
+    }
+    if hold.demand_hash.as_deref() != Some(demand.demand_hash.as_str()) {
+        return Err(Error::OtherBasket);
+    }
+    Ok(Outcome::Granted(dealt(hold.pools(), &demand.lines)))
+}
+
+/// Gives the hold of an attempt back. One that was never seen is remembered as released.
+///
+/// # Errors
+/// The database's.
+pub async fn release(state: &State, ctx: &Ctx, invoice: InvoiceId, attempt: u32) -> Result<HoldState, Error> {
+    let id = reservation_id(invoice, attempt);
+    let done = state
+        .db
+        .write(ctx, async move |tx: &mut Tx| -> Result<HoldState, Error> {
+            let new = store::claim_ended(tx, HoldState::Released, &[(id, invoice, Some(attempt))]).await?;
+            if new.contains(&id) {
+                return Ok(HoldState::Released);
+            }
+            let hold = store::lock_one(tx, id).await?;
+            if !hold.is_pending() {
+                return Ok(hold.state);
+            }
+            give_back(tx, &[hold], HoldState::Released).await?;
+            Ok(HoldState::Released)
+        })
+        .await?;
+    Ok(done.value)
+}
+
+/// Ends pending, locked holds and serves from them whoever waits.
+async fn give_back(tx: &mut Tx, holds: &[Hold], state: HoldState) -> Result<(), Error> {
+    let now = tx.now();
+    let places: BTreeSet<_> = holds.iter().flat_map(Hold::places).collect();
+    let mut books = ledger::store::lock(tx, &places, &BTreeSet::new()).await?;
+    for hold in holds {
+        hold.free(&mut books, now);
+    }
+    store::end(tx, state, &holds.iter().map(|h| h.id).collect::<Vec<_>>()).await?;
+    ledger::close(tx, books).await?;
+    let news = if state == HoldState::Expired { HoldNews::Expired } else { HoldNews::Released };
+    for hold in holds.iter().filter(|h| h.owner == Owner::Api) {
+        tx.publish(events::hold(news, hold, hold.version + 1));
+    }
+    Ok(())
+}
+
+/// What a client of the API asks for.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// Where.
+    pub location: LocationId,
+    /// Lines.
+    pub lines: Vec<Ask>,
+    /// The holder's words.
+    pub reference: Option<String>,
+    /// How long.
+    pub ttl: Duration,
+    /// Days every batch must keep.
+    pub min_days: u32,
+}
+
+/// A hold as a command answers it.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Made {
+    /// Id.
+    pub id: ReservationId,
+}
+
+/// Holds stock until a deadline.
+///
+/// # Errors
+/// [`Error::InsufficientStock`].
+pub async fn hold(state: &State, ctx: &Ctx, wish: Wish) -> Result<Done<Made>, Error> {
+    state
+        .db
+        .write(ctx, async move |tx: &mut Tx| -> Result<Made, Error> {
+            let now = tx.now();
+            let places: BTreeSet<_> = wish.lines.iter().map(|l| (wish.location, l.product)).collect();
+            let rows = ledger::store::lock_shared(tx.shared(), tx.tenant().uuid(), &places, &BTreeSet::new()).await?;
+            let mut books = ledger::store::books(tx, rows);
+            let allocations = grant(&mut books, wish.location, &wish.lines, false, wish.min_days)
+                .map_err(Error::InsufficientStock)?;
+            let hold = Hold {
+                id: ReservationId::new(),
+                owner: Owner::Api,
+                state: HoldState::Pending,
+                location: wish.location,
+                invoice: None,
+                attempt: None,
+                demand_hash: None,
+                reference: wish.reference,
+                deadline: Some(now + wish.ttl),
+                answer: None,
+                created_at: now,
+                version: 1,
+                lines: hold_lines(&allocations),
+            };
+            store::insert(tx, &hold).await?;
+            ledger::close(tx, books).await?;
+            tx.publish(events::hold(HoldNews::Reserved, &hold, 1));
+            Ok(Made { id: hold.id })
+        })
+        .await
+}
+
+/// Locks a hold of the API that may still be decided.
+async fn lock_open(tx: &mut Tx, id: ReservationId) -> Result<Hold, Error> {
+    let hold = store::lock_one(tx, id).await?;
+    if hold.owner == Owner::Sales {
+        return Err(Error::HeldBySale);
+    }
+    if !hold.is_pending() {
+        return Err(match hold.state {
+            HoldState::Expired => Error::ReservationExpired,
+            state => Error::ReservationEnded(state.name().to_owned()),
+        });
+    }
+    Ok(hold)
+}
+
+/// Issues what a hold has, or the given quantities of its lines; the rest is released.
+///
+/// # Errors
+/// When it has ended or lapsed, or has less.
+pub async fn commit(
+    state: &State,
+    ctx: &Ctx,
+    id: ReservationId,
+    wanted: Option<BTreeMap<i32, Quantity>>,
+) -> Result<Done<Made>, Error> {
+    state
+        .db
+        .write(ctx, async move |tx: &mut Tx| -> Result<Made, Error> {
+            let now = tx.now();
+            let hold = lock_open(tx, id).await?;
+            if hold.deadline.is_some_and(|deadline| deadline <= now) {
+                return Err(Error::ReservationExpired);
+            }
+            let parts = split(&hold, wanted.as_ref())?;
+            let places: BTreeSet<_> = hold.places().collect();
+            let mut books = ledger::store::lock(tx, &places, &BTreeSet::new()).await?;
+            ledger::store::guard(tx, "reservation", "issue", &[id.uuid()]).await?;
+            let mut issued = hold.clone();
+            for (line, part) in issued.lines.iter_mut().zip(&parts) {
+                if part.is_positive() {
+                    books.take_held(Kind::Issue, (hold.key(line), *part), hold.source(line.line, "issue"), now);
+                }
+                line.qty = *part;
+            }
+            for (line, part) in hold.lines.iter().zip(&parts) {
+                let rest: Taken = (hold.key(line), line.qty - *part);
+                books.unhold(rest, hold.source(line.line, "quarantine"), now);
+            }
+            store::end(tx, HoldState::Committed, &[id]).await?;
+            let movements = ledger::close(tx, books).await?;
+            tx.publish(events::hold(HoldNews::Committed, &issued, hold.version + 1));
+            if parts.iter().any(|p| p.is_positive()) {
+                tx.publish(events::hold_issued(&hold, &movements));
+            }
+            Ok(Made { id })
+        })
+        .await
+}
+
+/// How much of each allocation is issued.
+fn split(hold: &Hold, wanted: Option<&BTreeMap<i32, Quantity>>) -> Result<Vec<Quantity>, Error> {
+    let Some(wanted) = wanted else { return Ok(hold.lines.iter().map(|l| l.qty).collect()) };
+    for (line, asked) in wanted {
+        let held = hold.lines.iter().filter(|l| l.line == *line).map(|l| l.qty).sum();
+        if *asked > held {
+            return Err(Error::MoreThanReserved { line: *line, held, asked: *asked });
+        }
+    }
+    let mut left = wanted.clone();
+    let part = |l: &HoldLine| {
+        let rest = left.entry(l.line).or_default();
+        let part = l.qty.min(*rest);
+        *rest -= part;
+        part
+    };
+    Ok(hold.lines.iter().map(part).collect())
+}
+
+/// Gives a hold of the API back.
+///
+/// # Errors
+/// When it has ended, or is a sale's.
+pub async fn let_go(state: &State, ctx: &Ctx, id: ReservationId) -> Result<Done<Made>, Error> {
+    state
+        .db
+        .write(ctx, async move |tx: &mut Tx| -> Result<Made, Error> {
+            let hold = lock_open(tx, id).await?;
+            give_back(tx, &[hold], HoldState::Released).await?;
+            Ok(Made { id })
+        })
+        .await
+}
+
+/// Ends holds of the API whose time is over.
+///
+/// # Errors
+/// The database's.
+pub async fn lapse(state: &State, ctx: &Ctx, ids: Vec<ReservationId>) -> Result<usize, Error> {
+    let done = state
+        .db
+        .write(ctx, async move |tx: &mut Tx| -> Result<usize, Error> {
+            let now = tx.now();
+            let mut holds = store::lock(tx, &ids).await?;
+            holds.retain(|h| h.is_pending() && h.owner == Owner::Api && h.deadline.is_some_and(|d| d <= now));
+            give_back(tx, &holds, HoldState::Expired).await?;
+            Ok(holds.len())
+        })
+        .await?;
+    Ok(done.value)
+}
+
+/// What sales said about a hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// No sale comes of it.
+    Void,
+    /// It is sold.
+    Issued(Answer),
+}
+
+/// Acts on what sales said: a void hold is released, an issued one is remembered and not asked about again.
+///
+/// # Errors
+/// The database's.
+pub async fn resolve(state: &State, ctx: &Ctx, said: Vec<(ReservationId, Said)>) -> Result<usize, Error> {
+    let done = state
+        .db
+        .write(ctx, async move |tx: &mut Tx| -> Result<usize, Error> {
+            let ids: Vec<_> = said.iter().map(|s| s.0).collect();
+            let mut holds = store::lock(tx, &ids).await?;
+            holds.retain(|h| h.is_pending() && h.answer.is_none());
+            for (id, said) in &said {
+                if let Said::Issued(answer) = said {
+                    store::remember(tx, *id, answer).await?;
+                    holds.retain(|h| h.id != *id);
+                }
+            }
+            give_back(tx, &holds, HoldState::Released).await?;
+            Ok(said.len())
+        })
+        .await?;
+    Ok(done.value)
+}
+
+/// Asks sales about holds and acts on the answers. Holds that sales does not speak of stay as they are.
+///
+/// # Errors
+/// [`Error::SalesUnreachable`] when there is no answer: every hold stays.
+pub async fn ask(state: &State, ctx: &Ctx, holds: &[HoldRef]) -> Result<usize, Error> {
+    let said = state.sales.states(ctx, holds).await.map_err(|error| {
+        tracing::warn!(error = format!("{error:#}"), holds = holds.len(), "sales gives no answer; the holds stay");
+        Error::SalesUnreachable
+    })?;
+    resolve(state, ctx, said).await
+}

@@ -1,0 +1,186 @@
+//! Holds over HTTP.
+
+use std::collections::BTreeMap;
+
+use actix_web::{HttpResponse, get, post, web};
+use bahi_db::{Ctx, Done, Tx};
+use bahi_http::{Caller, Empty, Post, Problem, Versioned, created, ok, validate};
+use bahi_types::{InvoiceId, LocationId, ProductId, Quantity, ReservationId};
+use chrono::{DateTime, Duration, Utc};
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use super::{
+    commands::{self, Made, Wish},
+    model::{Allocation, Ask, Hold, HoldState, Owner},
+    store,
+};
+use crate::{Error, State, ledger::named};
+
+/// The endpoints of this noun.
+pub fn routes(cfg: &mut ServiceConfig) {
+    cfg.service(create).service(find).service(commit).service(release);
+}
+
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Reservation)]
+struct HoldBody {
+    id: ReservationId,
+    owner: Owner,
+    state: HoldState,
+    location_id: LocationId,
+    reference: Option<String>,
+    /// When it lapses; a sale's: when sales is asked what became of it.
+    deadline: Option<DateTime<Utc>>,
+    /// The invoice-to-be, for a sale's.
+    invoice_id: Option<InvoiceId>,
+    created_at: DateTime<Utc>,
+    /// What it holds, or held.
+    allocations: Vec<Allocation>,
+    version: i64,
+}
+
+impl From<Hold> for HoldBody {
+    fn from(hold: Hold) -> Self {
+        Self {
+            id: hold.id,
+            owner: hold.owner,
+            state: hold.state,
+            location_id: hold.location,
+            reference: hold.reference,
+            deadline: hold.deadline,
+            invoice_id: hold.invoice,
+            created_at: hold.created_at,
+            allocations: hold
+                .lines
+                .into_iter()
+                .map(|l| Allocation { line: l.line, product_id: l.product, batch_id: named(l.batch), qty: l.qty })
+                .collect(),
+            version: hold.version,
+        }
+    }
+}
+
+impl Versioned for HoldBody {
+    fn version(&self) -> Option<i64> {
+        Some(self.version)
+    }
+}
+
+async fn body(state: &State, ctx: &Ctx, id: ReservationId) -> Result<HoldBody, Error> {
+    let ctx = Ctx { idempotency: None, ..ctx.clone() };
+    let hold = state.db.read(&ctx, async move |tx: &mut Tx| store::get(tx, id).await.map_err(Error::from)).await?;
+    Ok(hold.into())
+}
+
+async fn answer(state: &State, ctx: &Ctx, done: Done<Made>) -> Result<Done<HoldBody>, Error> {
+    let body = body(state, ctx, done.value.id).await?;
+    Ok(Done { value: body, replayed: done.replayed })
+}
+
+#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+struct ReservationRequest {
+    location_id: LocationId,
+    /// What it is for, in your words.
+    #[garde(inner(custom(validate::line)))]
+    reference: Option<String>,
+    /// Seconds after which it lapses, at most a day; 900 when absent.
+    #[garde(inner(range(min = 1, max = 86_400)))]
+    ttl_seconds: Option<u32>,
+    /// Days every batch must still keep.
+    #[garde(inner(range(max = 3650)))]
+    min_shelf_life_days: Option<u32>,
+    /// 1 to 500; the lines of one product are checked together.
+    #[garde(length(min = 1, max = 500), dive)]
+    lines: Vec<ReservationLineRequest>,
+}
+
+#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+struct ReservationLineRequest {
+    product_id: ProductId,
+    #[garde(custom(validate::positive))]
+    qty: Quantity,
+}
+
+/// Holds stock until a deadline; all of it or nothing.
+#[utoipa::path(tag = "reservations", request_body = ReservationRequest, responses((status = 201, body = HoldBody)))]
+#[post("/api/v1/inventory/reservations")]
+async fn create(state: web::Data<State>, req: Post<ReservationRequest>) -> Result<HttpResponse, Problem> {
+    req.caller.require("inventory.reservation.write")?;
+    let body = req.body;
+    let lines = (1..).zip(body.lines).map(|(line, l)| Ask { line, product: l.product_id, qty: l.qty });
+    let wish = Wish {
+        location: body.location_id,
+        lines: lines.collect(),
+        reference: body.reference,
+        ttl: Duration::seconds(i64::from(body.ttl_seconds.unwrap_or(900))),
+        min_days: body.min_shelf_life_days.unwrap_or(0),
+    };
+    let done = commands::hold(&state, &req.caller.ctx, wish).await?;
+    Ok(created(&answer(&state, &req.caller.ctx, done).await?))
+}
+
+/// A hold.
+#[utoipa::path(tag = "reservations", responses((status = 200, body = HoldBody)))]
+#[get("/api/v1/inventory/reservations/{id}")]
+async fn find(state: web::Data<State>, caller: Caller, id: web::Path<ReservationId>) -> Result<HttpResponse, Problem> {
+    caller.require("inventory.stock.read")?;
+    Ok(ok(&Done::first(body(&state, &caller.ctx, *id).await?)))
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Validate, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+struct CommitRequest {
+    /// What is issued; lines that are not named are released. Absent: everything.
+    #[garde(dive)]
+    lines: Option<Vec<CommitLine>>,
+}
+
+#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+struct CommitLine {
+    /// Line of the reservation, from 1.
+    line: i32,
+    #[garde(custom(validate::positive))]
+    qty: Quantity,
+}
+
+/// Issues what is held; what is not issued is released.
+#[utoipa::path(tag = "reservations", request_body = CommitRequest, responses((status = 200, body = HoldBody)))]
+#[post("/api/v1/inventory/reservations/{id:[^:/]+}:commit")]
+async fn commit(
+    state: web::Data<State>,
+    id: web::Path<ReservationId>,
+    req: Post<CommitRequest>,
+) -> Result<HttpResponse, Problem> {
+    req.caller.require("inventory.reservation.write")?;
+    let wanted = req.body.lines.map(|lines| {
+        let mut sums: BTreeMap<i32, Quantity> = BTreeMap::new();
+        for line in lines {
+            *sums.entry(line.line).or_default() += line.qty;
+        }
+        sums
+    });
+    let done = commands::commit(&state, &req.caller.ctx, *id, wanted).await?;
+    Ok(ok(&answer(&state, &req.caller.ctx, done).await?))
+}
+
+/// Gives a hold back.
+#[utoipa::path(tag = "reservations", request_body = Empty, responses((status = 200, body = HoldBody)))]
+#[post("/api/v1/inventory/reservations/{id:[^:/]+}:release")]
+async fn release(
+    state: web::Data<State>,
+    id: web::Path<ReservationId>,
+    req: Post<Empty>,
+) -> Result<HttpResponse, Problem> {
+    req.caller.require("inventory.reservation.write")?;
+    let done = commands::let_go(&state, &req.caller.ctx, *id).await?;
+    Ok(ok(&answer(&state, &req.caller.ctx, done).await?))
+}

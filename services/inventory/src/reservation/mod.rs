@@ -1,0 +1,19 @@
+//! Holds: stock promised before the customer hears yes.
+//!
+//! * A hold ends once: `pending -> committed | released | expired`. An id that was ended before it was ever seen is
+//!   remembered, so that its late request is not granted.
+//! * A sale's hold has the id UUIDv5(invoice, attempt). The same id with the same hash gives the same grant; with
+//!   another hash it is refused. Every lower attempt is released first, also when this one is refused, and shortages
+//!   are served from what that freed only after this sale has taken its part.
+//! * The demand of all lines of a product is checked together, and taken first expired, first out.
+//! * At its deadline a sale's hold is never released on a guess: sales is asked. The API's holds lapse by the clock,
+//!   and only they can be committed and released over HTTP.
+
+mod commands;
+mod http;
+mod model;
+pub(crate) mod store;
+
+pub use commands::{Made, Said, Wish, ask, commit, hold, lapse, let_go, release, reserve, resolve};
+pub use http::routes;
+pub use model::{Allocation, Answer, Ask, Demand, Hold, HoldLine, HoldState, Outcome, Owner, dealt, grant, hold_lines};

@@ -1,0 +1,125 @@
+//! Every SQL statement about what was sold and came back.
+
+use std::collections::HashMap;
+
+use bahi_db::{Result, Tx, sql};
+use bahi_types::{BatchId, InvoiceId, Money, ProductId, Quantity};
+use diesel::{
+    QueryableByName,
+    sql_types::{Array, Integer, Nullable, Numeric, Uuid as SqlUuid},
+};
+use diesel_async::RunQueryDsl;
+
+/// Line of an invoice.
+pub(super) type LineKey = (InvoiceId, i32);
+
+/// What left for an invoice line: at once and with later settlements, in order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Left {
+    /// By batch, in the order it left.
+    pub parts: Vec<(BatchId, Quantity)>,
+    /// All of it.
+    pub qty: Quantity,
+    /// Its cost.
+    pub cost: Money,
+    /// What came back before, and at which cost.
+    pub back: (Quantity, Money),
+}
+
+#[derive(QueryableByName)]
+struct PartRow {
+    #[diesel(sql_type = SqlUuid)]
+    invoice_id: InvoiceId,
+    #[diesel(sql_type = Integer)]
+    line: i32,
+    #[diesel(sql_type = SqlUuid)]
+    batch_id: BatchId,
+    #[diesel(sql_type = Numeric)]
+    qty: Quantity,
+    #[diesel(sql_type = Numeric)]
+    value: Money,
+}
+
+#[derive(QueryableByName)]
+struct BackRow {
+    #[diesel(sql_type = SqlUuid)]
+    invoice_id: InvoiceId,
+    #[diesel(sql_type = Integer)]
+    line: i32,
+    #[diesel(sql_type = Numeric)]
+    qty: Quantity,
+    #[diesel(sql_type = Numeric)]
+    cost: Money,
+}
+
+/// What left for each line of `invoices`, and what of it came back before.
+pub(super) async fn left(tx: &mut Tx, invoices: &[InvoiceId]) -> Result<HashMap<LineKey, Left>> {
+    let mut lines: HashMap<LineKey, Left> = HashMap::new();
+    if invoices.is_empty() {
+        return Ok(lines);
+    }
+    let parts: Vec<PartRow> = sql("select invoice_id, line, batch_id, qty, value from (
+           select m.source_id as invoice_id, m.source_line as line, m.batch_id, -m.qty as qty, -m.value as value, m.seq
+           from movement m where m.tenant_id = $1 and m.source_type = 'invoice' and m.source_id = any ($2)
+           union all
+           select s.invoice_id, s.line, m.batch_id, -m.qty, -m.value, m.seq
+           from shortage_settlement s
+           join movement m on m.tenant_id = s.tenant_id and m.source_type = 'shortage_settlement' and m.source_id = s.id
+           where s.tenant_id = $1 and s.invoice_id = any ($2)) x order by seq")
+        .bind::<SqlUuid, _>(tx.tenant())
+        .bind::<Array<SqlUuid>, _>(invoices)
+        .load(tx.conn())
+        .await?;
+    for part in parts {
+        let line = lines.entry((part.invoice_id, part.line)).or_default();
+        line.parts.push((part.batch_id, part.qty));
+        line.qty += part.qty;
+        line.cost += part.value;
+    }
+    let back: Vec<BackRow> = sql("select invoice_id, original_line as line, sum(qty - shortage_closed) as qty, sum(cost) as cost
+         from return_line where tenant_id = $1 and invoice_id = any ($2) and original_line is not null
+         group by invoice_id, original_line")
+        .bind::<SqlUuid, _>(tx.tenant())
+        .bind::<Array<SqlUuid>, _>(invoices)
+        .load(tx.conn())
+        .await?;
+    for row in back {
+        lines.entry((row.invoice_id, row.line)).or_default().back = (row.qty, row.cost);
+    }
+    Ok(lines)
+}
+
+/// A line that came back, as it is kept.
+#[derive(Clone, Debug)]
+pub(super) struct ReturnLine {
+    pub credit_note: InvoiceId,
+    pub line: i32,
+    pub original: Option<LineKey>,
+    pub product: ProductId,
+    pub qty: Quantity,
+    pub shortage_closed: Quantity,
+    pub cost: Money,
+}
+
+/// Keeps what came back.
+pub(super) async fn insert_return_lines(tx: &mut Tx, lines: &[ReturnLine]) -> Result<()> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    sql("insert into return_line (tenant_id, credit_note_id, line, invoice_id, original_line, product_id, qty,
+                                  shortage_closed, cost)
+         select $1, u.c, u.n, u.i, u.o, u.p, u.q, u.s, u.v
+         from unnest($2, $3, $4, $5, $6, $7, $8, $9) as u(c, n, i, o, p, q, s, v)")
+        .bind::<SqlUuid, _>(tx.tenant())
+        .bind::<Array<SqlUuid>, _>(lines.iter().map(|l| l.credit_note).collect::<Vec<_>>())
+        .bind::<Array<Integer>, _>(lines.iter().map(|l| l.line).collect::<Vec<_>>())
+        .bind::<Array<Nullable<SqlUuid>>, _>(lines.iter().map(|l| l.original.map(|o| o.0)).collect::<Vec<_>>())
+        .bind::<Array<Nullable<Integer>>, _>(lines.iter().map(|l| l.original.map(|o| o.1)).collect::<Vec<_>>())
+        .bind::<Array<SqlUuid>, _>(lines.iter().map(|l| l.product).collect::<Vec<_>>())
+        .bind::<Array<Numeric>, _>(lines.iter().map(|l| l.qty).collect::<Vec<_>>())
+        .bind::<Array<Numeric>, _>(lines.iter().map(|l| l.shortage_closed).collect::<Vec<_>>())
+        .bind::<Array<Numeric>, _>(lines.iter().map(|l| l.cost).collect::<Vec<_>>())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! The outbox worker: carries every event that a service has committed to Kafka, each at least once, in the order
+//! of its aggregate, within milliseconds. See README.md for what it promises and how.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod checkpoint;
+pub mod config;
+pub mod envelope;
+pub mod flight;
+pub mod lease;
+pub mod metrics;
+pub mod park;
+pub mod producer;
+pub mod reader;
+pub mod relay;
+pub mod ring;
+pub mod row;
+pub mod session;
+pub mod side;
+pub mod snapshot;
+pub mod topic;
+pub mod window;
+pub mod worker;
+
+use std::{sync::Arc, time::Duration};
+
+use bahi_service::{App, Job, Parts};
+use tokio_util::sync::CancellationToken;
+
+use crate::{config::Config, relay::Limits};
+
+/// What the process runs with.
+#[derive(Clone)]
+pub struct State {
+    config: Arc<Config>,
+    stop: CancellationToken,
+}
+
+/// The service: nothing but the relays, which run for as long as the process does.
+pub fn app() -> App<State> {
+    let state = |parts: Parts| Ok(State { config: Arc::new(Config::from_env(&parts.env)?), stop: parts.stop });
+    App::new("outbox-worker", state).jobs(|state| {
+        let state = state.clone();
+        vec![Job::every("relay", Duration::from_secs(1), move || {
+            let state = state.clone();
+            async move { worker::run(&state.config, Limits::default(), state.stop.clone()).await }
+        })]
+    })
+}

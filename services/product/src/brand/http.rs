@@ -1,0 +1,175 @@
+//! `/api/v1/brands`.
+
+use actix_web::{HttpResponse, delete, get, post, put, web};
+use bahi_db::{Done, Tx};
+use bahi_http::{
+    Amend, Caller, Empty, Post, Problem, Versioned, created, no_content, ok, page, validate,
+};
+use bahi_types::{BrandId, Cursor, Page};
+use chrono::{DateTime, Utc};
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::{
+    State,
+    brand::{
+        commands,
+        model::Brand,
+        store::{self, Filter},
+    },
+    list::{Walk, paging},
+};
+
+/// The endpoints.
+pub fn routes(cfg: &mut ServiceConfig) {
+    cfg.service(create)
+        .service(list)
+        .service(read)
+        .service(update)
+        .service(remove);
+}
+
+/// What a client says of a brand.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BrandInput {
+    /// Name, unique ignoring case.
+    #[garde(custom(validate::line))]
+    name: String,
+}
+
+/// A brand.
+#[derive(Serialize, ToSchema)]
+pub struct BrandBody {
+    /// Id.
+    id: BrandId,
+    /// Version, for `If-Match`.
+    version: i64,
+    /// Name.
+    name: String,
+    /// When it was made.
+    created_at: DateTime<Utc>,
+    /// When it last changed.
+    updated_at: DateTime<Utc>,
+}
+
+impl From<Brand> for BrandBody {
+    fn from(brand: Brand) -> Self {
+        let Brand {
+            id,
+            version,
+            name,
+            created_at,
+            updated_at,
+        } = brand;
+        Self {
+            id,
+            version,
+            name,
+            created_at,
+            updated_at,
+        }
+    }
+}
+
+impl Versioned for BrandBody {
+    fn version(&self) -> Option<i64> {
+        Some(self.version)
+    }
+}
+
+/// Which brands, in which order (`name`, `created_at`).
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct ListBrands {
+    page: Option<u32>,
+    limit: Option<u32>,
+    cursor: Option<String>,
+    sort: Option<String>,
+    /// This name, ignoring case.
+    name: Option<String>,
+}
+paging!(ListBrands);
+
+#[utoipa::path(tag = "brands", request_body = BrandInput, responses((status = 201, body = BrandBody)))]
+#[post("/api/v1/brands")]
+async fn create(state: web::Data<State>, req: Post<BrandInput>) -> Result<HttpResponse, Problem> {
+    req.caller.require("product.brand.write")?;
+    let made = commands::create(&state, &req.caller.ctx, req.body.name).await?;
+    Ok(created(&made.map(BrandBody::from)))
+}
+
+#[utoipa::path(tag = "brands", params(ListBrands), responses((status = 200, body = Page<BrandBody>)))]
+#[get("/api/v1/brands")]
+async fn list(
+    state: web::Data<State>,
+    caller: Caller,
+    query: web::Query<ListBrands>,
+) -> Result<HttpResponse, Problem> {
+    caller.require("product.brand.read")?;
+    let paging = query.paging();
+    let walk = Walk::read(&paging, &["name", "created_at"])?;
+    let filter = Filter {
+        name: query.into_inner().name,
+    };
+    let (brands, total) = state
+        .db
+        .read(&caller.ctx, async |tx: &mut Tx| {
+            store::list(tx, &filter, &walk).await
+        })
+        .await?;
+    let cursor = |brand: &Brand| Cursor {
+        key: if walk.sort.field == "created_at" {
+            brand.created_at.to_rfc3339()
+        } else {
+            brand.name.clone()
+        },
+        id: brand.id.uuid(),
+    };
+    Ok(page(
+        &Page::new(brands, &paging, total, cursor).map(BrandBody::from),
+    ))
+}
+
+#[utoipa::path(tag = "brands", responses((status = 200, body = BrandBody)))]
+#[get("/api/v1/brands/{id}")]
+async fn read(
+    state: web::Data<State>,
+    caller: Caller,
+    id: web::Path<BrandId>,
+) -> Result<HttpResponse, Problem> {
+    caller.require("product.brand.read")?;
+    let brand = state
+        .db
+        .read(&caller.ctx, async |tx: &mut Tx| store::get(tx, *id).await)
+        .await?;
+    Ok(ok(&Done::first(BrandBody::from(brand))))
+}
+
+#[utoipa::path(tag = "brands", request_body = BrandInput, responses((status = 200, body = BrandBody)))]
+#[put("/api/v1/brands/{id}")]
+async fn update(
+    state: web::Data<State>,
+    id: web::Path<BrandId>,
+    req: Amend<BrandInput>,
+) -> Result<HttpResponse, Problem> {
+    req.caller.require("product.brand.write")?;
+    let done = commands::rename(&state, &req.caller.ctx, *id, req.version, req.body.name).await?;
+    Ok(ok(&done.map(BrandBody::from)))
+}
+
+#[utoipa::path(tag = "brands", responses((status = 204)))]
+#[delete("/api/v1/brands/{id}")]
+async fn remove(
+    state: web::Data<State>,
+    id: web::Path<BrandId>,
+    req: Amend<Empty>,
+) -> Result<HttpResponse, Problem> {
+    req.caller.require("product.brand.write")?;
+    Ok(no_content(
+        &commands::delete(&state, &req.caller.ctx, *id, req.version).await?,
+    ))
+}

@@ -1,0 +1,192 @@
+//! `/api/v1/categories`.
+
+use actix_web::{HttpResponse, delete, get, post, put, web};
+use bahi_db::{Done, Tx};
+use bahi_http::{
+    Amend, Caller, Empty, Post, Problem, Versioned, created, no_content, ok, page, validate,
+};
+use bahi_types::{CategoryId, Cursor, Page};
+use chrono::{DateTime, Utc};
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::{
+    State,
+    category::{
+        commands,
+        model::Category,
+        store::{self, Filter},
+    },
+    list::{Walk, paging},
+};
+
+/// The endpoints.
+pub fn routes(cfg: &mut ServiceConfig) {
+    cfg.service(create)
+        .service(list)
+        .service(read)
+        .service(update)
+        .service(remove);
+}
+
+/// What a client says of a category.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct CategoryInput {
+    /// Name, unique among the children of its parent, ignoring case.
+    #[garde(custom(validate::line))]
+    name: String,
+    /// The category above; none for the top.
+    parent_id: Option<CategoryId>,
+}
+
+/// A category.
+#[derive(Serialize, ToSchema)]
+pub struct CategoryBody {
+    /// Id.
+    id: CategoryId,
+    /// Version, for `If-Match`.
+    version: i64,
+    /// The category above.
+    parent_id: Option<CategoryId>,
+    /// Name.
+    name: String,
+    /// When it was made.
+    created_at: DateTime<Utc>,
+    /// When it last changed.
+    updated_at: DateTime<Utc>,
+}
+
+impl From<Category> for CategoryBody {
+    fn from(category: Category) -> Self {
+        let Category {
+            id,
+            version,
+            parent_id,
+            name,
+            created_at,
+            updated_at,
+        } = category;
+        Self {
+            id,
+            version,
+            parent_id,
+            name,
+            created_at,
+            updated_at,
+        }
+    }
+}
+
+impl Versioned for CategoryBody {
+    fn version(&self) -> Option<i64> {
+        Some(self.version)
+    }
+}
+
+/// Which categories, in which order (`name`, `created_at`).
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct ListCategories {
+    page: Option<u32>,
+    limit: Option<u32>,
+    cursor: Option<String>,
+    sort: Option<String>,
+    /// This name, ignoring case.
+    name: Option<String>,
+    /// The children of this category.
+    parent: Option<CategoryId>,
+    /// Only those at the top.
+    #[serde(default)]
+    top: bool,
+}
+paging!(ListCategories);
+
+#[utoipa::path(tag = "categories", request_body = CategoryInput, responses((status = 201, body = CategoryBody)))]
+#[post("/api/v1/categories")]
+async fn create(
+    state: web::Data<State>,
+    req: Post<CategoryInput>,
+) -> Result<HttpResponse, Problem> {
+    req.caller.require("product.category.write")?;
+    let made = commands::create(&state, &req.caller.ctx, req.body.name, req.body.parent_id).await?;
+    Ok(created(&made.map(CategoryBody::from)))
+}
+
+#[utoipa::path(tag = "categories", params(ListCategories), responses((status = 200, body = Page<CategoryBody>)))]
+#[get("/api/v1/categories")]
+async fn list(
+    state: web::Data<State>,
+    caller: Caller,
+    query: web::Query<ListCategories>,
+) -> Result<HttpResponse, Problem> {
+    caller.require("product.category.read")?;
+    let paging = query.paging();
+    let walk = Walk::read(&paging, &["name", "created_at"])?;
+    let ListCategories {
+        name, parent, top, ..
+    } = query.into_inner();
+    let filter = Filter { name, parent, top };
+    let (categories, total) = state
+        .db
+        .read(&caller.ctx, async |tx: &mut Tx| {
+            store::list(tx, &filter, &walk).await
+        })
+        .await?;
+    let cursor = |category: &Category| Cursor {
+        key: if walk.sort.field == "created_at" {
+            category.created_at.to_rfc3339()
+        } else {
+            category.name.clone()
+        },
+        id: category.id.uuid(),
+    };
+    Ok(page(
+        &Page::new(categories, &paging, total, cursor).map(CategoryBody::from),
+    ))
+}
+
+#[utoipa::path(tag = "categories", responses((status = 200, body = CategoryBody)))]
+#[get("/api/v1/categories/{id}")]
+async fn read(
+    state: web::Data<State>,
+    caller: Caller,
+    id: web::Path<CategoryId>,
+) -> Result<HttpResponse, Problem> {
+    caller.require("product.category.read")?;
+    let category = state
+        .db
+        .read(&caller.ctx, async |tx: &mut Tx| store::get(tx, *id).await)
+        .await?;
+    Ok(ok(&Done::first(CategoryBody::from(category))))
+}
+
+#[utoipa::path(tag = "categories", request_body = CategoryInput, responses((status = 200, body = CategoryBody)))]
+#[put("/api/v1/categories/{id}")]
+async fn update(
+    state: web::Data<State>,
+    id: web::Path<CategoryId>,
+    req: Amend<CategoryInput>,
+) -> Result<HttpResponse, Problem> {
+    req.caller.require("product.category.write")?;
+    let CategoryInput { name, parent_id } = req.body;
+    let done = commands::amend(&state, &req.caller.ctx, *id, req.version, name, parent_id).await?;
+    Ok(ok(&done.map(CategoryBody::from)))
+}
+
+#[utoipa::path(tag = "categories", responses((status = 204)))]
+#[delete("/api/v1/categories/{id}")]
+async fn remove(
+    state: web::Data<State>,
+    id: web::Path<CategoryId>,
+    req: Amend<Empty>,
+) -> Result<HttpResponse, Problem> {
+    req.caller.require("product.category.write")?;
+    Ok(no_content(
+        &commands::delete(&state, &req.caller.ctx, *id, req.version).await?,
+    ))
+}

@@ -1,0 +1,474 @@
+//! What can be done with imports: upload, work through, apply, cancel, clear.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use bahi_db::{Ctx, Db, Done, Error as DbError, Idempotency, Tx};
+use bahi_http::Fault;
+use bahi_types::TenantId;
+use chrono::TimeDelta;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::{
+    Error, State, barcode, brand, category, events,
+    import_job::{
+        model::{ImportJob, Status},
+        store::{self, StagedRow},
+    },
+    import_row::{
+        model::{Known, Outcome, Wanted, decide, keys},
+        sheet::{Column, Flaw, Line, Sheet},
+    },
+    product::{self, model::Change},
+    tax_profile, unit,
+};
+
+/// Longest file in bytes.
+pub const LONGEST: i64 = 50 * 1024 * 1024;
+/// Rows staged in one transaction.
+const STAGED: usize = 1000;
+/// Rows checked or applied in one transaction.
+const CHUNK: i64 = 500;
+/// Most events of one transaction.
+const EVENTS: usize = 500;
+/// Most events of one row: the snapshot, the price and its audit, and a category for each level.
+const EVENTS_OF_ROW: usize = 3 + category::model::LEVELS;
+/// How long a job may make no progress before somebody else takes it up.
+const LEASE: TimeDelta = TimeDelta::seconds(30);
+/// How long an upload may take.
+const UPLOAD: TimeDelta = TimeDelta::hours(1);
+/// Times that a chunk is tried again.
+const RETRIES: u32 = 6;
+
+/// A file on its way in.
+pub struct Upload {
+    state: State,
+    ctx: Ctx,
+    key: Option<Idempotency>,
+    job: ImportJob,
+    sheet: Sheet,
+    hash: Sha256,
+    lines: Vec<Line>,
+}
+
+impl Upload {
+    /// Opens a job, which nobody sees before its file is whole.
+    pub async fn begin(state: &State, ctx: &Ctx, dry_run: bool) -> Result<Self, Error> {
+        // The key is claimed at the end, when the hash of the body is known.
+        let mut ctx = ctx.clone();
+        let key = ctx.idempotency.take();
+        let now = state.db.clock().now();
+        let job = ImportJob::new(&ctx, dry_run, now + UPLOAD, now)?;
+        let row = job.clone();
+        state
+            .db
+            .write(&ctx, async move |tx: &mut Tx| store::insert(tx, &row).await)
+            .await?;
+        let hash = Sha256::new_with_prefix([u8::from(dry_run)]);
+        Ok(Self {
+            state: state.clone(),
+            ctx,
+            key,
+            job,
+            sheet: Sheet::default(),
+            hash,
+            lines: Vec::new(),
+        })
+    }
+
+    /// Takes the next bytes of the file.
+    pub async fn push(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.job.bytes += i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+        if self.job.bytes > LONGEST {
+            return Err(Fault::TooLarge(usize::try_from(LONGEST).unwrap_or(usize::MAX)).into());
+        }
+        self.hash.update(bytes);
+        self.sheet.feed(bytes, &mut self.lines);
+        while self.lines.len() >= STAGED {
+            let rest = self.lines.split_off(STAGED);
+            let lines = std::mem::replace(&mut self.lines, rest);
+            self.stage(lines).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the file: the job can be seen and worked on. Under an idempotency key that was used for the same file
+    /// before, the answer is the first job, and this one comes to nothing.
+    pub async fn finish(mut self) -> Result<Done<ImportJob>, Error> {
+        if self.job.bytes == 0 {
+            return Err(Fault::Malformed("the body is empty".into()).into());
+        }
+        self.sheet.finish(&mut self.lines);
+        let lines = std::mem::take(&mut self.lines);
+        self.stage(lines).await?;
+        let now = self.state.db.clock().now();
+        let mut job = self.job;
+        job.step(Status::Uploaded, now)?;
+        job.ignored_columns = json!(self.sheet.ignored());
+        job.reason = self.sheet.problem().map(str::to_owned);
+        job.lease_until = now + LEASE;
+        let mut ctx = self.ctx;
+        ctx.idempotency = self.key.map(|key| Idempotency {
+            hash: self.hash.finalize().to_vec(),
+            ..key
+        });
+        let finish = async move |tx: &mut Tx| -> Result<ImportJob, Error> {
+            if let Some(reason) = &job.reason {
+                store::refuse(tx, job.id, &[Flaw::new(1, "header", "", reason.as_str())]).await?;
+            }
+            store::save(tx, &job).await?;
+            Ok(job)
+        };
+        let done = self.state.db.write(&ctx, finish).await?;
+        if !done.replayed {
+            start(&self.state, ctx.tenant, done.value.id);
+        }
+        Ok(done)
+    }
+
+    async fn stage(&mut self, lines: Vec<Line>) -> Result<(), Error> {
+        let (mut rows, mut flaws) = (Vec::new(), Vec::new());
+        for line in lines {
+            match line {
+                Line::Row { line, cells } => rows.push((line, cells)),
+                Line::Flawed(flaw) => flaws.push(flaw),
+            }
+        }
+        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        self.job.rows += count(rows.len() + flaws.len());
+        self.job.refused += count(flaws.len());
+        let id = self.job.id;
+        let stage = async move |tx: &mut Tx| -> Result<(), Error> {
+            let rows = rows
+                .into_iter()
+                .map(|(line, cells)| StagedRow { line, cells });
+            store::stage(tx, id, &rows.collect::<Vec<_>>()).await?;
+            store::refuse(tx, id, &flaws).await
+        };
+        self.state.db.write(&self.ctx, stage).await?;
+        Ok(())
+    }
+}
+
+/// Applies a dry run.
+pub async fn apply(state: &State, ctx: &Ctx, id: Uuid) -> Result<Done<ImportJob>, Error> {
+    let apply = async move |tx: &mut Tx| -> Result<ImportJob, Error> {
+        let mut job = store::lock(tx, id).await?;
+        job.step(Status::Applying, tx.now())?;
+        job.lease_until = tx.now() + LEASE;
+        store::save(tx, &job).await?;
+        Ok(job)
+    };
+    let done = state.db.write(ctx, apply).await?;
+    if !done.replayed {
+        start(state, ctx.tenant, id);
+    }
+    Ok(done)
+}
+
+/// Stops a job; what went in stays in.
+pub async fn cancel(state: &State, ctx: &Ctx, id: Uuid) -> Result<Done<ImportJob>, Error> {
+    let cancel = async move |tx: &mut Tx| -> Result<ImportJob, Error> {
+        let mut job = store::lock(tx, id).await?;
+        job.step(Status::Cancelled, tx.now())?;
+        store::save(tx, &job).await?;
+        Ok(job)
+    };
+    state.db.write(ctx, cancel).await
+}
+
+/// Takes up jobs that a process left behind.
+pub async fn resume(state: &State) -> Result<(), Error> {
+    let tasks = state
+        .db
+        .read(&nobody(&state.db), async |tx: &mut Tx| {
+            store::waiting(tx).await
+        })
+        .await?;
+    for task in tasks {
+        let ctx = Ctx::service(state.db.service(), task.tenant_id);
+        let take = async move |tx: &mut Tx| store::take_over(tx, task.id, tx.now() + LEASE).await;
+        if state.db.write(&ctx, take).await?.value {
+            start(state, task.tenant_id, task.id);
+        }
+    }
+    Ok(())
+}
+
+/// Clears staged rows that are not needed any more, and uploads that broke off.
+pub async fn clear(state: &State) -> Result<(), Error> {
+    let tasks = state
+        .db
+        .read(&nobody(&state.db), async |tx: &mut Tx| {
+            store::to_clear(tx).await
+        })
+        .await?;
+    for task in tasks {
+        let ctx = Ctx::service(state.db.service(), task.tenant_id);
+        let some = async move |tx: &mut Tx| store::clear_some(tx, task.id).await;
+        while state.db.write(&ctx, some).await?.value {}
+        let close = async move |tx: &mut Tx| -> Result<(), Error> {
+            let mut job = store::lock(tx, task.id).await?;
+            match job.status {
+                Status::Uploading => return store::delete(tx, job.id).await,
+                Status::Ready => job.step(Status::Cancelled, tx.now())?,
+                _ => {}
+            }
+            job.staged = false;
+            store::save(tx, &job).await
+        };
+        state.db.write(&ctx, close).await?;
+    }
+    Ok(())
+}
+
+/// Works a job through in the background, when its turn comes.
+fn start(state: &State, tenant: TenantId, id: Uuid) {
+    let state = state.clone();
+    tokio::spawn(async move {
+        let Ok(_turn) = state.imports.clone().acquire_owned().await else {
+            return;
+        };
+        if let Err(error) = work(&state, tenant, id).await {
+            // The lease runs out, and somebody takes it up again.
+            tracing::warn!(job = %id, error = ?error, "an import was interrupted");
+        }
+    });
+}
+
+async fn work(state: &State, tenant: TenantId, id: Uuid) -> Result<(), Error> {
+    let ctx = Ctx::service(state.db.service(), tenant);
+    let job = state
+        .db
+        .read(&ctx, async |tx: &mut Tx| store::get(tx, id).await)
+        .await?;
+    let ctx = job.ctx(state.db.service(), tenant)?;
+    let mut lost = 0;
+    loop {
+        match state
+            .db
+            .write(&ctx, async move |tx: &mut Tx| advance(tx, id).await)
+            .await
+        {
+            Ok(Done { value: false, .. }) => return Ok(()),
+            Ok(_) => lost = 0,
+            Err(error) if lost < RETRIES && (error.is_race() || passes(&error)) => {
+                lost += 1;
+                tokio::time::sleep(Duration::from_millis(20 << lost)).await;
+            }
+            Err(error) if passes(&error) => return Err(error),
+            Err(error) => {
+                tracing::error!(job = %id, error = ?error, "an import failed");
+                let fail = async move |tx: &mut Tx| fail(tx, id).await;
+                state.db.write(&ctx, fail).await?;
+                return Ok(());
+            }
+        }
+        bahi_service::pause_point("product.after_import_step").await;
+    }
+}
+
+/// Trouble of the database that passes.
+fn passes(error: &Error) -> bool {
+    use DbError::{CommitUnknown, Contention, Locked, Timeout, Unavailable};
+    matches!(
+        error,
+        Error::Db(Contention | Locked | Timeout | Unavailable | CommitUnknown)
+    )
+}
+
+async fn fail(tx: &mut Tx, id: Uuid) -> Result<(), Error> {
+    let mut job = store::lock(tx, id).await?;
+    job.step(Status::Failed, tx.now())?;
+    job.reason = Some("An unexpected error; it has been logged.".into());
+    store::save(tx, &job).await?;
+    tx.publish(events::import_completed(&job));
+    Ok(())
+}
+
+/// Takes a job one step further; false when there is none to take.
+async fn advance(tx: &mut Tx, id: Uuid) -> Result<bool, Error> {
+    let mut job = store::lock(tx, id).await?;
+    let now = tx.now();
+    match job.status {
+        Status::Uploaded => job.step(Status::Validating, now)?,
+        Status::Validating => check_some(tx, &mut job).await?,
+        Status::Ready if !job.dry_run => job.step(Status::Applying, now)?,
+        Status::Applying => apply_some(tx, &mut job).await?,
+        _ => return Ok(false),
+    }
+    job.lease_until = now + LEASE;
+    store::save(tx, &job).await?;
+    Ok(true)
+}
+
+/// Checks the next rows, or ends the checking.
+async fn check_some(tx: &mut Tx, job: &mut ImportJob) -> Result<(), Error> {
+    let rows = if job.reason.is_none() {
+        store::next_rows(tx, job.id, job.cursor, CHUNK).await?
+    } else {
+        Vec::new()
+    };
+    let Some(last) = rows.last().map(|row| row.line) else {
+        let to = job.checked_out();
+        return job.step(to, tx.now());
+    };
+    let wanted = Wanted::by(rows.iter().map(|row| &row.cells));
+    let products = product::store::by_sku(tx, &wanted.skus).await?;
+    let mut known = know(tx, &wanted, products).await?;
+    let (mut flaws, mut good) = (Vec::new(), Vec::new());
+    for row in &rows {
+        match decide(&mut known, row.line, &row.cells, tx.now()) {
+            Ok(outcome) => good.push((row, outcome)),
+            Err(found) => flaws.extend(found),
+        }
+    }
+    let repeated = repeated(tx, job.id, good.iter().map(|(row, _)| *row)).await?;
+    let refused: HashSet<i64> = repeated.iter().map(|flaw| flaw.line).collect();
+    good.iter()
+        .filter(|(row, _)| !refused.contains(&row.line))
+        .for_each(|(_, outcome)| job.count(outcome));
+    flaws.extend(repeated);
+    refuse(tx, job, &flaws).await?;
+    job.checked += i64::try_from(rows.len()).unwrap_or(i64::MAX);
+    job.cursor = last;
+    Ok(())
+}
+
+/// Applies the next rows, or ends the job.
+async fn apply_some(tx: &mut Tx, job: &mut ImportJob) -> Result<(), Error> {
+    let rows = store::next_rows(tx, job.id, job.cursor, CHUNK).await?;
+    if rows.is_empty() {
+        job.step(job.applied_out(), tx.now())?;
+        let counts =
+            json!({ "created": job.created, "updated": job.updated, "refused": job.refused });
+        tx.audit(
+            "product.product.import",
+            ("import_job", job.id),
+            None,
+            counts,
+        );
+        tx.publish(events::import_completed(job));
+        return Ok(());
+    }
+    let wanted = Wanted::by(rows.iter().map(|row| &row.cells));
+    let products = product::store::lock_by_sku(tx, &wanted.skus).await?;
+    let mut known = know(tx, &wanted, products).await?;
+    let (mut flaws, mut changes) = (Vec::new(), Vec::<Change>::new());
+    let mut said = 0;
+    for row in &rows {
+        if said + known.new_categories.len() + EVENTS_OF_ROW > EVENTS {
+            break;
+        }
+        job.cursor = row.line;
+        job.applied += 1;
+        match decide(&mut known, row.line, &row.cells, tx.now()) {
+            Ok(outcome) => {
+                job.count(&outcome);
+                if let Outcome::Change(change) = outcome {
+                    // With a new price comes its audit record.
+                    said += change.events() + usize::from(change.reprices());
+                    changes.push(*change);
+                }
+            }
+            Err(found) => flaws.extend(found),
+        }
+    }
+    brand::store::insert(tx, &known.new_brands).await?;
+    category::store::insert(tx, &known.new_categories).await?;
+    known
+        .new_categories
+        .iter()
+        .for_each(|category| tx.publish(events::category_created(category)));
+    product::commands::record(tx, &changes).await?;
+    refuse(tx, job, &flaws).await
+}
+
+/// Everything that rows refer to, given the products they are about.
+async fn know(
+    tx: &mut Tx,
+    wanted: &Wanted,
+    products: Vec<product::model::Product>,
+) -> Result<Known, Error> {
+    let unit_ids: Vec<_> = products.iter().map(|product| product.unit_id).collect();
+    let profile_ids: Vec<_> = products
+        .iter()
+        .map(|product| product.tax_profile_id)
+        .collect();
+    let units = unit::store::hold_any(tx, &unit_ids, &wanted.units).await?;
+    let profiles =
+        tax_profile::store::hold_any(tx, &profile_ids, &wanted.profiles, &wanted.codes).await?;
+    let brands = brand::store::ids_by_name(tx, &wanted.brands).await?;
+    let categories = category::store::named(tx, &wanted.categories).await?;
+    let owners = barcode::store::owners(tx, &wanted.barcodes).await?;
+    Ok(Known {
+        products: products
+            .into_iter()
+            .map(|product| (crate::text::fold(&product.sku), product))
+            .collect(),
+        units: units
+            .iter()
+            .map(|unit| (crate::text::fold(&unit.code), unit.clone()))
+            .collect(),
+        units_by_id: units.into_iter().map(|unit| (unit.id, unit)).collect(),
+        profiles,
+        brands: brands.into_iter().collect(),
+        categories: categories
+            .into_iter()
+            .map(|c| ((c.parent_id, c.key), c.id))
+            .collect(),
+        owners: owners.into_iter().collect(),
+        ..Known::default()
+    })
+}
+
+/// Flaws of the rows whose SKU or barcode an earlier row of the file has.
+async fn repeated(
+    tx: &mut Tx,
+    job: Uuid,
+    rows: impl Iterator<Item = &StagedRow>,
+) -> Result<Vec<Flaw>, Error> {
+    let claims: Vec<(Column, String, i64)> = rows
+        .flat_map(|row| {
+            keys(&row.cells)
+                .into_iter()
+                .map(|(column, key)| (column, key, row.line))
+        })
+        .collect();
+    let named = |column: Column, key: &str| format!("{}:{key}", column.word());
+    let wanted: Vec<(String, i64)> = claims
+        .iter()
+        .map(|(column, key, line)| (named(*column, key), *line))
+        .collect();
+    let holders: HashMap<String, i64> = store::claim_keys(tx, job, &wanted)
+        .await?
+        .into_iter()
+        .collect();
+    let flaw = |(column, key, line): &(Column, String, i64)| {
+        let holder = holders
+            .get(&named(*column, key))
+            .filter(|holder| *holder != line)?;
+        Some(Flaw::new(
+            *line,
+            column.word(),
+            key,
+            format!("stands in line {holder} already"),
+        ))
+    };
+    Ok(claims.iter().filter_map(flaw).collect())
+}
+
+async fn refuse(tx: &mut Tx, job: &mut ImportJob, flaws: &[Flaw]) -> Result<(), Error> {
+    let lines: HashSet<i64> = flaws.iter().map(|flaw| flaw.line).collect();
+    job.refused += i64::try_from(lines.len()).unwrap_or(i64::MAX);
+    store::refuse(tx, job.id, flaws).await
+}
+
+/// For what concerns every tenant; it sees no tenant's rows but through the functions made for it.
+fn nobody(db: &Db) -> Ctx {
+    Ctx::service(db.service(), TenantId::from_uuid(Uuid::nil()))
+}

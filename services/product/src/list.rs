@@ -1,0 +1,97 @@
+//! The walk through a list: order, and where it goes on. The same for every list of this service.
+
+use std::str::FromStr;
+
+use bahi_http::Fault;
+use bahi_types::{Cursor, PageQuery, Sort};
+use uuid::Uuid;
+
+/// What a client asked for, checked.
+#[derive(Clone, Debug)]
+pub struct Walk {
+    /// The order.
+    pub sort: Sort,
+    /// The row after which it continues.
+    pub after: Option<Cursor>,
+    /// Rows to skip where there is no cursor.
+    pub offset: i64,
+    /// Rows a page.
+    pub limit: i64,
+}
+
+impl Walk {
+    /// Checks `query` against the fields that a list may be sorted by.
+    ///
+    /// # Errors
+    /// [`Fault::Invalid`] with the parameter that is wrong.
+    pub fn read(query: &PageQuery, fields: &[&'static str]) -> Result<Self, Fault> {
+        let sort = query.sort(fields).map_err(|_| {
+            Fault::field(
+                "sort",
+                format!("must be one of {}, with :asc or :desc", fields.join(", ")),
+            )
+        })?;
+        let after = query.cursor.as_deref().map(Cursor::decode).transpose();
+        let after = after.map_err(|error| Fault::field("cursor", error.to_string()))?;
+        Ok(Self {
+            sort,
+            after,
+            offset: query.offset(),
+            limit: query.limit(),
+        })
+    }
+
+    /// The cursor, its key read as the type of the column.
+    ///
+    /// # Errors
+    /// When it is the cursor of another order.
+    pub fn after<K: FromStr>(&self) -> Result<Option<(K, Uuid)>, Fault> {
+        let Some(cursor) = &self.after else {
+            return Ok(None);
+        };
+        let key = cursor
+            .key
+            .parse()
+            .map_err(|_| Fault::field("cursor", "is not one of this order"))?;
+        Ok(Some((key, cursor.id)))
+    }
+}
+
+/// The query parameters of paging, for a list's own struct of parameters.
+macro_rules! paging {
+    ($list:ty) => {
+        impl $list {
+            fn paging(&self) -> bahi_types::PageQuery {
+                bahi_types::PageQuery {
+                    page: self.page,
+                    limit: self.limit,
+                    cursor: self.cursor.clone(),
+                    sort: self.sort.clone(),
+                }
+            }
+        }
+    };
+}
+pub(crate) use paging;
+
+/// Orders a boxed query by a column, whose values read as `$key`, and by the id, and lets it continue after a cursor.
+macro_rules! walk {
+    ($query:expr, $walk:expr, $column:expr, $key:ty, $id:expr) => {{
+        let mut query = $query.limit($walk.limit);
+        match $walk.after::<$key>()? {
+            None => query = query.offset($walk.offset),
+            Some((key, id)) if $walk.sort.descending => {
+                query = query.filter($column.lt(key.clone()).or($column.eq(key).and($id.lt(id))));
+            }
+            Some((key, id)) => {
+                query = query.filter($column.gt(key.clone()).or($column.eq(key).and($id.gt(id))));
+            }
+        }
+        if $walk.sort.descending {
+            query.order(($column.desc(), $id.desc()))
+        } else {
+            query.order(($column.asc(), $id.asc()))
+        }
+    }};
+}
+pub(crate) use walk;

@@ -1,0 +1,5 @@
+//! The process.
+
+fn main() -> std::process::ExitCode {
+    bahi_service::main(product::app())
+}

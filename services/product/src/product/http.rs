@@ -1,0 +1,416 @@
+//! `/api/v1/products`.
+
+use actix_web::{HttpResponse, delete, get, post, put, web};
+use bahi_db::{Done, Tx};
+use bahi_http::{
+    Amend, Caller, Empty, Fault, Post, Problem, Versioned, created, no_content, ok, page, validate,
+};
+use bahi_types::{
+    BrandId, CategoryId, Cursor, Money, Page, Price, ProductId, TaxProfileId, UnitId,
+};
+use chrono::{DateTime, Utc};
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::{
+    Error, State,
+    barcode::model::{Barcodes, Gtin},
+    category,
+    list::{Walk, paging},
+    product::{
+        commands,
+        model::{self, Draft, Kind, Product, Status, Tracking},
+        store::{self, Filter},
+    },
+    text::fold,
+};
+
+/// The endpoints. `lookup` comes before `{id}`, which would take it for an id.
+pub fn routes(cfg: &mut ServiceConfig) {
+    cfg.service(create)
+        .service(list)
+        .service(lookup)
+        .service(read)
+        .service(update)
+        .service(remove)
+        .service(activate)
+        .service(discontinue)
+        .service(archive);
+}
+
+/// What a client says of a product.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct ProductInput {
+    /// Stock-keeping unit: 1 to 64 printable ASCII characters, unique ignoring case.
+    #[garde(custom(valid_sku))]
+    sku: String,
+    /// Name.
+    #[garde(custom(validate::line))]
+    name: String,
+    /// `goods` when absent.
+    #[serde(default = "goods")]
+    kind: Kind,
+    /// A new product is a draft when absent; otherwise the state stays as it is.
+    status: Option<Status>,
+    /// Category.
+    category_id: Option<CategoryId>,
+    /// Brand.
+    brand_id: Option<BrandId>,
+    /// Unit in which stock is kept.
+    unit_id: UnitId,
+    /// Tax profile.
+    tax_profile_id: TaxProfileId,
+    /// How it is followed through stock.
+    #[serde(default)]
+    tracking: Tracking,
+    /// EAN-8, UPC-A, EAN-13 or GTIN-14 with their check digits; at most 20.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>, example = json!(["4006381333931"]))]
+    barcodes: Barcodes,
+    /// Selling price of one unit.
+    #[garde(custom(validate::non_negative))]
+    price: Price,
+    /// The price includes tax; true when absent.
+    #[serde(default = "yes")]
+    price_includes_tax: bool,
+    /// Maximum retail price, tax included.
+    #[garde(custom(validate::optional(validate::positive)))]
+    mrp: Option<Money>,
+}
+
+fn goods() -> Kind {
+    Kind::Goods
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn valid_sku(text: &str, (): &()) -> garde::Result {
+    model::sku(text).map_err(garde::Error::new)
+}
+
+impl From<ProductInput> for Draft {
+    fn from(input: ProductInput) -> Self {
+        Self {
+            sku: input.sku,
+            name: input.name,
+            kind: input.kind,
+            status: input.status,
+            category_id: input.category_id,
+            brand_id: input.brand_id,
+            unit_id: input.unit_id,
+            tax_profile_id: input.tax_profile_id,
+            tracking: input.tracking,
+            barcodes: input.barcodes,
+            price: input.price,
+            price_includes_tax: input.price_includes_tax,
+            mrp: input.mrp,
+        }
+    }
+}
+
+/// A product.
+#[derive(Serialize, ToSchema)]
+pub struct ProductBody {
+    /// Id.
+    id: ProductId,
+    /// Version, for `If-Match`.
+    version: i64,
+    /// Stock-keeping unit.
+    sku: String,
+    /// Name.
+    name: String,
+    /// Kept in stock or not.
+    kind: Kind,
+    /// Where it stands in its life.
+    status: Status,
+    /// Category.
+    category_id: Option<CategoryId>,
+    /// Brand.
+    brand_id: Option<BrandId>,
+    /// Unit in which stock is kept.
+    unit_id: UnitId,
+    /// Unique quantity code of the unit.
+    uqc: String,
+    /// Tax profile.
+    tax_profile_id: TaxProfileId,
+    /// HSN or SAC of the tax profile.
+    hsn: String,
+    /// How it is followed through stock.
+    tracking: Tracking,
+    /// Barcodes.
+    barcodes: Vec<String>,
+    /// Selling price of one unit.
+    price: Price,
+    /// The price includes tax.
+    price_includes_tax: bool,
+    /// Maximum retail price, tax included.
+    mrp: Option<Money>,
+    /// Stock has moved: kind, unit and tracking are frozen.
+    transacted: bool,
+    /// When it was made.
+    created_at: DateTime<Utc>,
+    /// When it last changed.
+    updated_at: DateTime<Utc>,
+}
+
+impl From<Product> for ProductBody {
+    fn from(product: Product) -> Self {
+        Self {
+            id: product.id,
+            version: product.version,
+            sku: product.sku,
+            name: product.name,
+            kind: product.kind,
+            status: product.status,
+            category_id: product.category_id,
+            brand_id: product.brand_id,
+            unit_id: product.unit_id,
+            uqc: product.uqc,
+            tax_profile_id: product.tax_profile_id,
+            hsn: product.hsn,
+            tracking: Tracking {
+                batch: product.track_batch,
+                serial: product.track_serial,
+                expiry: product.track_expiry,
+            },
+            barcodes: product.barcodes.to_strings(),
+            price: product.price,
+            price_includes_tax: product.price_includes_tax,
+            mrp: product.mrp,
+            transacted: product.transacted,
+            created_at: product.created_at,
+            updated_at: product.updated_at,
+        }
+    }
+}
+
+impl Versioned for ProductBody {
+    fn version(&self) -> Option<i64> {
+        Some(self.version)
+    }
+}
+
+/// Which products, in which order (`name`, `sku`, `price`, `created_at`, `updated_at`).
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct ListProducts {
+    page: Option<u32>,
+    limit: Option<u32>,
+    cursor: Option<String>,
+    sort: Option<String>,
+    /// Words of the name, SKU or a barcode, typing errors allowed. The best 1,000 are listed, the best first unless
+    /// `sort` says otherwise; they are walked by `page`.
+    q: Option<String>,
+    /// This state.
+    status: Option<Status>,
+    /// This category and what lies below it.
+    category: Option<CategoryId>,
+    /// This brand.
+    brand: Option<BrandId>,
+    /// This kind.
+    kind: Option<Kind>,
+    /// This HSN or SAC.
+    hsn: Option<String>,
+    /// This SKU, ignoring case.
+    sku: Option<String>,
+}
+paging!(ListProducts);
+
+/// Which product a barcode stands for.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct Lookup {
+    /// The scanned code.
+    #[param(value_type = String, example = "4006381333931")]
+    barcode: Gtin,
+}
+
+#[utoipa::path(tag = "products", request_body = ProductInput, responses((status = 201, body = ProductBody)))]
+#[post("/api/v1/products")]
+async fn create(state: web::Data<State>, req: Post<ProductInput>) -> Result<HttpResponse, Problem> {
+    req.caller.require("product.product.write")?;
+    let made = commands::create(&state, &req.caller.ctx, req.body.into()).await?;
+    Ok(created(&made.map(ProductBody::from)))
+}
+
+#[utoipa::path(tag = "products", params(ListProducts), responses((status = 200, body = Page<ProductBody>)))]
+#[get("/api/v1/products")]
+async fn list(
+    state: web::Data<State>,
+    caller: Caller,
+    query: web::Query<ListProducts>,
+) -> Result<HttpResponse, Problem> {
+    caller.require("product.product.read")?;
+    let paging = query.paging();
+    let walk = Walk::read(
+        &paging,
+        &["name", "sku", "price", "created_at", "updated_at"],
+    )?;
+    let query = query.into_inner();
+    let text = query.q.as_deref().map(searchable).transpose()?;
+    let ranked = text.is_some() && query.sort.is_none();
+    if ranked && query.cursor.is_some() {
+        return Err(Fault::field("cursor", "a ranked list has pages only").into());
+    }
+    let listed = async |tx: &mut Tx| -> Result<(Vec<Product>, i64), Error> {
+        let mut filter = Filter {
+            status: query.status,
+            brand: query.brand,
+            kind: query.kind,
+            hsn: query.hsn.clone(),
+            sku: query.sku.clone(),
+            ..Filter::default()
+        };
+        if let Some(category) = query.category {
+            filter.categories = Some(category::store::subtree(tx, category).await?);
+        }
+        let Some(text) = &text else {
+            return store::list(tx, &filter, &walk).await;
+        };
+        let found = store::search(tx, text).await?;
+        filter.found = Some(found.clone());
+        if ranked {
+            store::list_ranked(tx, &filter, &found, &walk).await
+        } else {
+            store::list(tx, &filter, &walk).await
+        }
+    };
+    let (products, total) = state.db.read(&caller.ctx, listed).await?;
+    let cursor = |product: &Product| Cursor {
+        key: match walk.sort.field {
+            "sku" => fold(&product.sku),
+            "price" => product.price.to_string(),
+            "created_at" => product.created_at.to_rfc3339(),
+            "updated_at" => product.updated_at.to_rfc3339(),
+            _ => product.name.clone(),
+        },
+        id: product.id.uuid(),
+    };
+    let mut answer = Page::new(products, &paging, total, cursor).map(ProductBody::from);
+    if ranked {
+        answer.next_cursor = None;
+    }
+    Ok(page(&answer))
+}
+
+/// A text worth searching for.
+fn searchable(text: &str) -> Result<String, Fault> {
+    let text = text.trim();
+    if (1..=100).contains(&text.chars().count()) && !text.chars().any(char::is_control) {
+        Ok(text.to_owned())
+    } else {
+        Err(Fault::field("q", "must have 1 to 100 characters"))
+    }
+}
+
+/// The product that a barcode stands for; archived products have none.
+#[utoipa::path(tag = "products", params(Lookup), responses((status = 200, body = ProductBody)))]
+#[get("/api/v1/products/lookup")]
+async fn lookup(
+    state: web::Data<State>,
+    caller: Caller,
+    query: web::Query<Lookup>,
+) -> Result<HttpResponse, Problem> {
+    caller.require("product.product.read")?;
+    let code = query.barcode.canonical();
+    let product = state
+        .db
+        .read(&caller.ctx, async |tx: &mut Tx| {
+            store::by_barcode(tx, &code).await
+        })
+        .await?;
+    let product = product.ok_or(Fault::NotFound)?;
+    Ok(ok(&Done::first(ProductBody::from(product))))
+}
+
+#[utoipa::path(tag = "products", responses((status = 200, body = ProductBody)))]
+#[get("/api/v1/products/{id}")]
+async fn read(
+    state: web::Data<State>,
+    caller: Caller,
+    id: web::Path<ProductId>,
+) -> Result<HttpResponse, Problem> {
+    caller.require("product.product.read")?;
+    let product = state
+        .db
+        .read(&caller.ctx, async |tx: &mut Tx| store::get(tx, *id).await)
+        .await?;
+    Ok(ok(&Done::first(ProductBody::from(product))))
+}
+
+#[utoipa::path(tag = "products", request_body = ProductInput, responses((status = 200, body = ProductBody)))]
+#[put("/api/v1/products/{id}")]
+async fn update(
+    state: web::Data<State>,
+    id: web::Path<ProductId>,
+    req: Amend<ProductInput>,
+) -> Result<HttpResponse, Problem> {
+    req.caller.require("product.product.write")?;
+    let done = commands::amend(&state, &req.caller.ctx, *id, req.version, req.body.into()).await?;
+    Ok(ok(&done.map(ProductBody::from)))
+}
+
+#[utoipa::path(tag = "products", responses((status = 204)))]
+#[delete("/api/v1/products/{id}")]
+async fn remove(
+    state: web::Data<State>,
+    id: web::Path<ProductId>,
+    req: Amend<Empty>,
+) -> Result<HttpResponse, Problem> {
+    req.caller.require("product.product.write")?;
+    Ok(no_content(
+        &commands::delete(&state, &req.caller.ctx, *id, req.version).await?,
+    ))
+}
+
+/// Puts a draft or an archived product on sale.
+#[utoipa::path(tag = "products", request_body = Empty, responses((status = 200, body = ProductBody)))]
+#[post("/api/v1/products/{id}:activate")]
+async fn activate(
+    state: web::Data<State>,
+    id: web::Path<ProductId>,
+    req: Post<Empty>,
+) -> Result<HttpResponse, Problem> {
+    step(&state, *id, &req.caller, Status::Active).await
+}
+
+/// Ends the buying of an active product; what is left is sold.
+#[utoipa::path(tag = "products", request_body = Empty, responses((status = 200, body = ProductBody)))]
+#[post("/api/v1/products/{id}:discontinue")]
+async fn discontinue(
+    state: web::Data<State>,
+    id: web::Path<ProductId>,
+    req: Post<Empty>,
+) -> Result<HttpResponse, Problem> {
+    step(&state, *id, &req.caller, Status::Discontinued).await
+}
+
+/// Takes an active or discontinued product out of the assortment and frees its barcodes.
+#[utoipa::path(tag = "products", request_body = Empty, responses((status = 200, body = ProductBody)))]
+#[post("/api/v1/products/{id}:archive")]
+async fn archive(
+    state: web::Data<State>,
+    id: web::Path<ProductId>,
+    req: Post<Empty>,
+) -> Result<HttpResponse, Problem> {
+    step(&state, *id, &req.caller, Status::Archived).await
+}
+
+async fn step(
+    state: &State,
+    id: ProductId,
+    caller: &Caller,
+    to: Status,
+) -> Result<HttpResponse, Problem> {
+    caller.require("product.product.write")?;
+    let done = commands::step(state, &caller.ctx, id, to).await?;
+    Ok(ok(&done.map(ProductBody::from)))
+}

@@ -1,0 +1,673 @@
+//! A product and its rules.
+
+use bahi_types::{
+    BrandId, CategoryId, Money, Price, ProductId, TaxProfileId, UnitId, business_date,
+};
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Error, barcode::model::Barcodes, schema::product, tax_profile::model::TaxProfile, text::words,
+    unit::model::Unit,
+};
+
+words! {
+    /// Whether a product has stock.
+    pub enum Kind {
+        /// Kept in stock.
+        Goods = "goods",
+        /// Sold without stock.
+        Service = "service",
+    }
+}
+
+words! {
+    /// Where a product stands in its life.
+    pub enum Status {
+        /// Being prepared; not for sale.
+        Draft = "draft",
+        /// For sale.
+        Active = "active",
+        /// Sold off, not bought again.
+        Discontinued = "discontinued",
+        /// Out of the assortment; its barcodes are free.
+        Archived = "archived",
+    }
+}
+
+impl Status {
+    /// The steps of the state machine.
+    ///
+    /// # Errors
+    /// [`Error::Transition`].
+    pub fn step(self, to: Self) -> Result<Self, Error> {
+        use Status::{Active, Archived, Discontinued, Draft};
+        match (self, to) {
+            (Draft | Archived, Active)
+            | (Active, Discontinued | Archived)
+            | (Discontinued, Archived) => Ok(to),
+            _ => Err(Error::Transition {
+                from: self.word(),
+                to: to.word(),
+            }),
+        }
+    }
+}
+
+/// A product. The names of the fields are those of the columns: rows are written from its JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Queryable, Selectable)]
+#[diesel(table_name = product)]
+pub struct Product {
+    /// Id.
+    pub id: ProductId,
+    /// Version.
+    pub version: i64,
+    /// Stock-keeping unit.
+    pub sku: String,
+    /// Name.
+    pub name: String,
+    /// Goods or service.
+    pub kind: Kind,
+    /// State.
+    pub status: Status,
+    /// Category.
+    pub category_id: Option<CategoryId>,
+    /// Brand.
+    pub brand_id: Option<BrandId>,
+    /// Unit in which stock is kept.
+    pub unit_id: UnitId,
+    /// UQC of the unit.
+    pub uqc: String,
+    /// Tax profile.
+    pub tax_profile_id: TaxProfileId,
+    /// HSN or SAC of the tax profile.
+    pub hsn: String,
+    /// Tracked by batch.
+    pub track_batch: bool,
+    /// Tracked by serial number.
+    pub track_serial: bool,
+    /// Tracked by expiry date of its batches.
+    pub track_expiry: bool,
+    /// Barcodes.
+    pub barcodes: Barcodes,
+    /// Selling price of one unit.
+    pub price: Price,
+    /// The price includes tax.
+    pub price_includes_tax: bool,
+    /// Maximum retail price, tax included.
+    pub mrp: Option<Money>,
+    /// Stock has moved.
+    pub transacted: bool,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// How a product is followed through stock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tracking {
+    /// By batch.
+    pub batch: bool,
+    /// By serial number.
+    pub serial: bool,
+    /// By expiry date of its batches.
+    pub expiry: bool,
+}
+
+/// What can be said of a product.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Draft {
+    /// Stock-keeping unit.
+    pub sku: String,
+    /// Name.
+    pub name: String,
+    /// Goods or service.
+    pub kind: Kind,
+    /// State; as it is, or draft for a new one, when absent.
+    pub status: Option<Status>,
+    /// Category.
+    pub category_id: Option<CategoryId>,
+    /// Brand.
+    pub brand_id: Option<BrandId>,
+    /// Unit in which stock is kept.
+    pub unit_id: UnitId,
+    /// Tax profile.
+    pub tax_profile_id: TaxProfileId,
+    /// Tracking.
+    pub tracking: Tracking,
+    /// Barcodes.
+    pub barcodes: Barcodes,
+    /// Selling price of one unit.
+    pub price: Price,
+    /// The price includes tax.
+    pub price_includes_tax: bool,
+    /// Maximum retail price, tax included.
+    pub mrp: Option<Money>,
+}
+
+impl Draft {
+    /// What is said of a product now.
+    pub fn of(product: &Product) -> Self {
+        Self {
+            sku: product.sku.clone(),
+            name: product.name.clone(),
+            kind: product.kind,
+            status: None,
+            category_id: product.category_id,
+            brand_id: product.brand_id,
+            unit_id: product.unit_id,
+            tax_profile_id: product.tax_profile_id,
+            tracking: Tracking {
+                batch: product.track_batch,
+                serial: product.track_serial,
+                expiry: product.track_expiry,
+            },
+            barcodes: product.barcodes.clone(),
+            price: product.price,
+            price_includes_tax: product.price_includes_tax,
+            mrp: product.mrp,
+        }
+    }
+}
+
+impl Product {
+    /// A new product.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub fn new(
+        draft: Draft,
+        unit: &Unit,
+        tax: &TaxProfile,
+        now: DateTime<Utc>,
+    ) -> Result<Self, Error> {
+        let status = match draft.status {
+            None | Some(Status::Draft) => Status::Draft,
+            Some(to) if to == Status::Active => to,
+            Some(to) => {
+                return Err(Error::Transition {
+                    from: Status::Draft.word(),
+                    to: to.word(),
+                });
+            }
+        };
+        let product = Self::said(ProductId::new(), draft, status, unit, tax, now);
+        product.check_kind(tax)?;
+        product.check_price(tax)?;
+        Ok(product)
+    }
+
+    /// The product as `draft` wants it; itself when that is no change.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub fn amended(
+        &self,
+        draft: Draft,
+        unit: &Unit,
+        tax: &TaxProfile,
+        now: DateTime<Utc>,
+    ) -> Result<Self, Error> {
+        let status = match draft.status {
+            Some(to) if to != self.status => self.status.step(to)?,
+            _ => self.status,
+        };
+        let after = Self {
+            version: self.version + 1,
+            transacted: self.transacted,
+            created_at: self.created_at,
+            ..Self::said(self.id, draft, status, unit, tax, now)
+        };
+        let changed = changed_fields(self, &after);
+        if changed.is_empty() {
+            return Ok(self.clone());
+        }
+        if let Some(field) = changed
+            .iter()
+            .find(|f| self.transacted && matches!(**f, "kind" | "stock_unit_id" | "tracking"))
+        {
+            return Err(Error::Frozen(field));
+        }
+        after.check_kind(tax)?;
+        // A rise of the tax does not stand in the way of another name.
+        if changed.iter().any(|f| {
+            matches!(
+                *f,
+                "price" | "price_includes_tax" | "mrp" | "tax_profile_id"
+            )
+        }) {
+            after.check_price(tax)?;
+        }
+        Ok(after)
+    }
+
+    /// The product in another state.
+    ///
+    /// # Errors
+    /// [`Error::Transition`].
+    pub fn moved(&self, to: Status, now: DateTime<Utc>) -> Result<Self, Error> {
+        let status = self.status.step(to)?;
+        Ok(Self {
+            status,
+            version: self.version + 1,
+            updated_at: now,
+            ..self.clone()
+        })
+    }
+
+    /// Refuses to delete what has a history.
+    ///
+    /// # Errors
+    /// [`Error::Transacted`].
+    pub fn may_be_deleted(&self) -> Result<(), Error> {
+        if self.transacted {
+            Err(Error::Transacted)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The barcodes it claims, as GTIN-14. An archived product claims none.
+    pub fn claims(&self) -> Vec<String> {
+        if self.status == Status::Archived {
+            Vec::new()
+        } else {
+            self.barcodes.canonical().collect()
+        }
+    }
+
+    /// What a search finds it by.
+    pub fn text(&self) -> String {
+        format!(
+            "{} {} {}",
+            self.name,
+            self.sku,
+            self.barcodes.to_strings().join(" ")
+        )
+        .trim_end()
+        .to_lowercase()
+    }
+
+    fn said(
+        id: ProductId,
+        draft: Draft,
+        status: Status,
+        unit: &Unit,
+        tax: &TaxProfile,
+        now: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            id,
+            version: 1,
+            sku: draft.sku,
+            name: draft.name,
+            kind: draft.kind,
+            status,
+            category_id: draft.category_id,
+            brand_id: draft.brand_id,
+            unit_id: unit.id,
+            uqc: unit.uqc.clone(),
+            tax_profile_id: tax.head.id,
+            hsn: tax.head.hsn.clone(),
+            track_batch: draft.tracking.batch,
+            track_serial: draft.tracking.serial,
+            track_expiry: draft.tracking.expiry,
+            barcodes: draft.barcodes,
+            price: draft.price,
+            price_includes_tax: draft.price_includes_tax,
+            mrp: draft.mrp,
+            transacted: false,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    fn check_kind(&self, tax: &TaxProfile) -> Result<(), Error> {
+        if (self.kind == Kind::Service) != tax.is_for_services() {
+            return Err(Error::WrongKindOfCode(self.hsn.clone()));
+        }
+        if self.kind == Kind::Service
+            && (self.track_batch || self.track_serial || self.track_expiry)
+        {
+            return Err(Error::TrackedService);
+        }
+        if self.track_expiry && !self.track_batch {
+            return Err(Error::ExpiryWithoutBatch);
+        }
+        Ok(())
+    }
+
+    fn check_price(&self, tax: &TaxProfile) -> Result<(), Error> {
+        let Some(mrp) = self.mrp else { return Ok(()) };
+        let price = if self.price_includes_tax {
+            Money::rounded(self.price.decimal())
+        } else {
+            tax.with_tax(self.price, business_date(self.updated_at))
+        };
+        if price > mrp {
+            Err(Error::PriceAboveMrp { price, mrp })
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// A product before (none for a new one) and after a command.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Before.
+    pub before: Option<Product>,
+    /// After.
+    pub after: Product,
+}
+
+impl Change {
+    /// Names of the fields that differ; none for a new product.
+    pub fn changed_fields(&self) -> Vec<&'static str> {
+        self.before
+            .as_ref()
+            .map(|before| changed_fields(before, &self.after))
+            .unwrap_or_default()
+    }
+
+    /// The price of a known product differs.
+    pub fn reprices(&self) -> bool {
+        let price = |product: &Product| (product.price, product.price_includes_tax);
+        self.before
+            .as_ref()
+            .is_some_and(|before| price(before) != price(&self.after))
+    }
+
+    /// The claims on barcodes differ.
+    pub fn reclaims(&self) -> bool {
+        self.before
+            .as_ref()
+            .map(Product::claims)
+            .unwrap_or_default()
+            != self.after.claims()
+    }
+
+    /// What a search finds it by differs.
+    pub fn rewords(&self) -> bool {
+        self.before
+            .as_ref()
+            .is_none_or(|before| before.text() != self.after.text())
+    }
+
+    /// Events that it is told with.
+    pub fn events(&self) -> usize {
+        1 + usize::from(self.reprices())
+    }
+}
+
+fn changed_fields(before: &Product, after: &Product) -> Vec<&'static str> {
+    let tracking = |p: &Product| (p.track_batch, p.track_serial, p.track_expiry);
+    let differs = [
+        ("sku", before.sku != after.sku),
+        ("name", before.name != after.name),
+        ("kind", before.kind != after.kind),
+        ("status", before.status != after.status),
+        ("category_id", before.category_id != after.category_id),
+        ("brand_id", before.brand_id != after.brand_id),
+        ("stock_unit_id", before.unit_id != after.unit_id),
+        (
+            "tax_profile_id",
+            before.tax_profile_id != after.tax_profile_id,
+        ),
+        ("tracking", tracking(before) != tracking(after)),
+        ("barcodes", before.barcodes != after.barcodes),
+        ("price", before.price != after.price),
+        (
+            "price_includes_tax",
+            before.price_includes_tax != after.price_includes_tax,
+        ),
+        ("mrp", before.mrp != after.mrp),
+    ];
+    differs
+        .into_iter()
+        .filter_map(|(field, differs)| differs.then_some(field))
+        .collect()
+}
+
+/// A stock-keeping unit: 1 to 64 printable ASCII characters without a space at either end.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn sku(text: &str) -> Result<(), &'static str> {
+    if text.is_empty() || text.len() > 64 {
+        Err("must have 1 to 64 characters")
+    } else if !text.bytes().all(|b| matches!(b, b' '..=b'~')) {
+        Err("must consist of Latin letters, digits and signs")
+    } else if text.trim() != text || text.contains("  ") {
+        Err("must not begin or end with a space, nor hold two in a row")
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tax_profile::model::{self as tax, Category};
+
+    fn unit() -> Unit {
+        let draft = crate::unit::model::Draft {
+            code: "PCS".into(),
+            name: "Piece".into(),
+            uqc: "PCS".parse().unwrap(),
+            decimals: 0,
+        };
+        Unit::new(draft, Utc::now())
+    }
+
+    fn profile(hsn: &str, percent: i64) -> TaxProfile {
+        let rate = tax::TaxRate {
+            valid_from: "2017-07-01".parse().unwrap(),
+            valid_to: None,
+            rate: percent.into(),
+            cess: 0.into(),
+        };
+        let draft = tax::Draft {
+            name: hsn.into(),
+            hsn: hsn.parse().unwrap(),
+            category: Category::Taxable,
+            rates: vec![rate],
+        };
+        TaxProfile::new(draft, Utc::now()).unwrap()
+    }
+
+    fn draft(price: &str, includes: bool, mrp: Option<&str>) -> Draft {
+        Draft {
+            sku: "CABLE-1".into(),
+            name: "Cable".into(),
+            kind: Kind::Goods,
+            status: None,
+            category_id: None,
+            brand_id: None,
+            unit_id: UnitId::new(),
+            tax_profile_id: TaxProfileId::new(),
+            tracking: Tracking::default(),
+            barcodes: Barcodes::default(),
+            price: price.parse().unwrap(),
+            price_includes_tax: includes,
+            mrp: mrp.map(|m| m.parse().unwrap()),
+        }
+    }
+
+    fn new(draft: Draft) -> Result<Product, Error> {
+        Product::new(draft, &unit(), &profile("854442", 18), Utc::now())
+    }
+
+    #[test]
+    fn the_price_with_tax_does_not_exceed_the_mrp() {
+        for (price, includes, mrp, right) in [
+            ("299", true, Some("299"), true),
+            ("299.01", true, Some("299"), false),
+            ("253.3898", false, Some("299"), true), // 298.999964, which is 299.00
+            ("253.40", false, Some("299"), false),  // 299.01
+            ("1000000", false, None, true),
+            ("0", true, Some("0.01"), true),
+        ] {
+            let made = new(draft(price, includes, mrp));
+            assert_eq!(made.is_ok(), right, "{price} {includes} {mrp:?}: {made:?}");
+        }
+    }
+
+    #[test]
+    fn the_state_machine_has_these_steps_and_no_others() {
+        use Status::{Active, Archived, Discontinued, Draft};
+        let all = [Draft, Active, Discontinued, Archived];
+        let steps: Vec<(Status, Status)> = all
+            .into_iter()
+            .flat_map(|from| all.into_iter().map(move |to| (from, to)))
+            .filter(|(from, to)| from.step(*to).is_ok())
+            .collect();
+        assert_eq!(
+            steps,
+            [
+                (Draft, Active),
+                (Active, Discontinued),
+                (Active, Archived),
+                (Discontinued, Archived),
+                (Archived, Active)
+            ]
+        );
+    }
+
+    #[test]
+    fn movement_freezes_what_stock_depends_on() {
+        let (unit, tax, now) = (unit(), profile("854442", 18), Utc::now());
+        let product = Product {
+            transacted: true,
+            ..new(draft("1", true, None)).unwrap()
+        };
+        let mut tracked = Draft::of(&product);
+        tracked.tracking.batch = true;
+        assert!(matches!(
+            product.amended(tracked, &unit, &tax, now),
+            Err(Error::Frozen("stock_unit_id"))
+        ));
+        let same_unit = Unit {
+            id: product.unit_id,
+            ..unit
+        };
+        let mut tracked = Draft::of(&product);
+        tracked.tracking.batch = true;
+        assert!(matches!(
+            product.amended(tracked, &same_unit, &tax, now),
+            Err(Error::Frozen("tracking"))
+        ));
+        let mut renamed = Draft::of(&product);
+        renamed.name = "Lead".into();
+        let after = product.amended(renamed, &same_unit, &tax, now).unwrap();
+        assert!(after.transacted && after.version == 2);
+        assert!(matches!(product.may_be_deleted(), Err(Error::Transacted)));
+    }
+
+    #[test]
+    fn a_rise_of_the_tax_does_not_stand_in_the_way_of_a_name() {
+        let product = new(draft("253.3898", false, Some("299"))).unwrap();
+        let (unit, mut dearer) = (
+            Unit {
+                id: product.unit_id,
+                ..unit()
+            },
+            profile("854442", 28),
+        );
+        dearer.head.id = product.tax_profile_id;
+        let mut renamed = Draft::of(&product);
+        renamed.name = "Lead".into();
+        assert!(
+            product
+                .amended(renamed.clone(), &unit, &dearer, Utc::now())
+                .is_ok()
+        );
+        renamed.price = "253.38".parse().unwrap();
+        assert!(matches!(
+            product.amended(renamed, &unit, &dearer, Utc::now()),
+            Err(Error::PriceAboveMrp { .. })
+        ));
+    }
+
+    #[test]
+    fn services_have_a_sac_and_are_not_tracked() {
+        let (unit, now) = (unit(), Utc::now());
+        let service = Draft {
+            kind: Kind::Service,
+            ..draft("1", true, None)
+        };
+        let (sac, hsn) = (profile("996812", 18), profile("854442", 18));
+        assert!(Product::new(service.clone(), &unit, &sac, now).is_ok());
+        assert!(matches!(
+            Product::new(service.clone(), &unit, &hsn, now),
+            Err(Error::WrongKindOfCode(_))
+        ));
+        assert!(matches!(
+            Product::new(draft("1", true, None), &unit, &sac, now),
+            Err(Error::WrongKindOfCode(_))
+        ));
+        let tracked = Draft {
+            tracking: Tracking {
+                serial: true,
+                ..Tracking::default()
+            },
+            ..service
+        };
+        assert!(matches!(
+            Product::new(tracked, &unit, &sac, now),
+            Err(Error::TrackedService)
+        ));
+        let expiring = Draft {
+            tracking: Tracking {
+                expiry: true,
+                ..Tracking::default()
+            },
+            ..draft("1", true, None)
+        };
+        assert!(matches!(new(expiring), Err(Error::ExpiryWithoutBatch)));
+    }
+
+    #[test]
+    fn a_change_names_its_fields_and_the_same_again_is_none() {
+        let product = new(draft("1", true, None)).unwrap();
+        let (unit, mut tax) = (
+            Unit {
+                id: product.unit_id,
+                ..unit()
+            },
+            profile("854442", 18),
+        );
+        tax.head.id = product.tax_profile_id;
+        assert_eq!(
+            product
+                .amended(Draft::of(&product), &unit, &tax, Utc::now())
+                .unwrap(),
+            product
+        );
+        let dearer = Draft {
+            price: "2".parse().unwrap(),
+            ..Draft::of(&product)
+        };
+        let after = product.amended(dearer, &unit, &tax, Utc::now()).unwrap();
+        let change = Change {
+            before: Some(product),
+            after,
+        };
+        assert_eq!(change.changed_fields(), ["price"]);
+        assert!(change.reprices() && !change.reclaims() && !change.rewords());
+        assert_eq!(change.events(), 2);
+    }
+
+    #[test]
+    fn an_sku_is_plain_text() {
+        for good in ["A", "a-1/b_2#", "TEA 250G"] {
+            assert_eq!(sku(good), Ok(()), "{good}");
+        }
+        for bad in ["", " A", "A ", "A  B", "चाय", "A\tB", &"x".repeat(65)] {
+            assert!(sku(bad).is_err(), "{bad}");
+        }
+    }
+}

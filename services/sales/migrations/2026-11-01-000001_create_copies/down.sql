@@ -1,0 +1,1 @@
+drop table tax_rate, tax_profile, barcode, product, till, location, branch, registration;

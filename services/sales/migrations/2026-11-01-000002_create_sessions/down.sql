@@ -1,0 +1,1 @@
+drop table cash_movement, session_count, pos_session;

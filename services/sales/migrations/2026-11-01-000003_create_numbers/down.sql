@@ -1,0 +1,1 @@
+drop table number_counter, series;

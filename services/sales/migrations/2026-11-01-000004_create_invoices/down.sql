@@ -1,0 +1,2 @@
+drop table invoice_tender, invoice_line, invoice, reservation_decision;
+drop function invoice_frozen();

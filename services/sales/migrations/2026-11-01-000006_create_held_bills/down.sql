@@ -1,0 +1,2 @@
+drop function expire_held_bills(timestamptz);
+drop table held_bill;

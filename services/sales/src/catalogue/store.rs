@@ -1,0 +1,207 @@
+//! Every statement on the copies of the catalogue.
+
+use bahi_db::{Result, Tx, sql};
+use bahi_events::{Envelope, Product, ProductDeleted, ProductKind, TaxProfile};
+use bahi_kafka::Failed;
+use bahi_types::{Money, Price, ProductId, Rate};
+use chrono::NaiveDate;
+use diesel::{
+    QueryableByName,
+    sql_types::{Array, BigInt, Bool, Date, Nullable, Numeric, Text, Uuid as SqlUuid},
+};
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+use super::{Goods, newest};
+
+/// Products by id, with their tax on `date`. Those not known are missing from the answer.
+pub(crate) async fn find(tx: &Tx, ids: &[Uuid], date: NaiveDate) -> Result<Vec<Goods>> {
+    Ok(sql("
+        select p.product_id, p.sku, p.name, p.stocked, coalesce(t.hsn, p.hsn) as hsn, p.uqc, p.price, p.price_includes_tax,
+               p.mrp, p.status, t.category, r.rate, r.cess
+          from product p
+          left join tax_profile t on t.tenant_id = p.tenant_id and t.tax_profile_id = p.tax_profile_id
+          left join tax_rate r on r.tenant_id = p.tenant_id and r.tax_profile_id = p.tax_profile_id
+                              and r.valid_from <= $3 and (r.valid_to is null or r.valid_to > $3)
+         where p.tenant_id = $1 and p.product_id = any($2)")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(ids)
+    .bind::<Date, _>(date)
+    .load(&mut tx.shared())
+    .await?)
+}
+
+/// A product that a barcode or SKU names.
+#[derive(Debug, QueryableByName)]
+pub(crate) struct Named {
+    /// The code asked for: a barcode as it is, an SKU in lower case.
+    #[diesel(sql_type = Text)]
+    pub code: String,
+    #[diesel(sql_type = Bool)]
+    pub is_barcode: bool,
+    #[diesel(sql_type = SqlUuid)]
+    pub product_id: ProductId,
+}
+
+/// Products for sale by barcode and by SKU (in lower case).
+pub(crate) async fn resolve(tx: &Tx, barcodes: &[&str], skus: &[String]) -> Result<Vec<Named>> {
+    Ok(sql("
+        select b.barcode as code, true as is_barcode, b.product_id
+          from barcode b join product p using (tenant_id, product_id)
+         where b.tenant_id = $1 and b.barcode = any($2) and p.status in ('active', 'discontinued')
+        union all
+        select lower(p.sku), false, p.product_id from product p
+         where p.tenant_id = $1 and lower(p.sku) = any($3) and p.status in ('active', 'discontinued')")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<Text>, _>(barcodes)
+    .bind::<Array<Text>, _>(skus)
+    .load(&mut tx.shared())
+    .await?)
+}
+
+#[derive(QueryableByName)]
+struct Applied {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+}
+
+/// Applies `product.created` and `product.updated`.
+pub(crate) async fn products(tx: &mut Tx, events: &[Envelope<Product>]) -> std::result::Result<(), Failed> {
+    let events = newest(events, |p| p.product_id.uuid());
+    let column = |f: fn(&Product) -> String| events.iter().map(|e| f(&e.payload)).collect::<Vec<String>>();
+    let flag = |f: fn(&Product) -> bool| events.iter().map(|e| f(&e.payload)).collect::<Vec<bool>>();
+    let prices: Vec<Price> = events.iter().map(|e| e.payload.price).collect();
+    let mrps: Vec<Option<Money>> = events.iter().map(|e| e.payload.mrp).collect();
+    let applied: Vec<Applied> = sql("
+        insert into product as p (tenant_id, product_id, sku, name, stocked, hsn, tax_profile_id, uqc, price,
+                                  price_includes_tax, mrp, status, epoch, version)
+        select $1, n.* from unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) as n
+        on conflict (tenant_id, product_id) do update set
+          sku = excluded.sku, name = excluded.name, stocked = excluded.stocked, hsn = excluded.hsn,
+          tax_profile_id = excluded.tax_profile_id, uqc = excluded.uqc, price = excluded.price,
+          price_includes_tax = excluded.price_includes_tax, mrp = excluded.mrp, status = excluded.status,
+          epoch = excluded.epoch, version = excluded.version
+        where (excluded.epoch, excluded.version) > (p.epoch, p.version)
+        returning p.product_id as id")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(events.iter().map(|e| e.payload.product_id).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(column(|p| p.sku.clone()))
+    .bind::<Array<Text>, _>(column(|p| p.name.clone()))
+    .bind::<Array<Bool>, _>(flag(|p| p.kind == ProductKind::Goods))
+    .bind::<Array<Text>, _>(column(|p| p.hsn.clone()))
+    .bind::<Array<SqlUuid>, _>(events.iter().map(|e| e.payload.tax_profile_id).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(column(|p| p.uqc.clone()))
+    .bind::<Array<Numeric>, _>(prices)
+    .bind::<Array<Bool>, _>(flag(|p| p.price_includes_tax))
+    .bind::<Array<Nullable<Numeric>>, _>(mrps)
+    .bind::<Array<Text>, _>(column(|p| p.status.clone()))
+    .bind::<Array<BigInt>, _>(events.iter().map(|e| e.epoch).collect::<Vec<_>>())
+    .bind::<Array<BigInt>, _>(events.iter().map(|e| e.aggregate_version).collect::<Vec<_>>())
+    .load(tx.conn())
+    .await
+    .map_err(bahi_db::Error::from)?;
+    let applied: Vec<Uuid> = applied.into_iter().map(|a| a.id).collect();
+    let (mut codes, mut owners) = (Vec::new(), Vec::new());
+    for event in events.iter().filter(|e| applied.contains(&e.payload.product_id.uuid())) {
+        for code in &event.payload.barcodes {
+            codes.push(code.as_str());
+            owners.push(event.payload.product_id);
+        }
+    }
+    replace_barcodes(tx, &applied, &codes, &owners).await?;
+    Ok(())
+}
+
+async fn replace_barcodes(tx: &mut Tx, products: &[Uuid], codes: &[&str], owners: &[ProductId]) -> Result<()> {
+    sql("delete from barcode where tenant_id = $1 and product_id = any($2)")
+        .bind::<SqlUuid, _>(tx.tenant())
+        .bind::<Array<SqlUuid>, _>(products)
+        .execute(tx.conn())
+        .await?;
+    if codes.is_empty() {
+        return Ok(());
+    }
+    sql("insert into barcode (tenant_id, barcode, product_id)
+         select $1, n.* from unnest($2, $3) as n on conflict do nothing")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<Text>, _>(codes)
+    .bind::<Array<SqlUuid>, _>(owners)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Applies `product.deleted`.
+pub(crate) async fn deleted(tx: &mut Tx, events: &[Envelope<ProductDeleted>]) -> std::result::Result<(), Failed> {
+    let events = newest(events, |p| p.product_id.uuid());
+    let applied: Vec<Applied> = sql("
+        insert into product as p (tenant_id, product_id, sku, name, stocked, hsn, uqc, price, price_includes_tax, status,
+                                  epoch, version)
+        select $1, n.id, n.sku, n.sku, true, '', '', 0, false, 'deleted', n.epoch, n.version
+          from unnest($2, $3, $4, $5) as n(id, sku, epoch, version)
+        on conflict (tenant_id, product_id) do update set
+          status = 'deleted', epoch = excluded.epoch, version = excluded.version
+        where (excluded.epoch, excluded.version) > (p.epoch, p.version)
+        returning p.product_id as id")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(events.iter().map(|e| e.payload.product_id).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(events.iter().map(|e| e.payload.sku.as_str()).collect::<Vec<_>>())
+    .bind::<Array<BigInt>, _>(events.iter().map(|e| e.epoch).collect::<Vec<_>>())
+    .bind::<Array<BigInt>, _>(events.iter().map(|e| e.aggregate_version).collect::<Vec<_>>())
+    .load(tx.conn())
+    .await
+    .map_err(bahi_db::Error::from)?;
+    let gone: Vec<Uuid> = applied.into_iter().map(|a| a.id).collect();
+    replace_barcodes(tx, &gone, &[], &[]).await?;
+    Ok(())
+}
+
+/// Applies `tax_rate.changed`, whose payload is the whole history of the profile.
+pub(crate) async fn tax_profiles(tx: &mut Tx, events: &[Envelope<TaxProfile>]) -> std::result::Result<(), Failed> {
+    let events = newest(events, |p| p.tax_profile_id.uuid());
+    let applied: Vec<Applied> = sql("
+        insert into tax_profile as t (tenant_id, tax_profile_id, hsn, category, epoch, version)
+        select $1, n.* from unnest($2, $3, $4, $5, $6) as n
+        on conflict (tenant_id, tax_profile_id) do update set
+          hsn = excluded.hsn, category = excluded.category, epoch = excluded.epoch, version = excluded.version
+        where (excluded.epoch, excluded.version) > (t.epoch, t.version)
+        returning t.tax_profile_id as id")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(events.iter().map(|e| e.payload.tax_profile_id).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(events.iter().map(|e| e.payload.hsn.as_str()).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(events.iter().map(|e| e.payload.category.as_str()).collect::<Vec<_>>())
+    .bind::<Array<BigInt>, _>(events.iter().map(|e| e.epoch).collect::<Vec<_>>())
+    .bind::<Array<BigInt>, _>(events.iter().map(|e| e.aggregate_version).collect::<Vec<_>>())
+    .load(tx.conn())
+    .await
+    .map_err(bahi_db::Error::from)?;
+    let applied: Vec<Uuid> = applied.into_iter().map(|a| a.id).collect();
+    sql("delete from tax_rate where tenant_id = $1 and tax_profile_id = any($2)")
+        .bind::<SqlUuid, _>(tx.tenant())
+        .bind::<Array<SqlUuid>, _>(&applied)
+        .execute(tx.conn())
+        .await
+        .map_err(bahi_db::Error::from)?;
+    let (mut ids, mut from, mut to, mut rates, mut cess) = (vec![], vec![], vec![], vec![], vec![]);
+    for event in events.iter().filter(|e| applied.contains(&e.payload.tax_profile_id.uuid())) {
+        for row in &event.payload.rates {
+            ids.push(event.payload.tax_profile_id);
+            from.push(row.valid_from);
+            to.push(row.valid_to);
+            rates.push(row.rate);
+            cess.push(row.cess);
+        }
+    }
+    sql("insert into tax_rate (tenant_id, tax_profile_id, valid_from, valid_to, rate, cess)
+         select $1, n.* from unnest($2, $3, $4, $5, $6) as n")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(ids)
+    .bind::<Array<Date>, _>(from)
+    .bind::<Array<Nullable<Date>>, _>(to)
+    .bind::<Array<Numeric>, Vec<Rate>>(rates)
+    .bind::<Array<Numeric>, Vec<Rate>>(cess)
+    .execute(tx.conn())
+    .await
+    .map_err(bahi_db::Error::from)?;
+    Ok(())
+}

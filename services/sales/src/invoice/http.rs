@@ -1,0 +1,544 @@
+//! Invoices over HTTP.
+
+use actix_web::{HttpResponse, get, post, web};
+use bahi_db::Done;
+use bahi_events::{BatchAllocation, Tax};
+use bahi_http::{Caller, Empty, Fault, Post, Problem, Versioned, created, ok, page, validate};
+use bahi_types::{
+    BranchId, Cursor, CustomerId, InvoiceId, LocationId, Money, Page, PageQuery, PosSessionId, Price, ProductId,
+    Quantity, Rate, RegistrationId, TillId, UserId,
+};
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use super::{
+    commands::{self, Draft, Outlet},
+    model::{
+        Buyer, Discounted, Header, Invoice, Line, MOST_LINES, NewLine, NewTender, basket_lines, batches_of,
+        bounded, short_text, sound_state,
+    },
+    store,
+};
+use crate::{State, error::Error, session::time_cursor};
+
+/// The routes.
+pub(crate) fn routes(cfg: &mut ServiceConfig) {
+    cfg.service(sell_at_till).service(sell_from_office).service(abandon).service(list).service(get_one);
+}
+
+/// A sale at a till.
+#[derive(Clone, Debug, Serialize, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+struct PosInvoice {
+    /// A UUIDv7 of the client's making. Without it an `Idempotency-Key` is needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(custom(validate::optional(client_made)))]
+    invoice_id: Option<InvoiceId>,
+    session_id: PosSessionId,
+    #[garde(length(min = 1, max = MOST_LINES), dive, custom(basket_lines))]
+    lines: Vec<NewLine>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(custom(bounded))]
+    bill_discount: Option<Discounted>,
+    #[serde(default)]
+    #[garde(length(max = 20), dive)]
+    tenders: Vec<NewTender>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(dive)]
+    buyer: Option<Buyer>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    customer_id: Option<CustomerId>,
+    /// The cashier when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    salesperson_id: Option<UserId>,
+    /// Number of an outside document that this sale mirrors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(custom(validate::optional(short_text)))]
+    external_reference: Option<String>,
+    /// Date of that document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    external_date: Option<DateTime<Utc>>,
+}
+
+/// A sale from the office: B2B or B2C, goods sent from a location.
+#[derive(Clone, Debug, Serialize, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+struct SalesInvoice {
+    /// A UUIDv7 of the client's making. Without it an `Idempotency-Key` is needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(custom(validate::optional(client_made)))]
+    invoice_id: Option<InvoiceId>,
+    /// Where the goods come from; its branch and registration sell.
+    location_id: LocationId,
+    /// A series opened for the registration; its newest when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(length(min = 1, max = 5))]
+    series: Option<String>,
+    #[garde(length(min = 1, max = MOST_LINES), dive, custom(basket_lines))]
+    lines: Vec<NewLine>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(custom(bounded))]
+    bill_discount: Option<Discounted>,
+    /// The whole on credit when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(length(max = 20), dive)]
+    tenders: Option<Vec<NewTender>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(dive)]
+    buyer: Option<Buyer>,
+    /// State of the delivery address, where it is another than the buyer's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(custom(validate::optional(sound_state)))]
+    delivery_state: Option<String>,
+    /// Payable in whole rupees; yes when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    round_to_rupee: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    customer_id: Option<CustomerId>,
+    /// The caller when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    salesperson_id: Option<UserId>,
+    /// Number of an outside document that this sale mirrors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(custom(validate::optional(short_text)))]
+    external_reference: Option<String>,
+    /// Date of that document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    external_date: Option<DateTime<Utc>>,
+}
+
+// Derived ids are version 5, so a client's can never meet one.
+fn client_made(id: &InvoiceId, (): &()) -> garde::Result {
+    if id.uuid().get_version_num() == 7 { Ok(()) } else { Err(garde::Error::new("must be a UUIDv7")) }
+}
+
+/// The invoice's id: the client's, or the one its idempotency key stands for.
+fn identity(caller: &Caller, given: Option<InvoiceId>) -> Result<InvoiceId, Fault> {
+    if let Some(id) = given {
+        return Ok(id);
+    }
+    let key = caller.ctx.idempotency.as_ref();
+    let key = key.ok_or_else(|| Fault::field("Idempotency-Key", "is needed where there is no invoice_id"))?;
+    let name = format!("{}\n{}\n{}", caller.ctx.principal(), key.route, key.key);
+    Ok(InvoiceId::derived(caller.tenant().uuid(), &name))
+}
+
+/// SHA-256 of the whole request as it was understood, so that spaces and "1.0" for "1" make no other request.
+fn hash(route: &str, body: &impl Serialize) -> Result<Vec<u8>, Error> {
+    let mut hash = Sha256::new();
+    hash.update(route);
+    hash.update([0]);
+    hash.update(serde_json::to_vec(body).map_err(bahi_db::Error::from)?);
+    Ok(hash.finalize().to_vec())
+}
+
+/// Where the buyer is found on a document.
+#[derive(Debug, Serialize, ToSchema)]
+struct BuyerBody {
+    name: Option<String>,
+    phone: Option<String>,
+    gstin: Option<String>,
+    address: Option<String>,
+    state_code: Option<String>,
+}
+
+/// Part of a line that comes from one batch.
+#[derive(Debug, Serialize, ToSchema)]
+struct BatchBody {
+    #[schema(value_type = Option<Uuid>)]
+    batch_id: Option<bahi_types::BatchId>,
+    qty: Quantity,
+}
+
+impl From<BatchAllocation> for BatchBody {
+    fn from(batch: BatchAllocation) -> Self {
+        Self { batch_id: batch.batch_id, qty: batch.qty }
+    }
+}
+
+/// Taxes.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TaxBody {
+    cgst: Money,
+    sgst: Money,
+    igst: Money,
+    cess: Money,
+}
+
+impl From<Tax> for TaxBody {
+    fn from(tax: Tax) -> Self {
+        Self { cgst: tax.cgst, sgst: tax.sgst, igst: tax.igst, cess: tax.cess }
+    }
+}
+
+/// A line of an invoice.
+#[derive(Debug, Serialize, ToSchema)]
+struct LineBody {
+    line: i32,
+    product_id: ProductId,
+    sku: String,
+    description: String,
+    hsn: String,
+    uqc: String,
+    qty: Quantity,
+    unit_price: Price,
+    price_includes_tax: bool,
+    /// The catalogue's price, where another was charged.
+    list_price: Option<Price>,
+    gross: Money,
+    discount: Money,
+    /// Its share of the bill's discount.
+    bill_discount: Money,
+    /// `taxable`, `nil`, `exempt` or `non_gst`.
+    tax_category: String,
+    rate: Rate,
+    cess_rate: Rate,
+    taxable: Money,
+    tax: TaxBody,
+    total: Money,
+    batches: Vec<BatchBody>,
+    returned_qty: Quantity,
+}
+
+/// A payment.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TenderBody {
+    pub method: String,
+    pub amount: Money,
+    pub reference: Option<String>,
+}
+
+/// An invoice.
+#[derive(Debug, Serialize, ToSchema)]
+struct InvoiceBody {
+    invoice_id: InvoiceId,
+    number: String,
+    date: NaiveDate,
+    issued_at: DateTime<Utc>,
+    /// `B2B` or `B2C`.
+    #[serde(rename = "type")]
+    kind: String,
+    /// `issued`, `credited_partially` or `credited_fully`.
+    status: String,
+    registration_id: RegistrationId,
+    gstin_supplier: Option<String>,
+    branch_id: BranchId,
+    location_id: LocationId,
+    till_id: Option<TillId>,
+    session_id: Option<PosSessionId>,
+    customer_id: Option<CustomerId>,
+    buyer: BuyerBody,
+    cashier_id: Option<UserId>,
+    salesperson_id: Option<UserId>,
+    place_of_supply: String,
+    inter_state: bool,
+    reverse_charge: bool,
+    lines: Vec<LineBody>,
+    gross: Money,
+    /// Of lines and bill.
+    discount: Money,
+    taxable: Money,
+    tax: TaxBody,
+    round_off: Money,
+    total: Money,
+    currency: String,
+    tenders: Vec<TenderBody>,
+    change: Money,
+    returned: Money,
+    external_reference: Option<String>,
+    external_date: Option<DateTime<Utc>>,
+    version: i64,
+}
+
+impl Versioned for InvoiceBody {
+    fn version(&self) -> Option<i64> {
+        Some(self.version)
+    }
+}
+
+impl From<Line> for LineBody {
+    fn from(l: Line) -> Self {
+        Self {
+            batches: batches_of(&l).into_iter().map(BatchBody::from).collect(),
+            line: l.line,
+            product_id: l.product_id,
+            sku: l.sku,
+            description: l.description,
+            hsn: l.hsn,
+            uqc: l.uqc,
+            qty: l.qty,
+            unit_price: l.unit_price,
+            price_includes_tax: l.price_includes_tax,
+            list_price: l.list_price,
+            gross: l.gross,
+            discount: l.discount,
+            bill_discount: l.bill_discount,
+            tax_category: l.tax_category,
+            rate: l.rate,
+            cess_rate: l.cess_rate,
+            taxable: l.taxable,
+            tax: Tax { cgst: l.cgst, sgst: l.sgst, igst: l.igst, cess: l.cess }.into(),
+            total: l.total,
+            returned_qty: l.returned_qty,
+        }
+    }
+}
+
+impl From<Invoice> for InvoiceBody {
+    fn from(invoice: Invoice) -> Self {
+        let h = invoice.header;
+        let tenders = invoice.tenders.into_iter().map(|t| TenderBody {
+            method: t.method,
+            amount: t.amount,
+            reference: t.reference,
+        });
+        Self {
+            invoice_id: h.invoice_id,
+            number: h.number,
+            date: h.date,
+            issued_at: h.issued_at,
+            kind: h.kind,
+            status: h.status,
+            registration_id: h.registration_id,
+            gstin_supplier: h.gstin_supplier,
+            branch_id: h.branch_id,
+            location_id: h.location_id,
+            till_id: h.till_id,
+            session_id: h.session_id,
+            customer_id: h.customer_id,
+            buyer: BuyerBody {
+                name: h.buyer_name,
+                phone: h.buyer_phone,
+                gstin: h.gstin_buyer,
+                address: h.buyer_address,
+                state_code: h.buyer_state,
+            },
+            cashier_id: h.cashier_id,
+            salesperson_id: h.salesperson_id,
+            place_of_supply: h.place_of_supply,
+            inter_state: h.inter_state,
+            reverse_charge: h.reverse_charge,
+            lines: invoice.lines.into_iter().map(LineBody::from).collect(),
+            gross: h.gross,
+            discount: h.discount,
+            taxable: h.taxable,
+            tax: Tax { cgst: h.cgst, sgst: h.sgst, igst: h.igst, cess: h.cess }.into(),
+            round_off: h.round_off,
+            total: h.total,
+            currency: h.currency,
+            tenders: tenders.collect(),
+            change: h.change,
+            returned: h.returned,
+            external_reference: h.external_reference,
+            external_date: h.external_date,
+            version: h.version,
+        }
+    }
+}
+
+/// Sells at a till. The goods are promised before the answer; the same request again gets the same invoice, for ever.
+#[utoipa::path(tag = "invoices", request_body = PosInvoice, params(("Idempotency-Key" = Option<String>, Header)), responses(
+    (status = 201, body = InvoiceBody),
+    (status = 409, description = "INSUFFICIENT_STOCK (names each short product with its lines), SESSION_CLOSED, ABANDONED, NOT_YET_KNOWN"),
+    (status = 422, description = "IDEMPOTENCY_KEY_REUSED, TENDER_SHORT, CHANGE_NOT_CASH, ABOVE_MRP, REASON_NEEDED, ..."),
+    (status = 503, description = "INVENTORY_UNAVAILABLE, SALE_CONTENDED")))]
+#[post("/api/v1/pos/invoice")]
+async fn sell_at_till(state: web::Data<State>, req: Post<PosInvoice>) -> Result<HttpResponse, Problem> {
+    req.caller.require("sales.pos.use")?;
+    let body = req.body;
+    let draft = Draft {
+        invoice_id: identity(&req.caller, body.invoice_id)?,
+        request_hash: hash("pos", &body)?,
+        outlet: Outlet::Till(body.session_id),
+        lines: body.lines,
+        bill_discount: body.bill_discount,
+        tenders: Some(body.tenders),
+        buyer: body.buyer.unwrap_or_default(),
+        customer_id: body.customer_id,
+        salesperson_id: body.salesperson_id,
+        external_reference: body.external_reference,
+        external_date: body.external_date,
+    };
+    let sold = commands::sell(&state, &req.caller, draft).await?;
+    Ok(created(&sold.map(InvoiceBody::from)))
+}
+
+/// Sells from the office, by the same protocol as a till.
+#[utoipa::path(tag = "invoices", request_body = SalesInvoice, params(("Idempotency-Key" = Option<String>, Header)), responses(
+    (status = 201, body = InvoiceBody),
+    (status = 409, description = "INSUFFICIENT_STOCK, ABANDONED, NOT_ACTIVE, NOT_YET_KNOWN"),
+    (status = 422, description = "IDEMPOTENCY_KEY_REUSED, UNKNOWN_SERIES, CREDIT_NEEDS_BUYER, ..."),
+    (status = 503, description = "INVENTORY_UNAVAILABLE, SALE_CONTENDED")))]
+#[post("/api/v1/sales/invoices")]
+async fn sell_from_office(state: web::Data<State>, req: Post<SalesInvoice>) -> Result<HttpResponse, Problem> {
+    req.caller.require("sales.invoice.write")?;
+    let body = req.body;
+    let draft = Draft {
+        invoice_id: identity(&req.caller, body.invoice_id)?,
+        request_hash: hash("office", &body)?,
+        outlet: Outlet::Office {
+            location: body.location_id,
+            series: body.series,
+            round_to_rupee: body.round_to_rupee.unwrap_or(true),
+            delivery: body.delivery_state,
+        },
+        lines: body.lines,
+        bill_discount: body.bill_discount,
+        tenders: body.tenders,
+        buyer: body.buyer.unwrap_or_default(),
+        customer_id: body.customer_id,
+        salesperson_id: body.salesperson_id,
+        external_reference: body.external_reference,
+        external_date: body.external_date,
+    };
+    let sold = commands::sell(&state, &req.caller, draft).await?;
+    Ok(created(&sold.map(InvoiceBody::from)))
+}
+
+/// An id that was given up.
+#[derive(Debug, Serialize, ToSchema)]
+struct AbandonedBody {
+    invoice_id: InvoiceId,
+    /// Always `closed`.
+    decision: &'static str,
+}
+impl Versioned for AbandonedBody {
+    fn version(&self) -> Option<i64> {
+        None
+    }
+}
+
+/// Gives an invoice id up: no request on it, however slow, will issue it any more.
+#[utoipa::path(tag = "invoices", request_body = Empty, responses(
+    (status = 200, body = AbandonedBody),
+    (status = 409, description = "ALREADY_ISSUED: it was sold, with its number")))]
+#[post("/api/v1/pos/invoices/{id:[^:/]+}:abandon")]
+async fn abandon(
+    state: web::Data<State>,
+    id: web::Path<InvoiceId>,
+    req: Post<Empty>,
+) -> Result<HttpResponse, Problem> {
+    req.caller.require("sales.pos.use")?;
+    let done = commands::abandon(&state, &req.caller, *id).await?;
+    Ok(ok(&done.map(|a| AbandonedBody { invoice_id: a.invoice_id, decision: "closed" })))
+}
+
+/// An invoice in a list.
+#[derive(Debug, Serialize, ToSchema)]
+struct InvoiceSummary {
+    invoice_id: InvoiceId,
+    number: String,
+    date: NaiveDate,
+    issued_at: DateTime<Utc>,
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
+    branch_id: BranchId,
+    till_id: Option<TillId>,
+    session_id: Option<PosSessionId>,
+    customer_id: Option<CustomerId>,
+    buyer_name: Option<String>,
+    gstin_buyer: Option<String>,
+    taxable: Money,
+    total: Money,
+    currency: String,
+    returned: Money,
+    external_reference: Option<String>,
+    version: i64,
+}
+
+impl From<Header> for InvoiceSummary {
+    fn from(h: Header) -> Self {
+        Self {
+            invoice_id: h.invoice_id,
+            number: h.number,
+            date: h.date,
+            issued_at: h.issued_at,
+            kind: h.kind,
+            status: h.status,
+            branch_id: h.branch_id,
+            till_id: h.till_id,
+            session_id: h.session_id,
+            customer_id: h.customer_id,
+            buyer_name: h.buyer_name,
+            gstin_buyer: h.gstin_buyer,
+            taxable: h.taxable,
+            total: h.total,
+            currency: h.currency,
+            returned: h.returned,
+            external_reference: h.external_reference,
+            version: h.version,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct InvoiceFilter {
+    /// Exactly this number, in any case.
+    number: Option<String>,
+    /// Posting date.
+    date: Option<NaiveDate>,
+    /// First posting date.
+    date_from: Option<NaiveDate>,
+    /// Last posting date.
+    date_to: Option<NaiveDate>,
+    branch_id: Option<BranchId>,
+    session_id: Option<PosSessionId>,
+    external_reference: Option<String>,
+}
+
+/// Invoices, newest first unless sorted by `issued_at:asc`.
+#[utoipa::path(tag = "invoices", params(PageQuery, InvoiceFilter), responses((status = 200, body = Page<InvoiceSummary>)))]
+#[get("/api/v1/sales/invoices")]
+async fn list(
+    state: web::Data<State>,
+    caller: Caller,
+    query: web::Query<PageQuery>,
+    filter: web::Query<InvoiceFilter>,
+) -> Result<HttpResponse, Problem> {
+    caller.require("sales.invoice.read")?;
+    let sort = query.sort(&["issued_at"]).map_err(|s| Fault::field("sort", format!("{s} is not a sort order")))?;
+    let after = query.cursor.as_deref().map(time_cursor).transpose()?;
+    let wanted = store::Filter {
+        number: filter.number.as_deref().map(str::to_ascii_uppercase),
+        date_from: filter.date.or(filter.date_from),
+        date_to: filter.date.or(filter.date_to),
+        branch_id: filter.branch_id.map(BranchId::uuid),
+        session_id: filter.session_id.map(PosSessionId::uuid),
+        external_reference: filter.external_reference.clone(),
+        after,
+        limit: query.limit(),
+        offset: if after.is_some() { 0 } else { query.offset() },
+        descending: sort.descending || query.sort.is_none(),
+    };
+    let (rows, total) =
+        state.db.read(&caller.ctx, async |tx| store::list(tx, &wanted).await.map_err(Error::from)).await?;
+    let invoices = Page::new(rows, &query, total, |h| Cursor {
+        key: h.issued_at.to_rfc3339_opts(SecondsFormat::Micros, true),
+        id: h.invoice_id.uuid(),
+    });
+    Ok(page(&invoices.map(InvoiceSummary::from)))
+}
+
+/// One invoice.
+#[utoipa::path(tag = "invoices", responses((status = 200, body = InvoiceBody), (status = 404)))]
+#[get("/api/v1/sales/invoices/{id:[^:/]+}")]
+async fn get_one(
+    state: web::Data<State>,
+    caller: Caller,
+    id: web::Path<InvoiceId>,
+) -> Result<HttpResponse, Problem> {
+    caller.require("sales.invoice.read")?;
+    let found = state
+        .db
+        .read(&caller.ctx, async |tx| store::get(tx, *id).await?.ok_or_else(|| Error::from(Fault::NotFound)))
+        .await?;
+    Ok(ok(&Done::first(InvoiceBody::from(found))))
+}

@@ -1,0 +1,681 @@
+//! Baskets, prices, tax and payment: the rules of a sale, without a database.
+
+use bahi_events::BatchAllocation;
+use bahi_gst::{
+    Discount, Document, Gstin, Levy, Line as TaxLine, Pricing, RoundOff, StateCode, Supply, SupplyFacts, TaxCategory,
+    compute, place_of_supply,
+};
+use bahi_http::{Fault, validate};
+use bahi_types::{
+    BranchId, CustomerId, InvoiceId, LocationId, Money, PosSessionId, Price, ProductId, Quantity, Rate, RegistrationId,
+    ReservationId, TillId, UserId,
+};
+use chrono::{DateTime, NaiveDate, Utc};
+use diesel::{
+    QueryableByName,
+    sql_types::{BigInt, Bool, Date, Integer, Jsonb, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid},
+};
+use garde::Validate;
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    catalogue::{Goods, NoTax},
+    error::{Error, Result},
+    session::{Method, Takings},
+};
+
+/// Most lines of a document.
+pub(crate) const MOST_LINES: usize = 500;
+
+/// A discount: per cent or an amount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Discounted {
+    /// 0 to 100.
+    Percent(Rate),
+    /// Rupees, zero or more.
+    Amount(Money),
+}
+
+/// Within its bounds.
+pub(crate) fn bounded(value: &Option<Discounted>, ctx: &()) -> garde::Result {
+    match value {
+        None => Ok(()),
+        Some(Discounted::Percent(percent)) => validate::percent(percent, ctx),
+        Some(Discounted::Amount(amount)) => validate::non_negative(amount, ctx),
+    }
+}
+
+impl Discounted {
+    fn is_zero(self) -> bool {
+        match self {
+            Self::Percent(percent) => percent.is_zero(),
+            Self::Amount(amount) => amount.is_zero(),
+        }
+    }
+
+    fn of(given: Option<Self>) -> Discount {
+        match given {
+            None => Discount::None,
+            Some(Self::Percent(percent)) => Discount::Percent(percent.decimal()),
+            Some(Self::Amount(amount)) => Discount::Amount(amount.decimal()),
+        }
+    }
+}
+
+/// A line of a basket. Exactly one of `product_id`, `barcode` and `sku` names the product.
+#[derive(Clone, Debug, Serialize, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub(crate) struct NewLine {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub product_id: Option<ProductId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(length(min = 1, max = 128))]
+    pub barcode: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(length(min = 1, max = 64))]
+    pub sku: Option<String>,
+    #[garde(custom(validate::positive))]
+    pub qty: Quantity,
+    /// Another price than the catalogue's; needs a permission and a reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(custom(validate::optional(validate::non_negative)))]
+    pub unit_price: Option<Price>,
+    /// Of `unit_price`; the catalogue's when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_includes_tax: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(custom(bounded))]
+    pub discount: Option<Discounted>,
+    /// Why the price is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(custom(validate::optional(short_text)))]
+    pub reason: Option<String>,
+}
+
+/// A line of text.
+pub(crate) fn short_text(text: &String, ctx: &()) -> garde::Result {
+    validate::line(text, ctx)
+}
+
+/// What every basket must satisfy beyond its fields.
+pub(crate) fn basket_lines(lines: &[NewLine], (): &()) -> garde::Result {
+    for (index, line) in lines.iter().enumerate() {
+        let names = [line.product_id.is_some(), line.barcode.is_some(), line.sku.is_some()];
+        if names.into_iter().filter(|given| *given).count() != 1 {
+            return Err(garde::Error::new(format!("line {} needs exactly one of product_id, barcode and sku", index + 1)));
+        }
+        if line.price_includes_tax.is_some() && line.unit_price.is_none() {
+            return Err(garde::Error::new(format!("line {}: price_includes_tax goes with unit_price", index + 1)));
+        }
+    }
+    Ok(())
+}
+
+/// What is in the basket, without who pays and how.
+#[derive(Clone, Debug, Serialize, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Basket {
+    #[garde(length(min = 1, max = MOST_LINES), dive, custom(basket_lines))]
+    pub lines: Vec<NewLine>,
+    /// Of the whole bill, before tax.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(custom(bounded))]
+    pub bill_discount: Option<Discounted>,
+}
+
+/// One means of payment.
+#[derive(Clone, Debug, Serialize, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub(crate) struct NewTender {
+    pub method: Method,
+    #[garde(custom(validate::positive))]
+    pub amount: Money,
+    /// UPI transaction, card slip, voucher number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(custom(validate::optional(short_text)))]
+    pub reference: Option<String>,
+}
+
+/// Who buys, as the document names him.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Buyer {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(custom(validate::optional(short_text)))]
+    pub name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(length(min = 4, max = 20), pattern(r"^\+?[0-9 -]+$"))]
+    pub phone: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(custom(validate::optional(sound_gstin)))]
+    pub gstin: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(length(min = 1, max = 500))]
+    pub address: Option<String>,
+    /// GST state code of the address, like `27`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(custom(validate::optional(sound_state)))]
+    pub state_code: Option<String>,
+}
+
+fn sound_gstin(text: &String, (): &()) -> garde::Result {
+    text.parse::<Gstin>().map(|_| ()).map_err(garde::Error::new)
+}
+
+/// A GST state code.
+pub(crate) fn sound_state(text: &String, (): &()) -> garde::Result {
+    text.parse::<StateCode>().map(|_| ()).map_err(garde::Error::new)
+}
+
+impl Buyer {
+    /// Enough to send him a reminder.
+    pub fn can_owe(&self) -> bool {
+        self.name.is_some() && self.phone.is_some()
+    }
+}
+
+/// Where the sale is taxed. `moved`: the goods are sent to the buyer; at a counter they are not.
+pub(super) fn supply(supplier: StateCode, buyer: &Buyer, delivery: Option<&str>, moved: bool) -> Result<Supply> {
+    let state = |text: Option<&str>| {
+        text.map(str::parse::<StateCode>).transpose().map_err(|e| Error::Uncomputable(e.to_string()))
+    };
+    let gstin = buyer.gstin.as_deref().map(str::parse::<Gstin>).transpose();
+    let gstin = gstin.map_err(|e| Error::Uncomputable(e.to_string()))?;
+    let facts = SupplyFacts {
+        buyer: gstin.as_ref(),
+        address: state(buyer.state_code.as_deref())?,
+        delivery: state(delivery)?,
+        moved,
+        ..SupplyFacts::counter(supplier)
+    };
+    Ok(place_of_supply(&facts))
+}
+
+/// Which taxes are charged. A business without GSTIN charges none.
+pub(crate) fn levy_of(supply: Supply, supplier_registered: bool) -> Levy {
+    if supplier_registered { supply.levy() } else { Levy::NotCharged }
+}
+
+/// Under which terms a basket is priced.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    /// Which taxes are charged.
+    pub levy: Levy,
+    /// Payable in whole rupees.
+    pub round_to_rupee: bool,
+    /// The caller may charge another price than the catalogue's.
+    pub may_override: bool,
+    /// The caller may give discounts.
+    pub may_discount: bool,
+}
+
+/// A priced basket.
+#[derive(Clone, Debug)]
+pub(crate) struct Priced {
+    /// The lines.
+    pub lines: Vec<Line>,
+    pub gross: Money,
+    /// Of lines and bill.
+    pub discount: Money,
+    pub taxable: Money,
+    pub cgst: Money,
+    pub sgst: Money,
+    pub igst: Money,
+    pub cess: Money,
+    pub round_off: Money,
+    pub total: Money,
+}
+
+/// Prices and taxes a basket; `goods` stand beside their lines.
+pub(crate) fn price(
+    lines: &[NewLine],
+    goods: &[&Goods],
+    bill_discount: Option<Discounted>,
+    terms: Terms,
+) -> Result<Priced> {
+    let discounted = lines.iter().filter_map(|l| l.discount).chain(bill_discount).any(|d| !d.is_zero());
+    if discounted && !terms.may_discount {
+        return Err(Fault::Forbidden("sales.discount.give").into());
+    }
+    let priced = lines.iter().zip(goods).enumerate().map(|(index, (line, goods))| {
+        price_line(index + 1, line, goods, terms)
+    });
+    let (mut made, taxed): (Vec<Line>, Vec<TaxLine>) = priced.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+    let round_off = if terms.round_to_rupee { RoundOff::NearestRupee } else { RoundOff::None };
+    let document =
+        Document { lines: &taxed, bill_discount: Discounted::of(bill_discount), levy: terms.levy, round_off };
+    let computed = compute(&document).map_err(|e| Error::Uncomputable(e.to_string()))?;
+    for (line, taxed) in made.iter_mut().zip(&computed.lines) {
+        let amounts = &taxed.amounts;
+        line.gross = Money::rounded(taxed.gross);
+        line.discount = Money::rounded(taxed.discount);
+        line.bill_discount = Money::rounded(taxed.bill_discount);
+        line.taxable = Money::rounded(amounts.taxable);
+        line.cgst = Money::rounded(amounts.cgst);
+        line.sgst = Money::rounded(amounts.sgst);
+        line.igst = Money::rounded(amounts.igst);
+        line.cess = Money::rounded(amounts.cess);
+        line.total = Money::rounded(taxed.total());
+    }
+    let totals = &computed.totals;
+    Ok(Priced {
+        lines: made,
+        gross: Money::rounded(totals.gross),
+        discount: Money::rounded(totals.discount + totals.bill_discount),
+        taxable: Money::rounded(totals.amounts.taxable),
+        cgst: Money::rounded(totals.amounts.cgst),
+        sgst: Money::rounded(totals.amounts.sgst),
+        igst: Money::rounded(totals.amounts.igst),
+        cess: Money::rounded(totals.amounts.cess),
+        round_off: Money::rounded(totals.round_off),
+        total: Money::rounded(totals.payable),
+    })
+}
+
+fn price_line(number: usize, line: &NewLine, goods: &Goods, terms: Terms) -> Result<(Line, TaxLine)> {
+    if !goods.for_sale() {
+        return Err(Error::NotForSale { line: number, sku: goods.sku.clone() });
+    }
+    let tax = goods.tax().map_err(|fault| match fault {
+        NoTax::NotYetKnown => Fault::NotYetKnown(format!("The tax profile of {}", goods.sku)).into(),
+        NoTax::NoRate => Error::NoTaxRate { line: number, sku: goods.sku.clone() },
+    })?;
+    let unit_price = line.unit_price.unwrap_or(goods.price);
+    let inclusive = line.price_includes_tax.unwrap_or(goods.price_includes_tax);
+    let another = unit_price != goods.price || inclusive != goods.price_includes_tax;
+    if another && !terms.may_override {
+        return Err(Fault::Forbidden("sales.price.override").into());
+    }
+    if another && line.reason.is_none() {
+        return Err(Error::ReasonNeeded { line: number });
+    }
+    if let Some(mrp) = goods.mrp {
+        let on_top = !inclusive && terms.levy != Levy::NotCharged;
+        let percent = if on_top { tax.rate() + tax.cess() } else { Decimal::ZERO };
+        let with_tax = Money::rounded(unit_price.decimal() * (Decimal::ONE_HUNDRED + percent) / Decimal::ONE_HUNDRED);
+        if with_tax > mrp {
+            return Err(Error::AboveMrp { line: number, price: with_tax, mrp });
+        }
+    }
+    let taxed = TaxLine {
+        qty: line.qty.decimal(),
+        unit_price: unit_price.decimal(),
+        pricing: if inclusive { Pricing::Inclusive } else { Pricing::Exclusive },
+        discount: Discounted::of(line.discount),
+        tax,
+    };
+    let made = Line {
+        line: i32::try_from(number).unwrap_or(i32::MAX),
+        product_id: goods.product_id,
+        sku: goods.sku.clone(),
+        description: goods.name.clone(),
+        stocked: goods.stocked,
+        hsn: goods.hsn.clone(),
+        uqc: goods.uqc.clone(),
+        qty: line.qty,
+        unit_price,
+        price_includes_tax: inclusive,
+        list_price: another.then_some(goods.price),
+        override_reason: line.reason.clone().filter(|_| another),
+        gross: Money::ZERO,
+        discount: Money::ZERO,
+        bill_discount: Money::ZERO,
+        tax_category: category_name(tax.category()).to_owned(),
+        rate: Rate::rounded(tax.rate()),
+        cess_rate: Rate::rounded(tax.cess()),
+        taxable: Money::ZERO,
+        cgst: Money::ZERO,
+        sgst: Money::ZERO,
+        igst: Money::ZERO,
+        cess: Money::ZERO,
+        total: Money::ZERO,
+        batches: serde_json::Value::Array(Vec::new()),
+        returned_qty: Quantity::ZERO,
+        returned_taxable: Money::ZERO,
+        returned_cgst: Money::ZERO,
+        returned_sgst: Money::ZERO,
+        returned_igst: Money::ZERO,
+        returned_cess: Money::ZERO,
+    };
+    Ok((made, taxed))
+}
+
+fn category_name(category: TaxCategory) -> &'static str {
+    match category {
+        TaxCategory::Taxable => "taxable",
+        TaxCategory::NilRated => "nil",
+        TaxCategory::Exempt => "exempt",
+        TaxCategory::NonGst => "non_gst",
+    }
+}
+
+/// How a total was paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Settled {
+    /// Sums by means.
+    pub takings: Takings,
+    /// Given back, in cash.
+    pub change: Money,
+}
+
+/// Sets tenders against the total (S2).
+pub(super) fn settle(total: Money, tenders: &[NewTender]) -> Result<Settled> {
+    let takings = Takings::of(tenders.iter().map(|t| (t.method, t.amount)));
+    let change = takings.total() - total;
+    if change.is_negative() {
+        return Err(Error::TenderShort { total, missing: -change });
+    }
+    if change > takings.get(Method::Cash) {
+        return Err(Error::ChangeNotCash { total, excess: change });
+    }
+    Ok(Settled { takings, change })
+}
+
+/// An invoice's header.
+#[derive(Clone, Debug, QueryableByName, Serialize, Deserialize)]
+pub(crate) struct Header {
+    #[diesel(sql_type = SqlUuid)]
+    pub invoice_id: InvoiceId,
+    #[diesel(sql_type = SqlUuid)]
+    pub registration_id: RegistrationId,
+    #[diesel(sql_type = Integer)]
+    pub fiscal_year: i32,
+    #[diesel(sql_type = Text)]
+    pub series: String,
+    #[diesel(sql_type = Text)]
+    pub number: String,
+    #[diesel(sql_type = Date)]
+    pub date: NaiveDate,
+    #[diesel(sql_type = Timestamptz)]
+    pub issued_at: DateTime<Utc>,
+    #[diesel(sql_type = Text)]
+    pub kind: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub gstin_supplier: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub gstin_buyer: Option<String>,
+    #[diesel(sql_type = Text)]
+    pub place_of_supply: String,
+    #[diesel(sql_type = Bool)]
+    pub inter_state: bool,
+    #[diesel(sql_type = Bool)]
+    pub reverse_charge: bool,
+    #[diesel(sql_type = SqlUuid)]
+    pub branch_id: BranchId,
+    #[diesel(sql_type = SqlUuid)]
+    pub location_id: LocationId,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub till_id: Option<TillId>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub session_id: Option<PosSessionId>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub customer_id: Option<CustomerId>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub buyer_name: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub buyer_phone: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub buyer_address: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub buyer_state: Option<String>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub cashier_id: Option<UserId>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub salesperson_id: Option<UserId>,
+    #[diesel(sql_type = SqlUuid)]
+    pub reservation_id: ReservationId,
+    #[diesel(sql_type = Text)]
+    pub demand_hash: String,
+    #[diesel(sql_type = Numeric)]
+    pub gross: Money,
+    #[diesel(sql_type = Numeric)]
+    pub discount: Money,
+    #[diesel(sql_type = Numeric)]
+    pub taxable: Money,
+    #[diesel(sql_type = Numeric)]
+    pub cgst: Money,
+    #[diesel(sql_type = Numeric)]
+    pub sgst: Money,
+    #[diesel(sql_type = Numeric)]
+    pub igst: Money,
+    #[diesel(sql_type = Numeric)]
+    pub cess: Money,
+    #[diesel(sql_type = Numeric)]
+    pub round_off: Money,
+    #[diesel(sql_type = Bool)]
+    pub round_to_rupee: bool,
+    #[diesel(sql_type = Numeric)]
+    pub total: Money,
+    #[diesel(sql_type = Numeric)]
+    pub tendered: Money,
+    #[diesel(sql_type = Numeric)]
+    pub tendered_cash: Money,
+    #[diesel(sql_type = Numeric)]
+    pub change: Money,
+    #[diesel(sql_type = Numeric)]
+    pub credit: Money,
+    #[diesel(sql_type = Text)]
+    pub currency: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub external_reference: Option<String>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub external_date: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Numeric)]
+    pub returned: Money,
+    #[diesel(sql_type = Numeric)]
+    pub returned_credit: Money,
+    #[diesel(sql_type = Text)]
+    pub status: String,
+    #[diesel(sql_type = BigInt)]
+    pub version: i64,
+}
+
+/// A line of an invoice.
+#[derive(Clone, Debug, QueryableByName, Serialize, Deserialize)]
+pub(crate) struct Line {
+    #[diesel(sql_type = Integer)]
+    pub line: i32,
+    #[diesel(sql_type = SqlUuid)]
+    pub product_id: ProductId,
+    #[diesel(sql_type = Text)]
+    pub sku: String,
+    #[diesel(sql_type = Text)]
+    pub description: String,
+    #[diesel(sql_type = Bool)]
+    pub stocked: bool,
+    #[diesel(sql_type = Text)]
+    pub hsn: String,
+    #[diesel(sql_type = Text)]
+    pub uqc: String,
+    #[diesel(sql_type = Numeric)]
+    pub qty: Quantity,
+    #[diesel(sql_type = Numeric)]
+    pub unit_price: Price,
+    #[diesel(sql_type = Bool)]
+    pub price_includes_tax: bool,
+    #[diesel(sql_type = Nullable<Numeric>)]
+    pub list_price: Option<Price>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub override_reason: Option<String>,
+    #[diesel(sql_type = Numeric)]
+    pub gross: Money,
+    #[diesel(sql_type = Numeric)]
+    pub discount: Money,
+    #[diesel(sql_type = Numeric)]
+    pub bill_discount: Money,
+    #[diesel(sql_type = Text)]
+    pub tax_category: String,
+    #[diesel(sql_type = Numeric)]
+    pub rate: Rate,
+    #[diesel(sql_type = Numeric)]
+    pub cess_rate: Rate,
+    #[diesel(sql_type = Numeric)]
+    pub taxable: Money,
+    #[diesel(sql_type = Numeric)]
+    pub cgst: Money,
+    #[diesel(sql_type = Numeric)]
+    pub sgst: Money,
+    #[diesel(sql_type = Numeric)]
+    pub igst: Money,
+    #[diesel(sql_type = Numeric)]
+    pub cess: Money,
+    #[diesel(sql_type = Numeric)]
+    pub total: Money,
+    /// As [`BatchAllocation`]s.
+    #[diesel(sql_type = Jsonb)]
+    pub batches: serde_json::Value,
+    #[diesel(sql_type = Numeric)]
+    pub returned_qty: Quantity,
+    #[diesel(sql_type = Numeric)]
+    pub returned_taxable: Money,
+    #[diesel(sql_type = Numeric)]
+    pub returned_cgst: Money,
+    #[diesel(sql_type = Numeric)]
+    pub returned_sgst: Money,
+    #[diesel(sql_type = Numeric)]
+    pub returned_igst: Money,
+    #[diesel(sql_type = Numeric)]
+    pub returned_cess: Money,
+}
+
+/// The batches a line was promised from.
+pub(crate) fn batches_of(line: &Line) -> Vec<BatchAllocation> {
+    serde_json::from_value(line.batches.clone()).unwrap_or_default()
+}
+
+/// A payment of an invoice.
+#[derive(Clone, Debug, QueryableByName, Serialize, Deserialize)]
+pub(crate) struct Tender {
+    #[diesel(sql_type = Text)]
+    pub method: String,
+    #[diesel(sql_type = Numeric)]
+    pub amount: Money,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub reference: Option<String>,
+}
+
+/// A whole invoice.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Invoice {
+    pub header: Header,
+    pub lines: Vec<Line>,
+    pub tenders: Vec<Tender>,
+}
+
+/// An amount, in tests.
+#[cfg(test)]
+fn money(text: &str) -> Money {
+    Money::rounded(text.parse().unwrap())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn goods(price: &str, rate: &str, mrp: Option<&str>) -> Goods {
+        Goods {
+            product_id: ProductId::new(),
+            sku: "SKU".into(),
+            name: "Thing".into(),
+            stocked: true,
+            hsn: "854442".into(),
+            uqc: "PCS".into(),
+            price: price.parse().unwrap(),
+            price_includes_tax: true,
+            mrp: mrp.map(|m| m.parse().unwrap()),
+            status: "active".into(),
+            category: Some("taxable".into()),
+            rate: Some(rate.parse().unwrap()),
+            cess: Some(Rate::ZERO),
+        }
+    }
+
+    fn line(qty: &str) -> NewLine {
+        NewLine {
+            product_id: Some(ProductId::new()),
+            barcode: None,
+            sku: None,
+            qty: qty.parse().unwrap(),
+            unit_price: None,
+            price_includes_tax: None,
+            discount: None,
+            reason: None,
+        }
+    }
+
+    const TERMS: Terms =
+        Terms { levy: Levy::Intra, round_to_rupee: false, may_override: true, may_discount: true };
+
+    #[test]
+    fn a_shelf_price_stays_exact() {
+        let cable = goods("299", "18", None);
+        let priced = price(&[line("1")], &[&cable], None, TERMS).unwrap();
+        assert_eq!((priced.taxable, priced.cgst, priced.total), (money("253.38"), money("22.81"), money("299")));
+    }
+
+    #[test]
+    fn the_line_amount_is_rounded_once() {
+        let loose = goods("33.3333", "0", None);
+        let priced = price(&[line("1.005")], &[&loose], None, TERMS).unwrap();
+        assert_eq!(priced.gross, money("33.50"));
+    }
+
+    #[test]
+    fn another_price_needs_permission_and_reason_and_stays_under_the_mrp() {
+        let cable = goods("299", "18", Some("299"));
+        let cheaper = NewLine { unit_price: Some("250".parse().unwrap()), ..line("1") };
+        let refused = price(&[cheaper.clone()], &[&cable], None, Terms { may_override: false, ..TERMS });
+        assert!(matches!(refused, Err(Error::Fault(Fault::Forbidden("sales.price.override")))));
+        assert!(matches!(price(&[cheaper.clone()], &[&cable], None, TERMS), Err(Error::ReasonNeeded { line: 1 })));
+        let reasoned = NewLine { reason: Some("torn".into()), ..cheaper };
+        let sold = price(&[reasoned.clone()], &[&cable], None, TERMS).unwrap();
+        assert_eq!(sold.lines[0].list_price, Some("299".parse().unwrap()));
+        // 253.40 without tax is 299.01 with it.
+        let dearer = NewLine { unit_price: Some("253.40".parse().unwrap()), price_includes_tax: Some(false), ..reasoned };
+        assert!(matches!(price(&[dearer], &[&cable], None, TERMS), Err(Error::AboveMrp { line: 1, .. })));
+    }
+
+    #[test]
+    fn naming_the_catalogue_price_is_no_override() {
+        let cable = goods("299", "18", None);
+        let same = NewLine { unit_price: Some("299.00".parse().unwrap()), ..line("1") };
+        let sold = price(&[same], &[&cable], None, Terms { may_override: false, ..TERMS }).unwrap();
+        assert_eq!(sold.lines[0].list_price, None);
+    }
+
+    #[test]
+    fn a_discount_needs_permission() {
+        let cable = goods("299", "18", None);
+        let none = Terms { may_discount: false, ..TERMS };
+        let ten = Some(Discounted::Percent(Rate::from(10)));
+        let refused = price(&[line("1")], &[&cable], ten, none);
+        assert!(matches!(refused, Err(Error::Fault(Fault::Forbidden("sales.discount.give")))));
+        assert!(price(&[line("1")], &[&cable], Some(Discounted::Amount(Money::ZERO)), none).is_ok());
+    }
+
+    #[test]
+    fn change_comes_from_cash_alone() {
+        let tender = |method, amount: &str| NewTender { method, amount: money(amount), reference: None };
+        let split = settle(money("431"), &[tender(Method::Upi, "200"), tender(Method::Cash, "300")]).unwrap();
+        assert_eq!(split.change, money("69"));
+        let short = settle(money("431"), &[tender(Method::Cash, "400")]);
+        assert!(matches!(short, Err(Error::TenderShort { missing, .. }) if missing == money("31")));
+        let over = settle(money("431"), &[tender(Method::Upi, "450"), tender(Method::Cash, "10")]);
+        assert!(matches!(over, Err(Error::ChangeNotCash { excess, .. }) if excess == money("29")));
+        assert_eq!(settle(Money::ZERO, &[]).unwrap().change, Money::ZERO);
+    }
+
+    #[test]
+    fn a_counter_sale_is_taxed_at_the_counter_and_goods_sent_where_they_go() {
+        let home: StateCode = "27".parse().unwrap();
+        let vendor = Buyer { gstin: Some("29AABCR1718E1ZL".into()), ..Buyer::default() };
+        assert!(!supply(home, &vendor, None, false).unwrap().inter);
+        assert!(supply(home, &vendor, None, true).unwrap().inter);
+        assert!(!supply(home, &Buyer::default(), None, true).unwrap().inter);
+    }
+}

@@ -1,0 +1,5 @@
+//! The sales service.
+
+fn main() -> std::process::ExitCode {
+    bahi_service::main(sales::app())
+}

@@ -1,0 +1,7 @@
+//! Copies of identity's organisation: who sells, where, from which stock, at which till.
+//!
+//! Applied only for a greater (epoch, version); a place not yet here is `NOT_YET_KNOWN`.
+
+mod store;
+
+pub(crate) use store::{Place, branches, location, locations, registrations, till, tills};

@@ -1,0 +1,384 @@
+//! Sessions over HTTP.
+
+use actix_web::{HttpResponse, get, post, web};
+use bahi_http::{Caller, Fault, Post, Problem, Versioned, created, ok, page, validate};
+use bahi_types::{BranchId, Cursor, LocationId, Money, Page, PageQuery, PosSessionId, TillId, UserId};
+use chrono::{DateTime, SecondsFormat, Utc};
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_actix_web::service_config::ServiceConfig;
+use uuid::Uuid;
+
+use super::{
+    commands,
+    model::{Count, Method, Session},
+    store,
+};
+use crate::{State, error::{Error, Result}};
+
+/// The routes.
+pub(crate) fn routes(cfg: &mut ServiceConfig) {
+    cfg.service(open).service(list).service(get_one).service(x_report).service(z_report).service(close).service(move_cash);
+}
+
+/// Opens a till.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+struct OpenSession {
+    till_id: TillId,
+    /// Cash in the drawer.
+    #[garde(custom(validate::non_negative))]
+    opening_float: Money,
+}
+
+/// A session, without what is expected in the drawer.
+#[derive(Debug, Serialize, ToSchema)]
+struct SessionBody {
+    session_id: PosSessionId,
+    till_id: TillId,
+    branch_id: BranchId,
+    location_id: LocationId,
+    /// `open` or `closed`.
+    state: String,
+    opened_by: UserId,
+    opened_at: DateTime<Utc>,
+    opening_float: Money,
+    closed_by: Option<UserId>,
+    closed_at: Option<DateTime<Utc>>,
+    version: i64,
+}
+
+impl From<Session> for SessionBody {
+    fn from(s: Session) -> Self {
+        Self {
+            session_id: s.session_id,
+            till_id: s.till_id,
+            branch_id: s.branch_id,
+            location_id: s.location_id,
+            state: s.state,
+            opened_by: s.opened_by,
+            opened_at: s.opened_at,
+            opening_float: s.opening_float,
+            closed_by: s.closed_by,
+            closed_at: s.closed_at,
+            version: s.version,
+        }
+    }
+}
+impl Versioned for SessionBody {
+    fn version(&self) -> Option<i64> {
+        Some(self.version)
+    }
+}
+
+/// A means of payment in a report.
+#[derive(Debug, Serialize, ToSchema)]
+struct TenderTotal {
+    method: Method,
+    received: Money,
+    refunded: Money,
+    expected: Money,
+}
+
+/// Expected and counted amount of one means of payment.
+#[derive(Debug, Serialize, ToSchema)]
+struct CountBody {
+    method: String,
+    expected: Money,
+    counted: Money,
+    variance: Money,
+}
+
+impl From<Count> for CountBody {
+    fn from(c: Count) -> Self {
+        Self { method: c.method, expected: c.expected, counted: c.counted, variance: c.variance }
+    }
+}
+
+/// Cash put in or taken out.
+#[derive(Debug, Serialize, ToSchema)]
+struct MovementBody {
+    movement_id: Uuid,
+    /// `in` or `out`.
+    direction: String,
+    amount: Money,
+    reason: String,
+    moved_by: UserId,
+    moved_at: DateTime<Utc>,
+}
+
+/// The totals of a session: an X report while it is open, its Z report once it is closed.
+#[derive(Debug, Serialize, ToSchema)]
+struct Report {
+    session: SessionBody,
+    sales: i64,
+    sold: Money,
+    sold_tax: Money,
+    returns: i64,
+    returned: Money,
+    returned_tax: Money,
+    change_given: Money,
+    cash_in: Money,
+    cash_out: Money,
+    expected_cash: Money,
+    tenders: Vec<TenderTotal>,
+    /// The first 500; the totals hold all.
+    cash_movements: Vec<MovementBody>,
+    /// Empty until the close.
+    counts: Vec<CountBody>,
+    retained: Option<Money>,
+    deposited: Option<Money>,
+}
+
+impl Versioned for Report {
+    fn version(&self) -> Option<i64> {
+        None
+    }
+}
+
+fn report(s: Session, movements: Vec<store::CashMovement>, counts: Vec<Count>) -> Report {
+    let tenders = Method::ALL.into_iter().map(|method| TenderTotal {
+        method,
+        received: s.received(method),
+        refunded: s.refunded(method),
+        expected: s.expected(method),
+    });
+    Report {
+        sales: s.sales,
+        sold: s.sold,
+        sold_tax: s.sold_tax,
+        returns: s.returns,
+        returned: s.returned,
+        returned_tax: s.returned_tax,
+        change_given: s.change_given,
+        cash_in: s.cash_in,
+        cash_out: s.cash_out,
+        expected_cash: s.expected_cash,
+        tenders: tenders.collect(),
+        cash_movements: movements
+            .into_iter()
+            .map(|m| MovementBody {
+                movement_id: m.movement_id,
+                direction: m.direction,
+                amount: m.amount,
+                reason: m.reason,
+                moved_by: m.moved_by,
+                moved_at: m.moved_at,
+            })
+            .collect(),
+        counts: counts.into_iter().map(CountBody::from).collect(),
+        retained: s.retained,
+        deposited: s.deposited,
+        session: s.into(),
+    }
+}
+
+/// Opens a session on a till.
+#[utoipa::path(tag = "sessions", request_body = OpenSession, responses(
+    (status = 201, body = SessionBody),
+    (status = 409, description = "TILL_IN_USE, NOT_YET_KNOWN or NOT_ACTIVE")))]
+#[post("/api/v1/pos/sessions:open")]
+async fn open(state: web::Data<State>, req: Post<OpenSession>) -> std::result::Result<HttpResponse, Problem> {
+    req.caller.require("sales.pos.use")?;
+    let made = commands::open(&state, &req.caller, req.body.till_id, req.body.opening_float).await?;
+    Ok(created(&made.map(SessionBody::from)))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct SessionFilter {
+    /// Of one till.
+    till_id: Option<TillId>,
+    /// `open` or `closed`.
+    state: Option<String>,
+}
+
+/// Sessions, newest first unless sorted by `opened_at:asc`.
+#[utoipa::path(tag = "sessions", params(PageQuery, SessionFilter), responses((status = 200, body = Page<SessionBody>)))]
+#[get("/api/v1/pos/sessions")]
+async fn list(
+    state: web::Data<State>,
+    caller: Caller,
+    query: web::Query<PageQuery>,
+    filter: web::Query<SessionFilter>,
+) -> std::result::Result<HttpResponse, Problem> {
+    caller.require("sales.pos.read")?;
+    let sort = query.sort(&["opened_at"]).map_err(|s| Fault::field("sort", format!("{s} is not a sort order")))?;
+    let after = query.cursor.as_deref().map(time_cursor).transpose()?;
+    let filter = store::Filter {
+        till_id: filter.till_id.map(TillId::uuid),
+        state: filter.state.clone(),
+        after,
+        limit: query.limit(),
+        offset: if after.is_some() { 0 } else { query.offset() },
+        descending: sort.descending || query.sort.is_none(),
+    };
+    let (rows, total) =
+        state.db.read(&caller.ctx, async |tx| store::list(tx, &filter).await.map_err(Error::from)).await?;
+    let sessions = Page::new(rows, &query, total, |s| Cursor {
+        key: s.opened_at.to_rfc3339_opts(SecondsFormat::Micros, true),
+        id: s.session_id.uuid(),
+    });
+    Ok(page(&sessions.map(SessionBody::from)))
+}
+
+/// A cursor whose key is a time.
+pub(crate) fn time_cursor(text: &str) -> Result<(DateTime<Utc>, Uuid)> {
+    let wrong = || Fault::field("cursor", "is not one of this list");
+    let cursor = Cursor::decode(text).map_err(|_| wrong())?;
+    let at = cursor.key.parse::<DateTime<Utc>>().map_err(|_| wrong())?;
+    Ok((at, cursor.id))
+}
+
+/// One session.
+#[utoipa::path(tag = "sessions", responses((status = 200, body = SessionBody), (status = 404)))]
+#[get("/api/v1/pos/sessions/{id:[^:/]+}")]
+async fn get_one(
+    state: web::Data<State>,
+    caller: Caller,
+    id: web::Path<PosSessionId>,
+) -> std::result::Result<HttpResponse, Problem> {
+    caller.require("sales.pos.read")?;
+    let found = find(&state, &caller, *id).await?;
+    Ok(ok(&bahi_db::Done::first(SessionBody::from(found.0))))
+}
+
+async fn find(state: &State, caller: &Caller, id: PosSessionId) -> Result<(Session, Vec<store::CashMovement>, Vec<Count>)> {
+    state
+        .db
+        .read(&caller.ctx, async |tx| {
+            let session = store::find(tx, id).await?.ok_or(Fault::NotFound)?;
+            let movements = store::movements(tx, id, 500).await?;
+            let counts = store::counts(tx, id).await?;
+            Ok((session, movements, counts))
+        })
+        .await
+}
+
+/// The totals so far, at any time.
+#[utoipa::path(tag = "sessions", responses((status = 200, body = Report), (status = 404)))]
+#[get("/api/v1/pos/sessions/{id:[^:/]+}/x-report")]
+async fn x_report(
+    state: web::Data<State>,
+    caller: Caller,
+    id: web::Path<PosSessionId>,
+) -> std::result::Result<HttpResponse, Problem> {
+    caller.require("sales.pos.report")?;
+    let (session, movements, counts) = find(&state, &caller, *id).await?;
+    Ok(ok(&bahi_db::Done::first(report(session, movements, counts))))
+}
+
+/// The totals of a closed session.
+#[utoipa::path(tag = "sessions", responses((status = 200, body = Report), (status = 404), (status = 409, description = "TILL_IN_USE: still open")))]
+#[get("/api/v1/pos/sessions/{id:[^:/]+}/z-report")]
+async fn z_report(
+    state: web::Data<State>,
+    caller: Caller,
+    id: web::Path<PosSessionId>,
+) -> std::result::Result<HttpResponse, Problem> {
+    caller.require("sales.pos.report")?;
+    let (session, movements, counts) = find(&state, &caller, *id).await?;
+    if session.state == "open" {
+        return Err(Error::TillInUse(session.session_id).into());
+    }
+    Ok(ok(&bahi_db::Done::first(report(session, movements, counts))))
+}
+
+/// What was counted of one means of payment.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+struct CountedTender {
+    method: Method,
+    #[garde(custom(validate::non_negative))]
+    amount: Money,
+}
+
+/// Closes a session.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct CloseSession {
+    /// Cash always, and every other means that was used but credit.
+    #[garde(length(min = 1, max = 6), dive, custom(each_once))]
+    counted: Vec<CountedTender>,
+    /// Cash that stays in the drawer; the rest is deposited.
+    #[garde(custom(validate::non_negative))]
+    retained: Money,
+}
+
+fn each_once(counted: &[CountedTender], (): &()) -> garde::Result {
+    let mut methods: Vec<Method> = counted.iter().map(|c| c.method).collect();
+    methods.sort_unstable();
+    methods.dedup();
+    if methods.len() == counted.len() { Ok(()) } else { Err(garde::Error::new("names a means of payment twice")) }
+}
+
+/// Counts the drawer and closes the session.
+#[utoipa::path(tag = "sessions", request_body = CloseSession, responses(
+    (status = 200, body = Report),
+    (status = 409, description = "SESSION_CLOSED"),
+    (status = 422, description = "COUNT_MISSING or RETAINED_TOO_MUCH")))]
+#[post("/api/v1/pos/sessions/{id:[^:/]+}:close")]
+async fn close(
+    state: web::Data<State>,
+    id: web::Path<PosSessionId>,
+    req: Post<CloseSession>,
+) -> std::result::Result<HttpResponse, Problem> {
+    req.caller.require("sales.pos.use")?;
+    let counted = req.body.counted.iter().map(|c| (c.method, c.amount)).collect();
+    let closed = commands::close(&state, &req.caller, *id, counted, req.body.retained).await?;
+    let (session, movements, counts) = find(&state, &req.caller, *id).await?;
+    Ok(ok(&closed.map(|()| report(session, movements, counts))))
+}
+
+/// Which way cash goes.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Direction {
+    In,
+    Out,
+}
+
+/// Cash put in or taken out.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+struct MoveCash {
+    session_id: PosSessionId,
+    direction: Direction,
+    #[garde(custom(validate::positive))]
+    amount: Money,
+    #[garde(custom(|text: &String, ctx| validate::line(text, ctx)))]
+    reason: String,
+}
+
+/// A movement that was entered.
+#[derive(Debug, Serialize, ToSchema)]
+struct Moved {
+    movement_id: Uuid,
+}
+impl Versioned for Moved {
+    fn version(&self) -> Option<i64> {
+        None
+    }
+}
+
+/// Puts cash into the drawer or takes it out.
+#[utoipa::path(tag = "sessions", request_body = MoveCash, responses(
+    (status = 201, body = Moved),
+    (status = 409, description = "SESSION_CLOSED"),
+    (status = 422, description = "DRAWER_SHORT")))]
+#[post("/api/v1/pos/cash-movements")]
+async fn move_cash(state: web::Data<State>, req: Post<MoveCash>) -> std::result::Result<HttpResponse, Problem> {
+    req.caller.require("sales.pos.use")?;
+    let body = req.body;
+    let direction = match body.direction {
+        Direction::In => "in",
+        Direction::Out => "out",
+    };
+    let moved =
+        commands::move_cash(&state, &req.caller, body.session_id, direction, body.amount, body.reason).await?;
+    Ok(created(&moved.map(|m| Moved { movement_id: m.movement_id })))
+}

@@ -1,0 +1,18 @@
+//! POS sessions: a till between opening and closing, and the money in its drawer.
+//!
+//! * One open session a till (partial unique index); a sale or refund is refused unless its session is open.
+//! * S8: expected cash = opening float + cash received − change − cash refunds + cash in − cash out. It is a generated
+//!   column over running totals that every sale adds to, so closing reads one row however many sales there were,
+//!   and no document can block it.
+//! * The count is blind: what is expected is shown by reports, to those who may see them, and after the close.
+//! * Counted, expected and variance are kept by means of payment; retained + deposited = counted cash. Credit is not
+//!   counted: there is nothing in the drawer.
+
+mod commands;
+mod http;
+mod model;
+mod store;
+
+pub(crate) use http::{routes, time_cursor};
+pub(crate) use model::{Count, Method, Session, Takings};
+pub(crate) use store::{Seat, add_return, add_sale, seat};

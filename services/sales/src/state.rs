@@ -1,0 +1,34 @@
+//! What the handlers share.
+
+use std::sync::Arc;
+
+use bahi_db::Db;
+use bahi_proto::auth::Guard;
+use bahi_register::Register;
+use bahi_service::Parts;
+
+use crate::reservation::Inventory;
+
+/// The service's state.
+#[derive(Clone)]
+pub struct State {
+    /// Its database.
+    pub(crate) db: Db,
+    /// The inventory service.
+    pub(crate) inventory: Inventory,
+    /// Who may call our RPCs.
+    pub(crate) guard: Guard,
+}
+
+impl State {
+    /// From the parts of the process.
+    pub(crate) fn new(parts: Parts) -> anyhow::Result<Self> {
+        let register = parts.env.optional("BAHI_REGISTER").unwrap_or_else(|| "deploy/services.toml".into());
+        let register = Arc::new(Register::load(register)?);
+        Ok(Self {
+            db: parts.database()?,
+            inventory: Inventory::new(&parts.env, parts.signer.clone())?,
+            guard: Guard::new(parts.keys.clone(), register, "sales"),
+        })
+    }
+}

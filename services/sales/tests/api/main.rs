@@ -1,0 +1,11 @@
+//! Sales over HTTP and gRPC, on real databases, with the real inventory beside it.
+
+mod catalogue;
+mod held;
+mod house;
+mod numbers;
+mod protocol;
+mod returns;
+mod scenarios;
+mod sessions;
+mod support;

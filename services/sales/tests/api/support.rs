@@ -1,0 +1,478 @@
+//! A shop to test in: sales, inventory, a tenant with its organisation, and the relay between their databases.
+
+use std::{
+    net::TcpListener,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use bahi_events::{
+    BRANCH_CREATED, Branch, Envelope, LOCATION_CREATED, Location, Outgoing, PRODUCT_CREATED, Product, ProductKind,
+    REGISTRATION_CREATED, Registration, TAX_RATE_CHANGED, TILL_CREATED, TaxProfile, TaxRate, Till, Tracking,
+};
+use bahi_proto::sales::v1::{
+    HoldRef, ReservationState, ReservationStatesRequest, reservations_client::ReservationsClient,
+};
+use bahi_service::App;
+use bahi_testkit::{Client, Reply, TestApp};
+use bahi_types::{
+    BranchId, Clock, InvoiceId, LocationId, ProductId, RegistrationId, TaxProfileId, TenantId, TillId, UnitId,
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// The company's GSTIN in the worked scenarios.
+pub const COMPANY: &str = "27AAPFU0939F1ZV";
+/// The customer's.
+pub const CUSTOMER: &str = "27AAJCS5738D1Z6";
+
+/// An address where nobody listens.
+const NOWHERE: &str = "http://127.0.0.1:9";
+
+#[derive(Clone)]
+pub struct Shop {
+    pub sales: Arc<TestApp<sales::State>>,
+    pub stock: Option<Arc<TestApp<inventory::State>>>,
+    /// Of sales.
+    pub owner: Client,
+    pub registration: RegistrationId,
+    pub branch: BranchId,
+    pub location: LocationId,
+    pub till: TillId,
+    pub clock: Clock,
+    relayed: Arc<AtomicUsize>,
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// An event as it would come from its topic.
+pub fn envelope(event: Outgoing, tenant: TenantId) -> Envelope<Value> {
+    Envelope {
+        event_id: event.event_id,
+        event_type: event.event_type.into(),
+        version: "v1".into(),
+        timestamp: chrono::Utc::now(),
+        trace_id: None,
+        source_service: "test".into(),
+        tenant_id: tenant,
+        aggregate_type: event.aggregate_type.into(),
+        aggregate_id: event.aggregate_id,
+        aggregate_version: event.aggregate_version,
+        epoch: 1,
+        occurred_at: chrono::Utc::now(),
+        causation_id: None,
+        correlation_id: None,
+        actor: None,
+        payload: serde_json::from_str(&event.payload.unwrap()).unwrap(),
+    }
+}
+
+/// Lets an app hear `events`, each twice.
+pub async fn feed<S: Clone + Send + Sync + 'static>(describe: App<S>, app: &TestApp<S>, events: &[Envelope<Value>]) {
+    for consumer in describe.consumers_of(&app.running.state) {
+        for _ in 0..2 {
+            for attempt in 0.. {
+                match consumer.feed(&app.db, events).await {
+                    Ok(tally) => {
+                        assert_eq!(tally.rejected, 0, "an event was refused");
+                        break;
+                    }
+                    Err(error) => assert!(attempt < 20, "{error:?}"),
+                }
+            }
+        }
+    }
+}
+
+impl Shop {
+    /// Sales alone; inventory cannot be reached.
+    pub async fn without_stock() -> Self {
+        let clock = Clock::fixed("2026-11-05T06:00:00Z".parse().unwrap());
+        let settings = [("BAHI_INVENTORY_GRPC", NOWHERE)];
+        let sales = Arc::new(TestApp::start_with(sales::app(), &settings, clock.clone()).await);
+        Self::fit_out(sales, None, clock).await
+    }
+
+    /// Sales and inventory, each knowing the other's address.
+    pub async fn open() -> Self {
+        let clock = Clock::fixed("2026-11-05T06:00:00Z".parse().unwrap());
+        let port = free_port();
+        let sales_url = format!("http://127.0.0.1:{port}");
+        let stock = TestApp::start_with(inventory::app(), &[("BAHI_SALES_GRPC", &sales_url)], clock.clone()).await;
+        let (stock_url, listen) = (stock.grpc_url(), format!("127.0.0.1:{port}"));
+        let settings = [("BAHI_INVENTORY_GRPC", stock_url.as_str()), ("BAHI_GRPC_LISTEN", &listen)];
+        let sales = Arc::new(TestApp::start_with(sales::app(), &settings, clock.clone()).await);
+        Self::fit_out(sales, Some(Arc::new(stock)), clock).await
+    }
+
+    async fn fit_out(
+        sales: Arc<TestApp<sales::State>>,
+        stock: Option<Arc<TestApp<inventory::State>>>,
+        clock: Clock,
+    ) -> Self {
+        let owner = sales.tenant();
+        let shop = Self {
+            sales,
+            stock,
+            owner,
+            registration: RegistrationId::new(),
+            branch: BranchId::new(),
+            location: LocationId::new(),
+            till: TillId::new(),
+            clock,
+            relayed: Arc::default(),
+        };
+        shop.organise().await;
+        shop
+    }
+
+    /// Another business in the same databases.
+    pub async fn next_tenant(&self) -> Self {
+        let shop = Self {
+            owner: self.sales.tenant(),
+            registration: RegistrationId::new(),
+            branch: BranchId::new(),
+            location: LocationId::new(),
+            till: TillId::new(),
+            ..self.clone()
+        };
+        shop.organise().await;
+        shop
+    }
+
+    async fn organise(&self) {
+        let registration = self.registration_of(COMPANY, "27");
+        self.hear(&[
+            REGISTRATION_CREATED.of(self.registration.uuid(), 1, &registration),
+            BRANCH_CREATED.of(self.branch.uuid(), 1, &self.branch_of("Mumbai")),
+            LOCATION_CREATED.of(self.location.uuid(), 1, &self.location_of("Shop floor")),
+        ])
+        .await;
+        self.add_till(self.till, "P1", false).await;
+    }
+
+    pub fn registration_of(&self, gstin: &str, state: &str) -> Registration {
+        Registration {
+            registration_id: self.registration,
+            gstin: Some(gstin.into()),
+            state_code: state.into(),
+            legal_name: "Company".into(),
+            active: true,
+        }
+    }
+    pub fn branch_of(&self, name: &str) -> Branch {
+        Branch {
+            branch_id: self.branch,
+            code: "B".into(),
+            name: name.into(),
+            registration_id: self.registration,
+            active: true,
+        }
+    }
+    pub fn location_of(&self, name: &str) -> Location {
+        Location {
+            location_id: self.location,
+            branch_id: self.branch,
+            code: "L".into(),
+            name: name.into(),
+            active: true,
+        }
+    }
+    pub fn till_of(&self, till: TillId, series: &str, round: bool) -> Till {
+        Till {
+            till_id: till,
+            branch_id: self.branch,
+            location_id: self.location,
+            code: "T".into(),
+            name: "Till".into(),
+            series: series.into(),
+            round_to_rupee: round,
+            active: true,
+        }
+    }
+    pub async fn add_till(&self, till: TillId, series: &str, round: bool) {
+        self.hear(&[TILL_CREATED.of(till.uuid(), 1, &self.till_of(till, series, round))]).await;
+    }
+
+    pub fn tenant(&self) -> TenantId {
+        self.owner.tenant
+    }
+    pub fn cashier(&self, permissions: &[&str]) -> Client {
+        self.owner.with_permissions(permissions)
+    }
+
+    /// Lets every app of the shop hear these, each twice.
+    pub async fn hear(&self, events: &[Outgoing])
+    where
+        Outgoing: Sized,
+    {
+        let events: Vec<_> = events.iter().map(|e| self.enveloped(e)).collect();
+        self.hear_enveloped(&events).await;
+    }
+
+    fn enveloped(&self, event: &Outgoing) -> Envelope<Value> {
+        let copy = Outgoing {
+            event_id: event.event_id,
+            event_type: event.event_type,
+            topic: event.topic,
+            aggregate_type: event.aggregate_type,
+            key: event.key.clone(),
+            aggregate_id: event.aggregate_id.clone(),
+            aggregate_version: event.aggregate_version,
+            occurred_at: event.occurred_at,
+            causation_id: event.causation_id,
+            payload: Ok(event.payload.as_ref().unwrap().clone()),
+        };
+        envelope(copy, self.tenant())
+    }
+
+    pub async fn hear_enveloped(&self, events: &[Envelope<Value>]) {
+        feed(sales::app(), &self.sales, events).await;
+        if let Some(stock) = &self.stock {
+            feed(inventory::app(), stock, events).await;
+        }
+    }
+
+    /// A product with a tax of its own.
+    pub async fn product(&self, sku: &str, price: &str, inclusive: bool, category: &str, rate: &str) -> ProductId {
+        let profile = TaxProfileId::new();
+        let product = product(sku, price, inclusive, profile);
+        self.hear(&[
+            TAX_RATE_CHANGED.of(profile.uuid(), 1, &tax_profile(profile, category, &[("2017-07-01", None, rate)])),
+            PRODUCT_CREATED.of(product.product_id.uuid(), 1, &product),
+        ])
+        .await;
+        product.product_id
+    }
+
+    /// Goods at a price of 10.00 with 5 % inside, of which there are `on_hand`.
+    pub async fn goods(&self, on_hand: &str) -> ProductId {
+        let id = self.product(&Uuid::now_v7().to_string(), "10", true, "taxable", "5").await;
+        self.receive(id, on_hand, "6").await;
+        id
+    }
+
+    /// A service at 100.00 with 18 % on top.
+    pub async fn service(&self) -> ProductId {
+        let profile = TaxProfileId::new();
+        let mut product = product(&Uuid::now_v7().to_string(), "100", false, profile);
+        product.kind = ProductKind::Service;
+        product.uqc = "NA".into();
+        self.hear(&[
+            TAX_RATE_CHANGED.of(profile.uuid(), 1, &tax_profile(profile, "taxable", &[("2017-07-01", None, "18")])),
+            PRODUCT_CREATED.of(product.product_id.uuid(), 1, &product),
+        ])
+        .await;
+        product.product_id
+    }
+
+    /// Of inventory.
+    pub fn keeper(&self) -> Client {
+        self.stock.as_ref().unwrap().client(self.tenant(), &["*"])
+    }
+
+    pub async fn receive(&self, product: ProductId, qty: &str, cost: &str) {
+        if qty == "0" {
+            return;
+        }
+        let lines = json!([{ "product_id": product, "qty": qty, "unit_cost": cost }]);
+        let body = json!({ "location_id": self.location, "lines": lines });
+        self.keeper().post("/api/v1/inventory/receipts", body).await.expect(201);
+    }
+
+    /// On hand, reserved, available.
+    pub async fn stock(&self, product: ProductId) -> (String, String, String) {
+        let path = format!("/api/v1/inventory/availability?items={product}&location={}", self.location);
+        let reply = self.keeper().get(&path).await.expect(200);
+        let of = |name: &str| reply.body["items"][0][name].as_str().unwrap().to_owned();
+        (of("on_hand"), of("reserved"), of("available"))
+    }
+
+    #[track_caller]
+    pub fn assert_stock(&self, product: ProductId, expected: (&str, &str, &str)) -> impl Future<Output = ()> {
+        let at = std::panic::Location::caller();
+        async move {
+            let (on_hand, reserved, available) = self.stock(product).await;
+            assert_eq!(
+                (on_hand.as_str(), reserved.as_str(), available.as_str()),
+                expected,
+                "on hand, reserved, available at {at}"
+            );
+        }
+    }
+
+    /// Brings what sales has said since to inventory, each event twice.
+    pub async fn relay(&self) {
+        let events = self.sales.events().await;
+        let from = self.relayed.swap(events.len(), Ordering::SeqCst);
+        let billing = ["invoice.issued", "return.processed"];
+        let fresh: Vec<_> =
+            events[from..].iter().filter(|e| billing.contains(&e.event_type.as_str())).cloned().collect();
+        for slice in fresh.chunks(50) {
+            feed(inventory::app(), self.stock.as_ref().unwrap(), slice).await;
+        }
+    }
+
+    /// Inventory asks sales about the holds past their deadline.
+    pub async fn ask_sales(&self) {
+        let stock = self.stock.as_ref().unwrap();
+        let jobs = inventory::jobs::table(&stock.running.state);
+        jobs.iter().find(|j| j.name() == "ask_sales").unwrap().once().await.unwrap();
+    }
+
+    pub fn later(&self, seconds: i64) {
+        self.clock.advance(chrono::Duration::seconds(seconds));
+    }
+
+    pub async fn open_till(&self, till: TillId, float: &str) -> String {
+        let body = json!({ "till_id": till, "opening_float": float });
+        self.owner.post("/api/v1/pos/sessions:open", body).await.expect(201).text_at("session_id")
+    }
+
+    pub async fn session(&self) -> String {
+        self.open_till(self.till, "1000").await
+    }
+
+    /// A sale at a till, paid in cash exactly or more.
+    pub fn basket(&self, session: &str, lines: &[(ProductId, &str)], cash: &str) -> Value {
+        let lines: Vec<_> = lines.iter().map(|(p, q)| json!({ "product_id": p, "qty": q })).collect();
+        json!({ "session_id": session, "lines": lines, "tenders": [{ "method": "cash", "amount": cash }] })
+    }
+
+    pub async fn sell(&self, body: Value) -> Reply {
+        self.owner.post_with_key("/api/v1/pos/invoice", body, &Uuid::now_v7().to_string()).await
+    }
+
+    pub async fn abandon(&self, invoice: InvoiceId) -> Reply {
+        self.owner.post(&format!("/api/v1/pos/invoices/{invoice}:abandon"), json!({})).await
+    }
+
+    /// Asks sales what became of attempts, as inventory would.
+    pub async fn states(&self, holds: &[(InvoiceId, u32)]) -> Result<Vec<ReservationState>, tonic::Status> {
+        self.states_as("inventory", holds).await
+    }
+
+    pub async fn states_as(
+        &self,
+        service: &str,
+        holds: &[(InvoiceId, u32)],
+    ) -> Result<Vec<ReservationState>, tonic::Status> {
+        let holds = holds.iter().map(|(invoice, attempt)| HoldRef {
+            reservation_id: bahi_proto::reservation_id(*invoice, *attempt).to_string(),
+            invoice_id: invoice.to_string(),
+            attempt: *attempt,
+        });
+        let mut request = tonic::Request::new(ReservationStatesRequest { holds: holds.collect() });
+        let token = self.sales.service_token(service, self.tenant());
+        request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        let mut client = ReservationsClient::connect(self.sales.grpc_url()).await.unwrap();
+        Ok(client.reservation_states(request).await?.into_inner().states)
+    }
+
+    /// Decisions on an invoice as (attempt, decision), in order.
+    pub async fn decisions(&self, invoice: InvoiceId) -> Vec<(i32, String)> {
+        let rows = self
+            .sales
+            .admin()
+            .await
+            .query(
+                "select attempt, decision from reservation_decision where invoice_id = $1 order by attempt",
+                &[&invoice.uuid()],
+            )
+            .await
+            .unwrap();
+        rows.into_iter().map(|r| (r.get(0), r.get(1))).collect()
+    }
+
+    /// Payloads of one event type of this tenant, in order.
+    pub async fn said(&self, event_type: &str) -> Vec<Value> {
+        let tenant = self.tenant();
+        let events = self.sales.events().await.into_iter();
+        events.filter(|e| e.event_type == event_type && e.tenant_id == tenant).map(|e| e.payload).collect()
+    }
+
+    /// The books of both databases agree: numbers without gap, one invoice for each `issued`, S1 to S3 by sums, and
+    /// nothing that inventory finds wrong with its own.
+    pub async fn assert_sound(&self) {
+        let wrong = self
+            .sales
+            .admin()
+            .await
+            .query(
+                "select 'gap in ' || series from invoice group by tenant_id, registration_id, series, fiscal_year
+                   having count(*) <> max(running)
+                 union all select 'gap in ' || series from credit_note group by tenant_id, registration_id, series, fiscal_year
+                   having count(*) <> max(running)
+                 union all select 'counter of ' || prefix from number_counter c where next - 1 <>
+                   (select count(*) from (select registration_id, series, fiscal_year from invoice
+                      union all select registration_id, series, fiscal_year from credit_note) d
+                     where (d.registration_id, d.series, d.fiscal_year) = (c.registration_id, c.prefix, c.fiscal_year))
+                 union all select 'lines of ' || number from invoice i join invoice_line l using (tenant_id, invoice_id)
+                   group by i.tenant_id, i.invoice_id, number, i.taxable, i.cgst, i.igst, i.cess
+                   having (sum(l.taxable), sum(l.cgst), sum(l.igst), sum(l.cess)) <> (i.taxable, i.cgst, i.igst, i.cess)
+                 union all select 'tenders of ' || number from invoice i left join invoice_tender t using (tenant_id, invoice_id)
+                   group by i.tenant_id, i.invoice_id, number, i.tendered having coalesce(sum(t.amount), 0) <> i.tendered
+                 union all select 'decision of ' || d.invoice_id from reservation_decision d full join invoice i
+                   using (tenant_id, invoice_id) where d.decision = 'issued' and i.invoice_id is null
+                 union all select 'no decision of ' || i.number from invoice i where not exists
+                   (select 1 from reservation_decision d where d.tenant_id = i.tenant_id and d.invoice_id = i.invoice_id
+                     and d.decision = 'issued' and d.reservation_id = i.reservation_id)
+                 union all select 'session ' || s.session_id from pos_session s where s.sales <>
+                   (select count(*) from invoice i where i.tenant_id = s.tenant_id and i.session_id = s.session_id)
+                 union all select 'events of ' || i.number from invoice i where 1 <>
+                   (select count(*) from outbox.event e where e.event_type = 'invoice.issued' and e.aggregate_id = i.invoice_id::text)",
+                &[],
+            )
+            .await
+            .unwrap();
+        let wrong: Vec<String> = wrong.into_iter().map(|r| r.get(0)).collect();
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        if self.stock.is_some() {
+            let reply = self.keeper().get("/api/v1/inventory/integrity").await.expect(200);
+            assert_eq!(reply.body["differences"], json!([]));
+        }
+    }
+}
+
+pub fn product(sku: &str, price: &str, inclusive: bool, profile: TaxProfileId) -> Product {
+    Product {
+        product_id: ProductId::new(),
+        sku: sku.into(),
+        name: format!("Thing {sku}"),
+        variant_of: None,
+        kind: ProductKind::Goods,
+        category_id: None,
+        brand_id: None,
+        hsn: "330510".into(),
+        tax_profile_id: profile,
+        stock_unit_id: UnitId::new(),
+        uqc: "PCS".into(),
+        tracking: Tracking::default(),
+        barcodes: Vec::new(),
+        price: price.parse().unwrap(),
+        price_includes_tax: inclusive,
+        mrp: None,
+        status: "active".into(),
+        changed_fields: Vec::new(),
+    }
+}
+
+pub fn tax_profile(id: TaxProfileId, category: &str, rates: &[(&str, Option<&str>, &str)]) -> TaxProfile {
+    let rate = |(from, to, rate): &(&str, Option<&str>, &str)| TaxRate {
+        valid_from: from.parse().unwrap(),
+        valid_to: to.map(|t| t.parse().unwrap()),
+        rate: rate.parse().unwrap(),
+        cess: "0".parse().unwrap(),
+    };
+    TaxProfile {
+        tax_profile_id: id,
+        name: "Profile".into(),
+        hsn: "330510".into(),
+        category: category.into(),
+        rates: if category == "taxable" { rates.iter().map(rate).collect() } else { Vec::new() },
+    }
+}
