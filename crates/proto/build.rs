@@ -2,7 +2,10 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = "../../proto";
-    let files = ["bahi/inventory/v1/stock.proto", "bahi/sales/v1/reservation.proto"];
+    let files = [
+        "bahi/inventory/v1/stock.proto",
+        "bahi/sales/v1/reservation.proto",
+    ];
     for file in files {
         println!("cargo:rerun-if-changed={root}/{file}");
     }

@@ -75,8 +75,12 @@ impl Floor {
     /// When PostgreSQL refuses.
     pub async fn create(admin: &str) -> anyhow::Result<Self> {
         let client = connect(admin).await?;
-        client.batch_execute(&format!("drop database if exists {DATABASE} with (force)")).await?;
-        client.batch_execute(&format!("create database {DATABASE}")).await?;
+        client
+            .batch_execute(&format!("drop database if exists {DATABASE} with (force)"))
+            .await?;
+        client
+            .batch_execute(&format!("create database {DATABASE}"))
+            .await?;
         let (server, _) = admin.rsplit_once('/').context("a URL with a database")?;
         let own = connect(&format!("{server}/{DATABASE}")).await?;
         own.batch_execute(&format!(
@@ -92,14 +96,29 @@ impl Floor {
         )
         .await?;
         for till in 0..64 {
-            own.execute("insert into number_series values ($1, $2, 1)", &[&tenant, &format!("T{till}")]).await?;
-            own.execute("insert into session values ($1, $2, 0, 0)", &[&tenant, &Uuid::from_u128(till)]).await?;
+            own.execute(
+                "insert into number_series values ($1, $2, 1)",
+                &[&tenant, &format!("T{till}")],
+            )
+            .await?;
+            own.execute(
+                "insert into session values ($1, $2, 0, 0)",
+                &[&tenant, &Uuid::from_u128(till)],
+            )
+            .await?;
         }
         own.batch_execute("analyze").await?;
         // As long as the event of a five-line sale.
         let payload = serde_json::json!({ "invoice": "x".repeat(3000) }).to_string();
         let url = format!("{server}/{DATABASE}?options=-c%20role%3D{ROLE}");
-        Ok(Self { admin: admin.to_owned(), url, tenant, location, products: Arc::new(products), payload: Arc::new(payload) })
+        Ok(Self {
+            admin: admin.to_owned(),
+            url,
+            tenant,
+            location,
+            products: Arc::new(products),
+            payload: Arc::new(payload),
+        })
     }
 
     /// Sales a second with `clients` connections for `time`.
@@ -132,7 +151,9 @@ impl Floor {
     /// When PostgreSQL refuses.
     pub async fn drop(self) -> anyhow::Result<()> {
         let client = connect(&self.admin).await?;
-        client.batch_execute(&format!("drop database if exists {DATABASE} with (force)")).await?;
+        client
+            .batch_execute(&format!("drop database if exists {DATABASE} with (force)"))
+            .await?;
         Ok(())
     }
 }
@@ -169,11 +190,24 @@ impl<'a> Seller<'a> {
             sales.prepare("update session set sales = sales + 1, cash = cash + 595.00 where tenant_id = $1 and id = $2").await?,
             sales.prepare("insert into event (event_id, topic, key, tenant_id, payload) values ($1, 'billing.events.v1', $2, $3, $4::text::json)").await?,
         ];
-        Ok(Self { floor, stock, sales, till, reserve, issue })
+        Ok(Self {
+            floor,
+            stock,
+            sales,
+            till,
+            reserve,
+            issue,
+        })
     }
 
     async fn sell(&self) -> anyhow::Result<()> {
-        let Floor { tenant, location, products, payload, .. } = self.floor;
+        let Floor {
+            tenant,
+            location,
+            products,
+            payload,
+            ..
+        } = self.floor;
         let basket = basket(products);
         let (invoice, hold) = (Uuid::now_v7(), Uuid::now_v7());
         let begin = format!("BEGIN; SELECT set_config('app.tenant_id', '{tenant}', true)");
@@ -181,23 +215,43 @@ impl<'a> Seller<'a> {
         let [insert, lock, take, lines] = &self.reserve;
         tokio::try_join!(
             self.stock.batch_execute(&begin),
-            async { self.stock.execute(insert, &[tenant, &hold, &invoice, &hash]).await },
+            async {
+                self.stock
+                    .execute(insert, &[tenant, &hold, &invoice, &hash])
+                    .await
+            },
             async { self.stock.query(lock, &[tenant, location, &basket]).await },
             async { self.stock.execute(take, &[tenant, location, &basket]).await },
             async { self.stock.execute(lines, &[tenant, &hold, &basket]).await },
             self.stock.batch_execute("COMMIT"),
         )?;
         let [decide, head, lines, tender, session, event] = &self.issue;
-        let (series, key, drawer) = (format!("T{}", self.till), invoice.to_string(), Uuid::from_u128(self.till as u128));
+        let (series, key, drawer) = (
+            format!("T{}", self.till),
+            invoice.to_string(),
+            Uuid::from_u128(self.till as u128),
+        );
         let event_id = Uuid::now_v7();
         tokio::try_join!(
             self.sales.batch_execute(&begin),
             async { self.sales.execute(decide, &[tenant, &invoice, &hold]).await },
-            async { self.sales.execute(head, &[tenant, &series, &invoice, &drawer, &hash]).await },
-            async { self.sales.execute(lines, &[tenant, &invoice, &basket]).await },
+            async {
+                self.sales
+                    .execute(head, &[tenant, &series, &invoice, &drawer, &hash])
+                    .await
+            },
+            async {
+                self.sales
+                    .execute(lines, &[tenant, &invoice, &basket])
+                    .await
+            },
             async { self.sales.execute(tender, &[tenant, &invoice]).await },
             async { self.sales.execute(session, &[tenant, &drawer]).await },
-            async { self.sales.execute(event, &[&event_id, &key, tenant, payload.as_ref()]).await },
+            async {
+                self.sales
+                    .execute(event, &[&event_id, &key, tenant, payload.as_ref()])
+                    .await
+            },
             self.sales.batch_execute("COMMIT"),
         )?;
         Ok(())

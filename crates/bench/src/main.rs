@@ -46,8 +46,16 @@ enum Args {
 }
 
 fn main() -> ExitCode {
-    let Args::Pos { url, postgres, seconds, least } = Args::parse();
-    let Ok(runtime) = tokio::runtime::Builder::new_multi_thread().enable_all().build() else {
+    let Args::Pos {
+        url,
+        postgres,
+        seconds,
+        least,
+    } = Args::parse();
+    let Ok(runtime) = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    else {
         return ExitCode::FAILURE;
     };
     match runtime.block_on(pos(&url, &postgres, Duration::from_secs(seconds), least)) {
@@ -83,32 +91,60 @@ async fn prepare(url: &str) -> anyhow::Result<Load> {
     let client = Client::open(url, &email, "a long bench password", "Bench").await?;
     let (location, tills) = setup::organisation(&client, TILLS).await?;
     let items: Vec<Item> = (0..PRODUCTS)
-        .map(|n| Item { sku: format!("BENCH-{n:04}"), name: format!("Bench item {n}"), goods: true, price: Price::from(119) })
+        .map(|n| Item {
+            sku: format!("BENCH-{n:04}"),
+            name: format!("Bench item {n}"),
+            goods: true,
+            price: Price::from(119),
+        })
         .collect();
     setup::catalogue(&client, &items, |_| {}).await?;
     let products = setup::products(&client).await?;
     let stock: Vec<Opening> = products
         .iter()
-        .map(|(_, id)| Opening { product: id.clone(), qty: Quantity::from(10_000_000), cost: Price::from(60) })
+        .map(|(_, id)| Opening {
+            product: id.clone(),
+            qty: Quantity::from(10_000_000),
+            cost: Price::from(60),
+        })
         .collect();
     setup::receive(&client, &location, &stock, |_| {}).await?;
     let sessions = setup::open_tills(&client, &tills).await?;
-    let products = products.iter().map(|(_, id)| id.parse()).collect::<Result<_, _>>()?;
-    Ok(Load { client, products, sessions, errors: AtomicU64::new(0), first_error: Mutex::default() })
+    let products = products
+        .iter()
+        .map(|(_, id)| id.parse())
+        .collect::<Result<_, _>>()?;
+    Ok(Load {
+        client,
+        products,
+        sessions,
+        errors: AtomicU64::new(0),
+        first_error: Mutex::default(),
+    })
 }
 
 impl Load {
     async fn sell(&self, till: usize) {
-        let lines: Vec<_> = basket(&self.products).iter().map(|p| json!({ "product_id": p, "qty": "1" })).collect();
+        let lines: Vec<_> = basket(&self.products)
+            .iter()
+            .map(|p| json!({ "product_id": p, "qty": "1" }))
+            .collect();
         let body = json!({
             "session_id": self.sessions[till % self.sessions.len()], "lines": lines,
             "tenders": [{ "method": "cash", "amount": "595.00" }],
         });
         let key = Uuid::now_v7().to_string();
-        let sold = self.client.post("/api/v1/pos/invoice", &key, &body).await.and_then(|i| text(&i, "number").map(str::to_owned));
+        let sold = self
+            .client
+            .post("/api/v1/pos/invoice", &key, &body)
+            .await
+            .and_then(|i| text(&i, "number").map(str::to_owned));
         if let Err(error) = sold {
             self.errors.fetch_add(1, Ordering::Relaxed);
-            let mut first = self.first_error.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut first = self
+                .first_error
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             first.get_or_insert_with(|| format!("{error:#}"));
         }
     }
@@ -133,7 +169,10 @@ impl Load {
         for lane in futures::future::join_all(lanes).await {
             latency.add(lane??)?;
         }
-        Ok(Step { rate: per_second(latency.len(), started.elapsed()), latency })
+        Ok(Step {
+            rate: per_second(latency.len(), started.elapsed()),
+            latency,
+        })
     }
 
     /// On a schedule: a sale is due every 1/`rate` second and its time runs from when it was due, sent or not.
@@ -148,12 +187,21 @@ impl Load {
             let (load, latency) = (self.clone(), latency.clone());
             sales.spawn(async move {
                 load.sell(n as usize).await;
-                latency.lock().unwrap_or_else(PoisonError::into_inner).saturating_record(micros(due));
+                latency
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .saturating_record(micros(due));
             });
         }
         while sales.join_next().await.is_some() {}
-        let latency = latency.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Ok(Step { rate: per_second(latency.len(), started.elapsed()), latency })
+        let latency = latency
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        Ok(Step {
+            rate: per_second(latency.len(), started.elapsed()),
+            latency,
+        })
     }
 }
 
@@ -171,16 +219,27 @@ async fn pos(url: &str, postgres: &str, time: Duration, least: f64) -> anyhow::R
     let (admin, connection) = tokio_postgres::connect(postgres, tokio_postgres::NoTls).await?;
     tokio::spawn(connection);
     // The postmaster is the parent of our backend.
-    let backend: i32 = admin.query_one("select pg_backend_pid()", &[]).await?.get(0);
+    let backend: i32 = admin
+        .query_one("select pg_backend_pid()", &[])
+        .await?
+        .get(0);
     let stat = std::fs::read_to_string(format!("/proc/{backend}/stat")).unwrap_or_default();
-    let postmaster = stat.rsplit_once(')').and_then(|(_, r)| r.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0);
+    let postmaster = stat
+        .rsplit_once(')')
+        .and_then(|(_, r)| r.split_whitespace().nth(1)?.parse().ok())
+        .unwrap_or(0);
 
     println!("preparing a tenant with {PRODUCTS} products and {TILLS} tills");
     let load = Arc::new(prepare(url).await?);
     let floor = Floor::create(postgres).await?;
-    load.closed(4, Duration::from_secs(2)).await.context("warming up")?;
+    load.closed(4, Duration::from_secs(2))
+        .await
+        .context("warming up")?;
 
-    println!("\n{:24} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7}", "five-line sales", "sales/s", "p50 ms", "p95 ms", "p99 ms", "floor/s", "ratio");
+    println!(
+        "\n{:24} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7}",
+        "five-line sales", "sales/s", "p50 ms", "p95 ms", "p99 ms", "floor/s", "ratio"
+    );
     let before = usage::sample(postmaster);
     let (mut last_ratio, began) = (0.0, Instant::now());
     let mut loaded = Duration::ZERO;
@@ -190,7 +249,11 @@ async fn pos(url: &str, postgres: &str, time: Duration, least: f64) -> anyhow::R
         let step = load.closed(connections, time).await?;
         loaded += step_began.elapsed();
         last_ratio = step.rate / at_floor;
-        print_step(&format!("closed loop, c={connections}"), &step, Some((at_floor, last_ratio)));
+        print_step(
+            &format!("closed loop, c={connections}"),
+            &step,
+            Some((at_floor, last_ratio)),
+        );
     }
     for rate in [100, 300] {
         let step_began = Instant::now();
@@ -204,21 +267,47 @@ async fn pos(url: &str, postgres: &str, time: Duration, least: f64) -> anyhow::R
     println!("\n{:24} {:>12} {:>10}", "process", "CPU s", "RSS MiB");
     for (name, now) in &after {
         let then = before.get(name).copied().unwrap_or_default();
-        println!("{name:24} {:>12.1} {:>10}", now.ticks.saturating_sub(then.ticks) as f64 / 100.0, now.rss / 1024);
+        println!(
+            "{name:24} {:>12.1} {:>10}",
+            now.ticks.saturating_sub(then.ticks) as f64 / 100.0,
+            now.rss / 1024
+        );
     }
-    println!("(over {:.0} s, of which {:.0} s loaded the fleet; postgres includes the floor's share)", began.elapsed().as_secs_f64(), loaded.as_secs_f64());
+    println!(
+        "(over {:.0} s, of which {:.0} s loaded the fleet; postgres includes the floor's share)",
+        began.elapsed().as_secs_f64(),
+        loaded.as_secs_f64()
+    );
 
     let errors = load.errors.load(Ordering::Relaxed);
-    let first = load.first_error.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default();
+    let first = load
+        .first_error
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone()
+        .unwrap_or_default();
     anyhow::ensure!(errors == 0, "{errors} sales failed; the first: {first}");
-    anyhow::ensure!(last_ratio >= least, "at c=32 the fleet sells {last_ratio:.3} of the floor, less than {least}");
-    println!("\nno errors; at c=32 the fleet sells {last_ratio:.2} of the floor (at least {least} is asked)");
+    anyhow::ensure!(
+        last_ratio >= least,
+        "at c=32 the fleet sells {last_ratio:.3} of the floor, less than {least}"
+    );
+    println!(
+        "\nno errors; at c=32 the fleet sells {last_ratio:.2} of the floor (at least {least} is asked)"
+    );
     Ok(())
 }
 
 #[allow(clippy::float_arithmetic)] // times, not money
 fn print_step(name: &str, step: &Step, floor: Option<(f64, f64)>) {
     let ms = |q: f64| step.latency.value_at_quantile(q) as f64 / 1000.0;
-    let (at_floor, ratio) = floor.map_or_else(Default::default, |(f, r)| (format!("{f:.0}"), format!("{r:.3}")));
-    println!("{name:24} {:>9.1} {:>9.2} {:>9.2} {:>9.2} {at_floor:>9} {ratio:>7}", step.rate, ms(0.5), ms(0.95), ms(0.99));
+    let (at_floor, ratio) = floor.map_or_else(Default::default, |(f, r)| {
+        (format!("{f:.0}"), format!("{r:.3}"))
+    });
+    println!(
+        "{name:24} {:>9.1} {:>9.2} {:>9.2} {:>9.2} {at_floor:>9} {ratio:>7}",
+        step.rate,
+        ms(0.5),
+        ms(0.95),
+        ms(0.99)
+    );
 }

@@ -14,10 +14,20 @@ pub struct Usage {
 /// The services and the parts they stand on, by name; PostgreSQL's processes are summed.
 pub fn sample(postgres: u32) -> BTreeMap<String, Usage> {
     let mut all: BTreeMap<String, Usage> = BTreeMap::new();
-    let Ok(entries) = fs::read_dir("/proc") else { return all };
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return all;
+    };
     for entry in entries.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else { continue };
-        let Some((name, usage)) = one(pid, postgres) else { continue };
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|n| n.parse::<u32>().ok())
+        else {
+            continue;
+        };
+        let Some((name, usage)) = one(pid, postgres) else {
+            continue;
+        };
         let sum = all.entry(name).or_default();
         sum.ticks += usage.ticks;
         sum.rss += usage.rss;
@@ -35,18 +45,31 @@ fn one(pid: u32, postgres: u32) -> Option<(String, Usage)> {
     let name = match comm {
         "postgres" if pid == postgres || parent == postgres => "postgres",
         "redis-server" | "java" if ours(pid) => comm,
-        "identity" | "product" | "inventory" | "sales" | "outbox-worker" | "api-gateway" | "bahi-bench" => comm,
+        "identity" | "product" | "inventory" | "sales" | "outbox-worker" | "api-gateway"
+        | "bahi-bench" => comm,
         _ => return None,
     };
     let smaps = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let rss = smaps.lines().find_map(|l| l.strip_prefix("VmRSS:"))?.trim().trim_end_matches(" kB").parse().ok()?;
+    let rss = smaps
+        .lines()
+        .find_map(|l| l.strip_prefix("VmRSS:"))?
+        .trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .ok()?;
     Some((name.to_owned(), Usage { ticks, rss }))
 }
 
 /// The running stack's, not the tests' that may run beside it.
 fn ours(pid: u32) -> bool {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let port = |name: &str| std::env::var(name).ok().and_then(|u| u.rsplit(':').next().map(|p| p.split('/').next().unwrap_or(p).to_owned()));
+    let port = |name: &str| {
+        std::env::var(name).ok().and_then(|u| {
+            u.rsplit(':')
+                .next()
+                .map(|p| p.split('/').next().unwrap_or(p).to_owned())
+        })
+    };
     let text = String::from_utf8_lossy(&line).into_owned();
     text.contains("/run/") || port("BAHI_REDIS").is_some_and(|p| text.contains(&p))
 }

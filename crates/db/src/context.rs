@@ -46,7 +46,9 @@ impl Ctx {
     pub fn service(name: &str, tenant: TenantId) -> Self {
         Self {
             tenant,
-            actor: Actor::Service { id: name.to_owned() },
+            actor: Actor::Service {
+                id: name.to_owned(),
+            },
             correlation_id: Uuid::now_v7(),
             causation_id: None,
             trace: None,

@@ -102,7 +102,9 @@ impl Error {
         const BY_START: [(&str, Make); 13] = [
             ("deadlock detected", || Error::Contention),
             ("canceling statement due to lock timeout", || Error::Locked),
-            ("canceling statement due to statement timeout", || Error::Timeout),
+            ("canceling statement due to statement timeout", || {
+                Error::Timeout
+            }),
             ("canceling statement due to user request", || Error::Timeout),
             ("terminating connection", || Error::Unavailable),
             ("the database system is", || Error::Unavailable),
@@ -114,7 +116,10 @@ impl Error {
             ("date/time field value out of range", || Error::Malformed),
             ("unsupported Unicode escape sequence", || Error::Malformed),
         ];
-        BY_START.iter().find(|(start, _)| message.starts_with(start)).map(|(_, make)| make())
+        BY_START
+            .iter()
+            .find(|(start, _)| message.starts_with(start))
+            .map(|(_, make)| make())
     }
 }
 

@@ -47,13 +47,20 @@ async fn send(client: &mut Option<Client>, url: &str) {
         };
         tokio::spawn(connection);
         // A hint need not survive a crash.
-        if fresh.batch_execute("set synchronous_commit = off").await.is_err() {
+        if fresh
+            .batch_execute("set synchronous_commit = off")
+            .await
+            .is_err()
+        {
             return;
         }
         *client = Some(fresh);
     }
     if let Some(ready) = client
-        && ready.batch_execute("select pg_notify('outbox', '')").await.is_err()
+        && ready
+            .batch_execute("select pg_notify('outbox', '')")
+            .await
+            .is_err()
     {
         *client = None;
     }

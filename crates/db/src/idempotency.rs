@@ -22,34 +22,47 @@ struct Stored {
 
 /// Claims the key of the transaction's context, or gives the stored answer of its first use.
 pub(crate) async fn claim(tx: &mut Tx) -> Result<Option<serde_json::Value>> {
-    let Some(key) = tx.ctx().idempotency.clone() else { return Ok(None) };
+    let Some(key) = tx.ctx().idempotency.clone() else {
+        return Ok(None);
+    };
     let (tenant, principal) = (tx.tenant(), tx.ctx().principal());
-    let claimed = sql("insert into idempotency (tenant_id, principal, route, key, request_hash)
-                       values ($1, $2, $3, $4, $5) on conflict do nothing")
-        .bind::<SqlUuid, _>(tenant)
-        .bind::<Text, _>(&principal)
-        .bind::<Text, _>(&key.route)
-        .bind::<Text, _>(&key.key)
-        .bind::<Bytea, _>(&key.hash)
-        .execute(tx.conn())
-        .await
-        .map_err(Error::from)
-        .map_err(|e| if matches!(e, Error::Locked) { Error::KeyBusy } else { e })?;
+    let claimed = sql(
+        "insert into idempotency (tenant_id, principal, route, key, request_hash)
+                       values ($1, $2, $3, $4, $5) on conflict do nothing",
+    )
+    .bind::<SqlUuid, _>(tenant)
+    .bind::<Text, _>(&principal)
+    .bind::<Text, _>(&key.route)
+    .bind::<Text, _>(&key.key)
+    .bind::<Bytea, _>(&key.hash)
+    .execute(tx.conn())
+    .await
+    .map_err(Error::from)
+    .map_err(|e| {
+        if matches!(e, Error::Locked) {
+            Error::KeyBusy
+        } else {
+            e
+        }
+    })?;
     if claimed == 1 {
         return Ok(None);
     }
     let stored: Option<Stored> = sql("select request_hash, answer from idempotency
                        where tenant_id = $1 and principal = $2 and route = $3 and key = $4")
-        .bind::<SqlUuid, _>(tenant)
-        .bind::<Text, _>(principal)
-        .bind::<Text, _>(key.route)
-        .bind::<Text, _>(key.key)
-        .get_result(tx.conn())
-        .await
-        .optional()?;
+    .bind::<SqlUuid, _>(tenant)
+    .bind::<Text, _>(principal)
+    .bind::<Text, _>(key.route)
+    .bind::<Text, _>(key.key)
+    .get_result(tx.conn())
+    .await
+    .optional()?;
     match stored {
         Some(row) if row.request_hash != key.hash => Err(Error::KeyReused),
-        Some(Stored { answer: Some(answer), .. }) => Ok(Some(answer)),
+        Some(Stored {
+            answer: Some(answer),
+            ..
+        }) => Ok(Some(answer)),
         // Purged between the two statements, or stored without an answer: let the client ask again.
         _ => Err(Error::KeyBusy),
     }
@@ -57,16 +70,18 @@ pub(crate) async fn claim(tx: &mut Tx) -> Result<Option<serde_json::Value>> {
 
 /// Keeps the answer under the key of the transaction's context.
 pub(crate) async fn store(tx: &mut Tx, answer: serde_json::Value) -> Result<()> {
-    let Some(key) = tx.ctx().idempotency.clone() else { return Ok(()) };
+    let Some(key) = tx.ctx().idempotency.clone() else {
+        return Ok(());
+    };
     sql("update idempotency set answer = $5
          where tenant_id = $1 and principal = $2 and route = $3 and key = $4")
-        .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<Text, _>(tx.ctx().principal())
-        .bind::<Text, _>(key.route)
-        .bind::<Text, _>(key.key)
-        .bind::<Jsonb, _>(answer)
-        .execute(tx.conn())
-        .await?;
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Text, _>(tx.ctx().principal())
+    .bind::<Text, _>(key.route)
+    .bind::<Text, _>(key.key)
+    .bind::<Jsonb, _>(answer)
+    .execute(tx.conn())
+    .await?;
     Ok(())
 }
 
@@ -76,10 +91,16 @@ impl crate::Db {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn purge_idempotency(&self) -> Result<usize> {
-        let ctx = crate::Ctx::service(self.service(), bahi_types::TenantId::from_uuid(uuid::Uuid::nil()));
+        let ctx = crate::Ctx::service(
+            self.service(),
+            bahi_types::TenantId::from_uuid(uuid::Uuid::nil()),
+        );
         let done = self
             .write(&ctx, async |tx: &mut Tx| {
-                sql("select tenancy.purge_idempotency()").execute(tx.conn()).await.map_err(Error::from)
+                sql("select tenancy.purge_idempotency()")
+                    .execute(tx.conn())
+                    .await
+                    .map_err(Error::from)
             })
             .await?;
         Ok(done.value)

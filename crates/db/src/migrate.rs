@@ -1,7 +1,9 @@
 //! Migrations: the platform's (tenancy, outbox, inbox), then the service's own.
 
 use anyhow::Context;
-use diesel_async::{AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, SimpleAsyncConnection};
+use diesel_async::{
+    AsyncConnection, AsyncMigrationHarness, AsyncPgConnection, SimpleAsyncConnection,
+};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 use tokio_postgres::NoTls;
 
@@ -17,10 +19,18 @@ const PLATFORM: [(&str, &str); 3] = [
 ///
 /// # Errors
 /// When the database cannot be reached or a migration fails; what ran before it stays.
-pub async fn migrate(owner_url: &str, app_role: &str, own: EmbeddedMigrations) -> anyhow::Result<()> {
-    let (mut client, connection) = tokio_postgres::connect(owner_url, NoTls).await.context("connecting as owner")?;
+pub async fn migrate(
+    owner_url: &str,
+    app_role: &str,
+    own: EmbeddedMigrations,
+) -> anyhow::Result<()> {
+    let (mut client, connection) = tokio_postgres::connect(owner_url, NoTls)
+        .await
+        .context("connecting as owner")?;
     tokio::spawn(connection);
-    client.batch_execute("select pg_advisory_lock(hashtext('bahi.migrate'))").await?;
+    client
+        .batch_execute("select pg_advisory_lock(hashtext('bahi.migrate'))")
+        .await?;
     client
         .batch_execute(
             "create schema if not exists platform;
@@ -30,14 +40,21 @@ pub async fn migrate(owner_url: &str, app_role: &str, own: EmbeddedMigrations) -
     for (version, text) in PLATFORM {
         let step = client.transaction().await?;
         let new = step
-            .execute("insert into platform.migration (version) values ($1) on conflict do nothing", &[&version])
+            .execute(
+                "insert into platform.migration (version) values ($1) on conflict do nothing",
+                &[&version],
+            )
             .await?;
         if new == 1 {
-            step.batch_execute(&text.replace("{app}", app_role)).await.with_context(|| version.to_owned())?;
+            step.batch_execute(&text.replace("{app}", app_role))
+                .await
+                .with_context(|| version.to_owned())?;
         }
         step.commit().await?;
     }
-    let conn = AsyncPgConnection::establish(owner_url).await.context("connecting as owner")?;
+    let conn = AsyncPgConnection::establish(owner_url)
+        .await
+        .context("connecting as owner")?;
     let mut harness = AsyncMigrationHarness::new(conn);
     for version in harness
         .run_pending_migrations(own)

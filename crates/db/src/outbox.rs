@@ -38,9 +38,14 @@ pub(crate) async fn insert(tx: &mut Tx, events: &[Outgoing]) -> Result<()> {
     let aggregate_types: Vec<&str> = events.iter().map(|e| e.aggregate_type).collect();
     let aggregate_ids: Vec<&str> = events.iter().map(|e| e.aggregate_id.as_str()).collect();
     let versions: Vec<i64> = events.iter().map(|e| e.aggregate_version).collect();
-    let occurred: Vec<DateTime<Utc>> = events.iter().map(|e| e.occurred_at.unwrap_or(now)).collect();
-    let causes: Vec<Option<Uuid>> =
-        events.iter().map(|e| e.causation_id.or(ctx.causation_id)).collect();
+    let occurred: Vec<DateTime<Utc>> = events
+        .iter()
+        .map(|e| e.occurred_at.unwrap_or(now))
+        .collect();
+    let causes: Vec<Option<Uuid>> = events
+        .iter()
+        .map(|e| e.causation_id.or(ctx.causation_id))
+        .collect();
     let actor = serde_json::to_value(&ctx.actor)?;
     sql(INSERT)
         .bind::<Array<SqlUuid>, _>(ids)
@@ -62,4 +67,3 @@ pub(crate) async fn insert(tx: &mut Tx, events: &[Outgoing]) -> Result<()> {
         .await?;
     Ok(())
 }
-

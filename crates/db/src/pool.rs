@@ -73,7 +73,15 @@ impl Db {
             .runtime(deadpool::Runtime::Tokio1)
             .build()?;
         let hint = Hint::spawn(url);
-        Ok(Self { inner: Arc::new(Inner { pool, service: config.service, topic_prefix: config.topic_prefix.clone(), clock, hint }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                pool,
+                service: config.service,
+                topic_prefix: config.topic_prefix.clone(),
+                clock,
+                hint,
+            }),
+        })
     }
 
     pub(crate) async fn checkout(&self) -> Result<Object<AsyncPgConnection>> {
@@ -104,7 +112,11 @@ impl Db {
     /// How busy the pool is.
     pub fn status(&self) -> PoolStatus {
         let status = self.inner.pool.status();
-        PoolStatus { size: status.size, available: status.available, waiting: status.waiting }
+        PoolStatus {
+            size: status.size,
+            available: status.available,
+            waiting: status.waiting,
+        }
     }
 
     /// Asks the database whether it answers.

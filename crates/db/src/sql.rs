@@ -34,14 +34,22 @@ pub const fn sql(text: &'static str) -> Sql {
 impl Sql {
     /// Binds `$1`.
     pub fn bind<ST, U>(self, value: U) -> Bound<Self, ST, U> {
-        Bound { query: self, value, sql_type: PhantomData }
+        Bound {
+            query: self,
+            value,
+            sql_type: PhantomData,
+        }
     }
 }
 
 impl<Q, ST, U> Bound<Q, ST, U> {
     /// Binds the next placeholder.
     pub fn bind<ST2, U2>(self, value: U2) -> Bound<Self, ST2, U2> {
-        Bound { query: self, value, sql_type: PhantomData }
+        Bound {
+            query: self,
+            value,
+            sql_type: PhantomData,
+        }
     }
 }
 

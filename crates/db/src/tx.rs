@@ -37,12 +37,18 @@ pub struct Done<T> {
 impl<T> Done<T> {
     /// A first answer.
     pub fn first(value: T) -> Self {
-        Self { value, replayed: false }
+        Self {
+            value,
+            replayed: false,
+        }
     }
 
     /// The same answer in another shape.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Done<U> {
-        Done { value: f(self.value), replayed: self.replayed }
+        Done {
+            value: f(self.value),
+            replayed: self.replayed,
+        }
     }
 }
 
@@ -103,7 +109,8 @@ impl Db {
             let mut attempt = 1;
             loop {
                 let result = once(&db, ctx.clone(), f.clone()).await;
-                let lost = matches!(&result, Err(e) if e.database().is_some_and(Error::is_retryable));
+                let lost =
+                    matches!(&result, Err(e) if e.database().is_some_and(Error::is_retryable));
                 if !lost || attempt == ATTEMPTS {
                     return result;
                 }
@@ -136,7 +143,10 @@ where
         Ok(None) => {}
         Ok(Some(stored)) => {
             tx.rollback().await?;
-            return Ok(Done { value: serde_json::from_value(stored).map_err(Error::from)?, replayed: true });
+            return Ok(Done {
+                value: serde_json::from_value(stored).map_err(Error::from)?,
+                replayed: true,
+            });
         }
         Err(error) => {
             tx.rollback().await.ok();
@@ -171,7 +181,15 @@ impl Tx {
                 Ok(()) => {
                     let now = db.clock().now();
                     let conn = Some(conn);
-                    return Ok(Self { db: db.clone(), conn, ctx, now, events: Vec::new(), said: false, open: true });
+                    return Ok(Self {
+                        db: db.clone(),
+                        conn,
+                        ctx,
+                        now,
+                        events: Vec::new(),
+                        said: false,
+                        open: true,
+                    });
                 }
                 // After a restart of the database every idle connection is dead: take another. Nothing has run.
                 Err(Error::Unavailable) if dead < 32 => {
@@ -204,13 +222,17 @@ impl Tx {
 
     /// The connection.
     pub fn conn(&mut self) -> &mut AsyncPgConnection {
-        self.conn.as_deref_mut().unwrap_or_else(|| unreachable!("a Tx has its connection until it is dropped"))
+        self.conn
+            .as_deref_mut()
+            .unwrap_or_else(|| unreachable!("a Tx has its connection until it is dropped"))
     }
 
     /// The connection for pipelining: statements started through `&mut tx.shared()` and awaited together
     /// go out without waiting for each other, and run in the order they were started.
     pub fn shared(&self) -> &AsyncPgConnection {
-        self.conn.as_deref().unwrap_or_else(|| unreachable!("a Tx has its connection until it is dropped"))
+        self.conn
+            .as_deref()
+            .unwrap_or_else(|| unreachable!("a Tx has its connection until it is dropped"))
     }
 
     /// Says `event` when this transaction commits. Lock the aggregate's row first: the events are written
@@ -247,7 +269,10 @@ impl Tx {
     pub async fn enter(&mut self, tenant: TenantId) -> Result<()> {
         self.flush().await?;
         self.ctx.tenant = tenant;
-        self.conn().batch_execute(&set_tenant(tenant)).await.map_err(Error::from)
+        self.conn()
+            .batch_execute(&set_tenant(tenant))
+            .await
+            .map_err(Error::from)
     }
 
     pub(crate) fn set_ctx(&mut self, ctx: Ctx) {
@@ -267,7 +292,11 @@ impl Tx {
 
     pub(crate) async fn commit(mut self) -> Result<()> {
         self.flush().await?;
-        let committed = self.conn().batch_execute("COMMIT").await.map_err(Error::from);
+        let committed = self
+            .conn()
+            .batch_execute("COMMIT")
+            .await
+            .map_err(Error::from);
         match committed {
             Ok(()) => {
                 self.open = false;

@@ -40,10 +40,14 @@ pub struct Totals {
 }
 
 fn money(value: &Value, name: &str) -> anyhow::Result<Money> {
-    text(value, name)?.parse().with_context(|| format!("{name} in {value}"))
+    text(value, name)?
+        .parse()
+        .with_context(|| format!("{name} in {value}"))
 }
 fn quantity(value: &Value, name: &str) -> anyhow::Result<Quantity> {
-    text(value, name)?.parse().with_context(|| format!("{name} in {value}"))
+    text(value, name)?
+        .parse()
+        .with_context(|| format!("{name} in {value}"))
 }
 
 /// What the fleet is compared with.
@@ -74,14 +78,26 @@ impl Subject<'_> {
         let mut findings = Vec::new();
         progress("invoices against the file");
         let (sold, numbers) = self.sold(&mut totals).await?;
-        findings.push(compare("sales per product", &self.file_sums(Kind::Sale), &sold));
+        findings.push(compare(
+            "sales per product",
+            &self.file_sums(Kind::Sale),
+            &sold,
+        ));
         findings.push(numbers_consecutive("invoice numbers", &numbers));
         progress("credit notes against the file");
         let returned = self.returned().await?;
         let file: BTreeMap<String, Sum> = self
             .file_sums(Kind::Return)
             .into_iter()
-            .map(|(sku, s)| (sku, Sum { qty: -s.qty, amount: -s.amount }))
+            .map(|(sku, s)| {
+                (
+                    sku,
+                    Sum {
+                        qty: -s.qty,
+                        amount: -s.amount,
+                    },
+                )
+            })
             .collect();
         findings.push(compare("returns per product", &file, &returned));
         progress("consumers to the end of their topics");
@@ -99,27 +115,44 @@ impl Subject<'_> {
     }
 
     fn sku_of(&self) -> BTreeMap<&str, &str> {
-        self.products.iter().map(|(sku, id)| (id.as_str(), sku.as_str())).collect()
+        self.products
+            .iter()
+            .map(|(sku, id)| (id.as_str(), sku.as_str()))
+            .collect()
     }
 
     async fn documents(&self, path: &str) -> anyhow::Result<Vec<Value>> {
         let heads = self.client.walk(path).await?;
         let ids: Vec<String> = heads
             .iter()
-            .map(|h| text(h, "invoice_id").or_else(|_| text(h, "credit_note_id")).map(str::to_owned))
+            .map(|h| {
+                text(h, "invoice_id")
+                    .or_else(|_| text(h, "credit_note_id"))
+                    .map(str::to_owned)
+            })
             .collect::<anyhow::Result<_>>()?;
         let base = path.split('?').next().unwrap_or(path);
         let mut documents = Vec::with_capacity(ids.len());
         for chunk in ids.chunks(16) {
-            let fetch = chunk.iter().map(|id| async move { self.client.get(&format!("{base}/{id}")).await });
+            let fetch = chunk
+                .iter()
+                .map(|id| async move { self.client.get(&format!("{base}/{id}")).await });
             documents.extend(futures::future::try_join_all(fetch).await?);
         }
         Ok(documents)
     }
 
-    async fn sold(&self, totals: &mut Totals) -> anyhow::Result<(BTreeMap<String, Sum>, Vec<String>)> {
+    async fn sold(
+        &self,
+        totals: &mut Totals,
+    ) -> anyhow::Result<(BTreeMap<String, Sum>, Vec<String>)> {
         let skus = self.sku_of();
-        let ours: BTreeSet<&str> = self.outcome.sales.values().map(|(id, _)| id.as_str()).collect();
+        let ours: BTreeSet<&str> = self
+            .outcome
+            .sales
+            .values()
+            .map(|(id, _)| id.as_str())
+            .collect();
         let (mut sums, mut numbers) = (BTreeMap::<String, Sum>::new(), Vec::new());
         for invoice in self.documents("/api/v1/sales/invoices").await? {
             numbers.push(text(&invoice, "number")?.to_owned());
@@ -132,7 +165,9 @@ impl Subject<'_> {
             }
             for line in invoice["lines"].as_array().context("lines")? {
                 totals.lines += 1;
-                let sku = skus.get(text(line, "product_id")?).context("a product that is not the file's")?;
+                let sku = skus
+                    .get(text(line, "product_id")?)
+                    .context("a product that is not the file's")?;
                 let sum = sums.entry((*sku).to_owned()).or_default();
                 sum.qty += quantity(line, "qty")?;
                 sum.amount += money(line, "total")?;
@@ -149,7 +184,9 @@ impl Subject<'_> {
                 continue;
             }
             for line in note["lines"].as_array().context("lines")? {
-                let sku = skus.get(text(line, "product_id")?).context("a product that is not the file's")?;
+                let sku = skus
+                    .get(text(line, "product_id")?)
+                    .context("a product that is not the file's")?;
                 let sum = sums.entry((*sku).to_owned()).or_default();
                 sum.qty += quantity(line, "qty")?;
                 sum.amount += money(line, "total")?;
@@ -160,21 +197,38 @@ impl Subject<'_> {
 
     /// on_hand = received − sold + returned ± adjusted + open shortage.
     async fn stock(&self) -> anyhow::Result<Finding> {
-        let (sold, back, fixed) =
-            (self.file_sums(Kind::Sale), self.file_sums(Kind::Return), self.file_sums(Kind::Correction));
-        let of = |sums: &BTreeMap<String, Sum>, sku: &str| sums.get(sku).map_or(Quantity::ZERO, |s| s.qty);
+        let (sold, back, fixed) = (
+            self.file_sums(Kind::Sale),
+            self.file_sums(Kind::Return),
+            self.file_sums(Kind::Correction),
+        );
+        let of = |sums: &BTreeMap<String, Sum>, sku: &str| {
+            sums.get(sku).map_or(Quantity::ZERO, |s| s.qty)
+        };
         let mut open: BTreeMap<String, Quantity> = BTreeMap::new();
         for shortage in self.client.walk("/api/v1/inventory/shortages").await? {
-            *open.entry(text(&shortage, "product_id")?.to_owned()).or_default() += quantity(&shortage, "open")?;
+            *open
+                .entry(text(&shortage, "product_id")?.to_owned())
+                .or_default() += quantity(&shortage, "open")?;
         }
         let mut on_hand: BTreeMap<String, Quantity> = BTreeMap::new();
-        for item in self.client.walk(&format!("/api/v1/inventory/stock?location={}", self.location)).await? {
-            *on_hand.entry(text(&item, "product_id")?.to_owned()).or_default() += quantity(&item, "on_hand")?;
+        for item in self
+            .client
+            .walk(&format!(
+                "/api/v1/inventory/stock?location={}",
+                self.location
+            ))
+            .await?
+        {
+            *on_hand
+                .entry(text(&item, "product_id")?.to_owned())
+                .or_default() += quantity(&item, "on_hand")?;
         }
         let (mut wrong, mut counted) = (Vec::new(), 0);
         for (sku, product) in self.book.products.iter().filter(|(_, p)| p.goods) {
             let id = self.products.get(sku).context("an imported product")?;
-            let expected = product.outward - of(&sold, sku) - of(&back, sku) + of(&fixed, sku)
+            let expected = product.outward - of(&sold, sku) - of(&back, sku)
+                + of(&fixed, sku)
                 + open.get(id).copied().unwrap_or_default();
             let found = on_hand.get(id).copied().unwrap_or_default();
             counted += 1;
@@ -182,19 +236,36 @@ impl Subject<'_> {
                 wrong.push(format!("{sku}: on hand {found}, the file says {expected}"));
             }
         }
-        Ok(Finding { name: "stock per product", wrong, counted: format!("{counted} products") })
+        Ok(Finding {
+            name: "stock per product",
+            wrong,
+            counted: format!("{counted} products"),
+        })
     }
 
     async fn integrity(&self) -> anyhow::Result<Finding> {
         let report = self.client.get("/api/v1/inventory/integrity").await?;
-        let wrong = report["differences"].as_array().context("differences")?.iter().map(Value::to_string).collect();
-        Ok(Finding { name: "inventory's integrity", wrong, counted: "no differences".into() })
+        let wrong = report["differences"]
+            .as_array()
+            .context("differences")?
+            .iter()
+            .map(Value::to_string)
+            .collect();
+        Ok(Finding {
+            name: "inventory's integrity",
+            wrong,
+            counted: "no differences".into(),
+        })
     }
 
     async fn consumers(&self) -> anyhow::Result<Finding> {
         let groups = [
-            ("inventory", "billing.events.v1"), ("inventory", "products.events.v1"), ("inventory", "identity.events.v1"),
-            ("sales", "products.events.v1"), ("sales", "identity.events.v1"), ("identity", "audit.events.v1"),
+            ("inventory", "billing.events.v1"),
+            ("inventory", "products.events.v1"),
+            ("inventory", "identity.events.v1"),
+            ("sales", "products.events.v1"),
+            ("sales", "identity.events.v1"),
+            ("identity", "audit.events.v1"),
             ("product", "inventory.events.v1"),
         ];
         let started = Instant::now();
@@ -212,7 +283,11 @@ impl Subject<'_> {
             })
             .await??;
             if lags.is_empty() || started.elapsed() > Duration::from_secs(60) {
-                return Ok(Finding { name: "consumer lag", wrong: lags, counted: format!("0 in {} topics", groups.len()) });
+                return Ok(Finding {
+                    name: "consumer lag",
+                    wrong: lags,
+                    counted: format!("0 in {} topics", groups.len()),
+                });
             }
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
@@ -220,17 +295,33 @@ impl Subject<'_> {
 
     async fn kafka(&self, totals: &mut Totals) -> anyhow::Result<Finding> {
         let mut wrong = Vec::new();
-        for topic in ["billing.events.v1", "inventory.events.v1", "products.events.v1", "identity.events.v1", "audit.events.v1"] {
+        for topic in [
+            "billing.events.v1",
+            "inventory.events.v1",
+            "products.events.v1",
+            "identity.events.v1",
+            "audit.events.v1",
+        ] {
             let (brokers, tenant) = (self.brokers.to_owned(), self.tenant.to_owned());
-            let found = tokio::task::spawn_blocking(move || events::read(&brokers, topic, &tenant)).await??;
-            totals.topics.insert(topic.to_owned(), found.records.values().sum());
+            let found = tokio::task::spawn_blocking(move || events::read(&brokers, topic, &tenant))
+                .await??;
+            totals
+                .topics
+                .insert(topic.to_owned(), found.records.values().sum());
             if topic != "billing.events.v1" {
                 continue;
             }
-            let issued = found.aggregates.get("invoice.issued").cloned().unwrap_or_default();
+            let issued = found
+                .aggregates
+                .get("invoice.issued")
+                .cloned()
+                .unwrap_or_default();
             let distinct: BTreeSet<&String> = issued.iter().collect();
             if distinct.len() != issued.len() {
-                wrong.push(format!("{} invoices were announced under two event ids", issued.len() - distinct.len()));
+                wrong.push(format!(
+                    "{} invoices were announced under two event ids",
+                    issued.len() - distinct.len()
+                ));
             }
             for (id, number) in self.outcome.sales.values() {
                 if !distinct.contains(id) {
@@ -238,19 +329,38 @@ impl Subject<'_> {
                 }
             }
         }
-        Ok(Finding { name: "one event an invoice", wrong, counted: format!("{} invoices", self.outcome.sales.len()) })
+        Ok(Finding {
+            name: "one event an invoice",
+            wrong,
+            counted: format!("{} invoices", self.outcome.sales.len()),
+        })
     }
 }
 
-fn compare(name: &'static str, file: &BTreeMap<String, Sum>, fleet: &BTreeMap<String, Sum>) -> Finding {
+fn compare(
+    name: &'static str,
+    file: &BTreeMap<String, Sum>,
+    fleet: &BTreeMap<String, Sum>,
+) -> Finding {
     let skus: BTreeSet<&String> = file.keys().chain(fleet.keys()).collect();
-    let of = |sums: &BTreeMap<String, Sum>, sku: &String| sums.get(sku).copied().unwrap_or_default();
+    let of =
+        |sums: &BTreeMap<String, Sum>, sku: &String| sums.get(sku).copied().unwrap_or_default();
     let wrong = skus
         .iter()
         .filter(|sku| of(file, sku) != of(fleet, sku))
-        .map(|sku| format!("{sku}: file {:?}, fleet {:?}", of(file, sku), of(fleet, sku)))
+        .map(|sku| {
+            format!(
+                "{sku}: file {:?}, fleet {:?}",
+                of(file, sku),
+                of(fleet, sku)
+            )
+        })
         .collect();
-    Finding { name, wrong, counted: format!("{} products", skus.len()) }
+    Finding {
+        name,
+        wrong,
+        counted: format!("{} products", skus.len()),
+    }
 }
 
 /// Numbers of each series must be 1, 2, 3, ... without a gap.
@@ -258,7 +368,9 @@ fn numbers_consecutive(name: &'static str, numbers: &[String]) -> Finding {
     let mut series: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
     let mut wrong = Vec::new();
     for number in numbers {
-        let place = number.rsplit_once('/').and_then(|(prefix, n)| Some((prefix, n.parse().ok()?)));
+        let place = number
+            .rsplit_once('/')
+            .and_then(|(prefix, n)| Some((prefix, n.parse().ok()?)));
         match place {
             Some((prefix, n)) if series.entry(prefix).or_default().insert(n) => {}
             _ => wrong.push(format!("{number} is malformed or there twice")),
@@ -267,10 +379,17 @@ fn numbers_consecutive(name: &'static str, numbers: &[String]) -> Finding {
     for (prefix, numbers) in &series {
         let last = numbers.last().copied().unwrap_or_default();
         if numbers.len() as u64 != last {
-            wrong.push(format!("{prefix}: {} numbers, the last is {last}", numbers.len()));
+            wrong.push(format!(
+                "{prefix}: {} numbers, the last is {last}",
+                numbers.len()
+            ));
         }
     }
-    Finding { name, wrong, counted: format!("{} in {} series", numbers.len(), series.len()) }
+    Finding {
+        name,
+        wrong,
+        counted: format!("{} in {} series", numbers.len(), series.len()),
+    }
 }
 
 /// Fails when a check found something.
@@ -302,7 +421,15 @@ mod tests {
 
     #[test]
     fn a_paisa_is_found() {
-        let sum = |amount: &str| BTreeMap::from([("A".to_owned(), Sum { qty: Quantity::from(1), amount: amount.parse().unwrap() })]);
+        let sum = |amount: &str| {
+            BTreeMap::from([(
+                "A".to_owned(),
+                Sum {
+                    qty: Quantity::from(1),
+                    amount: amount.parse().unwrap(),
+                },
+            )])
+        };
         assert!(compare("x", &sum("1.00"), &sum("1.00")).wrong.is_empty());
         assert_eq!(compare("x", &sum("1.00"), &sum("1.01")).wrong.len(), 1);
         assert_eq!(compare("x", &sum("1.00"), &BTreeMap::new()).wrong.len(), 1);

@@ -43,8 +43,16 @@ impl Client {
     ///
     /// # Errors
     /// When neither works.
-    pub async fn open(base: &str, email: &str, password: &str, business: &str) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(64).build()?;
+    pub async fn open(
+        base: &str,
+        email: &str,
+        password: &str,
+        business: &str,
+    ) -> anyhow::Result<Self> {
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .pool_max_idle_per_host(64)
+            .build()?;
         let client = Self {
             http,
             base: base.trim_end_matches('/').to_owned(),
@@ -76,14 +84,21 @@ impl Client {
     }
 
     async fn keep(&self, answer: &Value) -> anyhow::Result<()> {
-        let token = answer["access_token"].as_str().context("no access_token in the answer")?;
+        let token = answer["access_token"]
+            .as_str()
+            .context("no access_token in the answer")?;
         *self.token.write().await = token.to_owned();
         Ok(())
     }
 
     async fn public(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         for _ in 0..PATIENCE {
-            let response = self.http.post(format!("{}{path}", self.base)).json(body).send().await?;
+            let response = self
+                .http
+                .post(format!("{}{path}", self.base))
+                .json(body)
+                .send()
+                .await?;
             match read(response).await? {
                 Ok(answer) => return Ok(answer),
                 Err((refusal, Some(wait))) => {
@@ -110,7 +125,13 @@ impl Client {
     /// A [`Refusal`], or no answer.
     pub async fn post(&self, path: &str, key: &str, body: &Value) -> anyhow::Result<Value> {
         let text = body.to_string();
-        self.call(Method::POST, path, Some(key), Some(("application/json", text))).await
+        self.call(
+            Method::POST,
+            path,
+            Some(key),
+            Some(("application/json", text)),
+        )
+        .await
     }
 
     /// POST of a CSV file.
@@ -118,19 +139,30 @@ impl Client {
     /// # Errors
     /// A [`Refusal`], or no answer.
     pub async fn post_csv(&self, path: &str, key: &str, text: String) -> anyhow::Result<Value> {
-        self.call(Method::POST, path, Some(key), Some(("text/csv", text))).await
+        self.call(Method::POST, path, Some(key), Some(("text/csv", text)))
+            .await
     }
 
-    async fn call(&self, method: Method, path: &str, key: Option<&str>, body: Option<(&str, String)>) -> anyhow::Result<Value> {
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        key: Option<&str>,
+        body: Option<(&str, String)>,
+    ) -> anyhow::Result<Value> {
         let mut renewed = false;
         for _ in 0..PATIENCE {
-            let mut request = self.http.request(method.clone(), format!("{}{path}", self.base));
+            let mut request = self
+                .http
+                .request(method.clone(), format!("{}{path}", self.base));
             request = request.bearer_auth(self.token.read().await.as_str());
             if let Some(key) = key {
                 request = request.header("Idempotency-Key", key);
             }
             if let Some((kind, text)) = &body {
-                request = request.header(header::CONTENT_TYPE, *kind).body(text.clone());
+                request = request
+                    .header(header::CONTENT_TYPE, *kind)
+                    .body(text.clone());
             }
             match read(request.send().await?).await? {
                 Ok(answer) => return Ok(answer),
@@ -167,7 +199,13 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::get`] and [`Client::post`].
-    pub async fn find_or_post(&self, path: &str, field: &str, value: &str, make: Value) -> anyhow::Result<Value> {
+    pub async fn find_or_post(
+        &self,
+        path: &str,
+        field: &str,
+        value: &str,
+        make: Value,
+    ) -> anyhow::Result<Value> {
         let rows = self.walk(path).await?;
         match rows.into_iter().find(|row| row[field] == value) {
             Some(row) => Ok(row),
@@ -181,10 +219,17 @@ type Answer = Result<Value, (Refusal, Option<Duration>)>;
 /// The body, or the refusal with the pause after which the same request may be repeated.
 async fn read(response: Response) -> anyhow::Result<Answer> {
     let status = response.status();
-    let pause = response.headers().get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    let pause = response
+        .headers()
+        .get(header::RETRY_AFTER)
+        .and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     let text = response.text().await?;
     if status.is_success() {
-        return Ok(Ok(if text.is_empty() { Value::Null } else { serde_json::from_str(&text)? }));
+        return Ok(Ok(if text.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_str(&text)?
+        }));
     }
     let problem: Value = serde_json::from_str(&text).unwrap_or_else(|_| json!({ "detail": text }));
     let code = problem["code"].as_str().unwrap_or_default().to_owned();
@@ -195,7 +240,14 @@ async fn read(response: Response) -> anyhow::Result<Answer> {
         (None, _) if status == StatusCode::BAD_GATEWAY => Some(Duration::from_millis(500)),
         _ => None,
     };
-    Ok(Err((Refusal { status: status.as_u16(), code, problem }, again)))
+    Ok(Err((
+        Refusal {
+            status: status.as_u16(),
+            code,
+            problem,
+        },
+        again,
+    )))
 }
 
 /// A text member of an answer.
@@ -203,5 +255,7 @@ async fn read(response: Response) -> anyhow::Result<Answer> {
 /// # Errors
 /// When it is not there.
 pub fn text<'a>(value: &'a Value, name: &str) -> anyhow::Result<&'a str> {
-    value[name].as_str().with_context(|| format!("no {name} in {value}"))
+    value[name]
+        .as_str()
+        .with_context(|| format!("no {name} in {value}"))
 }

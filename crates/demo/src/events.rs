@@ -48,7 +48,12 @@ fn ends(consumer: &BaseConsumer, topic: &str) -> anyhow::Result<Vec<(i32, i64)>>
     let topic_metadata = metadata.topics().first().context("no such topic")?;
     let partitions = topic_metadata.partitions().iter();
     partitions
-        .map(|p| Ok((p.id(), consumer.fetch_watermarks(topic, p.id(), PATIENCE)?.1)))
+        .map(|p| {
+            Ok((
+                p.id(),
+                consumer.fetch_watermarks(topic, p.id(), PATIENCE)?.1,
+            ))
+        })
         .collect()
 }
 
@@ -75,8 +80,16 @@ pub fn read(brokers: &str, topic: &str, tenant: &str) -> anyhow::Result<Topic> {
             Some(message) => {
                 let message = message?;
                 last = Instant::now();
-                take(&mut found, &mut seen, message.payload().unwrap_or_default(), tenant)?;
-                if open.get(&message.partition()).is_some_and(|end| message.offset() + 1 >= *end) {
+                take(
+                    &mut found,
+                    &mut seen,
+                    message.payload().unwrap_or_default(),
+                    tenant,
+                )?;
+                if open
+                    .get(&message.partition())
+                    .is_some_and(|end| message.offset() + 1 >= *end)
+                {
                     open.remove(&message.partition());
                 }
             }
@@ -87,14 +100,23 @@ pub fn read(brokers: &str, topic: &str, tenant: &str) -> anyhow::Result<Topic> {
     Ok(found)
 }
 
-fn take(found: &mut Topic, seen: &mut BTreeSet<String>, value: &[u8], tenant: &str) -> anyhow::Result<()> {
+fn take(
+    found: &mut Topic,
+    seen: &mut BTreeSet<String>,
+    value: &[u8],
+    tenant: &str,
+) -> anyhow::Result<()> {
     let event: Event = serde_json::from_slice(value).context("a record that is no event")?;
     if event.tenant_id != tenant {
         return Ok(());
     }
     *found.records.entry(event.event_type.clone()).or_default() += 1;
     if seen.insert(event.event_id) {
-        found.aggregates.entry(event.event_type).or_default().push(event.aggregate_id);
+        found
+            .aggregates
+            .entry(event.event_type)
+            .or_default()
+            .push(event.aggregate_id);
     } else {
         found.copies += 1;
     }
@@ -116,7 +138,10 @@ pub fn lag(brokers: &str, group: &str, topic: &str) -> anyhow::Result<i64> {
     let mut lag = 0;
     for (partition, end) in ends {
         let begin = consumer.fetch_watermarks(topic, partition, PATIENCE)?.0;
-        let at = match committed.find_partition(topic, partition).map(|p| p.offset()) {
+        let at = match committed
+            .find_partition(topic, partition)
+            .map(|p| p.offset())
+        {
             Some(Offset::Offset(at)) => at,
             _ => begin,
         };

@@ -10,8 +10,18 @@ use serde::Deserialize;
 pub const FILE: &str = include_str!("../data/online_retail.csv");
 
 /// Codes that are charges, not goods.
-const SERVICES: [&str; 10] =
-    ["POST", "DOT", "M", "D", "S", "B", "C2", "BANK CHARGES", "AMAZONFEE", "CRUK"];
+const SERVICES: [&str; 10] = [
+    "POST",
+    "DOT",
+    "M",
+    "D",
+    "S",
+    "B",
+    "C2",
+    "BANK CHARGES",
+    "AMAZONFEE",
+    "CRUK",
+];
 
 #[derive(Deserialize)]
 struct Row {
@@ -103,9 +113,17 @@ pub struct Book {
 /// # Errors
 /// When a row cannot be read: the file is ours, so none may be dropped.
 pub fn read(text: &str) -> anyhow::Result<Book> {
-    let mut book = Book { documents: Vec::new(), products: BTreeMap::new(), rows: 0, codes: 0 };
+    let mut book = Book {
+        documents: Vec::new(),
+        products: BTreeMap::new(),
+        rows: 0,
+        codes: 0,
+    };
     let mut codes = std::collections::BTreeSet::new();
-    for (at, row) in csv::Reader::from_reader(text.as_bytes()).deserialize().enumerate() {
+    for (at, row) in csv::Reader::from_reader(text.as_bytes())
+        .deserialize()
+        .enumerate()
+    {
         let row: Row = row?;
         book.rows += 1;
         codes.insert(row.code.trim().to_owned());
@@ -128,7 +146,11 @@ fn add(book: &mut Book, row: Row) -> anyhow::Result<()> {
     let text = row.description.trim().to_owned();
     let goods = !SERVICES.contains(&sku.as_str());
     let product = book.products.entry(sku.clone()).or_insert_with(|| Product {
-        name: if text.is_empty() { sku.clone() } else { text.clone() },
+        name: if text.is_empty() {
+            sku.clone()
+        } else {
+            text.clone()
+        },
         price: Price::ZERO,
         goods,
         outward: Quantity::ZERO,
@@ -141,7 +163,12 @@ fn add(book: &mut Book, row: Row) -> anyhow::Result<()> {
         Kind::Correction if qty.is_negative() => product.outward -= qty,
         _ => {}
     }
-    let line = Line { sku, text, qty, price };
+    let line = Line {
+        sku,
+        text,
+        qty,
+        price,
+    };
     match book.documents.last_mut() {
         Some(last) if last.number == row.number => {
             if last.kind != kind {
@@ -151,7 +178,12 @@ fn add(book: &mut Book, row: Row) -> anyhow::Result<()> {
         }
         _ => {
             let date = format!("{}Z", row.date.replace(' ', "T"));
-            book.documents.push(Document { number: row.number, date, kind, lines: vec![line] });
+            book.documents.push(Document {
+                number: row.number,
+                date,
+                kind,
+                lines: vec![line],
+            });
         }
     }
     Ok(())
@@ -170,7 +202,12 @@ impl Book {
     /// The file's own sums per product over documents of `kind`.
     pub fn sums(&self, kind: Kind) -> BTreeMap<String, Sum> {
         let mut sums: BTreeMap<String, Sum> = BTreeMap::new();
-        for line in self.documents.iter().filter(|d| d.kind == kind).flat_map(|d| &d.lines) {
+        for line in self
+            .documents
+            .iter()
+            .filter(|d| d.kind == kind)
+            .flat_map(|d| &d.lines)
+        {
             let sum = sums.entry(line.sku.clone()).or_default();
             sum.qty += line.qty;
             sum.amount += line.amount();
@@ -213,9 +250,13 @@ impl Book {
                         let back = -line.qty;
                         let covers = |place: &&(usize, i32)| {
                             let original = &self.documents[place.0].lines[place.1 as usize - 1];
-                            original.price == line.price && left.get(place).is_some_and(|l| *l >= back)
+                            original.price == line.price
+                                && left.get(place).is_some_and(|l| *l >= back)
                         };
-                        let place = sold.get(line.sku.as_str()).and_then(|p| p.iter().find(covers)).copied();
+                        let place = sold
+                            .get(line.sku.as_str())
+                            .and_then(|p| p.iter().find(covers))
+                            .copied();
                         if let Some(place) = place {
                             left.entry(place).and_modify(|l| *l -= back);
                         }
@@ -223,7 +264,10 @@ impl Book {
                         let entry = (line.clone(), place.map(|p| p.1), back);
                         match parts.iter_mut().find(|p| p.original == original) {
                             Some(part) => part.lines.push(entry),
-                            None => parts.push(ReturnPart { original, lines: vec![entry] }),
+                            None => parts.push(ReturnPart {
+                                original,
+                                lines: vec![entry],
+                            }),
                         }
                     }
                     Kind::Correction => {}
@@ -242,7 +286,15 @@ mod tests {
     #[test]
     fn every_row_of_the_file_has_its_place() {
         let book = read(FILE).unwrap();
-        assert_eq!((book.rows, book.documents.len(), book.codes, book.products.len()), (4792, 2093, 3958, 3848));
+        assert_eq!(
+            (
+                book.rows,
+                book.documents.len(),
+                book.codes,
+                book.products.len()
+            ),
+            (4792, 2093, 3958, 3848)
+        );
         assert_eq!(book.count(Kind::Sale).1, 4114);
         assert_eq!(book.count(Kind::Return).1, 58);
         assert_eq!(book.count(Kind::Correction).1, 462 + 158);
@@ -252,7 +304,13 @@ mod tests {
     #[test]
     fn a_return_is_split_without_losing_a_piece() {
         let book = read(FILE).unwrap();
-        let back: Quantity = book.returns().iter().flatten().flat_map(|p| &p.lines).map(|l| l.2).sum();
+        let back: Quantity = book
+            .returns()
+            .iter()
+            .flatten()
+            .flat_map(|p| &p.lines)
+            .map(|l| l.2)
+            .sum();
         let file: Quantity = book.sums(Kind::Return).values().map(|s| s.qty).sum();
         assert_eq!(back, -file);
     }

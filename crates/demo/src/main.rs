@@ -38,7 +38,10 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("no runtime: {error}");
@@ -56,7 +59,9 @@ fn main() -> ExitCode {
 
 fn bar(length: u64, what: &'static str) -> ProgressBar {
     let bar = ProgressBar::new(length);
-    if let Ok(style) = ProgressStyle::with_template("{msg:28} {bar:32} {pos}/{len} {per_sec:>12} {elapsed:>4}") {
+    if let Ok(style) =
+        ProgressStyle::with_template("{msg:28} {bar:32} {pos}/{len} {per_sec:>12} {elapsed:>4}")
+    {
         bar.set_style(style);
     }
     bar.set_message(what);
@@ -73,33 +78,57 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let me = client.get("/api/v1/auth/me").await?;
     let tenant = text(&me, "tenant_id")?.to_owned();
     if let Some(last) = last_sale(&book) {
-        let found = client.get(&format!("/api/v1/sales/invoices?external_reference={last}")).await?;
+        let found = client
+            .get(&format!("/api/v1/sales/invoices?external_reference={last}"))
+            .await?;
         if found["total"].as_i64().unwrap_or_default() > 0 {
-            println!("The file is there already: its last sale {last} is invoice {}.", found["items"][0]["number"]);
+            println!(
+                "The file is there already: its last sale {last} is invoice {}.",
+                found["items"][0]["number"]
+            );
             return Ok(());
         }
     }
     println!(
         "{} rows, {} documents; {} codes fold to {} products when letter case is ignored",
-        book.rows, book.documents.len(), book.codes, book.products.len()
+        book.rows,
+        book.documents.len(),
+        book.codes,
+        book.products.len()
     );
     let (shop, products) = prepare(&client, &book).await?;
     let progress = bar(book.documents.len() as u64, "documents of the file");
-    let outcome = replay::run(&client, &shop, &book, &products, args.connections, || progress.inc(1)).await?;
+    let outcome = replay::run(&client, &shop, &book, &products, args.connections, || {
+        progress.inc(1)
+    })
+    .await?;
     progress.finish();
     let subject = Subject {
-        client: &client, book: &book, outcome: &outcome, products: &products, tenant: &tenant,
-        location: &shop.location, brokers: &args.kafka,
+        client: &client,
+        book: &book,
+        outcome: &outcome,
+        products: &products,
+        tenant: &tenant,
+        location: &shop.location,
+        brokers: &args.kafka,
     };
     let (findings, totals) = subject.all(|what| println!("checking {what}")).await?;
     report(&book, &outcome, &totals, &findings);
     check::verdict(&findings)?;
-    anyhow::ensure!(outcome.refused.is_empty(), "{} documents were refused", outcome.refused.len());
+    anyhow::ensure!(
+        outcome.refused.is_empty(),
+        "{} documents were refused",
+        outcome.refused.len()
+    );
     Ok(())
 }
 
 fn last_sale(book: &Book) -> Option<&str> {
-    book.documents.iter().rev().find(|d| d.kind == Kind::Sale).map(|d| d.number.as_str())
+    book.documents
+        .iter()
+        .rev()
+        .find(|d| d.kind == Kind::Sale)
+        .map(|d| d.number.as_str())
 }
 
 async fn prepare(client: &Client, book: &Book) -> anyhow::Result<(Shop, BTreeMap<String, String>)> {
@@ -118,16 +147,36 @@ async fn prepare(client: &Client, book: &Book) -> anyhow::Result<(Shop, BTreeMap
     let progress = bar(items.len() as u64, "catalogue");
     let refused = setup::catalogue(client, &items, |n| progress.set_position(n)).await?;
     progress.finish();
-    anyhow::ensure!(refused.is_empty(), "rows of the catalogue were refused: {refused:?}");
-    let products: BTreeMap<String, String> =
-        setup::products(client).await?.into_iter().map(|(sku, id)| (sku.to_uppercase(), id)).collect();
+    anyhow::ensure!(
+        refused.is_empty(),
+        "rows of the catalogue were refused: {refused:?}"
+    );
+    let products: BTreeMap<String, String> = setup::products(client)
+        .await?
+        .into_iter()
+        .map(|(sku, id)| (sku.to_uppercase(), id))
+        .collect();
     let mut stock = Vec::new();
-    for (sku, product) in book.products.iter().filter(|(_, p)| p.goods && p.outward.is_positive()) {
-        let price = if product.price.is_zero() { one } else { product.price };
+    for (sku, product) in book
+        .products
+        .iter()
+        .filter(|(_, p)| p.goods && p.outward.is_positive())
+    {
+        let price = if product.price.is_zero() {
+            one
+        } else {
+            product.price
+        };
         // Bought at three fifths of the shelf price.
         let cost = Price::rounded(round_to(price.decimal() * Decimal::new(6, 1), 2));
-        let id = products.get(sku).with_context(|| format!("{sku} was not imported"))?;
-        stock.push(Opening { product: id.clone(), qty: product.outward, cost });
+        let id = products
+            .get(sku)
+            .with_context(|| format!("{sku} was not imported"))?;
+        stock.push(Opening {
+            product: id.clone(),
+            qty: product.outward,
+            cost,
+        });
     }
     let progress = bar(stock.len() as u64, "opening stock");
     setup::receive(client, &location, &stock, |n| progress.set_position(n)).await?;
@@ -137,18 +186,44 @@ async fn prepare(client: &Client, book: &Book) -> anyhow::Result<(Shop, BTreeMap
 }
 
 fn report(book: &Book, outcome: &Outcome, totals: &Totals, findings: &[check::Finding]) {
-    let ms = |q: f64| outcome.latency.as_ref().map_or(0, |l| l.value_at_quantile(q));
+    let ms = |q: f64| {
+        outcome
+            .latency
+            .as_ref()
+            .map_or(0, |l| l.value_at_quantile(q))
+    };
     let tenths = |t: u64| format!("{}.{} ms", t / 10, t % 10);
     let rows: [(&str, String); 9] = [
-        ("sales", format!("{} of {}", outcome.sales.len(), book.count(Kind::Sale).0)),
+        (
+            "sales",
+            format!("{} of {}", outcome.sales.len(), book.count(Kind::Sale).0),
+        ),
         ("lines", totals.lines.to_string()),
         ("amount", format!("INR {}", totals.amount)),
         ("of it tax", format!("INR {}", totals.tax)),
-        ("returns", format!("{} with bill, {} without", outcome.returns.0, outcome.returns.1)),
-        ("stock corrections", format!("{} down, {} up", outcome.corrections.1, outcome.corrections.0)),
+        (
+            "returns",
+            format!(
+                "{} with bill, {} without",
+                outcome.returns.0, outcome.returns.1
+            ),
+        ),
+        (
+            "stock corrections",
+            format!(
+                "{} down, {} up",
+                outcome.corrections.1, outcome.corrections.0
+            ),
+        ),
         ("refused", outcome.refused.len().to_string()),
-        ("documents a second", format!("{:.0}", rate(book.documents.len(), outcome.seconds))),
-        ("sale p50 / p95", format!("{} / {}", tenths(ms(0.5)), tenths(ms(0.95)))),
+        (
+            "documents a second",
+            format!("{:.0}", rate(book.documents.len(), outcome.seconds)),
+        ),
+        (
+            "sale p50 / p95",
+            format!("{} / {}", tenths(ms(0.5)), tenths(ms(0.95))),
+        ),
     ];
     println!();
     for (name, value) in rows {
@@ -162,7 +237,11 @@ fn report(book: &Book, outcome: &Outcome, totals: &Totals, findings: &[check::Fi
     }
     println!();
     for finding in findings {
-        let mark = if finding.wrong.is_empty() { "passed" } else { "FAILED" };
+        let mark = if finding.wrong.is_empty() {
+            "passed"
+        } else {
+            "FAILED"
+        };
         println!("{mark} {:28} {}", finding.name, finding.counted);
         for wrong in finding.wrong.iter().take(10) {
             println!("         {wrong}");

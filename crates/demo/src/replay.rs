@@ -70,8 +70,15 @@ pub async fn run(
         book,
         parts: &parts,
         products,
-        outcome: Mutex::new(Outcome { latency: Some(Histogram::new(3)?), ..Outcome::default() }),
-        done: book.documents.iter().map(|_| watch::Sender::new(false)).collect(),
+        outcome: Mutex::new(Outcome {
+            latency: Some(Histogram::new(3)?),
+            ..Outcome::default()
+        }),
+        done: book
+            .documents
+            .iter()
+            .map(|_| watch::Sender::new(false))
+            .collect(),
         next: AtomicUsize::new(0),
     });
     let progress = &progress;
@@ -80,15 +87,20 @@ pub async fn run(
         async move {
             loop {
                 let at = run.next.fetch_add(1, Ordering::Relaxed);
-                let Some(document) = run.book.documents.get(at) else { return anyhow::Ok(()) };
-                run.document(at, document).await.with_context(|| format!("document {}", document.number))?;
+                let Some(document) = run.book.documents.get(at) else {
+                    return anyhow::Ok(());
+                };
+                run.document(at, document)
+                    .await
+                    .with_context(|| format!("document {}", document.number))?;
                 run.done[at].send_replace(true);
                 progress();
             }
         }
     });
     futures::future::try_join_all(lanes).await?;
-    let mut outcome = std::mem::take(&mut *run.outcome.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut outcome =
+        std::mem::take(&mut *run.outcome.lock().unwrap_or_else(PoisonError::into_inner));
     outcome.seconds = started.elapsed().as_secs_f64();
     Ok(outcome)
 }
@@ -118,7 +130,10 @@ impl Run<'_> {
     }
 
     fn product(&self, sku: &str) -> anyhow::Result<&str> {
-        self.products.get(sku).map(String::as_str).with_context(|| format!("{sku} is not in the catalogue"))
+        self.products
+            .get(sku)
+            .map(String::as_str)
+            .with_context(|| format!("{sku} is not in the catalogue"))
     }
 
     fn session(&self, at: usize) -> &str {
@@ -140,7 +155,14 @@ impl Run<'_> {
             "external_reference": document.number, "external_date": document.date,
         });
         let started = Instant::now();
-        let invoice = self.client.post("/api/v1/pos/invoice", &format!("sale-{}", document.number), &body).await?;
+        let invoice = self
+            .client
+            .post(
+                "/api/v1/pos/invoice",
+                &format!("sale-{}", document.number),
+                &body,
+            )
+            .await?;
         let took = u64::try_from(started.elapsed().as_micros() / 100).unwrap_or(u64::MAX);
         let id = text(&invoice, "invoice_id")?.to_owned();
         let number = text(&invoice, "number")?.to_owned();
@@ -160,15 +182,31 @@ impl Run<'_> {
                 "session_id": self.session(at), "reason": "cancellation in the file",
                 "external_reference": document.number,
             });
-            let total: Money = part.lines.iter().map(|(line, _, back)| Money::rounded(*back * line.price)).sum();
+            let total: Money = part
+                .lines
+                .iter()
+                .map(|(line, _, back)| Money::rounded(*back * line.price))
+                .sum();
             let mut lines = Vec::new();
             if let Some(original) = part.original {
-                self.done[original].subscribe().wait_for(|done| *done).await?;
-                let invoice = self.outcome.lock().unwrap_or_else(PoisonError::into_inner).sales.get(&original).cloned();
-                let (invoice, _) = invoice.context("the sale that is to be returned was refused")?;
+                self.done[original]
+                    .subscribe()
+                    .wait_for(|done| *done)
+                    .await?;
+                let invoice = self
+                    .outcome
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .sales
+                    .get(&original)
+                    .cloned();
+                let (invoice, _) =
+                    invoice.context("the sale that is to be returned was refused")?;
                 body["original_invoice_id"] = json!(invoice);
                 for (_, line, back) in &part.lines {
-                    lines.push(json!({ "original_line": line, "qty": back, "disposition": "restock" }));
+                    lines.push(
+                        json!({ "original_line": line, "qty": back, "disposition": "restock" }),
+                    );
                 }
             } else {
                 for (line, _, back) in &part.lines {
@@ -180,7 +218,9 @@ impl Run<'_> {
             }
             body["lines"] = Value::Array(lines);
             body["refund_tenders"] = json!([{ "method": "cash", "amount": total }]);
-            self.client.post("/api/v1/sales/returns", &key, &body).await?;
+            self.client
+                .post("/api/v1/sales/returns", &key, &body)
+                .await?;
             self.note(|o| match part.original {
                 Some(_) => o.returns.0 += 1,
                 None => o.returns.1 += 1,
@@ -191,16 +231,33 @@ impl Run<'_> {
 
     async fn correct(&self, document: &Document) -> anyhow::Result<()> {
         for (number, line) in document.lines.iter().enumerate() {
-            let reason = if line.text.is_empty() { "stock correction" } else { &line.text };
-            let mut change = json!({ "product_id": self.product(&line.sku)?, "qty_delta": line.qty });
+            let reason = if line.text.is_empty() {
+                "stock correction"
+            } else {
+                &line.text
+            };
+            let mut change =
+                json!({ "product_id": self.product(&line.sku)?, "qty_delta": line.qty });
             if line.qty > Quantity::ZERO {
                 change["unit_cost"] = json!("1.00");
             }
             let body = json!({
                 "location_id": self.shop.location, "reason": format!("{reason} ({})", document.number), "lines": [change],
             });
-            self.client.post("/api/v1/inventory/adjust", &format!("adjust-{}-{number}", document.number), &body).await?;
-            self.note(|o| if line.qty > Quantity::ZERO { o.corrections.0 += 1 } else { o.corrections.1 += 1 });
+            self.client
+                .post(
+                    "/api/v1/inventory/adjust",
+                    &format!("adjust-{}-{number}", document.number),
+                    &body,
+                )
+                .await?;
+            self.note(|o| {
+                if line.qty > Quantity::ZERO {
+                    o.corrections.0 += 1
+                } else {
+                    o.corrections.1 += 1
+                }
+            });
         }
         Ok(())
     }

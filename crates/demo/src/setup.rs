@@ -46,12 +46,18 @@ pub struct Opening {
 pub async fn organisation(client: &Client, tills: usize) -> anyhow::Result<(String, Vec<String>)> {
     let gstin = "27AAPFU0939F1ZV";
     let body = json!({ "gstin": gstin, "legal_name": "Online Retail Demo" });
-    let registration = client.find_or_post("/api/v1/registrations", "gstin", gstin, body).await?;
+    let registration = client
+        .find_or_post("/api/v1/registrations", "gstin", gstin, body)
+        .await?;
     let body = json!({ "registration_id": text(&registration, "id")?, "code": "MAIN", "name": "Main branch" });
-    let branch = client.find_or_post("/api/v1/branches", "code", "MAIN", body).await?;
+    let branch = client
+        .find_or_post("/api/v1/branches", "code", "MAIN", body)
+        .await?;
     let branch_id = text(&branch, "id")?;
     let body = json!({ "branch_id": branch_id, "code": "SHOP", "name": "Shop floor" });
-    let location = client.find_or_post("/api/v1/locations", "code", "SHOP", body).await?;
+    let location = client
+        .find_or_post("/api/v1/locations", "code", "SHOP", body)
+        .await?;
     let location_id = text(&location, "id")?;
     let mut ids = Vec::new();
     for number in 1..=tills {
@@ -60,7 +66,9 @@ pub async fn organisation(client: &Client, tills: usize) -> anyhow::Result<(Stri
             "branch_id": branch_id, "location_id": location_id, "code": code, "name": format!("Till {number}"),
             "series": code, "round_to_rupee": false,
         });
-        let till = client.find_or_post("/api/v1/tills", "code", &code, body).await?;
+        let till = client
+            .find_or_post("/api/v1/tills", "code", &code, body)
+            .await?;
         ids.push(text(&till, "id")?.to_owned());
     }
     Ok((location_id.to_owned(), ids))
@@ -70,18 +78,40 @@ pub async fn organisation(client: &Client, tills: usize) -> anyhow::Result<(Stri
 ///
 /// # Errors
 /// A refusal of the whole.
-pub async fn catalogue(client: &Client, items: &[Item], progress: impl Fn(u64)) -> anyhow::Result<Vec<Value>> {
+pub async fn catalogue(
+    client: &Client,
+    items: &[Item],
+    progress: impl Fn(u64),
+) -> anyhow::Result<Vec<Value>> {
     let unit = json!({ "code": "PCS", "name": "Pieces", "uqc": "PCS", "decimals": 0 });
-    client.find_or_post("/api/v1/units", "code", "PCS", unit).await?;
+    client
+        .find_or_post("/api/v1/units", "code", "PCS", unit)
+        .await?;
     let none = json!({ "code": "NA", "name": "Not applicable", "uqc": "NA", "decimals": 3 });
-    client.find_or_post("/api/v1/units", "code", "NA", none).await?;
-    for (name, hsn) in [("Gifts and festive articles", "950590"), ("Services of a shop", "998599")] {
+    client
+        .find_or_post("/api/v1/units", "code", "NA", none)
+        .await?;
+    for (name, hsn) in [
+        ("Gifts and festive articles", "950590"),
+        ("Services of a shop", "998599"),
+    ] {
         let body = json!({ "name": name, "hsn": hsn, "category": "taxable",
                            "rates": [{ "valid_from": "2017-07-01", "rate": "18", "cess": "0" }] });
-        client.find_or_post("/api/v1/tax-profiles", "name", name, body).await?;
+        client
+            .find_or_post("/api/v1/tax-profiles", "name", name, body)
+            .await?;
     }
     let mut file = csv::Writer::from_writer(Vec::new());
-    file.write_record(["sku", "name", "kind", "unit", "tax_profile", "price", "price_includes_tax", "status"])?;
+    file.write_record([
+        "sku",
+        "name",
+        "kind",
+        "unit",
+        "tax_profile",
+        "price",
+        "price_includes_tax",
+        "status",
+    ])?;
     for item in items {
         let (kind, unit, profile) = if item.goods {
             ("goods", "PCS", "Gifts and festive articles")
@@ -89,10 +119,25 @@ pub async fn catalogue(client: &Client, items: &[Item], progress: impl Fn(u64)) 
             ("service", "NA", "Services of a shop")
         };
         let price = item.price.to_string();
-        file.write_record([item.sku.as_str(), &item.name, kind, unit, profile, &price, "true", "active"])?;
+        file.write_record([
+            item.sku.as_str(),
+            &item.name,
+            kind,
+            unit,
+            profile,
+            &price,
+            "true",
+            "active",
+        ])?;
     }
     let text_of_file = String::from_utf8(file.into_inner()?)?;
-    let job = client.post_csv("/api/v1/products/bulk-import", "demo-catalogue", text_of_file).await?;
+    let job = client
+        .post_csv(
+            "/api/v1/products/bulk-import",
+            "demo-catalogue",
+            text_of_file,
+        )
+        .await?;
     let id = text(&job, "id")?.to_owned();
     loop {
         let job = client.get(&format!("/api/v1/import-jobs/{id}")).await?;
@@ -113,21 +158,35 @@ pub async fn catalogue(client: &Client, items: &[Item], progress: impl Fn(u64)) 
 /// A refusal.
 pub async fn products(client: &Client) -> anyhow::Result<Vec<(String, String)>> {
     let rows = client.walk("/api/v1/products").await?;
-    rows.iter().map(|row| Ok((text(row, "sku")?.to_owned(), text(row, "id")?.to_owned()))).collect()
+    rows.iter()
+        .map(|row| Ok((text(row, "sku")?.to_owned(), text(row, "id")?.to_owned())))
+        .collect()
 }
 
 /// Receives opening stock, 250 lines a document.
 ///
 /// # Errors
 /// A refusal.
-pub async fn receive(client: &Client, location: &str, stock: &[Opening], progress: impl Fn(u64)) -> anyhow::Result<()> {
+pub async fn receive(
+    client: &Client,
+    location: &str,
+    stock: &[Opening],
+    progress: impl Fn(u64),
+) -> anyhow::Result<()> {
     for (number, lines) in stock.chunks(250).enumerate() {
         let lines: Vec<Value> = lines
             .iter()
             .map(|o| json!({ "product_id": o.product, "qty": o.qty, "unit_cost": o.cost }))
             .collect();
         let body = json!({ "location_id": location, "reference": format!("Opening stock {}", number + 1), "lines": lines });
-        client.post("/api/v1/inventory/receipts", &format!("opening-{location}-{number}"), &body).await.context("opening stock")?;
+        client
+            .post(
+                "/api/v1/inventory/receipts",
+                &format!("opening-{location}-{number}"),
+                &body,
+            )
+            .await
+            .context("opening stock")?;
         progress(((number + 1) * 250).min(stock.len()) as u64);
     }
     Ok(())
@@ -146,7 +205,9 @@ pub async fn open_tills(client: &Client, tills: &[String]) -> anyhow::Result<Vec
             Some(session) => session.clone(),
             None => {
                 let body = json!({ "till_id": till, "opening_float": "2000.00" });
-                client.post("/api/v1/pos/sessions:open", &format!("open-{till}"), &body).await?
+                client
+                    .post("/api/v1/pos/sessions:open", &format!("open-{till}"), &body)
+                    .await?
             }
         };
         sessions.push(text(&session, "session_id")?.to_owned());

@@ -19,8 +19,15 @@ pub struct Entry {
 }
 
 fn entry<P: JsonSchema>(event: EventType<P>) -> Entry {
-    let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<P>();
-    Entry { name: event.name, topic: event.topic.name(), aggregate: event.aggregate, schema }
+    let schema = SchemaSettings::draft2020_12()
+        .into_generator()
+        .into_root_schema_for::<P>();
+    Entry {
+        name: event.name,
+        topic: event.topic.name(),
+        aggregate: event.aggregate,
+        schema,
+    }
 }
 
 /// Every event the fleet publishes.
@@ -84,7 +91,10 @@ pub fn asyncapi() -> serde_json::Value {
                 (e.name.to_owned(), serde_json::json!({ "$ref": to }))
             })
             .collect();
-        channels.insert(name.into(), serde_json::json!({ "address": name, "messages": refs }));
+        channels.insert(
+            name.into(),
+            serde_json::json!({ "address": name, "messages": refs }),
+        );
         operations.insert(
             format!("publish {name}"),
             serde_json::json!({ "action": "send", "channel": { "$ref": format!("#/channels/{name}") } }),

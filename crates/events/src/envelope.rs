@@ -109,7 +109,12 @@ impl<P> Copy for EventType<P> {}
 impl<P: Serialize + DeserializeOwned + JsonSchema> EventType<P> {
     /// Describes an event type.
     pub const fn new(name: &'static str, topic: Topic, aggregate: &'static str) -> Self {
-        Self { name, topic, aggregate, payload: PhantomData }
+        Self {
+            name,
+            topic,
+            aggregate,
+            payload: PhantomData,
+        }
     }
 
     /// An event of this type about aggregate `id`, which is at `version` after the change.

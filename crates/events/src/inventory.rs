@@ -1,6 +1,8 @@
 //! What inventory says: movements of stock and what they cost.
 
-use bahi_types::{BatchId, LocationId, Money, MovementId, Price, ProductId, Quantity, ReservationId};
+use bahi_types::{
+    BatchId, LocationId, Money, MovementId, Price, ProductId, Quantity, ReservationId,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -22,11 +24,9 @@ pub const STOCK_ISSUED: EventType<StockIssued> =
 pub const STOCK_RETURNED: EventType<StockReturned> =
     EventType::new("stock.returned", T, "stock_document");
 /// A hold made through the API was granted. (Holds of tills are part of their sale and are not announced.)
-pub const STOCK_RESERVED: EventType<StockHold> =
-    EventType::new("stock.reserved", T, "reservation");
+pub const STOCK_RESERVED: EventType<StockHold> = EventType::new("stock.reserved", T, "reservation");
 /// A hold was given back.
-pub const STOCK_RELEASED: EventType<StockHold> =
-    EventType::new("stock.released", T, "reservation");
+pub const STOCK_RELEASED: EventType<StockHold> = EventType::new("stock.released", T, "reservation");
 /// A hold lapsed at its deadline.
 pub const STOCK_EXPIRED: EventType<StockHold> = EventType::new("stock.expired", T, "reservation");
 /// A hold became an issue.

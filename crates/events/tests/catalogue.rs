@@ -9,11 +9,23 @@ use bahi_events::{Topic, catalogue};
 use serde_json::Value;
 
 fn file() -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "..", "..", "docs", "events", "asyncapi.json"].iter().collect()
+    [
+        env!("CARGO_MANIFEST_DIR"),
+        "..",
+        "..",
+        "docs",
+        "events",
+        "asyncapi.json",
+    ]
+    .iter()
+    .collect()
 }
 
 fn text() -> String {
-    format!("{}\n", serde_json::to_string_pretty(&catalogue::asyncapi()).unwrap())
+    format!(
+        "{}\n",
+        serde_json::to_string_pretty(&catalogue::asyncapi()).unwrap()
+    )
 }
 
 /// What a consumer of `old` would miss in `new`.
@@ -32,7 +44,11 @@ fn broken(old: &Value, new: &Value, at: &str, wrong: &mut Vec<String>) {
             }
         }
         (Value::Array(old), Value::Array(new)) => {
-            wrong.extend(old.iter().filter(|o| !new.contains(o)).map(|o| format!("{at}: {o} is gone")));
+            wrong.extend(
+                old.iter()
+                    .filter(|o| !new.contains(o))
+                    .map(|o| format!("{at}: {o} is gone")),
+            );
         }
         _ if old == new => {}
         _ => wrong.push(format!("{at}: {old} became {new}")),
@@ -41,17 +57,26 @@ fn broken(old: &Value, new: &Value, at: &str, wrong: &mut Vec<String>) {
 
 #[test]
 fn the_catalogue_is_current_and_breaks_nobody() {
-    let published: Value = fs::read_to_string(file()).map_or(Value::Null, |t| serde_json::from_str(&t).unwrap());
+    let published: Value =
+        fs::read_to_string(file()).map_or(Value::Null, |t| serde_json::from_str(&t).unwrap());
     let mut wrong = Vec::new();
     if !published.is_null() {
         let part = |v: &Value| v["components"]["messages"].clone();
-        broken(&part(&published), &part(&catalogue::asyncapi()), "", &mut wrong);
+        broken(
+            &part(&published),
+            &part(&catalogue::asyncapi()),
+            "",
+            &mut wrong,
+        );
     }
     assert!(wrong.is_empty(), "breaking changes: {wrong:#?}");
     if std::env::var_os("BAHI_UPDATE").is_some() {
         fs::write(file(), text()).unwrap();
     }
-    assert!(fs::read_to_string(file()).unwrap_or_default() == text(), "run BAHI_UPDATE=1 cargo test -p bahi-events");
+    assert!(
+        fs::read_to_string(file()).unwrap_or_default() == text(),
+        "run BAHI_UPDATE=1 cargo test -p bahi-events"
+    );
 }
 
 #[test]
@@ -64,11 +89,24 @@ fn the_check_catches_what_breaks_a_consumer() {
         broken(&old, &new, "", &mut wrong);
         !wrong.is_empty()
     };
-    assert!(caught(|m| drop(m.as_object_mut().unwrap().remove("invoice.issued"))));
-    assert!(caught(|m| drop(m["invoice.issued"]["payload"]["properties"].as_object_mut().unwrap().remove("number"))));
-    assert!(caught(|m| m["invoice.issued"]["payload"]["properties"]["number"]["type"] = "integer".into()));
-    assert!(caught(|m| m["invoice.issued"]["payload"]["required"] = Value::Array(vec![])));
-    assert!(!caught(|m| m["invoice.issued"]["payload"]["properties"]["extra"] = serde_json::json!({ "type": "string" })));
+    assert!(caught(|m| drop(
+        m.as_object_mut().unwrap().remove("invoice.issued")
+    )));
+    assert!(caught(|m| drop(
+        m["invoice.issued"]["payload"]["properties"]
+            .as_object_mut()
+            .unwrap()
+            .remove("number")
+    )));
+    assert!(caught(
+        |m| m["invoice.issued"]["payload"]["properties"]["number"]["type"] = "integer".into()
+    ));
+    assert!(caught(
+        |m| m["invoice.issued"]["payload"]["required"] = Value::Array(vec![])
+    ));
+    assert!(!caught(|m| m["invoice.issued"]["payload"]["properties"]
+        ["extra"] =
+        serde_json::json!({ "type": "string" })));
 }
 
 #[test]

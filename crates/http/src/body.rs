@@ -72,7 +72,10 @@ impl<T: DeserializeOwned + Validate<Context = ()> + 'static> FromRequest for Pos
             if let Some(key) = &mut caller.ctx.idempotency {
                 key.hash = Sha256::digest(&bytes).to_vec();
             }
-            Ok(Self { caller, body: parse(&bytes)? })
+            Ok(Self {
+                caller,
+                body: parse(&bytes)?,
+            })
         })
     }
 }
@@ -86,7 +89,10 @@ impl<T: DeserializeOwned + Validate<Context = ()> + 'static> FromRequest for Pub
         Box::pin(async move {
             let ctx = anonymous(&req)?;
             let bytes = read(&req, payload).await?;
-            Ok(Self { ctx, body: parse(&bytes)? })
+            Ok(Self {
+                ctx,
+                body: parse(&bytes)?,
+            })
         })
     }
 }
@@ -101,17 +107,26 @@ impl<T: DeserializeOwned + Validate<Context = ()> + 'static> FromRequest for Ame
         Box::pin(async move {
             // Who you are comes before what you forgot.
             let Post { caller, body } = post.await?;
-            Ok(Self { caller, version: version?, body })
+            Ok(Self {
+                caller,
+                version: version?,
+                body,
+            })
         })
     }
 }
 
 /// The version in `If-Match`, as `"3"`, `W/"3"` or `3`.
 fn if_match(req: &HttpRequest) -> Result<i64, Fault> {
-    let value = req.headers().get(header::IF_MATCH).ok_or(Fault::VersionRequired)?;
+    let value = req
+        .headers()
+        .get(header::IF_MATCH)
+        .ok_or(Fault::VersionRequired)?;
     let text = value.to_str().unwrap_or_default();
     let version = text.strip_prefix("W/").unwrap_or(text).trim_matches('"');
-    version.parse().map_err(|_| Fault::field("If-Match", "must be the version as a quoted number"))
+    version
+        .parse()
+        .map_err(|_| Fault::field("If-Match", "must be the version as a quoted number"))
 }
 
 async fn read(req: &HttpRequest, mut payload: Payload) -> Result<Vec<u8>, Fault> {
@@ -129,7 +144,10 @@ async fn read(req: &HttpRequest, mut payload: Payload) -> Result<Vec<u8>, Fault>
         }
         bytes.extend_from_slice(&chunk);
     }
-    let content_type = req.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+    let content_type = req
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok());
     let json = content_type.is_some_and(|t| {
         let essence = t.split(';').next().unwrap_or_default().trim();
         essence.eq_ignore_ascii_case("application/json")
@@ -149,7 +167,11 @@ fn parse<T: DeserializeOwned + Validate<Context = ()>>(bytes: &[u8]) -> Result<T
     let body: T = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let field = error.path().to_string();
         let message = error.into_inner().to_string();
-        if field == "." { Fault::Malformed(message) } else { Fault::field(field, message) }
+        if field == "." {
+            Fault::Malformed(message)
+        } else {
+            Fault::field(field, message)
+        }
     })?;
     json.end().map_err(|e| Fault::Malformed(e.to_string()))?;
     body.validate().map_err(|report| {
@@ -165,7 +187,14 @@ fn parse<T: DeserializeOwned + Validate<Context = ()>>(bytes: &[u8]) -> Result<T
 /// PostgreSQL keeps no NUL in texts; JSON writes it as `\u0000`.
 fn has_nul(bytes: &[u8]) -> bool {
     bytes.windows(6).enumerate().any(|(at, w)| {
-        w == b"\\u0000" && bytes[..at].iter().rev().take_while(|b| **b == b'\\').count() % 2 == 0
+        w == b"\\u0000"
+            && bytes[..at]
+                .iter()
+                .rev()
+                .take_while(|b| **b == b'\\')
+                .count()
+                % 2
+                == 0
     })
 }
 
@@ -185,9 +214,11 @@ mod tests {
     fn faults(text: &str) -> String {
         match parse::<Line>(text.as_bytes()) {
             Ok(line) => format!("{:?} {:?}", line.qty, line.note),
-            Err(Fault::Invalid(fields)) => {
-                fields.iter().map(|f| f.field.clone()).collect::<Vec<_>>().join(",")
-            }
+            Err(Fault::Invalid(fields)) => fields
+                .iter()
+                .map(|f| f.field.clone())
+                .collect::<Vec<_>>()
+                .join(","),
             Err(other) => other.verdict_code().to_owned(),
         }
     }

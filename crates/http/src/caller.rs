@@ -56,7 +56,11 @@ impl Caller {
     /// # Errors
     /// [`Fault::Forbidden`].
     pub fn require(&self, permission: &'static str) -> Result<(), Fault> {
-        if self.grants.allow(permission) { Ok(()) } else { Err(Fault::Forbidden(permission)) }
+        if self.grants.allow(permission) {
+            Ok(())
+        } else {
+            Err(Fault::Forbidden(permission))
+        }
     }
 
     /// The tenant.
@@ -80,7 +84,9 @@ impl Caller {
         let actor = if claims.sub == claims.iss {
             Actor::Service { id: claims.sub }
         } else if claims.iss == "api-gateway" {
-            Actor::User { id: Uuid::parse_str(&claims.sub).ok()? }
+            Actor::User {
+                id: Uuid::parse_str(&claims.sub).ok()?,
+            }
         } else {
             return None;
         };
@@ -92,7 +98,12 @@ impl Caller {
             trace: None,
             idempotency: None,
         };
-        Some(Self { ctx, grants: Grants::new(claims.perms), session: claims.sid, name: claims.name })
+        Some(Self {
+            ctx,
+            grants: Grants::new(claims.perms),
+            session: claims.sid,
+            name: claims.name,
+        })
     }
 }
 
@@ -130,7 +141,9 @@ impl FromRequest for Caller {
 }
 
 pub(crate) fn caller_of(req: &HttpRequest) -> Result<Caller, Fault> {
-    let keys = req.app_data::<web::Data<Keys>>().ok_or(Fault::Unauthenticated)?;
+    let keys = req
+        .app_data::<web::Data<Keys>>()
+        .ok_or(Fault::Unauthenticated)?;
     let text = |name: &str| req.headers().get(name).and_then(|v| v.to_str().ok());
     let authorization = text(header::AUTHORIZATION.as_str()).ok_or(Fault::Unauthenticated)?;
     let mut caller = Caller::from_bearer(keys, authorization).ok_or(Fault::Unauthenticated)?;
@@ -155,14 +168,23 @@ pub(crate) fn anonymous(req: &HttpRequest) -> Result<Ctx, Fault> {
 }
 
 fn idempotency(req: &HttpRequest) -> Result<Option<Idempotency>, Fault> {
-    let Some(value) = req.headers().get("idempotency-key") else { return Ok(None) };
+    let Some(value) = req.headers().get("idempotency-key") else {
+        return Ok(None);
+    };
     let key = value.to_str().ok().filter(|k| (1..=200).contains(&k.len()));
     let Some(key) = key else {
-        return Err(Fault::field("Idempotency-Key", "must be 1 to 200 visible ASCII characters"));
+        return Err(Fault::field(
+            "Idempotency-Key",
+            "must be 1 to 200 visible ASCII characters",
+        ));
     };
     // The concrete path, not its template: the same key on two documents is two commands.
     let route = format!("{} {}", req.method(), req.path());
-    Ok(Some(Idempotency { key: key.to_owned(), route, hash: Vec::new() }))
+    Ok(Some(Idempotency {
+        key: key.to_owned(),
+        route,
+        hash: Vec::new(),
+    }))
 }
 
 #[cfg(test)]

@@ -60,7 +60,10 @@ fn summary(fields: &[FieldError]) -> String {
 impl Fault {
     /// One wrong field.
     pub fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::Invalid(vec![FieldError { field: field.into(), message: message.into() }])
+        Self::Invalid(vec![FieldError {
+            field: field.into(),
+            message: message.into(),
+        }])
     }
 }
 
@@ -88,12 +91,11 @@ impl Refusal for Fault {
 
     fn details(&self) -> Option<Map<String, Value>> {
         match self {
-            Self::Invalid(fields) => {
-                Some(Map::from_iter([("errors".to_owned(), json!(fields))]))
-            }
-            Self::Forbidden(permission) => {
-                Some(Map::from_iter([("permission".to_owned(), json!(permission))]))
-            }
+            Self::Invalid(fields) => Some(Map::from_iter([("errors".to_owned(), json!(fields))])),
+            Self::Forbidden(permission) => Some(Map::from_iter([(
+                "permission".to_owned(),
+                json!(permission),
+            )])),
             _ => None,
         }
     }
@@ -125,7 +127,8 @@ impl Refusal for bahi_db::Error {
     }
 
     fn retry_after(&self) -> Option<u32> {
-        let wait = matches!(self, Self::KeyBusy) || self.verdict().status == StatusCode::SERVICE_UNAVAILABLE;
+        let wait = matches!(self, Self::KeyBusy)
+            || self.verdict().status == StatusCode::SERVICE_UNAVAILABLE;
         wait.then_some(1)
     }
 }

@@ -19,7 +19,10 @@ pub struct Ready {
 impl Ready {
     /// Ready as soon as it is opened and, where there is one, the database answers.
     pub fn new(db: Option<Db>) -> Self {
-        Self { db, open: Arc::default() }
+        Self {
+            db,
+            open: Arc::default(),
+        }
     }
 
     /// Asks for traffic, or for no more of it.
@@ -35,9 +38,12 @@ impl Ready {
 
 /// The routes.
 pub fn health_routes(cfg: &mut web::ServiceConfig) {
-    cfg.route("/livez", web::get().to(async || HttpResponse::Ok().body("ok")))
-        .route("/readyz", web::get().to(readyz))
-        .route("/metrics", web::get().to(metrics));
+    cfg.route(
+        "/livez",
+        web::get().to(async || HttpResponse::Ok().body("ok")),
+    )
+    .route("/readyz", web::get().to(readyz))
+    .route("/metrics", web::get().to(metrics));
 }
 
 async fn readyz(ready: web::Data<Ready>) -> HttpResponse {
@@ -45,7 +51,9 @@ async fn readyz(ready: web::Data<Ready>) -> HttpResponse {
         return HttpResponse::ServiceUnavailable().body("stopping or starting");
     }
     match &ready.db {
-        Some(db) if db.ping().await.is_err() => HttpResponse::ServiceUnavailable().body("no database"),
+        Some(db) if db.ping().await.is_err() => {
+            HttpResponse::ServiceUnavailable().body("no database")
+        }
         _ => HttpResponse::Ok().body("ok"),
     }
 }
@@ -54,7 +62,9 @@ async fn metrics(ready: web::Data<Ready>) -> HttpResponse {
     if let Some(db) = &ready.db {
         pool_metrics(db);
     }
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(metrics_text())
+    HttpResponse::Ok()
+        .content_type("text/plain; version=0.0.4")
+        .body(metrics_text())
 }
 
 /// Every metric of this process in Prometheus' text format.
@@ -70,12 +80,20 @@ fn pool_metrics(db: &Db) {
     use std::sync::LazyLock;
     #[allow(clippy::unwrap_used)] // Constant name and labels.
     static POOL: LazyLock<prometheus::IntGaugeVec> = LazyLock::new(|| {
-        prometheus::register_int_gauge_vec!("db_pool_connections", "Connections of the pool", &["state"]).unwrap()
+        prometheus::register_int_gauge_vec!(
+            "db_pool_connections",
+            "Connections of the pool",
+            &["state"]
+        )
+        .unwrap()
     });
     let status = db.status();
-    for (state, count) in
-        [("open", status.size), ("idle", status.available), ("awaited", status.waiting)]
-    {
-        POOL.with_label_values(&[state]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    for (state, count) in [
+        ("open", status.size),
+        ("idle", status.available),
+        ("awaited", status.waiting),
+    ] {
+        POOL.with_label_values(&[state])
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 }

@@ -1,9 +1,6 @@
 //! What surrounds every request: id, trace, span, metrics.
 
-use std::{
-    sync::LazyLock,
-    time::Instant,
-};
+use std::{sync::LazyLock, time::Instant};
 
 use actix_web::{
     Error, HttpMessage, HttpRequest, HttpResponse, ResponseError,
@@ -45,13 +42,26 @@ pub fn current_trace() -> Option<Trace> {
 
 #[allow(clippy::unwrap_used)] // Names and labels are constants; a clash shows at the first request.
 static REQUESTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    register_int_counter_vec!("http_requests_total", "Requests answered", &["method", "route", "status"]).unwrap()
+    register_int_counter_vec!(
+        "http_requests_total",
+        "Requests answered",
+        &["method", "route", "status"]
+    )
+    .unwrap()
 });
 
 #[allow(clippy::unwrap_used)]
 static SECONDS: LazyLock<HistogramVec> = LazyLock::new(|| {
-    let buckets = vec![0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
-    register_histogram_vec!("http_request_duration_seconds", "Time to answer", &["method", "route"], buckets).unwrap()
+    let buckets = vec![
+        0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+    ];
+    register_histogram_vec!(
+        "http_request_duration_seconds",
+        "Time to answer",
+        &["method", "route"],
+        buckets
+    )
+    .unwrap()
 });
 
 /// Put into a request's extensions by a handler that serves many routes: the template to measure it under.
@@ -83,34 +93,57 @@ pub async fn observe<B: MessageBody + 'static>(
     );
     let trace = begin_trace(&req, &span);
     span.record("trace_id", field::display(trace.id.simple()));
-    let request = Request { id: id.clone(), trace };
-    let answer = REQUEST.scope(request, next.call(req).instrument(span.clone())).await;
+    let request = Request {
+        id: id.clone(),
+        trace,
+    };
+    let answer = REQUEST
+        .scope(request, next.call(req).instrument(span.clone()))
+        .await;
     let status = match &answer {
         Ok(response) => response.status(),
         Err(error) => error.as_response_error().status_code(),
     };
     span.record("http.response.status_code", status.as_u16());
-    let label = answer.as_ref().ok().and_then(|r| r.request().extensions().get::<RouteTemplate>().cloned());
+    let label = answer
+        .as_ref()
+        .ok()
+        .and_then(|r| r.request().extensions().get::<RouteTemplate>().cloned());
     let route = label.as_ref().map_or(route.as_str(), |l| &l.0);
-    REQUESTS.with_label_values(&[method.as_str(), route, status.as_str()]).inc();
-    SECONDS.with_label_values(&[method.as_str(), route]).observe(started.elapsed().as_secs_f64());
+    REQUESTS
+        .with_label_values(&[method.as_str(), route, status.as_str()])
+        .inc();
+    SECONDS
+        .with_label_values(&[method.as_str(), route])
+        .observe(started.elapsed().as_secs_f64());
     let mut response = answer?;
     if let Ok(value) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
+        response
+            .headers_mut()
+            .insert(HeaderName::from_static("x-request-id"), value);
     }
     Ok(response)
 }
 
 fn incoming_id(req: &ServiceRequest) -> String {
-    let given = req.headers().get("x-request-id").and_then(|v| v.to_str().ok());
-    given.filter(|id| Uuid::try_parse(id).is_ok()).map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
+    let given = req
+        .headers()
+        .get("x-request-id")
+        .and_then(|v| v.to_str().ok());
+    given
+        .filter(|id| Uuid::try_parse(id).is_ok())
+        .map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
 }
 
 /// Takes over the caller's trace, or begins one. With tracing exported, our span is its child.
 fn begin_trace(req: &ServiceRequest, span: &tracing::Span) -> Trace {
-    let parent = req.headers().get("traceparent").and_then(|v| v.to_str().ok());
+    let parent = req
+        .headers()
+        .get("traceparent")
+        .and_then(|v| v.to_str().ok());
     if let Some(parent) = parent {
-        let carrier = std::collections::HashMap::from([("traceparent".to_owned(), parent.to_owned())]);
+        let carrier =
+            std::collections::HashMap::from([("traceparent".to_owned(), parent.to_owned())]);
         let context = opentelemetry::global::get_text_map_propagator(|p| p.extract(&carrier));
         // Without an exporter there is nothing to attach to, and that is fine.
         let _ = span.set_parent(context);
@@ -119,11 +152,21 @@ fn begin_trace(req: &ServiceRequest, span: &tracing::Span) -> Trace {
     let own = context.span().span_context().clone();
     if own.is_valid() {
         let id = Uuid::from_bytes(own.trace_id().to_bytes());
-        return Trace { id, parent: format!("00-{}-{}-01", own.trace_id(), own.span_id()) };
+        return Trace {
+            id,
+            parent: format!("00-{}-{}-01", own.trace_id(), own.span_id()),
+        };
     }
     parent.and_then(parse_traceparent).unwrap_or_else(|| {
         let id = Uuid::new_v4();
-        Trace { id, parent: format!("00-{}-{}-00", id.simple(), &Uuid::new_v4().simple().to_string()[..16]) }
+        Trace {
+            id,
+            parent: format!(
+                "00-{}-{}-00",
+                id.simple(),
+                &Uuid::new_v4().simple().to_string()[..16]
+            ),
+        }
     })
 }
 
@@ -134,21 +177,32 @@ fn parse_traceparent(text: &str) -> Option<Trace> {
     if !hex(version, 2) || !hex(id, 32) || !hex(span, 16) {
         return None;
     }
-    Some(Trace { id: Uuid::try_parse(id).ok()?, parent: text.to_owned() })
+    Some(Trace {
+        id: Uuid::try_parse(id).ok()?,
+        parent: text.to_owned(),
+    })
 }
 
 /// Answers for a path that nobody serves.
 pub async fn not_found(req: HttpRequest) -> HttpResponse {
-    let fault = if req.resource_map().has_resource(req.path()) { Fault::MethodNotAllowed } else { Fault::NotFound };
+    let fault = if req.resource_map().has_resource(req.path()) {
+        Fault::MethodNotAllowed
+    } else {
+        Fault::NotFound
+    };
     Problem::from(fault).error_response()
 }
 
 /// Makes actix's own extractors answer with problems.
 pub fn extractor_config(cfg: &mut web::ServiceConfig) {
-    cfg.app_data(web::PathConfig::default().error_handler(|error: PathError, _| {
-        Problem::from(Fault::Malformed(format!("the path: {error}"))).into()
-    }));
-    cfg.app_data(web::QueryConfig::default().error_handler(|error: QueryPayloadError, _| {
-        Problem::from(Fault::Malformed(format!("the query: {error}"))).into()
-    }));
+    cfg.app_data(
+        web::PathConfig::default().error_handler(|error: PathError, _| {
+            Problem::from(Fault::Malformed(format!("the path: {error}"))).into()
+        }),
+    );
+    cfg.app_data(
+        web::QueryConfig::default().error_handler(|error: QueryPayloadError, _| {
+            Problem::from(Fault::Malformed(format!("the query: {error}"))).into()
+        }),
+    );
 }

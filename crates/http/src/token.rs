@@ -65,7 +65,10 @@ impl Signer {
         let pem = std::fs::read(path).with_context(|| format!("signing key {}", path.display()))?;
         let key = EncodingKey::from_ed_pem(&pem)
             .with_context(|| format!("{} holds no Ed25519 key", path.display()))?;
-        Ok(Self { key: Arc::new(key), kid: stem(path)? })
+        Ok(Self {
+            key: Arc::new(key),
+            kid: stem(path)?,
+        })
     }
 
     /// The key id.
@@ -117,7 +120,10 @@ impl Keys {
             learned: HashMap::new(),
             read_at: std::time::Instant::now(),
         });
-        Ok(Self { folder: Some(folder.to_owned()), known })
+        Ok(Self {
+            folder: Some(folder.to_owned()),
+            known,
+        })
     }
 
     /// Verifies a token: signature, type, audience, expiry, and that its issuer is the key's.
@@ -168,13 +174,17 @@ impl Keys {
 
 impl Known {
     fn get(&self, kid: &str) -> Option<Arc<DecodingKey>> {
-        self.keys.get(kid).or_else(|| self.learned.get(kid)).cloned()
+        self.keys
+            .get(kid)
+            .or_else(|| self.learned.get(kid))
+            .cloned()
     }
 }
 
 fn read(folder: &Path) -> anyhow::Result<HashMap<String, Arc<DecodingKey>>> {
     let mut keys = HashMap::new();
-    let entries = std::fs::read_dir(folder).with_context(|| format!("public keys {}", folder.display()))?;
+    let entries =
+        std::fs::read_dir(folder).with_context(|| format!("public keys {}", folder.display()))?;
     for entry in entries {
         let path = entry?.path();
         if path.extension().is_some_and(|e| e == "pem") {

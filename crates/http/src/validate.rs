@@ -7,7 +7,11 @@ use bahi_types::Fixed;
 /// # Errors
 /// When it is not.
 pub fn positive<const S: u32>(value: &Fixed<S>, (): &()) -> garde::Result {
-    if value.is_positive() { Ok(()) } else { Err(garde::Error::new("must be greater than zero")) }
+    if value.is_positive() {
+        Ok(())
+    } else {
+        Err(garde::Error::new("must be greater than zero"))
+    }
 }
 
 /// Zero or more.
@@ -15,7 +19,11 @@ pub fn positive<const S: u32>(value: &Fixed<S>, (): &()) -> garde::Result {
 /// # Errors
 /// When it is negative.
 pub fn non_negative<const S: u32>(value: &Fixed<S>, (): &()) -> garde::Result {
-    if value.is_negative() { Err(garde::Error::new("must not be negative")) } else { Ok(()) }
+    if value.is_negative() {
+        Err(garde::Error::new("must not be negative"))
+    } else {
+        Ok(())
+    }
 }
 
 /// A percentage, 0 to 100.

@@ -8,12 +8,16 @@ use rdkafka::{
     types::RDKafkaErrorCode,
 };
 
-/// Creates topics with the broker's default replication; those that exist stay as they are. `settings` are
-/// topic settings such as `retention.ms`.
+/// Creates topics with the broker's default replication; those that exist stay as they are.
 ///
 /// # Errors
 /// When the broker cannot be reached or refuses.
-pub async fn create_topics(
+pub async fn create_topics(brokers: &str, names: &[&str], partitions: i32) -> anyhow::Result<()> {
+    create_topics_with(brokers, names, partitions, &[]).await
+}
+
+/// As [`create_topics`], with topic settings such as `retention.ms`.
+pub(crate) async fn create_topics_with(
     brokers: &str,
     names: &[&str],
     partitions: i32,

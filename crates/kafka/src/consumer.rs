@@ -176,9 +176,9 @@ impl Consumer {
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         session.kafka.subscribe(&names)?;
         let worker = worker(&self.name, &self.prefix, &self.handlers, &self.rejected, db);
-        let member = Member::new(&session, &worker, &topics, &self.status);
+        let member = Member::new(&session, &worker, &topics, &self.status, stop);
         tokio::select! {
-            result = member.serve(changed, &mut self.asks, stop) => result,
+            result = member.serve(changed, &mut self.asks) => result,
             never = letters.run(&self.rejected) => match never {},
         }
     }

@@ -15,7 +15,9 @@ use rdkafka::{
 };
 use tokio::sync::Notify;
 
-use crate::{admin::create_topics, partition::backoff, producer_settings, record::header_bytes};
+use crate::{
+    admin::create_topics_with, partition::backoff, producer_settings, record::header_bytes,
+};
 
 /// Looks for unsent rows this often even when nobody says there are some: another process may have died before
 /// it sent them.
@@ -97,7 +99,7 @@ impl DeadLetters {
         let name = self.topic(topic);
         if !self.known.contains(&name) {
             // Room for the largest record and what is added to it.
-            create_topics(
+            create_topics_with(
                 &self.brokers,
                 &[&name],
                 1,

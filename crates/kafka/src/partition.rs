@@ -84,10 +84,10 @@ impl<'c> Partition<'c> {
         }
     }
 
-    /// It failed (once more): when to try again.
-    pub(crate) fn put_off(&mut self) -> Duration {
+    /// It failed (once more): it is tried again after this pause, at most `most`.
+    pub(crate) fn put_off(&mut self, most: Duration) -> Duration {
         self.tries = self.tries.saturating_add(1);
-        let pause = backoff(self.tries);
+        let pause = backoff(self.tries).min(most);
         self.until = Some(Instant::now() + pause);
         pause
     }
@@ -104,6 +104,11 @@ impl<'c> Partition<'c> {
         [self.until, self.write_at].into_iter().flatten().min()
     }
 }
+
+/// The longest pause of all.
+pub(crate) const LONGEST: Duration = Duration::from_secs(30);
+/// The longest pause while the database is away: asking whether it is back costs little.
+pub(crate) const OUTAGE: Duration = Duration::from_secs(1);
 
 /// The pause after the n-th failure in a row: 50 ms, doubled up to 30 s, less a random part of up to a half.
 pub(crate) fn backoff(failures: u32) -> Duration {

@@ -55,7 +55,7 @@ pub fn consumer_settings(brokers: &str, group: &str) -> ClientConfig {
         // The broker answers as soon as there is one byte. The long poll ends after this even without, because
         // a partition that was just assigned or resumed is asked for only with the next request.
         .set("fetch.min.bytes", "1")
-        .set("fetch.wait.max.ms", "50")
+        .set("fetch.wait.max.ms", "100")
         .set("fetch.queue.backoff.ms", "10")
         .set("queued.min.messages", "2000")
         .set("queued.max.messages.kbytes", "16384")

@@ -17,7 +17,9 @@ use uuid::Uuid;
 pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("own path");
     let folder = test.ancestors().find(|a| a.join(name).is_file());
-    folder.unwrap_or_else(|| panic!("{name} is not built: cargo build --workspace --bins")).join(name)
+    folder
+        .unwrap_or_else(|| panic!("{name} is not built: cargo build --workspace --bins"))
+        .join(name)
 }
 
 /// A running process; killed when it goes out of scope.
@@ -47,7 +49,10 @@ impl Drop for Process {
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port()
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|l| l.local_addr())
+        .expect("a free port")
+        .port()
 }
 
 /// The databases and addresses of a fleet; processes come and go.
@@ -76,7 +81,8 @@ pub const OPENING: i64 = 100;
 impl Fleet {
     /// Databases with a shop in them; no process runs yet.
     pub async fn create() -> Self {
-        let inventory_db = TestDb::create("inventory", inventory::app().embedded_migrations()).await;
+        let inventory_db =
+            TestDb::create("inventory", inventory::app().embedded_migrations()).await;
         let sales_db = TestDb::create("sales", sales::app().embedded_migrations()).await;
         let fleet = Self {
             inventory_db,
@@ -91,15 +97,23 @@ impl Fleet {
             prefix: format!("proof-{}.", Uuid::now_v7().simple()),
         };
         fleet.seed().await;
-        let topics = ["billing", "inventory", "products", "identity", "audit"].map(|d| format!("{}{d}.events.v1", fleet.prefix));
+        let topics = ["billing", "inventory", "products", "identity", "audit"]
+            .map(|d| format!("{}{d}.events.v1", fleet.prefix));
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-        bahi_kafka::create_topics(&test_env("BAHI_TEST_KAFKA"), &topics, 2, &[]).await.expect("topics");
+        bahi_kafka::create_topics(&test_env("BAHI_TEST_KAFKA"), &topics, 2, &[])
+            .await
+            .expect("topics");
         fleet
     }
 
     async fn seed(&self) {
         let (tenant, location) = (self.tenant.uuid(), self.location);
-        let (branch, registration, till, profile) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+        let (branch, registration, till, profile) = (
+            Uuid::now_v7(),
+            Uuid::now_v7(),
+            Uuid::now_v7(),
+            Uuid::now_v7(),
+        );
         let mut sales = format!(
             "insert into registration values ('{tenant}', '{registration}', '27AAPFU0939F1ZV', '27', 'Proof', true, 1, 1);
              insert into branch values ('{tenant}', '{branch}', 'B', 'Branch', '{registration}', true, 1, 1);
@@ -112,7 +126,9 @@ impl Fleet {
             self.session,
             Uuid::now_v7(),
         );
-        let mut stock = format!("insert into location values ('{tenant}', '{location}', '{branch}', 'L', 'Location', true, 1, 1);");
+        let mut stock = format!(
+            "insert into location values ('{tenant}', '{location}', '{branch}', 'L', 'Location', true, 1, 1);"
+        );
         for product in &self.products {
             sales.push_str(&format!(
                 "insert into product (tenant_id, product_id, sku, name, stocked, hsn, tax_profile_id, uqc, price, price_includes_tax, status, epoch, version)
@@ -131,8 +147,18 @@ impl Fleet {
                    values ('{tenant}', '{movement}', '{location}', '{product}', '{none}', 'sellable', {OPENING}, {OPENING} * 60, 60, now());"
             ));
         }
-        self.sales_db.admin().await.batch_execute(&sales).await.expect("seed sales");
-        self.inventory_db.admin().await.batch_execute(&stock).await.expect("seed inventory");
+        self.sales_db
+            .admin()
+            .await
+            .batch_execute(&sales)
+            .await
+            .expect("seed sales");
+        self.inventory_db
+            .admin()
+            .await
+            .batch_execute(&stock)
+            .await
+            .expect("seed inventory");
     }
 
     /// Kafka topic of a domain.
@@ -144,7 +170,11 @@ impl Fleet {
         let keys = test_env("BAHI_TEST_KEYS");
         let port = free_port();
         let mut command = Command::new(binary(service));
-        let log = fs::File::options().create(true).append(true).open(self.folder.path().join(format!("{service}.log"))).expect("log");
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.path().join(format!("{service}.log")))
+            .expect("log");
         command
             .env("BAHI_LISTEN", format!("127.0.0.1:{port}"))
             .env("BAHI_KAFKA", test_env("BAHI_TEST_KAFKA"))
@@ -152,8 +182,14 @@ impl Fleet {
             .env("BAHI_TRUST_DIR", format!("{keys}/public"))
             .env("BAHI_KEY_FILE", format!("{keys}/private/{service}.pem"))
             .env("BAHI_REGISTER", self.register())
-            .env("BAHI_INVENTORY_GRPC", format!("http://127.0.0.1:{}", self.inventory_grpc))
-            .env("BAHI_SALES_GRPC", format!("http://127.0.0.1:{}", self.sales_grpc))
+            .env(
+                "BAHI_INVENTORY_GRPC",
+                format!("http://127.0.0.1:{}", self.inventory_grpc),
+            )
+            .env(
+                "BAHI_SALES_GRPC",
+                format!("http://127.0.0.1:{}", self.sales_grpc),
+            )
             .env("BAHI_HOLD_SECONDS", "1")
             .env("BAHI_DB_CHECKOUT_MS", "10000")
             .env("BAHI_PAUSE_DIR", self.folder.path())
@@ -173,11 +209,16 @@ impl Fleet {
     /// The register, with the databases of this fleet only.
     fn register(&self) -> PathBuf {
         let file = self.folder.path().join("services.toml");
-        let real: &Path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/services.toml").as_ref();
+        let real: &Path =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/services.toml").as_ref();
         let text = fs::read_to_string(real).expect("the register");
         let mut blocks = text.split("[[service]]");
         let mut own = blocks.next().unwrap_or_default().to_owned();
-        for block in blocks.filter(|b| ["\"inventory\"", "\"sales\"", "\"outbox-worker\""].iter().any(|n| b.trim_start().starts_with(&format!("name = {n}")))) {
+        for block in blocks.filter(|b| {
+            ["\"inventory\"", "\"sales\"", "\"outbox-worker\""]
+                .iter()
+                .any(|n| b.trim_start().starts_with(&format!("name = {n}")))
+        }) {
             own.push_str("[[service]]");
             own.push_str(block);
         }
@@ -186,17 +227,31 @@ impl Fleet {
     }
 
     async fn up(&self, (mut command, url): (Command, String), path: &str) -> Process {
-        let process = Process { child: command.spawn().expect("the binary starts"), url };
+        let process = Process {
+            child: command.spawn().expect("the binary starts"),
+            url,
+        };
         let http = reqwest::Client::new();
         let ready = format!("{}{path}", process.url);
-        eventually(|| async { http.get(&ready).send().await.ok().filter(|r| r.status().is_success()).map(|_| ()) }).await;
+        eventually(|| async {
+            http.get(&ready)
+                .send()
+                .await
+                .ok()
+                .filter(|r| r.status().is_success())
+                .map(|_| ())
+        })
+        .await;
         process
     }
 
     /// Starts inventory; `pause` names pause points to arm.
     pub async fn inventory(&self, pause: &str) -> Process {
         let (mut command, url) = self.command("inventory", Some(&self.inventory_db), pause);
-        command.env("BAHI_GRPC_LISTEN", format!("127.0.0.1:{}", self.inventory_grpc));
+        command.env(
+            "BAHI_GRPC_LISTEN",
+            format!("127.0.0.1:{}", self.inventory_grpc),
+        );
         self.up((command, url), "/readyz").await
     }
 
@@ -218,7 +273,9 @@ impl Fleet {
     pub async fn worker(&self) -> Process {
         let (mut command, url) = self.command("outbox-worker", None, "");
         let relay = |db: &TestDb| format!("{}?options=-c%20role%3Dbahi_relay", db.admin_url());
-        command.env("BAHI_RELAY_INVENTORY_URL", relay(&self.inventory_db)).env("BAHI_RELAY_SALES_URL", relay(&self.sales_db));
+        command
+            .env("BAHI_RELAY_INVENTORY_URL", relay(&self.inventory_db))
+            .env("BAHI_RELAY_SALES_URL", relay(&self.sales_db));
         self.up((command, url), "/livez").await
     }
 
@@ -229,18 +286,30 @@ impl Fleet {
 
     /// Waits until `process` stands at the pause point.
     pub async fn reached(&self, process: &Process, point: &str) {
-        let file = self.folder.path().join(format!("{point}.{}", process.pid()));
+        let file = self
+            .folder
+            .path()
+            .join(format!("{point}.{}", process.pid()));
         eventually(|| async { file.exists().then_some(()) }).await;
     }
 
     /// Lets a process that stands at the pause point go on.
     pub fn go_on(&self, process: &Process, point: &str) {
-        fs::remove_file(self.folder.path().join(format!("{point}.{}", process.pid()))).expect("it stands there");
+        fs::remove_file(
+            self.folder
+                .path()
+                .join(format!("{point}.{}", process.pid())),
+        )
+        .expect("it stands there");
     }
 
     /// One of each product, paid in cash.
     pub fn basket(&self) -> Value {
-        let lines: Vec<Value> = self.products.iter().map(|p| json!({ "product_id": p, "qty": "2" })).collect();
+        let lines: Vec<Value> = self
+            .products
+            .iter()
+            .map(|p| json!({ "product_id": p, "qty": "2" }))
+            .collect();
         json!({ "session_id": self.session, "lines": lines, "tenders": [{ "method": "cash", "amount": "708.00" }] })
     }
 }

@@ -17,11 +17,20 @@ async fn sales_dies_and_the_till_repeats(point: &str) {
     let sale = tokio::spawn(async move { till.try_post_with_key(PATH, basket, "sale-1").await });
     fleet.reached(&first, point).await;
     first.kill();
-    assert!(sale.await.expect("the request ends").is_none(), "nobody answered");
+    assert!(
+        sale.await.expect("the request ends").is_none(),
+        "nobody answered"
+    );
     let again = fleet.sales("").await;
     let till = fleet.client(&again);
-    let answer = till.post_with_key(PATH, fleet.basket(), "sale-1").await.expect(201);
-    let repeated = till.post_with_key(PATH, fleet.basket(), "sale-1").await.expect(201);
+    let answer = till
+        .post_with_key(PATH, fleet.basket(), "sale-1")
+        .await
+        .expect(201);
+    let repeated = till
+        .post_with_key(PATH, fleet.basket(), "sale-1")
+        .await
+        .expect(201);
     assert_eq!(answer.body, repeated.body);
     check(&fleet, 1).await;
 }
@@ -74,7 +83,10 @@ async fn inventory_dies_while_it_promises(point: &str) {
     let sale = tokio::spawn(async move { patient.try_post_with_key(PATH, basket, "sale-1").await });
     fleet.reached(&first, point).await;
     first.kill();
-    let answer = sale.await.expect("the request ends").expect("sales itself lives");
+    let answer = sale
+        .await
+        .expect("the request ends")
+        .expect("sales itself lives");
     assert_eq!(answer.status, 503, "{}", answer.text);
     assert!(answer.header("retry-after").is_some());
     let _again = fleet.inventory("").await;
@@ -148,9 +160,17 @@ async fn two_replicas_on_one_key_make_one_sale() {
     let (patient, basket) = (till.clone(), fleet.basket());
     let sale = tokio::spawn(async move { patient.try_post_with_key(PATH, basket, "sale-1").await });
     fleet.reached(&slow, point).await;
-    let answer = user.at(&quick.url).post_with_key(PATH, fleet.basket(), "sale-1").await.expect(201);
+    let answer = user
+        .at(&quick.url)
+        .post_with_key(PATH, fleet.basket(), "sale-1")
+        .await
+        .expect(201);
     fleet.go_on(&slow, point);
-    let late = sale.await.expect("the request ends").expect("an answer").expect(201);
+    let late = sale
+        .await
+        .expect("the request ends")
+        .expect("an answer")
+        .expect(201);
     assert_eq!(answer.text_at("number"), late.text_at("number"));
     check(&fleet, 1).await;
 }
@@ -169,10 +189,21 @@ async fn a_given_up_sale_cannot_be_issued_by_its_slow_request() {
     let patient = till.clone();
     let sale = tokio::spawn(async move { patient.try_post_with_key(PATH, basket, "sale-1").await });
     fleet.reached(&slow, point).await;
-    let given_up = till.at(&quick.url).post(&format!("/api/v1/pos/invoices/{id}:abandon"), serde_json::json!({})).await;
+    let given_up = till
+        .at(&quick.url)
+        .post(
+            &format!("/api/v1/pos/invoices/{id}:abandon"),
+            serde_json::json!({}),
+        )
+        .await;
     assert!(given_up.status < 300, "{}", given_up.text);
     fleet.go_on(&slow, point);
     let late = sale.await.expect("the request ends").expect("an answer");
-    assert_eq!((late.status, late.code()), (409, "ABANDONED"), "{}", late.text);
+    assert_eq!(
+        (late.status, late.code()),
+        (409, "ABANDONED"),
+        "{}",
+        late.text
+    );
     check(&fleet, 0).await;
 }

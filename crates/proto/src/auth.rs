@@ -28,7 +28,11 @@ pub struct Guard {
 impl Guard {
     /// A guard of `service`.
     pub fn new(keys: Arc<Keys>, register: Arc<Register>, service: &'static str) -> Self {
-        Self { keys, register, service }
+        Self {
+            keys,
+            register,
+            service,
+        }
     }
 
     /// The circumstances of a call of `rpc`: tenant, caller, request and trace.
@@ -38,7 +42,8 @@ impl Guard {
     #[allow(clippy::result_large_err)] // A status is what every gRPC handler returns.
     pub fn admit<T>(&self, request: &Request<T>, rpc: &str) -> Result<Ctx, Status> {
         let text = |name: &str| request.metadata().get(name).and_then(|v| v.to_str().ok());
-        let caller = text("authorization").and_then(|bearer| Caller::from_bearer(&self.keys, bearer));
+        let caller =
+            text("authorization").and_then(|bearer| Caller::from_bearer(&self.keys, bearer));
         let Some(caller) = caller else {
             return Err(Status::unauthenticated("A valid internal token is needed."));
         };
@@ -46,10 +51,15 @@ impl Guard {
             return Err(Status::permission_denied("Only services call this."));
         };
         if !self.register.may_call(id, self.service, rpc) {
-            return Err(Status::permission_denied(format!("{id} may not call {}/{rpc}.", self.service)));
+            return Err(Status::permission_denied(format!(
+                "{id} may not call {}/{rpc}.",
+                self.service
+            )));
         }
         let mut ctx = caller.ctx;
-        ctx.correlation_id = text("x-request-id").and_then(|id| Uuid::parse_str(id).ok()).unwrap_or_else(Uuid::now_v7);
+        ctx.correlation_id = text("x-request-id")
+            .and_then(|id| Uuid::parse_str(id).ok())
+            .unwrap_or_else(Uuid::now_v7);
         ctx.trace = text("traceparent").and_then(trace);
         Ok(ctx)
     }
@@ -62,7 +72,10 @@ fn trace(parent: &str) -> Option<Trace> {
     if !hex(version, 2) || !hex(id, 32) || !hex(span, 16) {
         return None;
     }
-    Some(Trace { id: Uuid::try_parse(id).ok()?, parent: parent.to_owned() })
+    Some(Trace {
+        id: Uuid::try_parse(id).ok()?,
+        parent: parent.to_owned(),
+    })
 }
 
 /// Signs this service's calls.
@@ -82,7 +95,11 @@ const KEPT: usize = 4096;
 impl Outbound {
     /// Signs with `signer`, whose issuer is this service.
     pub fn new(signer: Signer) -> Self {
-        Self { signer, clock: Clock::System, tokens: Arc::default() }
+        Self {
+            signer,
+            clock: Clock::System,
+            tokens: Arc::default(),
+        }
     }
 
     /// `message` with token, request id, trace and deadline.
@@ -90,17 +107,27 @@ impl Outbound {
     /// # Errors
     /// INTERNAL when the key cannot sign.
     #[allow(clippy::result_large_err)] // As the calls themselves.
-    pub fn request<T>(&self, ctx: &Ctx, message: T, timeout: Duration) -> Result<Request<T>, Status> {
+    pub fn request<T>(
+        &self,
+        ctx: &Ctx,
+        message: T,
+        timeout: Duration,
+    ) -> Result<Request<T>, Status> {
         let mut request = Request::new(message);
         let metadata = request.metadata_mut();
         let bearer = format!("Bearer {}", self.token(ctx.tenant)?);
-        let mut bearer = MetadataValue::try_from(bearer).map_err(|_| Status::internal("an unusable token"))?;
+        let mut bearer =
+            MetadataValue::try_from(bearer).map_err(|_| Status::internal("an unusable token"))?;
         bearer.set_sensitive(true);
         metadata.insert("authorization", bearer);
         if let Ok(id) = MetadataValue::try_from(ctx.correlation_id.to_string()) {
             metadata.insert("x-request-id", id);
         }
-        if let Some(parent) = ctx.trace.as_ref().and_then(|t| MetadataValue::try_from(&t.parent).ok()) {
+        if let Some(parent) = ctx
+            .trace
+            .as_ref()
+            .and_then(|t| MetadataValue::try_from(&t.parent).ok())
+        {
             metadata.insert("traceparent", parent);
         }
         request.set_timeout(timeout);
@@ -161,13 +188,18 @@ pub fn status_of(refusal: &impl Refusal) -> Status {
         refusal.to_string()
     };
     let mut status = Status::new(code, message);
-    status.metadata_mut().insert(CODE, MetadataValue::from_static(verdict.code));
+    status
+        .metadata_mut()
+        .insert(CODE, MetadataValue::from_static(verdict.code));
     status
 }
 
 /// The stable code of a refusal that [`status_of`] made.
 pub fn code_of(status: &Status) -> Option<&str> {
-    status.metadata().get(CODE).and_then(|code| code.to_str().ok())
+    status
+        .metadata()
+        .get(CODE)
+        .and_then(|code| code.to_str().ok())
 }
 
 #[cfg(test)]
@@ -180,7 +212,10 @@ mod tests {
         assert_eq!(status.code(), Code::Unavailable);
         assert_eq!(code_of(&status), Some("DATABASE_UNAVAILABLE"));
         let status = status_of(&bahi_http::Fault::NotYetKnown("product".into()));
-        assert_eq!((status.code(), code_of(&status)), (Code::FailedPrecondition, Some("NOT_YET_KNOWN")));
+        assert_eq!(
+            (status.code(), code_of(&status)),
+            (Code::FailedPrecondition, Some("NOT_YET_KNOWN"))
+        );
     }
 
     #[test]

@@ -34,7 +34,9 @@ impl Parts {
     /// # Errors
     /// For a service that has none.
     pub fn database(&self) -> anyhow::Result<Db> {
-        self.db.clone().ok_or_else(|| anyhow::anyhow!("this service has no database"))
+        self.db
+            .clone()
+            .ok_or_else(|| anyhow::anyhow!("this service has no database"))
     }
 }
 
@@ -117,7 +119,10 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     /// Its OpenAPI document.
     pub fn openapi(&self) -> utoipa::openapi::OpenApi {
         use utoipa_actix_web::AppExt;
-        let (_, mut api) = actix_web::App::new().into_utoipa_app().configure(self.routes).split_for_parts();
+        let (_, mut api) = actix_web::App::new()
+            .into_utoipa_app()
+            .configure(self.routes)
+            .split_for_parts();
         self.name.clone_into(&mut api.info.title);
         env!("CARGO_PKG_VERSION").clone_into(&mut api.info.version);
         api.info.description = None;

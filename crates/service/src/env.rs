@@ -16,12 +16,19 @@ pub struct Env {
 impl Env {
     /// Settings of which `overrides` come before the process environment.
     pub fn with(overrides: impl IntoIterator<Item = (String, String)>) -> Self {
-        Self { overrides: Arc::new(overrides.into_iter().collect()), ..Self::default() }
+        Self {
+            overrides: Arc::new(overrides.into_iter().collect()),
+            ..Self::default()
+        }
     }
 
     /// A setting that may be absent. An empty one counts as absent.
     pub fn optional(&self, name: &str) -> Option<String> {
-        let value = self.overrides.get(name).cloned().or_else(|| std::env::var(name).ok());
+        let value = self
+            .overrides
+            .get(name)
+            .cloned()
+            .or_else(|| std::env::var(name).ok());
         let value = value.filter(|v| !v.is_empty());
         self.seen.lock().insert(name.to_owned(), value.clone());
         value
@@ -32,7 +39,8 @@ impl Env {
     /// # Errors
     /// When it is not.
     pub fn required(&self, name: &str) -> anyhow::Result<String> {
-        self.optional(name).ok_or_else(|| self.complain(format!("{name} is not set")))
+        self.optional(name)
+            .ok_or_else(|| self.complain(format!("{name} is not set")))
     }
 
     /// A setting of a type, or its default.
@@ -45,7 +53,9 @@ impl Env {
     {
         match self.optional(name) {
             None => Ok(default),
-            Some(text) => text.parse().map_err(|e| self.complain(format!("{name}={text}: {e}"))),
+            Some(text) => text
+                .parse()
+                .map_err(|e| self.complain(format!("{name}={text}: {e}"))),
         }
     }
 
@@ -66,14 +76,21 @@ impl Env {
                 Some((_, host)) => format!("{scheme}://***@{host}"),
                 None => value.to_owned(),
             },
-            None if ["SECRET", "PASSWORD", "TOKEN"].iter().any(|s| name.contains(s)) => "***".into(),
+            None if ["SECRET", "PASSWORD", "TOKEN"]
+                .iter()
+                .any(|s| name.contains(s)) =>
+            {
+                "***".into()
+            }
             None => value.to_owned(),
         };
         self.seen
             .lock()
             .iter()
             .map(|(name, value)| {
-                let shown = value.as_deref().map_or_else(|| "(not set)".into(), |v| mask(name, v));
+                let shown = value
+                    .as_deref()
+                    .map_or_else(|| "(not set)".into(), |v| mask(name, v));
                 (name.clone(), shown)
             })
             .collect()
@@ -87,14 +104,26 @@ mod tests {
     #[test]
     fn masks_what_is_secret_and_shows_the_rest() {
         let env = Env::with([
-            ("BAHI_DATABASE_URL".into(), "postgres://bahi:pw@127.0.0.1/x".into()),
+            (
+                "BAHI_DATABASE_URL".into(),
+                "postgres://bahi:pw@127.0.0.1/x".into(),
+            ),
             ("BAHI_SECRET".into(), "s".into()),
             ("BAHI_LISTEN".into(), "127.0.0.1:1".into()),
         ]);
-        for name in ["BAHI_DATABASE_URL", "BAHI_SECRET", "BAHI_LISTEN", "BAHI_ABSENT_X"] {
+        for name in [
+            "BAHI_DATABASE_URL",
+            "BAHI_SECRET",
+            "BAHI_LISTEN",
+            "BAHI_ABSENT_X",
+        ] {
             env.optional(name);
         }
-        let shown = env.masked().into_iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>();
+        let shown = env
+            .masked()
+            .into_iter()
+            .map(|(n, v)| format!("{n}={v}"))
+            .collect::<Vec<_>>();
         assert_eq!(
             shown,
             [

@@ -21,7 +21,11 @@ impl Job {
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
-        Self { name, every, work: Arc::new(move || Box::pin(work())) }
+        Self {
+            name,
+            every,
+            work: Arc::new(move || Box::pin(work())),
+        }
     }
 
     /// Its name.
@@ -40,7 +44,11 @@ impl Job {
     pub(crate) async fn run(self, stop: CancellationToken) {
         loop {
             if let Err(error) = self.once().await {
-                tracing::warn!(job = self.name, error = format!("{error:#}"), "the job failed; it runs again");
+                tracing::warn!(
+                    job = self.name,
+                    error = format!("{error:#}"),
+                    "the job failed; it runs again"
+                );
             }
             tokio::select! {
                 () = stop.cancelled() => return,

@@ -13,7 +13,10 @@ fn armed() -> Option<&'static Armed> {
         .get_or_init(|| {
             let names = std::env::var("BAHI_PAUSE").ok()?;
             let folder = std::env::var_os("BAHI_PAUSE_DIR")?.into();
-            Some(Armed { names: names.split(',').map(str::to_owned).collect(), folder })
+            Some(Armed {
+                names: names.split(',').map(str::to_owned).collect(),
+                folder,
+            })
         })
         .as_ref()
 }

@@ -20,7 +20,10 @@ const GRACE: Duration = Duration::from_secs(25);
 
 /// The `main` of every service.
 pub fn main<S: Clone + Send + Sync + 'static>(app: App<S>) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("{}: no runtime: {error}", app.name);
@@ -38,7 +41,9 @@ pub fn main<S: Clone + Send + Sync + 'static>(app: App<S>) -> ExitCode {
                 println!("{}", app.openapi().to_pretty_json()?);
                 Ok(())
             }
-            Some(other) => anyhow::bail!("unknown command {other:?}; one of: run, migrate, config, openapi"),
+            Some(other) => {
+                anyhow::bail!("unknown command {other:?}; one of: run, migrate, config, openapi")
+            }
         }
     });
     match result {
@@ -50,8 +55,13 @@ pub fn main<S: Clone + Send + Sync + 'static>(app: App<S>) -> ExitCode {
     }
 }
 
-async fn migrate<S: Clone + Send + Sync + 'static>(mut app: App<S>, env: &Env) -> anyhow::Result<()> {
-    let Some(migrations) = app.embedded_migrations() else { return Ok(()) };
+async fn migrate<S: Clone + Send + Sync + 'static>(
+    mut app: App<S>,
+    env: &Env,
+) -> anyhow::Result<()> {
+    let Some(migrations) = app.embedded_migrations() else {
+        return Ok(());
+    };
     let url = env.required("BAHI_MIGRATE_URL")?;
     let role = app_role(app.name);
     // The harness blocks in place, which needs a worker thread.
@@ -66,7 +76,14 @@ fn app_role(service: &str) -> String {
 fn config<S: Clone + Send + Sync + 'static>(app: App<S>) -> anyhow::Result<()> {
     let env = Env::default();
     let made = parts(&app, &env, Clock::System).and_then(|parts| (app.state)(parts).map(|_| ()));
-    for name in ["BAHI_LISTEN", "BAHI_GRPC_LISTEN", "BAHI_KAFKA", "BAHI_MIGRATE_URL", "BAHI_OTLP_ENDPOINT", "BAHI_LOG"] {
+    for name in [
+        "BAHI_LISTEN",
+        "BAHI_GRPC_LISTEN",
+        "BAHI_KAFKA",
+        "BAHI_MIGRATE_URL",
+        "BAHI_OTLP_ENDPOINT",
+        "BAHI_LOG",
+    ] {
         env.optional(name);
     }
     for (name, value) in env.masked() {
@@ -93,7 +110,13 @@ fn parts<S>(app: &App<S>, env: &Env, clock: Clock) -> anyhow::Result<Parts> {
             let checkout = Duration::from_millis(checkout?);
             let topic_prefix = env.optional("BAHI_TOPIC_PREFIX").unwrap_or_default();
             let connections = connections?;
-            let config = DbConfig { url: url?, connections, checkout, topic_prefix, service: app.name };
+            let config = DbConfig {
+                url: url?,
+                connections,
+                checkout,
+                topic_prefix,
+                service: app.name,
+            };
             Some(Db::new(&config, clock.clone())?)
         }
     };
@@ -139,7 +162,11 @@ pub struct Running<S> {
 ///
 /// # Errors
 /// When a setting, the database, or a port is not to be had.
-pub async fn start<S: Clone + Send + Sync + 'static>(mut app: App<S>, env: Env, clock: Clock) -> anyhow::Result<Running<S>> {
+pub async fn start<S: Clone + Send + Sync + 'static>(
+    mut app: App<S>,
+    env: Env,
+    clock: Clock,
+) -> anyhow::Result<Running<S>> {
     let parts = parts(&app, &env, clock)?;
     if let Some(url) = env.optional("BAHI_MIGRATE_URL")
         && let Some(migrations) = app.migrations.take()
@@ -174,10 +201,11 @@ pub async fn start<S: Clone + Send + Sync + 'static>(mut app: App<S>, env: Env, 
             });
         }
         if let Some(db) = parts.db.clone() {
-            let purge = crate::Job::every("purge_idempotency", Duration::from_secs(3600), move || {
-                let db = db.clone();
-                async move { Ok(db.purge_idempotency().await.map(|_| ())?) }
-            });
+            let purge =
+                crate::Job::every("purge_idempotency", Duration::from_secs(3600), move || {
+                    let db = db.clone();
+                    async move { Ok(db.purge_idempotency().await.map(|_| ())?) }
+                });
             let stop = stop.clone();
             tasks.spawn(async move {
                 purge.run(stop).await;
@@ -186,7 +214,16 @@ pub async fn start<S: Clone + Send + Sync + 'static>(mut app: App<S>, env: Env, 
         }
     }
     ready.set(true);
-    Ok(Running { http, grpc, state, db: parts.db, ready, server, parts_stop: stop, tasks })
+    Ok(Running {
+        http,
+        grpc,
+        state,
+        db: parts.db,
+        ready,
+        server,
+        parts_stop: stop,
+        tasks,
+    })
 }
 
 fn serve_http<S: Clone + Send + Sync + 'static>(
@@ -237,7 +274,9 @@ fn serve_http<S: Clone + Send + Sync + 'static>(
 }
 
 async fn openapi_document(text: web::Data<String>) -> actix_web::HttpResponse {
-    actix_web::HttpResponse::Ok().content_type("application/json").body(text.get_ref().clone())
+    actix_web::HttpResponse::Ok()
+        .content_type("application/json")
+        .body(text.get_ref().clone())
 }
 
 async fn serve_grpc(
@@ -246,7 +285,8 @@ async fn serve_grpc(
     stop: &CancellationToken,
     tasks: &mut JoinSet<anyhow::Result<()>>,
 ) -> anyhow::Result<SocketAddr> {
-    let listen: SocketAddr = env.parse("BAHI_GRPC_LISTEN", SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    let listen: SocketAddr =
+        env.parse("BAHI_GRPC_LISTEN", SocketAddr::from(([127, 0, 0, 1], 0)))?;
     let incoming = tonic::transport::server::TcpIncoming::bind(listen)
         .with_context(|| format!("listening on {listen}"))?
         .with_nodelay(Some(true));
@@ -268,7 +308,8 @@ impl<S> Running<S> {
     /// # Errors
     /// What the component died of.
     pub async fn until_stopped(mut self) -> anyhow::Result<()> {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        let mut terminate =
+            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
         let died = tokio::select! {
             _ = terminate.recv() => None,
             _ = tokio::signal::ctrl_c() => None,

@@ -49,13 +49,30 @@ impl<S: Clone + Send + Sync + 'static> TestApp<S> {
             ("BAHI_KAFKA", String::new()),
             ("BAHI_LISTEN", String::new()),
             ("BAHI_GRPC_LISTEN", String::new()),
-            ("BAHI_REGISTER", concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/services.toml").to_owned()),
+            (
+                "BAHI_REGISTER",
+                concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/services.toml").to_owned(),
+            ),
         ];
         let settings = settings.iter().map(|(n, v)| (*n, (*v).to_owned()));
-        let env = Env::with(defaults.into_iter().chain(settings).map(|(n, v)| (n.to_owned(), v)));
-        let running = bahi_service::start(app, env.clone(), clock.clone()).await.expect("the service starts");
+        let env = Env::with(
+            defaults
+                .into_iter()
+                .chain(settings)
+                .map(|(n, v)| (n.to_owned(), v)),
+        );
+        let running = bahi_service::start(app, env.clone(), clock.clone())
+            .await
+            .expect("the service starts");
         let db = running.db.clone().expect("a database");
-        Self { db, database, running, clock, env, hears }
+        Self {
+            db,
+            database,
+            running,
+            clock,
+            env,
+            hears,
+        }
     }
 
     /// `http://127.0.0.1:port`.
@@ -104,7 +121,9 @@ impl<S: Clone + Send + Sync + 'static> TestApp<S> {
             )
             .await
             .expect("outbox");
-        rows.into_iter().map(|r| serde_json::from_value(r.get(0)).expect("envelope")).collect()
+        rows.into_iter()
+            .map(|r| serde_json::from_value(r.get(0)).expect("envelope"))
+            .collect()
     }
 
     /// Delivers events of a tenant to the service's consumers, in order and then all of them once more, as Kafka may:
@@ -134,7 +153,10 @@ impl<S: Clone + Send + Sync + 'static> TestApp<S> {
             .collect();
         for _ in 0..2 {
             for consumer in (self.hears)(&self.running.state) {
-                let tally = consumer.feed(&self.db, &envelopes).await.expect("the handlers take the events");
+                let tally = consumer
+                    .feed(&self.db, &envelopes)
+                    .await
+                    .expect("the handlers take the events");
                 assert_eq!((tally.rejected, tally.waiting), (0, 0), "rejected events");
             }
         }

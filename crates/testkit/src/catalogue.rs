@@ -7,7 +7,10 @@ use crate::TestApp;
 ///
 /// # Panics
 /// With the list of offenders.
-pub async fn assert_tenant_tables<S: Clone + Send + Sync + 'static>(app: &TestApp<S>, except: &[&str]) {
+pub async fn assert_tenant_tables<S: Clone + Send + Sync + 'static>(
+    app: &TestApp<S>,
+    except: &[&str],
+) {
     let rows = app
         .admin()
         .await

@@ -48,7 +48,10 @@ impl Reply {
     /// A text member of the body, by name.
     #[track_caller]
     pub fn text_at(&self, name: &str) -> String {
-        self.body[name].as_str().unwrap_or_else(|| panic!("no {name} in {}", self.text)).to_owned()
+        self.body[name]
+            .as_str()
+            .unwrap_or_else(|| panic!("no {name} in {}", self.text))
+            .to_owned()
     }
 
     /// The problem code of a refusal.
@@ -90,7 +93,13 @@ impl Client {
     pub(crate) fn new(base: String, tenant: TenantId, permissions: &[&str]) -> Self {
         let user = UserId::new();
         let token = user_token(tenant, user, permissions);
-        Self { base, token, http: reqwest::Client::new(), tenant, user }
+        Self {
+            base,
+            token,
+            http: reqwest::Client::new(),
+            tenant,
+            user,
+        }
     }
 
     /// A client of a service that runs elsewhere.
@@ -100,26 +109,46 @@ impl Client {
 
     /// The same user at another address.
     pub fn at(&self, base: &str) -> Self {
-        Self { base: base.to_owned(), ..self.clone() }
+        Self {
+            base: base.to_owned(),
+            ..self.clone()
+        }
     }
 
     /// POST under an idempotency key to a service that may die instead of answering.
     pub async fn try_post_with_key(&self, path: &str, body: Value, key: &str) -> Option<Reply> {
-        let response = self.request(Method::POST, path).header("Idempotency-Key", key).json(&body).send().await.ok()?;
+        let response = self
+            .request(Method::POST, path)
+            .header("Idempotency-Key", key)
+            .json(&body)
+            .send()
+            .await
+            .ok()?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.ok()?;
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Some(Reply { status, headers, body, text })
+        Some(Reply {
+            status,
+            headers,
+            body,
+            text,
+        })
     }
 
     /// The same user with other permissions.
     pub fn with_permissions(&self, permissions: &[&str]) -> Self {
-        Self { token: user_token(self.tenant, self.user, permissions), ..self.clone() }
+        Self {
+            token: user_token(self.tenant, self.user, permissions),
+            ..self.clone()
+        }
     }
 
     /// The same client with another bearer token, or a forged one.
     pub fn with_token(&self, token: &str) -> Self {
-        Self { token: token.to_owned(), ..self.clone() }
+        Self {
+            token: token.to_owned(),
+            ..self.clone()
+        }
     }
 
     /// The token it sends.
@@ -129,7 +158,9 @@ impl Client {
 
     /// A request to build upon, with the token set.
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token)
+        self.http
+            .request(method, format!("{}{path}", self.base))
+            .bearer_auth(&self.token)
     }
 
     /// Sends a request made by [`Client::request`].
@@ -138,7 +169,12 @@ impl Client {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.expect("body");
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Reply { status, headers, body, text }
+        Reply {
+            status,
+            headers,
+            body,
+            text,
+        }
     }
 
     /// GET.
@@ -148,29 +184,41 @@ impl Client {
 
     /// POST of JSON.
     pub async fn post(&self, path: &str, body: Value) -> Reply {
-        self.send(self.request(Method::POST, path).json(&body)).await
+        self.send(self.request(Method::POST, path).json(&body))
+            .await
     }
 
     /// POST of JSON under an idempotency key.
     pub async fn post_with_key(&self, path: &str, body: Value, key: &str) -> Reply {
-        self.send(self.request(Method::POST, path).header("Idempotency-Key", key).json(&body)).await
+        self.send(
+            self.request(Method::POST, path)
+                .header("Idempotency-Key", key)
+                .json(&body),
+        )
+        .await
     }
 
     /// PUT of JSON with `If-Match`.
     pub async fn put(&self, path: &str, body: Value, version: i64) -> Reply {
-        let request = self.request(Method::PUT, path).header("If-Match", format!("\"{version}\""));
+        let request = self
+            .request(Method::PUT, path)
+            .header("If-Match", format!("\"{version}\""));
         self.send(request.json(&body)).await
     }
 
     /// PATCH of JSON with `If-Match`.
     pub async fn patch(&self, path: &str, body: Value, version: i64) -> Reply {
-        let request = self.request(Method::PATCH, path).header("If-Match", format!("\"{version}\""));
+        let request = self
+            .request(Method::PATCH, path)
+            .header("If-Match", format!("\"{version}\""));
         self.send(request.json(&body)).await
     }
 
     /// DELETE with `If-Match`.
     pub async fn delete(&self, path: &str, version: i64) -> Reply {
-        let request = self.request(Method::DELETE, path).header("If-Match", format!("\"{version}\""));
+        let request = self
+            .request(Method::DELETE, path)
+            .header("If-Match", format!("\"{version}\""));
         self.send(request).await
     }
 }

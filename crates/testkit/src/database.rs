@@ -29,19 +29,33 @@ impl TestDb {
     /// A fresh database with the service's migrations.
     pub async fn create(service: &str, migrations: Option<EmbeddedMigrations>) -> Self {
         let template = template(service, migrations).await;
-        let name = format!("t_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "t_{}_{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
         let admin = connect(&test_env("BAHI_TEST_PG")).await;
         admin
-            .batch_execute(&format!("create database {name} template {template} owner {}", owner(service)))
+            .batch_execute(&format!(
+                "create database {name} template {template} owner {}",
+                owner(service)
+            ))
             .await
             .expect("create database");
-        Self { name, service: service.to_owned() }
+        Self {
+            name,
+            service: service.to_owned(),
+        }
     }
 
     /// URL of the runtime role: no owner, under row-level security, with the limits it has in production.
     pub fn url(&self) -> String {
         let limits = "-c%20statement_timeout%3D2s%20-c%20lock_timeout%3D1s%20-c%20idle_in_transaction_session_timeout%3D5s";
-        format!("{}?options=-c%20role%3D{}%20{limits}", base(&self.name), app(&self.service))
+        format!(
+            "{}?options=-c%20role%3D{}%20{limits}",
+            base(&self.name),
+            app(&self.service)
+        )
     }
 
     /// URL of the owner.
@@ -72,7 +86,9 @@ fn app(service: &str) -> String {
 
 fn base(database: &str) -> String {
     let url = test_env("BAHI_TEST_PG");
-    let (server, _) = url.rsplit_once('/').expect("BAHI_TEST_PG ends in /database");
+    let (server, _) = url
+        .rsplit_once('/')
+        .expect("BAHI_TEST_PG ends in /database");
     format!("{server}/{database}")
 }
 
@@ -81,7 +97,9 @@ fn owner_url(database: &str, service: &str) -> String {
 }
 
 pub(crate) async fn connect(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("PostgreSQL of the tests");
+    let (client, connection) = tokio_postgres::connect(url, NoTls)
+        .await
+        .expect("PostgreSQL of the tests");
     tokio::spawn(connection);
     client
 }
@@ -97,7 +115,10 @@ async fn template(service: &str, migrations: Option<EmbeddedMigrations>) -> Stri
         sweep(&admin).await;
     }
     let name = format!("t_{}_tpl_{}", std::process::id(), service.replace('-', "_"));
-    admin.batch_execute(&format!("create database {name} owner {}", owner(service))).await.expect("create template");
+    admin
+        .batch_execute(&format!("create database {name} owner {}", owner(service)))
+        .await
+        .expect("create template");
     if let Some(migrations) = migrations {
         let (url, role) = (owner_url(&name, service), app(service));
         tokio::spawn(async move { bahi_db::migrate(&url, &role, migrations).await })
@@ -110,13 +131,22 @@ async fn template(service: &str, migrations: Option<EmbeddedMigrations>) -> Stri
 }
 
 async fn sweep(admin: &Client) {
-    let rows = admin.query("select datname from pg_database where datname like 't\\_%'", &[]).await.expect("databases");
+    let rows = admin
+        .query(
+            "select datname from pg_database where datname like 't\\_%'",
+            &[],
+        )
+        .await
+        .expect("databases");
     for row in rows {
         let name: String = row.get(0);
         let pid = name.split('_').nth(1).and_then(|p| p.parse::<u32>().ok());
         if pid.is_some_and(|pid| !std::path::Path::new(&format!("/proc/{pid}")).exists()) {
             // Another process may be sweeping too.
-            admin.batch_execute(&format!("drop database if exists {name} with (force)")).await.ok();
+            admin
+                .batch_execute(&format!("drop database if exists {name} with (force)"))
+                .await
+                .ok();
         }
     }
 }

@@ -8,12 +8,14 @@ mod app;
 mod catalogue;
 mod client;
 mod database;
+mod edge;
 mod wait;
 
 pub use app::TestApp;
 pub use catalogue::assert_tenant_tables;
 pub use client::{Client, Reply};
 pub use database::TestDb;
+pub use edge::TestEdge;
 pub use wait::eventually;
 
 /// A variable of the test environment.

@@ -1,6 +1,9 @@
 //! Waiting for a condition, never for a time.
 
-use std::{future::Future, time::{Duration, Instant}};
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
 
 /// Asks again and again until `check` gives a value.
 ///
@@ -16,7 +19,10 @@ where
         if let Some(value) = check().await {
             return value;
         }
-        assert!(started.elapsed() < Duration::from_secs(30), "it did not happen within 30 seconds");
+        assert!(
+            started.elapsed() < Duration::from_secs(30),
+            "it did not happen within 30 seconds"
+        );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

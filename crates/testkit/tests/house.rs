@@ -16,12 +16,21 @@ fn packages() -> BTreeMap<String, (String, Vec<String>)> {
         .unwrap()
         .iter()
         .map(|package| {
-            let folder = package["manifest_path"].as_str().unwrap().trim_start_matches(&root).trim_start_matches('/');
+            let folder = package["manifest_path"]
+                .as_str()
+                .unwrap()
+                .trim_start_matches(&root)
+                .trim_start_matches('/');
             let dependencies = package["dependencies"].as_array().unwrap().iter();
             // A test may start another service; a service may not.
-            let normal = dependencies.filter(|d| d["kind"].is_null()).map(|d| d["name"].as_str().unwrap().to_owned());
+            let normal = dependencies
+                .filter(|d| d["kind"].is_null())
+                .map(|d| d["name"].as_str().unwrap().to_owned());
             let folder = folder.trim_end_matches("/Cargo.toml").to_owned();
-            (package["name"].as_str().unwrap().to_owned(), (folder, normal.collect()))
+            (
+                package["name"].as_str().unwrap().to_owned(),
+                (folder, normal.collect()),
+            )
         })
         .collect()
 }
@@ -55,8 +64,12 @@ fn dependencies_run_one_way() {
                 wrong.push(format!("{name} depends on {dependency}"));
             }
             let may_use = match dependency.as_str() {
-                "rdkafka" => ["bahi-kafka", "outbox-worker", "bahi-demo", "bahi-proof"].contains(&name.as_str()),
-                "actix-web" => ["bahi-http", "bahi-service"].contains(&name.as_str()) || folder.starts_with("services/"),
+                "rdkafka" => ["bahi-kafka", "outbox-worker", "bahi-demo", "bahi-proof"]
+                    .contains(&name.as_str()),
+                "actix-web" => {
+                    ["bahi-http", "bahi-service"].contains(&name.as_str())
+                        || folder.starts_with("services/")
+                }
                 "diesel" => name != "bahi-http" && name != "bahi-gst",
                 _ => true,
             };

@@ -51,7 +51,13 @@ mod tests {
     #[test]
     fn the_day_turns_at_midnight_in_india() {
         let at = |s: &str| s.parse::<DateTime<Utc>>().unwrap();
-        assert_eq!(business_date(at("2026-03-31T18:29:59Z")).to_string(), "2026-03-31");
-        assert_eq!(business_date(at("2026-03-31T18:30:00Z")).to_string(), "2026-04-01");
+        assert_eq!(
+            business_date(at("2026-03-31T18:29:59Z")).to_string(),
+            "2026-03-31"
+        );
+        assert_eq!(
+            business_date(at("2026-03-31T18:30:00Z")).to_string(),
+            "2026-04-01"
+        );
     }
 }

@@ -17,7 +17,11 @@ impl FiscalYear {
 
     /// The fiscal year of a business date.
     pub fn of(date: NaiveDate) -> Self {
-        Self(if date.month() >= 4 { date.year() } else { date.year() - 1 })
+        Self(if date.month() >= 4 {
+            date.year()
+        } else {
+            date.year() - 1
+        })
     }
 
     /// The calendar year of its 1 April.
@@ -29,7 +33,12 @@ impl FiscalYear {
 /// `26-27`, as it stands in document numbers.
 impl fmt::Display for FiscalYear {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:02}-{:02}", self.0.rem_euclid(100), (self.0 + 1).rem_euclid(100))
+        write!(
+            f,
+            "{:02}-{:02}",
+            self.0.rem_euclid(100),
+            (self.0 + 1).rem_euclid(100)
+        )
     }
 }
 

@@ -32,9 +32,7 @@ pub fn r2(value: Decimal) -> Decimal {
 
 /// An exact decimal with at most `S` decimals and 15 integer digits.
 /// JSON carries it as a decimal string (`"4621.00"`); a JSON number is refused.
-#[derive(
-    Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow,
-)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, AsExpression, FromSqlRow)]
 #[diesel(sql_type = sql_types::Numeric)]
 pub struct Fixed<const S: u32>(Decimal);
 
@@ -252,7 +250,15 @@ impl<const S: u32> Sum for Fixed<S> {
 
 /// An ISO 4217 currency code of three capital letters.
 #[derive(
-    Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema, utoipa::ToSchema,
+    Clone,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+    utoipa::ToSchema,
 )]
 #[serde(try_from = "String", into = "String")]
 pub struct Currency(String);
@@ -306,8 +312,22 @@ mod tests {
     fn json_is_a_decimal_string_and_nothing_else() {
         assert_eq!(serde_json::to_string(&Money::from(3)).unwrap(), "\"3.00\"");
         assert_eq!(serde_json::to_string(&Quantity::from(3)).unwrap(), "\"3\"");
-        for bad in ["3", "3.0", "\"1e3\"", "\"NaN\"", "\"\"", "\".5\"", "\"5.\"", "\"+5\"", "\" 5\"", "null",
-            "\"1.005\"", "\"1000000000000000\"", "\"--1\"", "\"१\""] {
+        for bad in [
+            "3",
+            "3.0",
+            "\"1e3\"",
+            "\"NaN\"",
+            "\"\"",
+            "\".5\"",
+            "\"5.\"",
+            "\"+5\"",
+            "\" 5\"",
+            "null",
+            "\"1.005\"",
+            "\"1000000000000000\"",
+            "\"--1\"",
+            "\"१\"",
+        ] {
             assert!(serde_json::from_str::<Money>(bad).is_err(), "{bad}");
         }
     }

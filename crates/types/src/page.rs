@@ -41,13 +41,25 @@ impl PageQuery {
     /// The offending text, when the field is not allowed or the direction is neither asc nor desc.
     pub fn sort(&self, allowed: &[&'static str]) -> Result<Sort, String> {
         let Some(text) = self.sort.as_deref() else {
-            return Ok(Sort { field: allowed.first().copied().unwrap_or("id"), descending: false });
+            return Ok(Sort {
+                field: allowed.first().copied().unwrap_or("id"),
+                descending: false,
+            });
         };
         let (field, direction) = text.split_once(':').unwrap_or((text, "asc"));
-        let field = allowed.iter().find(|f| **f == field).ok_or_else(|| text.to_owned())?;
+        let field = allowed
+            .iter()
+            .find(|f| **f == field)
+            .ok_or_else(|| text.to_owned())?;
         match direction {
-            "asc" => Ok(Sort { field, descending: false }),
-            "desc" => Ok(Sort { field, descending: true }),
+            "asc" => Ok(Sort {
+                field,
+                descending: false,
+            }),
+            "desc" => Ok(Sort {
+                field,
+                descending: true,
+            }),
             _ => Err(text.to_owned()),
         }
     }
@@ -80,10 +92,24 @@ pub struct Page<T> {
 impl<T> Page<T> {
     /// A page of `items`; the cursor after the last of them comes from `cursor_of`
     /// when the page is full.
-    pub fn new(items: Vec<T>, query: &PageQuery, total: i64, cursor_of: impl Fn(&T) -> Cursor) -> Self {
+    pub fn new(
+        items: Vec<T>,
+        query: &PageQuery,
+        total: i64,
+        cursor_of: impl Fn(&T) -> Cursor,
+    ) -> Self {
         let full = items.len() as i64 == query.limit();
-        let next_cursor = items.last().filter(|_| full).map(|last| cursor_of(last).encode());
-        Self { items, page: query.page(), limit: query.limit(), total, next_cursor }
+        let next_cursor = items
+            .last()
+            .filter(|_| full)
+            .map(|last| cursor_of(last).encode());
+        Self {
+            items,
+            page: query.page(),
+            limit: query.limit(),
+            total,
+            next_cursor,
+        }
     }
 
     /// The same page with other rows.
@@ -130,7 +156,10 @@ impl Cursor {
         }
         let (id, key) = plain.split_at_checked(32).ok_or(CursorError)?;
         let id = Uuid::try_parse(id).map_err(|_| CursorError)?;
-        Ok(Self { key: key.to_owned(), id })
+        Ok(Self {
+            key: key.to_owned(),
+            id,
+        })
     }
 }
 
@@ -140,7 +169,10 @@ mod tests {
 
     #[test]
     fn a_cursor_goes_there_and_back() {
-        let cursor = Cursor { key: "Bread & butter".into(), id: Uuid::now_v7() };
+        let cursor = Cursor {
+            key: "Bread & butter".into(),
+            id: Uuid::now_v7(),
+        };
         assert_eq!(Cursor::decode(&cursor.encode()), Ok(cursor));
         assert_eq!(Cursor::decode("???"), Err(CursorError));
         assert_eq!(Cursor::decode(""), Err(CursorError));
@@ -148,8 +180,17 @@ mod tests {
 
     #[test]
     fn sorts_only_by_allowed_fields() {
-        let query = |s: &str| PageQuery { sort: Some(s.into()), ..Default::default() };
-        assert_eq!(query("name:desc").sort(&["name"]), Ok(Sort { field: "name", descending: true }));
+        let query = |s: &str| PageQuery {
+            sort: Some(s.into()),
+            ..Default::default()
+        };
+        assert_eq!(
+            query("name:desc").sort(&["name"]),
+            Ok(Sort {
+                field: "name",
+                descending: true
+            })
+        );
         assert!(query("name; drop table").sort(&["name"]).is_err());
         assert!(query("name:sideways").sort(&["name"]).is_err());
     }

@@ -8,11 +8,13 @@ use bahi_http::{
     token::{ACCESS, AUDIENCE_API, AUDIENCE_INTERNAL, INTERNAL, INTERNAL_LIFE},
 };
 use bahi_types::{Clock, TenantId};
+use hyper::header::HeaderValue;
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
-use crate::revocation::Revocations;
+use crate::{limit::Who, revocation::Revocations};
 
 /// A verified access token and the internal token minted for it.
 pub struct Session {
@@ -20,8 +22,10 @@ pub struct Session {
     pub claims: Claims,
     /// What it grants.
     pub grants: Grants,
+    /// Whose requests its requests count as.
+    pub who: Who,
     checked: i64,
-    internal: Mutex<(i64, Arc<str>)>,
+    internal: Mutex<Option<(i64, HeaderValue)>>,
 }
 
 /// Verifies and mints.
@@ -38,10 +42,17 @@ pub struct Auth {
 const BELIEVED: i64 = 60;
 /// Seconds for which a minted token is used again; it lives for sixty, so the service sees at least thirty.
 const REUSED: i64 = 30;
+const LIFE: i64 = INTERNAL_LIFE.as_secs() as i64;
 
 impl Auth {
     pub(crate) fn new(keys: Arc<Keys>, signer: Signer, clock: Clock) -> Self {
-        Self { keys, signer, clock, sessions: Cache::new(20_000), revocations: Revocations::default() }
+        Self {
+            keys,
+            signer,
+            clock,
+            sessions: Cache::new(20_000),
+            revocations: Revocations::default(),
+        }
     }
 
     pub(crate) fn keys(&self) -> &Keys {
@@ -57,20 +68,31 @@ impl Auth {
             .ok_or(Fault::Unauthenticated)?;
         let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         let now = self.clock.now().timestamp();
-        let known = self.sessions.get(&digest).filter(|s| now < s.claims.exp && now < s.checked + BELIEVED);
+        let known = self
+            .sessions
+            .get(&digest)
+            .filter(|s| now < s.claims.exp && now < s.checked + BELIEVED);
         let session = match known {
             Some(session) => session,
             None => {
-                let claims = self.keys.verify(token, ACCESS, AUDIENCE_API).ok_or(Fault::Unauthenticated)?;
+                let claims = self
+                    .keys
+                    .verify(token, ACCESS, AUDIENCE_API)
+                    .ok_or(Fault::Unauthenticated)?;
                 // Only identity issues access tokens, whoever else's keys we hold.
                 if claims.iss != "identity" {
                     return Err(Fault::Unauthenticated);
                 }
+                let user = Uuid::try_parse(&claims.sub).map_err(|_| Fault::Unauthenticated)?;
                 let session = Arc::new(Session {
                     grants: Grants::new(claims.perms.clone()),
+                    who: Who::User {
+                        tenant: claims.tid.uuid(),
+                        user,
+                    },
                     claims,
                     checked: now,
-                    internal: Mutex::new((0, Arc::from(""))),
+                    internal: Mutex::new(None),
                 });
                 self.sessions.insert(digest, session.clone());
                 session
@@ -82,46 +104,54 @@ impl Auth {
         Ok(session)
     }
 
-    /// The internal token of a session, minted anew every thirty seconds.
-    pub fn internal(&self, session: &Session) -> Result<Arc<str>, Fault> {
+    /// The `Authorization` of a session towards the services, minted anew every thirty seconds.
+    pub fn internal(&self, session: &Session) -> Result<HeaderValue, Fault> {
         let now = self.clock.now().timestamp();
         let mut minted = session.internal.lock();
-        if now >= minted.0 + REUSED {
-            let claims = Claims {
-                iss: self.signer.issuer().to_owned(),
-                aud: AUDIENCE_INTERNAL.to_owned(),
-                txn: Some(bahi_http::request_id()),
-                iat: now,
-                exp: (now + INTERNAL_LIFE.as_secs() as i64).min(session.claims.exp.max(now + 1)),
-                ..session.claims.clone()
-            };
-            *minted = (now, self.sign(&claims)?);
+        if let Some((at, header)) = minted.as_ref()
+            && now < at + REUSED
+        {
+            return Ok(header.clone());
         }
-        Ok(minted.1.clone())
+        let header = self.sign(&Claims {
+            iss: self.signer.issuer().to_owned(),
+            aud: AUDIENCE_INTERNAL.to_owned(),
+            txn: Some(bahi_http::request_id()),
+            iat: now,
+            // Never longer than the session itself, which `session` has just found alive.
+            exp: (now + LIFE).min(session.claims.exp.max(now + 1)),
+            ..session.claims.clone()
+        })?;
+        *minted = Some((now, header.clone()));
+        Ok(header)
     }
 
-    /// A token of the gateway on its own account.
-    pub fn own(&self) -> Result<Arc<str>, Fault> {
+    /// The `Authorization` of the gateway on its own account.
+    pub fn own(&self) -> Result<HeaderValue, Fault> {
         let now = self.clock.now().timestamp();
         let me = self.signer.issuer().to_owned();
         self.sign(&Claims {
             iss: me.clone(),
             aud: AUDIENCE_INTERNAL.to_owned(),
             sub: me,
-            tid: TenantId::from_uuid(uuid::Uuid::nil()),
+            tid: TenantId::from_uuid(Uuid::nil()),
             sid: None,
             perms: Vec::new(),
             name: None,
             txn: None,
             iat: now,
-            exp: now + INTERNAL_LIFE.as_secs() as i64,
+            exp: now + LIFE,
         })
     }
 
-    fn sign(&self, claims: &Claims) -> Result<Arc<str>, Fault> {
-        self.signer.sign(INTERNAL, claims).map(Arc::from).map_err(|error| {
+    fn sign(&self, claims: &Claims) -> Result<HeaderValue, Fault> {
+        let token = self.signer.sign(INTERNAL, claims).map_err(|error| {
             tracing::error!(%error, "the gateway's key cannot sign");
             Fault::Unauthenticated
-        })
+        })?;
+        let mut header =
+            HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| Fault::Unauthenticated)?;
+        header.set_sensitive(true);
+        Ok(header)
     }
 }

@@ -1,5 +1,10 @@
 //! The rules of the edge: paths, headers in and out, CORS.
 
+use std::{
+    borrow::Cow,
+    net::{IpAddr, Ipv4Addr},
+};
+
 use actix_web::{
     Error, HttpRequest, HttpResponse,
     body::{EitherBody, MessageBody},
@@ -13,49 +18,148 @@ use actix_web::{
 };
 use bahi_http::Fault;
 
-use crate::State;
+use crate::{State, config::Network};
 
-/// Refuses paths that two parsers might read differently, so that what we authorise is what the service serves.
-pub fn check_path(req: &HttpRequest) -> Result<(), Fault> {
-    let path = req.uri().path();
-    let lower = path.to_ascii_lowercase();
-    let tricky = ["%2e", "%2f", "%5c", "%00", "\\", "//", "/./", "/../"].iter().any(|t| lower.contains(t));
-    if tricky || lower.ends_with("/..") || lower.ends_with("/.") {
-        return Err(Fault::Malformed("the path is ambiguous".into()));
-    }
+/// The path to route by. Refuses paths that two parsers might read differently, so that what we authorise is what the
+/// service serves.
+pub fn path_of(req: &HttpRequest) -> Result<Cow<'_, str>, Fault> {
     // An absolute-form target names a host of its own; it must be the one of the Host header.
     if let Some(authority) = req.uri().authority() {
-        let host = req.headers().get(header::HOST).and_then(|v| v.to_str().ok());
+        let host = req
+            .headers()
+            .get(header::HOST)
+            .and_then(|v| v.to_str().ok());
         if host != Some(authority.as_str()) {
             return Err(Fault::Malformed("the target names another host".into()));
         }
     }
-    Ok(())
+    plain(req.uri().path()).ok_or_else(|| Fault::Malformed("the path is ambiguous".into()))
 }
 
-const HOP_BY_HOP: [&str; 9] = [
-    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
-    "transfer-encoding", "upgrade",
+/// The path as services read it, if there is only one way to: no empty or dot segments, nothing encoded that needs no
+/// encoding, no separators or control characters in disguise.
+fn plain(path: &str) -> Option<Cow<'_, str>> {
+    let bytes = path.as_bytes();
+    let mut colon = false;
+    let mut at = 0;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'/' => {
+                let rest = &bytes[at + 1..];
+                let segment = rest
+                    .iter()
+                    .take(3)
+                    .position(|b| *b == b'/')
+                    .map_or(rest, |end| &rest[..end]);
+                let empty = segment.is_empty() && !rest.is_empty();
+                if empty || segment == b"." || segment == b".." {
+                    return None;
+                }
+            }
+            b'%' => {
+                let digits = path
+                    .get(at + 1..at + 3)
+                    .filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()))?;
+                let byte = u8::from_str_radix(digits, 16).ok()?;
+                if byte.is_ascii_alphanumeric()
+                    || byte.is_ascii_control()
+                    || b"-._~/\\".contains(&byte)
+                {
+                    return None;
+                }
+                colon |= byte == b':';
+                at += 2;
+            }
+            b'\\' | 0..=b' ' | 0x7f.. => return None,
+            _ => {}
+        }
+        at += 1;
+    }
+    // A colon begins a verb, and routes end at it; some clients encode it.
+    Some(if colon {
+        Cow::Owned(path.replace("%3A", ":").replace("%3a", ":"))
+    } else {
+        Cow::Borrowed(path)
+    })
+}
+
+/// Whose address a request counts as: the peer's, or the one that a load balancer of ours reports.
+pub fn client(req: &HttpRequest, proxies: &[Network]) -> IpAddr {
+    let peer = req
+        .peer_addr()
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |a| a.ip());
+    let ours = |ip: IpAddr| proxies.iter().any(|network| network.contains(ip));
+    if !ours(peer) {
+        return peer;
+    }
+    let reported = req
+        .headers()
+        .get_all("x-forwarded-for")
+        .filter_map(|v| v.to_str().ok());
+    let hops: Vec<IpAddr> = reported
+        .flat_map(|v| v.split(','))
+        .map_while(|hop| hop.trim().parse().ok())
+        .collect();
+    hops.into_iter().rev().find(|ip| !ours(*ip)).unwrap_or(peer)
+}
+
+/// The headers of a client that go on to the service. Who the client is travels in the signed token alone, and whatever
+/// else looks like a claim of it stays here.
+const FORWARDED: [&str; 17] = [
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-type",
+    "idempotency-key",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "prefer",
+    "range",
+    "tracestate",
+    "user-agent",
 ];
-const OURS: [&str; 6] = ["authorization", "forwarded", "host", "x-request-id", "traceparent", "content-length"];
-const OUR_PREFIXES: [&str; 4] = ["x-user-", "x-tenant-", "x-internal-", "x-forwarded-"];
 
-/// Whether a client's header goes on to the service. Who the client is travels in the signed token alone, so whatever
-/// looks like a claim of it stays here.
+/// Whether a client's header goes on to the service; `connection` is its `Connection` header.
 pub fn forwards(name: &HeaderName, connection: &str) -> bool {
-    let name = name.as_str();
-    let named = connection.split(',').any(|n| n.trim().eq_ignore_ascii_case(name));
-    !named
-        && !HOP_BY_HOP.contains(&name)
-        && !OURS.contains(&name)
-        && !OUR_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    FORWARDED.contains(&name.as_str()) && !named(connection, name.as_str())
 }
 
-/// Whether a service's header goes back to the client.
-pub fn returns(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    !HOP_BY_HOP.contains(&name) && !["content-length", "x-request-id", "server"].contains(&name)
+/// Headers of an answer that are about one connection, or that the gateway says itself.
+const KEPT: [&str; 12] = [
+    "connection",
+    "content-length",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "server",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-request-id",
+];
+
+/// Whether a service's header goes back to the client; `connection` is its `Connection` header.
+pub fn returns(name: &str, connection: &str) -> bool {
+    !KEPT.contains(&name) && !name.starts_with("access-control-") && !named(connection, name)
 }
+
+fn named(connection: &str, name: &str) -> bool {
+    !connection.is_empty()
+        && connection
+            .split(',')
+            .any(|n| n.trim().eq_ignore_ascii_case(name))
+}
+
+/// The methods there are.
+pub const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// Middleware: answers CORS preflights and adds the security headers to every answer.
 ///
@@ -68,15 +172,18 @@ pub async fn headers<B: MessageBody + 'static>(
     let state = req.app_data::<web::Data<State>>().cloned();
     let origin = req.headers().get(header::ORIGIN).cloned();
     let allowed = origin.filter(|o| {
-        let known = state.as_ref().map(|s| s.0.config.origins.as_slice()).unwrap_or_default();
+        let known = state
+            .as_ref()
+            .map(|s| s.0.config.origins.as_slice())
+            .unwrap_or_default();
         o.to_str().is_ok_and(|o| known.iter().any(|k| k == o))
     });
-    let preflight = req.method() == Method::OPTIONS && req.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let mut response = if preflight {
+    let mut response = if req.method() == Method::OPTIONS {
         let mut answer = HttpResponse::NoContent();
+        answer.insert_header((header::ALLOW, METHODS));
         if allowed.is_some() {
             answer
-                .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, PATCH, DELETE"))
+                .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, METHODS))
                 .insert_header((
                     header::ACCESS_CONTROL_ALLOW_HEADERS,
                     "authorization, content-type, idempotency-key, if-match, traceparent, x-request-id",
@@ -92,7 +199,9 @@ pub async fn headers<B: MessageBody + 'static>(
         out.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         out.insert(
             header::ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static("etag, idempotency-hit, location, retry-after, x-request-id, ratelimit-remaining"),
+            HeaderValue::from_static(
+                "etag, idempotency-hit, location, retry-after, x-request-id, ratelimit-remaining",
+            ),
         );
     }
     let hsts = state.is_some_and(|s| s.0.config.hsts);
@@ -101,6 +210,7 @@ pub async fn headers<B: MessageBody + 'static>(
 }
 
 fn secure(out: &mut HeaderMap, hsts: bool) {
+    out.append(header::VARY, HeaderValue::from_static("Origin"));
     let mut add = |name: &'static str, value: &'static str| {
         let name = HeaderName::from_static(name);
         if !out.contains_key(&name) {
@@ -110,11 +220,16 @@ fn secure(out: &mut HeaderMap, hsts: bool) {
     add("x-content-type-options", "nosniff");
     add("x-frame-options", "DENY");
     add("referrer-policy", "no-referrer");
-    add("content-security-policy", "default-src 'none'; frame-ancestors 'none'");
-    add("vary", "Origin");
+    add(
+        "content-security-policy",
+        "default-src 'none'; frame-ancestors 'none'",
+    );
     add("cache-control", "no-store");
     if hsts {
-        add("strict-transport-security", "max-age=31536000; includeSubDomains");
+        add(
+            "strict-transport-security",
+            "max-age=31536000; includeSubDomains",
+        );
     }
 }
 
@@ -123,13 +238,86 @@ mod tests {
     use super::*;
 
     #[test]
-    fn claims_of_identity_and_hop_by_hop_headers_stay_here() {
-        let goes = |name: &'static str| forwards(&HeaderName::from_static(name), "keep-alive, X-Secret");
-        for stays in ["x-user-id", "x-tenant-id", "x-internal-token", "x-forwarded-for", "authorization", "te", "x-secret"] {
+    fn only_headers_that_are_no_claim_go_on() {
+        let goes =
+            |name: &'static str| forwards(&HeaderName::from_static(name), "keep-alive, If-Match");
+        for stays in [
+            "x-user-id",
+            "x-tenant-id",
+            "x-forwarded-for",
+            "authorization",
+            "te",
+            "cookie",
+            "if-match",
+            "host",
+        ] {
             assert!(!goes(stays), "{stays}");
         }
-        for passes in ["content-type", "idempotency-key", "if-match", "accept", "x-custom"] {
+        for passes in ["content-type", "idempotency-key", "if-none-match", "accept"] {
             assert!(goes(passes), "{passes}");
+        }
+    }
+
+    #[test]
+    fn an_answer_loses_what_is_about_its_connection() {
+        for stays in [
+            "connection",
+            "transfer-encoding",
+            "access-control-allow-origin",
+            "server",
+            "x-hop",
+        ] {
+            assert!(!returns(stays, "close, X-Hop"), "{stays}");
+        }
+        for passes in ["etag", "location", "content-type", "idempotency-hit"] {
+            assert!(returns(passes, "close, X-Hop"), "{passes}");
+        }
+    }
+
+    #[test]
+    fn a_path_has_one_reading_or_none() {
+        for good in [
+            "/",
+            "/a",
+            "/a/",
+            "/a/b.c/..d/.e",
+            "/a%20b",
+            "/a:post",
+            "/%E0%A4%95",
+            "/100%25",
+            "/...",
+            "*",
+            "",
+        ] {
+            assert_eq!(plain(good).as_deref(), Some(good));
+        }
+        assert_eq!(plain("/a%3Apost/b%3a").as_deref(), Some("/a:post/b:"));
+        for bad in [
+            "//",
+            "/a//b",
+            "/a/../b",
+            "/a/..",
+            "/./a",
+            "/.",
+            "/..",
+            "/%2e%2e/a",
+            "/a%2Fb",
+            "/a%2fb",
+            "/a%5cb",
+            "/a\\b",
+            "/a%00",
+            "/a%0d%0a",
+            "/a%7f",
+            "/%61",
+            "/%5F",
+            "/a%",
+            "/a%2",
+            "/a%zz",
+            "/a%+1",
+            "/\u{e9}",
+            "/a b",
+        ] {
+            assert_eq!(plain(bad), None, "{bad}");
         }
     }
 }

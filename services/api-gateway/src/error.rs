@@ -13,6 +13,9 @@ pub enum Error {
     /// The token lacks the permission of the route.
     #[error("The permission {0} is needed.")]
     Forbidden(String),
+    /// The client took too long to send the body.
+    #[error("The body did not come in time.")]
+    SlowBody,
     /// Too many requests.
     #[error("Too many requests; come back in {0} s.")]
     TooMany(u32),
@@ -20,10 +23,14 @@ pub enum Error {
     #[error("The service {0} cannot be reached just now.")]
     Down(String),
     /// The service took too long.
-    #[error("The service {0} did not answer in time.")]
+    #[error(
+        "The service {0} did not answer in time; a change may have been carried out. Repeat it with the same Idempotency-Key."
+    )]
     Slow(String),
     /// The connection broke after the request was sent: it may have been carried out.
-    #[error("The connection to {0} broke; the request may have been carried out. Repeat it with the same Idempotency-Key.")]
+    #[error(
+        "The connection to {0} broke; the request may have been carried out. Repeat it with the same Idempotency-Key."
+    )]
     Broken(String),
 }
 
@@ -32,6 +39,7 @@ impl Refusal for Error {
         match self {
             Self::Fault(fault) => fault.verdict(),
             Self::Forbidden(_) => Verdict::forbidden("FORBIDDEN"),
+            Self::SlowBody => Verdict::new(StatusCode::REQUEST_TIMEOUT, "BODY_TIMEOUT"),
             Self::TooMany(_) => Verdict::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS"),
             Self::Down(_) => Verdict::unavailable("SERVICE_UNAVAILABLE"),
             Self::Slow(_) => Verdict::new(StatusCode::GATEWAY_TIMEOUT, "TIMEOUT"),
@@ -42,7 +50,10 @@ impl Refusal for Error {
     fn details(&self) -> Option<Map<String, Value>> {
         match self {
             Self::Fault(fault) => fault.details(),
-            Self::Forbidden(permission) => Some(Map::from_iter([("permission".to_owned(), json!(permission))])),
+            Self::Forbidden(permission) => Some(Map::from_iter([(
+                "permission".to_owned(),
+                json!(permission),
+            )])),
             _ => None,
         }
     }

@@ -2,6 +2,7 @@
 //! rate limit, permission, size, upstream. What the register does not name does not exist.
 
 mod auth;
+mod body;
 mod config;
 mod edge;
 mod error;
@@ -15,27 +16,41 @@ mod upstream;
 
 use std::time::Duration;
 
-use actix_web::{middleware::from_fn, web};
+use actix_web::{FromRequest, Handler, HttpResponse, Resource, middleware::from_fn, web};
 use bahi_service::{App, Job};
 
 pub use state::State;
 
 /// The gateway as a service without a database.
 pub fn app() -> App<State> {
-    App::new("api-gateway", State::new).fallback(routes).jobs(jobs)
+    App::new("api-gateway", State::new)
+        .fallback(routes)
+        .jobs(jobs)
 }
 
 fn routes(cfg: &mut web::ServiceConfig) {
     let everything = web::scope("")
         .wrap(from_fn(edge::headers))
-        .route("/", web::get().to(pages::front))
-        .route("/health/live", web::get().to(pages::live))
-        .route("/health/ready", web::get().to(pages::ready))
-        .route("/api/openapi.json", web::get().to(openapi::document))
-        .route("/docs", web::get().to(pages::docs_redirect))
-        .route("/docs/{file:.*}", web::get().to(pages::docs))
+        .service(page("/", pages::front))
+        .service(page("/health/live", pages::live))
+        .service(page("/health/ready", pages::ready))
+        .service(page("/api/openapi.json", openapi::document))
+        .service(page("/docs", pages::docs_redirect))
+        .service(page("/docs/{file:.*}", pages::docs))
         .default_service(web::to(proxy::forward));
     cfg.service(everything);
+}
+
+/// A page of the gateway's own, which can be read and nothing else.
+fn page<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args, Output = HttpResponse>,
+    Args: FromRequest + 'static,
+{
+    web::resource(path)
+        .route(web::get().to(handler.clone()))
+        .route(web::head().to(handler))
+        .default_service(web::to(pages::read_only))
 }
 
 fn jobs(state: &State) -> Vec<Job> {

@@ -1,21 +1,29 @@
-//! Rate limits. Ordinary classes are counted here, by user; the strict class in Redis, by address, so that
-//! several gateways share one bucket. Redis down: a local bucket of the same rate, neither open nor closed.
+//! Rate limits. Ordinary classes are counted here, by user (by address where nobody signed in); the strict class in
+//! Redis, by address, so that several gateways share one bucket. Redis down: a local bucket of the same rate, neither open nor closed.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::LazyLock, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{Arc, LazyLock},
+    time::{Duration, Instant},
+};
 
+use anyhow::Context;
 use bahi_register::Class;
 use governor::{
     Quota, RateLimiter, clock::DefaultClock, middleware::StateInformationMiddleware,
     state::keyed::DefaultKeyedStateStore,
 };
+use parking_lot::Mutex;
 use prometheus::{IntCounter, register_int_counter};
 use redis::{Script, aio::ConnectionManager};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-use crate::config::{ClassLimits, Limit};
+use crate::config::{Config, Limit};
 
-type Bucket<K> = RateLimiter<K, DefaultKeyedStateStore<K>, DefaultClock, StateInformationMiddleware>;
+type Bucket<K> =
+    RateLimiter<K, DefaultKeyedStateStore<K>, DefaultClock, StateInformationMiddleware>;
 
 /// What the limiter says, sent as `RateLimit-*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,14 +43,39 @@ impl Standing {
     }
 }
 
+/// Whose requests are counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Who {
+    /// A signed-in user.
+    User {
+        /// Tenant.
+        tenant: Uuid,
+        /// User.
+        user: Uuid,
+    },
+    /// Everybody at an address.
+    Address(IpAddr),
+}
+
 /// The limits of this process.
 pub struct Limits {
-    users: BTreeMap<Class, (Limit, Bucket<(Uuid, String)>)>,
+    classes: BTreeMap<Class, (Limit, Bucket<Who>)>,
     strict: Limit,
-    local: Bucket<(IpAddr, String)>,
-    redis: Option<redis::Client>,
-    connection: OnceCell<ConnectionManager>,
+    local: Bucket<(IpAddr, Arc<str>)>,
+    shared: Option<Shared>,
 }
+
+/// The buckets in Redis.
+struct Shared {
+    client: redis::Client,
+    connection: OnceCell<ConnectionManager>,
+    patience: Duration,
+    /// Redis did not answer; until then nobody waits for it.
+    resting: Mutex<Option<Instant>>,
+}
+
+/// How long Redis is left alone after it did not answer.
+const REST: Duration = Duration::from_secs(1);
 
 /// A token bucket on Redis' own clock: KEYS[1], rate, burst -> {tokens left, milliseconds to wait}.
 static BUCKET: LazyLock<Script> = LazyLock::new(|| {
@@ -62,69 +95,109 @@ static BUCKET: LazyLock<Script> = LazyLock::new(|| {
 
 #[allow(clippy::unwrap_used)] // Constant name.
 static FALLBACKS: LazyLock<IntCounter> = LazyLock::new(|| {
-    register_int_counter!("gateway_limit_fallback_total", "Strict limits counted locally because Redis did not answer")
-        .unwrap()
+    register_int_counter!(
+        "gateway_limit_fallback_total",
+        "Strict limits counted locally because Redis did not answer"
+    )
+    .unwrap()
 });
 
-const PATIENCE: Duration = Duration::from_millis(100);
-
 impl Limits {
-    pub(crate) fn new(classes: &BTreeMap<Class, ClassLimits>, redis: Option<&str>) -> anyhow::Result<Self> {
-        let strict = classes.get(&Class::Strict).map(|c| c.rate).ok_or_else(|| anyhow::anyhow!("no strict limit"))?;
-        let users = classes
+    pub(crate) fn new(config: &Config) -> anyhow::Result<Self> {
+        let strict = config
+            .classes
+            .get(&Class::Strict)
+            .context("no strict limit")?
+            .rate;
+        let ordinary = config
+            .classes
             .iter()
-            .filter(|(class, _)| **class != Class::Strict)
+            .filter(|(class, _)| **class != Class::Strict);
+        let classes = ordinary
             .map(|(class, limits)| (*class, (limits.rate, bucket(limits.rate))))
             .collect();
-        let redis = redis.map(redis::Client::open).transpose()?;
-        Ok(Self { users, strict, local: bucket(strict), redis, connection: OnceCell::new() })
+        let shared = config.redis.as_deref().map(|url| {
+            let client = redis::Client::open(url).context("BAHI_REDIS")?;
+            anyhow::Ok(Shared {
+                client,
+                connection: OnceCell::new(),
+                patience: config.patience,
+                resting: Mutex::default(),
+            })
+        });
+        Ok(Self {
+            classes,
+            strict,
+            local: bucket(strict),
+            shared: shared.transpose()?,
+        })
     }
 
-    /// Counts a request of a signed-in user.
-    pub fn user(&self, class: Class, tenant: Uuid, user: &str) -> Option<Standing> {
-        let (limit, bucket) = self.users.get(&class)?;
-        Some(standing(*limit, bucket.check_key(&(tenant, user.to_owned()))))
+    /// Counts a request of an ordinary class.
+    pub fn ordinary(&self, class: Class, who: Who) -> Option<Standing> {
+        let (limit, bucket) = self.classes.get(&class)?;
+        Some(standing(*limit, bucket.check_key(&who)))
     }
 
-    /// Counts a request of somebody who is not signed in, by address and path.
-    pub async fn address(&self, ip: IpAddr, path: &str) -> Standing {
-        let asked = tokio::time::timeout(PATIENCE, self.ask_redis(ip, path)).await;
-        if let Ok(Some(standing)) = asked {
-            return standing;
-        }
-        if self.redis.is_some() {
+    /// Counts a request of the strict class, by address and route.
+    pub async fn strict(&self, ip: IpAddr, route: &Arc<str>) -> Standing {
+        if let Some(shared) = &self.shared {
+            if let Some(standing) = shared.count(self.strict, ip, route).await {
+                return standing;
+            }
             FALLBACKS.inc();
         }
-        standing(self.strict, self.local.check_key(&(ip, path.to_owned())))
-    }
-
-    async fn ask_redis(&self, ip: IpAddr, path: &str) -> Option<Standing> {
-        let client = self.redis.as_ref()?;
-        let connect = || async {
-            let config = redis::aio::ConnectionManagerConfig::new()
-                .set_number_of_retries(1)
-                .set_connection_timeout(Some(PATIENCE))
-                .set_response_timeout(Some(PATIENCE));
-            client.get_connection_manager_with_config(config).await
-        };
-        let mut connection = self.connection.get_or_try_init(connect).await.ok()?.clone();
-        let answer: Result<(u32, u64), _> = BUCKET
-            .key(format!("bahi:limit:{ip}:{path}"))
-            .arg(self.strict.rate.get())
-            .arg(self.strict.burst.get())
-            .invoke_async(&mut connection)
-            .await;
-        let (remaining, wait) = answer.inspect_err(|error| tracing::warn!(%error, "Redis did not answer")).ok()?;
-        let reset = u32::try_from(wait.div_ceil(1000)).unwrap_or(u32::MAX);
-        Some(Standing { limit: self.strict.burst.get(), remaining, reset })
+        standing(self.strict, self.local.check_key(&(ip, route.clone())))
     }
 
     /// Forgets buckets that are full again.
     pub fn sweep(&self) {
-        for (_, bucket) in self.users.values() {
+        for (_, bucket) in self.classes.values() {
             bucket.retain_recent();
         }
         self.local.retain_recent();
+    }
+}
+
+impl Shared {
+    async fn count(&self, limit: Limit, ip: IpAddr, route: &str) -> Option<Standing> {
+        if self
+            .resting
+            .lock()
+            .is_some_and(|until| Instant::now() < until)
+        {
+            return None;
+        }
+        match tokio::time::timeout(self.patience, self.ask(limit, ip, route)).await {
+            Ok(Ok(standing)) => return Some(standing),
+            Ok(Err(error)) => tracing::warn!(%error, "Redis failed; strict limits are local"),
+            Err(_) => tracing::warn!("Redis did not answer in time; strict limits are local"),
+        }
+        *self.resting.lock() = Some(Instant::now() + REST);
+        None
+    }
+
+    async fn ask(&self, limit: Limit, ip: IpAddr, route: &str) -> redis::RedisResult<Standing> {
+        let connect = || {
+            let config = redis::aio::ConnectionManagerConfig::new()
+                .set_number_of_retries(1)
+                .set_connection_timeout(Some(self.patience))
+                .set_response_timeout(Some(self.patience));
+            self.client.get_connection_manager_with_config(config)
+        };
+        let mut connection = self.connection.get_or_try_init(connect).await?.clone();
+        let (remaining, wait): (u32, u64) = BUCKET
+            .key(format!("bahi:limit:{ip}:{route}"))
+            .arg(limit.rate.get())
+            .arg(limit.burst.get())
+            .invoke_async(&mut connection)
+            .await?;
+        let reset = u32::try_from(wait.div_ceil(1000)).unwrap_or(u32::MAX);
+        Ok(Standing {
+            limit: limit.burst.get(),
+            remaining,
+            reset,
+        })
     }
 }
 
@@ -133,16 +206,29 @@ fn bucket<K: std::hash::Hash + Eq + Clone>(limit: Limit) -> Bucket<K> {
     RateLimiter::keyed(quota).with_middleware::<StateInformationMiddleware>()
 }
 
-type Checked = Result<governor::middleware::StateSnapshot, governor::NotUntil<<DefaultClock as governor::clock::Clock>::Instant>>;
+type Checked = Result<
+    governor::middleware::StateSnapshot,
+    governor::NotUntil<<DefaultClock as governor::clock::Clock>::Instant>,
+>;
 
 fn standing(limit: Limit, checked: Checked) -> Standing {
     let burst = limit.burst.get();
     match checked {
-        Ok(snapshot) => Standing { limit: burst, remaining: snapshot.remaining_burst_capacity(), reset: 0 },
+        Ok(snapshot) => Standing {
+            limit: burst,
+            remaining: snapshot.remaining_burst_capacity(),
+            reset: 0,
+        },
         Err(until) => {
             use governor::clock::Clock;
             let wait = until.wait_time_from(DefaultClock::default().now());
-            Standing { limit: burst, remaining: 0, reset: u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1) }
+            Standing {
+                limit: burst,
+                remaining: 0,
+                reset: u32::try_from(wait.as_secs())
+                    .unwrap_or(u32::MAX)
+                    .saturating_add(1),
+            }
         }
     }
 }

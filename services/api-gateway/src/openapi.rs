@@ -27,17 +27,26 @@ pub(crate) async fn document(state: web::Data<State>) -> HttpResponse {
             merged
         }
     };
-    HttpResponse::Ok().content_type("application/json").body(text)
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body(text)
 }
 
 async fn merged(state: &State) -> (String, bool) {
     let (mut paths, mut schemas, mut complete) = (Map::new(), Map::new(), true);
     for upstream in state.0.upstreams.values() {
-        let Some(document) = upstream.get("/openapi.json", None).await.ok().and_then(|b| serde_json::from_slice(&b).ok()) else {
+        let Some(document) = upstream
+            .get("/openapi.json", None)
+            .await
+            .ok()
+            .and_then(|b| serde_json::from_slice(&b).ok())
+        else {
             complete = false;
             continue;
         };
-        merge(&upstream.name, document, &mut paths, &mut schemas, |path| state.route(path).is_some());
+        merge(&upstream.name, document, &mut paths, &mut schemas, |path| {
+            state.target(path).is_some()
+        });
     }
     let document = json!({
         "openapi": "3.1.0",
@@ -54,14 +63,28 @@ async fn merged(state: &State) -> (String, bool) {
 }
 
 /// Adds a service's document: only paths that the gateway routes, each schema under its service's name.
-fn merge(service: &str, document: Value, paths: &mut Map<String, Value>, schemas: &mut Map<String, Value>, routed: impl Fn(&str) -> bool) {
-    let text = document.to_string().replace("#/components/schemas/", &format!("#/components/schemas/{service}."));
-    let Ok(mut document) = serde_json::from_str::<Value>(&text) else { return };
+fn merge(
+    service: &str,
+    document: Value,
+    paths: &mut Map<String, Value>,
+    schemas: &mut Map<String, Value>,
+    routed: impl Fn(&str) -> bool,
+) {
+    let text = document.to_string().replace(
+        "#/components/schemas/",
+        &format!("#/components/schemas/{service}."),
+    );
+    let Ok(mut document) = serde_json::from_str::<Value>(&text) else {
+        return;
+    };
     if let Some(Value::Object(own)) = document.get_mut("paths").map(Value::take) {
         paths.extend(own.into_iter().filter(|(path, _)| routed(path)));
     }
     if let Some(Value::Object(own)) = document.pointer_mut("/components/schemas").map(Value::take) {
-        schemas.extend(own.into_iter().map(|(name, schema)| (format!("{service}.{name}"), schema)));
+        schemas.extend(
+            own.into_iter()
+                .map(|(name, schema)| (format!("{service}.{name}"), schema)),
+        );
     }
 }
 
@@ -71,13 +94,21 @@ mod tests {
 
     #[test]
     fn equal_names_of_two_services_do_not_clash() {
-        let document = |field: &str| json!({
-            "paths": { format!("/{field}"): { "get": { "$ref": "#/components/schemas/Thing" } }, "/hidden": {} },
-            "components": { "schemas": { "Thing": { "title": field } } },
-        });
+        let document = |field: &str| {
+            json!({
+                "paths": { format!("/{field}"): { "get": { "$ref": "#/components/schemas/Thing" } }, "/hidden": {} },
+                "components": { "schemas": { "Thing": { "title": field } } },
+            })
+        };
         let (mut paths, mut schemas) = (Map::new(), Map::new());
         for service in ["a", "b"] {
-            merge(service, document(service), &mut paths, &mut schemas, |path| path != "/hidden");
+            merge(
+                service,
+                document(service),
+                &mut paths,
+                &mut schemas,
+                |path| path != "/hidden",
+            );
         }
         assert_eq!(paths.keys().collect::<Vec<_>>(), ["/a", "/b"]);
         assert_eq!(paths["/b"]["get"]["$ref"], "#/components/schemas/b.Thing");

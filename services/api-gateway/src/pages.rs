@@ -2,7 +2,8 @@
 
 use std::{fmt::Write, sync::Arc};
 
-use actix_web::{HttpResponse, http::header, web};
+use actix_web::{HttpResponse, ResponseError, http::header, web};
+use bahi_http::{Fault, Problem};
 use utoipa_swagger_ui::Config;
 
 use crate::State;
@@ -34,6 +35,15 @@ pub(crate) async fn front(state: web::Data<State>) -> HttpResponse {
         .body(page)
 }
 
+/// The answer to anything but reading.
+pub(crate) async fn read_only() -> HttpResponse {
+    let mut refused = Problem::from(Fault::MethodNotAllowed).error_response();
+    refused
+        .headers_mut()
+        .insert(header::ALLOW, header::HeaderValue::from_static("GET, HEAD"));
+    refused
+}
+
 /// The process is alive.
 pub(crate) async fn live() -> HttpResponse {
     HttpResponse::Ok().json(serde_json::json!({ "status": "ok" }))
@@ -41,16 +51,27 @@ pub(crate) async fn live() -> HttpResponse {
 
 /// Every service answers. The gateway itself takes traffic even when one does not.
 pub(crate) async fn ready(state: web::Data<State>) -> HttpResponse {
-    let services: serde_json::Map<_, _> =
-        state.0.upstreams.values().map(|u| (u.name.clone(), if u.is_up() { "up" } else { "down" }.into())).collect();
+    let services: serde_json::Map<_, _> = state
+        .0
+        .upstreams
+        .values()
+        .map(|u| (u.name.clone(), if u.is_up() { "up" } else { "down" }.into()))
+        .collect();
     let all = state.0.upstreams.values().all(|u| u.is_up());
-    let body = serde_json::json!({ "status": if all { "ok" } else { "degraded" }, "services": services });
-    if all { HttpResponse::Ok().json(body) } else { HttpResponse::ServiceUnavailable().json(body) }
+    let body =
+        serde_json::json!({ "status": if all { "ok" } else { "degraded" }, "services": services });
+    if all {
+        HttpResponse::Ok().json(body)
+    } else {
+        HttpResponse::ServiceUnavailable().json(body)
+    }
 }
 
 /// `/docs` is a folder.
 pub(crate) async fn docs_redirect() -> HttpResponse {
-    HttpResponse::SeeOther().insert_header((header::LOCATION, "/docs/")).finish()
+    HttpResponse::SeeOther()
+        .insert_header((header::LOCATION, "/docs/"))
+        .finish()
 }
 
 /// Swagger UI.
@@ -61,6 +82,6 @@ pub(crate) async fn docs(file: web::Path<String>) -> HttpResponse {
             .content_type(asset.content_type)
             .insert_header((header::CONTENT_SECURITY_POLICY, PAGE_POLICY))
             .body(asset.bytes.into_owned()),
-        _ => actix_web::ResponseError::error_response(&bahi_http::Problem::from(bahi_http::Fault::NotFound)),
+        _ => Problem::from(Fault::NotFound).error_response(),
     }
 }

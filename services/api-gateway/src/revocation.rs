@@ -33,7 +33,15 @@ pub struct Revocations(RwLock<(HashSet<Uuid>, HashMap<Uuid, i64>)>);
 impl Revocations {
     /// Takes over a snapshot.
     pub fn replace(&self, snapshot: Snapshot) {
-        let users = snapshot.users.into_iter().map(|u| (u.user_id, u.not_before)).collect();
+        let mut users = HashMap::new();
+        for Stale {
+            user_id,
+            not_before,
+        } in snapshot.users
+        {
+            let latest = users.entry(user_id).or_insert(not_before);
+            *latest = not_before.max(*latest);
+        }
         *self.0.write() = (snapshot.sessions, users);
     }
 
@@ -44,6 +52,7 @@ impl Revocations {
             return false;
         }
         let user = Uuid::try_parse(&claims.sub).ok();
-        user.and_then(|u| revoked.1.get(&u)).is_none_or(|not_before| claims.iat >= *not_before)
+        user.and_then(|u| revoked.1.get(&u))
+            .is_none_or(|not_before| claims.iat >= *not_before)
     }
 }

@@ -2,11 +2,18 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use anyhow::Context;
 use bahi_register::{Register, Route};
 use bahi_service::Parts;
 use serde::Deserialize;
 
-use crate::{auth::Auth, config::Config, limit::Limits, openapi::Documents, upstream::Upstream};
+use crate::{
+    auth::Auth,
+    config::{ClassLimits, Config},
+    limit::Limits,
+    openapi::Documents,
+    upstream::Upstream,
+};
 
 /// The gateway's state; clones share it.
 #[derive(Clone)]
@@ -18,8 +25,17 @@ pub(crate) struct Inner {
     pub limits: Limits,
     pub upstreams: BTreeMap<String, Arc<Upstream>>,
     /// Longest prefix first, so that the first that covers a path is the one.
-    pub routes: Vec<(Route, Arc<Upstream>)>,
+    pub targets: Vec<Target>,
     pub documents: Documents,
+}
+
+/// Where a route leads, and what it takes to go there.
+pub(crate) struct Target {
+    pub route: Route,
+    /// The route's path again, cheap to pass around.
+    pub path: Arc<str>,
+    pub limits: ClassLimits,
+    pub upstream: Arc<Upstream>,
 }
 
 #[derive(Deserialize)]
@@ -39,29 +55,61 @@ impl State {
     /// # Errors
     /// When one of them is wrong.
     pub fn new(parts: Parts) -> anyhow::Result<Self> {
-        let file = parts.env.optional("BAHI_REGISTER").unwrap_or_else(|| "deploy/services.toml".into());
+        let file = parts
+            .env
+            .optional("BAHI_REGISTER")
+            .unwrap_or_else(|| "deploy/services.toml".into());
         let register = Register::load(&file)?;
         let config = Config::read(&parts.env, &register)?;
         let upstreams: BTreeMap<_, _> = config
             .upstreams
             .iter()
-            .map(|(name, base)| (name.clone(), Arc::new(Upstream::new(name.clone(), base.clone()))))
+            .map(|(name, authority)| {
+                (
+                    name.clone(),
+                    Arc::new(Upstream::new(name, authority.clone())),
+                )
+            })
             .collect();
-        let mut routes = Vec::new();
-        for service in register.services() {
-            for route in &service.routes {
-                routes.push((route.clone(), upstreams[&service.name].clone()));
-            }
+        let mut targets = Vec::new();
+        for (service, route) in register.routes() {
+            let upstream = upstreams
+                .get(&service.name)
+                .context("a route without a service")?
+                .clone();
+            let limits = *config
+                .classes
+                .get(&route.class)
+                .context("a class without limits")?;
+            targets.push(Target {
+                path: route.path.as_str().into(),
+                route: route.clone(),
+                limits,
+                upstream,
+            });
         }
-        routes.sort_by_key(|(route, _)| std::cmp::Reverse(route.path.len()));
-        let limits = Limits::new(&config.classes, config.redis.as_deref())?;
-        let auth = Auth::new(parts.keys.clone(), parts.signer.clone(), parts.clock.clone());
-        Ok(Self(Arc::new(Inner { config, auth, limits, upstreams, routes, documents: Documents::default() })))
+        let limits = Limits::new(&config)?;
+        let auth = Auth::new(
+            parts.keys.clone(),
+            parts.signer.clone(),
+            parts.clock.clone(),
+        );
+        Ok(Self(Arc::new(Inner {
+            config,
+            auth,
+            limits,
+            upstreams,
+            targets,
+            documents: Documents::default(),
+        })))
     }
 
-    /// The route of a path.
-    pub(crate) fn route(&self, path: &str) -> Option<&(Route, Arc<Upstream>)> {
-        self.0.routes.iter().find(|(route, _)| route.covers(path))
+    /// Where a path leads.
+    pub(crate) fn target(&self, path: &str) -> Option<&Target> {
+        self.0
+            .targets
+            .iter()
+            .find(|target| target.route.covers(path))
     }
 
     pub(crate) async fn check_upstreams(&self) -> anyhow::Result<()> {
@@ -71,17 +119,27 @@ impl State {
     }
 
     pub(crate) async fn refresh_revocations(&self) -> anyhow::Result<()> {
-        let Some(identity) = self.0.upstreams.get("identity") else { return Ok(()) };
+        let Some(identity) = self.0.upstreams.get("identity") else {
+            return Ok(());
+        };
         let token = self.0.auth.own()?;
-        let body = identity.get("/internal/v1/revocations", Some(&token)).await?;
-        self.0.auth.revocations.replace(serde_json::from_slice(&body)?);
+        let body = identity
+            .get("/internal/v1/revocations", Some(token))
+            .await?;
+        self.0
+            .auth
+            .revocations
+            .replace(serde_json::from_slice(&body)?);
         Ok(())
     }
 
     /// Learns identity's keys beyond those in our folder, so that a rotation needs no restart.
     pub(crate) async fn refresh_keys(&self) -> anyhow::Result<()> {
-        let Some(identity) = self.0.upstreams.get("identity") else { return Ok(()) };
-        let set: Jwks = serde_json::from_slice(&identity.get("/.well-known/jwks.json", None).await?)?;
+        let Some(identity) = self.0.upstreams.get("identity") else {
+            return Ok(());
+        };
+        let set: Jwks =
+            serde_json::from_slice(&identity.get("/.well-known/jwks.json", None).await?)?;
         for key in set.keys {
             // Identity may speak for itself only.
             if key.kid == "identity" || key.kid.starts_with("identity.") {

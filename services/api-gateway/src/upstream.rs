@@ -2,25 +2,50 @@
 
 use std::{
     cell::LazyCell,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited, combinators::BoxBody};
-use hyper::{Request, Response, Uri, body::Incoming};
+use http_body_util::{BodyExt, Full, Limited, combinators::UnsyncBoxBody};
+use hyper::{
+    Request, Response, Uri,
+    body::Incoming,
+    header::HeaderValue,
+    http::uri::{Authority, Parts, PathAndQuery, Scheme},
+};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
+use prometheus::{Histogram, HistogramVec, register_histogram_vec};
 
 /// The body of a forwarded request.
-pub type Body = BoxBody<Bytes, std::io::Error>;
+pub type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
 /// A whole body.
 pub fn full(bytes: Bytes) -> Body {
-    Full::new(bytes).map_err(|never| match never {}).boxed()
+    Full::new(bytes)
+        .map_err(|never| match never {})
+        .boxed_unsync()
 }
+
+#[allow(clippy::unwrap_used)] // Constant name and labels.
+static SECONDS: LazyLock<HistogramVec> = LazyLock::new(|| {
+    let buckets = vec![
+        0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
+    ];
+    register_histogram_vec!(
+        "gateway_upstream_seconds",
+        "Time to the upstream's first byte",
+        &["service"],
+        buckets
+    )
+    .unwrap()
+});
 
 thread_local! {
     // One pool a worker thread: a connection is used where it was opened.
@@ -46,8 +71,9 @@ pub fn send(request: Request<Body>) -> hyper_util::client::legacy::ResponseFutur
 pub struct Upstream {
     /// Its name in the register.
     pub name: String,
-    /// `http://host:port`.
-    pub base: String,
+    /// Seconds to its first byte.
+    pub seconds: Histogram,
+    authority: Authority,
     failures: AtomicU32,
 }
 
@@ -57,8 +83,14 @@ const UNHEALTHY: u32 = 2;
 const DOCUMENT: usize = 8 * 1024 * 1024;
 
 impl Upstream {
-    pub(crate) fn new(name: String, base: String) -> Self {
-        Self { name, base, failures: AtomicU32::new(0) }
+    pub(crate) fn new(name: &str, authority: Authority) -> Self {
+        let seconds = SECONDS.with_label_values(&[name]);
+        Self {
+            name: name.to_owned(),
+            seconds,
+            authority,
+            failures: AtomicU32::new(0),
+        }
     }
 
     /// Whether requests should be sent there. One failed connection does not bring a service down, two do;
@@ -79,24 +111,33 @@ impl Upstream {
         }
     }
 
-    /// The URI of a path.
-    pub fn uri(&self, path_and_query: &str) -> Result<Uri, hyper::http::uri::InvalidUri> {
-        format!("{}{path_and_query}", self.base).parse()
+    /// The URI of a path. Host and port are ours, never the request's.
+    pub fn uri(&self, path_and_query: &str) -> Result<Uri, hyper::http::Error> {
+        let mut parts = Parts::default();
+        parts.scheme = Some(Scheme::HTTP);
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(PathAndQuery::try_from(path_and_query)?);
+        Ok(Uri::from_parts(parts)?)
     }
 
     /// GETs a small document with a deadline of two seconds.
     ///
     /// # Errors
     /// When there is no answer with status 200.
-    pub async fn get(&self, path: &str, token: Option<&str>) -> anyhow::Result<Bytes> {
+    pub async fn get(&self, path: &str, token: Option<HeaderValue>) -> anyhow::Result<Bytes> {
         let mut request = Request::get(self.uri(path)?);
         if let Some(token) = token {
-            request = request.header("authorization", format!("Bearer {token}"));
+            request = request.header("authorization", token);
         }
         let request = request.body(full(Bytes::new()))?;
         let fetch = async {
             let response: Response<Incoming> = send(request).await?;
-            anyhow::ensure!(response.status().is_success(), "{} answers {}", self.name, response.status());
+            anyhow::ensure!(
+                response.status().is_success(),
+                "{} answers {}",
+                self.name,
+                response.status()
+            );
             let body = Limited::new(response.into_body(), DOCUMENT).collect().await;
             Ok(body.map_err(|e| anyhow::anyhow!("{e}"))?.to_bytes())
         };

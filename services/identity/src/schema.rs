@@ -1,5 +1,3 @@
-//! The tables, as `diesel print-schema` writes them; arrays hold no NULL (a check constraint says so).
-
 // @generated automatically by Diesel CLI.
 
 diesel::table! {
@@ -196,6 +194,11 @@ diesel::table! {
         role_id -> Uuid,
     }
 }
+
+diesel::joinable!(app_user -> tenant (tenant_id));
+diesel::joinable!(company -> tenant (tenant_id));
+diesel::joinable!(registration -> company (tenant_id));
+diesel::joinable!(role -> tenant (tenant_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     app_user,

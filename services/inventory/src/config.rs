@@ -24,7 +24,9 @@ impl Config {
     /// When one is malformed.
     pub fn read(env: &Env) -> anyhow::Result<Self> {
         Ok(Self {
-            register: env.optional("BAHI_REGISTER").unwrap_or_else(|| "deploy/services.toml".into()),
+            register: env
+                .optional("BAHI_REGISTER")
+                .unwrap_or_else(|| "deploy/services.toml".into()),
             sales: env.optional("BAHI_SALES_GRPC"),
             hold: Duration::seconds(env.parse("BAHI_HOLD_SECONDS", 30u32)?.into()),
             unheard: Duration::seconds(env.parse("BAHI_UNHEARD_SECONDS", 900u32)?.into()),

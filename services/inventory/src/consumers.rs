@@ -2,8 +2,9 @@
 
 use bahi_db::Tx;
 use bahi_events::{
-    Envelope, INVOICE_ISSUED, InvoiceIssued, LOCATION_CREATED, LOCATION_UPDATED, Location, PRODUCT_CREATED, PRODUCT_DELETED,
-    PRODUCT_UPDATED, Product, ProductDeleted, RETURN_PROCESSED, ReturnProcessed,
+    Envelope, INVOICE_ISSUED, InvoiceIssued, LOCATION_CREATED, LOCATION_UPDATED, Location,
+    PRODUCT_CREATED, PRODUCT_DELETED, PRODUCT_UPDATED, Product, ProductDeleted, RETURN_PROCESSED,
+    ReturnProcessed,
 };
 use bahi_kafka::{Consumer, Failed};
 use bahi_service::pause_point;
@@ -60,7 +61,10 @@ pub async fn product(tx: &mut Tx, events: &[Envelope<Product>]) -> Result<(), Fa
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn product_deleted(tx: &mut Tx, events: &[Envelope<ProductDeleted>]) -> Result<(), Failed> {
+pub async fn product_deleted(
+    tx: &mut Tx,
+    events: &[Envelope<ProductDeleted>],
+) -> Result<(), Failed> {
     Ok(copy::store::delete_products(tx, events).await?)
 }
 

@@ -157,14 +157,19 @@ impl Refusal for Error {
             Self::HeldByTills(_) => Verdict::unavailable("HELD_BY_TILLS"),
             Self::SalesUnreachable => Verdict::unavailable("SALES_UNREACHABLE"),
             Self::Restoring => Verdict::unavailable("RESTORING"),
-            Self::Unbacked(_) => Verdict::new(actix_web::http::StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL"),
+            Self::Unbacked(_) => Verdict::new(
+                actix_web::http::StatusCode::INTERNAL_SERVER_ERROR,
+                "INTERNAL",
+            ),
         }
     }
 
     fn details(&self) -> Option<Map<String, Value>> {
         match self {
             Self::Fault(fault) => fault.details(),
-            Self::InsufficientStock(lines) => Some(Map::from_iter([("lines".to_owned(), json!(lines))])),
+            Self::InsufficientStock(lines) => {
+                Some(Map::from_iter([("lines".to_owned(), json!(lines))]))
+            }
             _ => None,
         }
     }

@@ -1,9 +1,9 @@
 //! Everything this service says.
 
 use bahi_events::{
-    HoldLine, INVENTORY_ADJUSTED, InventoryAdjusted, Outgoing, STOCK_COMMITTED, STOCK_EXPIRED, STOCK_ISSUED,
-    STOCK_RECEIVED, STOCK_RELEASED, STOCK_RESERVED, STOCK_RETURNED, StockHold, StockIssued, StockLine, StockReceived,
-    StockReturned, StockSource,
+    HoldLine, INVENTORY_ADJUSTED, InventoryAdjusted, Outgoing, STOCK_COMMITTED, STOCK_EXPIRED,
+    STOCK_ISSUED, STOCK_RECEIVED, STOCK_RELEASED, STOCK_RESERVED, STOCK_RETURNED, StockHold,
+    StockIssued, StockLine, StockReceived, StockReturned, StockSource,
 };
 use bahi_types::{InvoiceId, LocationId, Quantity, TenantId};
 use chrono::{DateTime, Utc};
@@ -16,7 +16,11 @@ use crate::{
 };
 
 fn source(kind: &str, id: Uuid, line: Option<i32>) -> StockSource {
-    StockSource { kind: kind.to_owned(), id, line }
+    StockSource {
+        kind: kind.to_owned(),
+        id,
+        line,
+    }
 }
 
 fn line(movement: &Movement) -> StockLine {
@@ -68,7 +72,11 @@ pub fn hold_issued(hold: &Hold, movements: &[Movement]) -> Outgoing {
         source: source("reservation", hold.id.uuid(), None),
         invoice_id: hold.id.uuid(),
         location_id: hold.location,
-        lines: movements.iter().filter(|m| m.draft.source.id == hold.id.uuid() && m.draft.source.purpose == "issue").map(line).collect(),
+        lines: movements
+            .iter()
+            .filter(|m| m.draft.source.id == hold.id.uuid() && m.draft.source.purpose == "issue")
+            .map(line)
+            .collect(),
     };
     STOCK_ISSUED.of(hold.id.uuid(), 1, &payload)
 }
@@ -88,7 +96,9 @@ pub fn returned(
         location_id: location,
         lines: movements.iter().map(|m| line(m)).collect(),
     };
-    let mut event = STOCK_RETURNED.of(credit_note.uuid(), 1, &payload).occurred(at);
+    let mut event = STOCK_RETURNED
+        .of(credit_note.uuid(), 1, &payload)
+        .occurred(at);
     event.causation_id = cause;
     event
 }
@@ -98,13 +108,22 @@ pub fn received(receipt: Uuid, location: LocationId, movements: &[Movement]) -> 
     let payload = StockReceived {
         source: source("receipt", receipt, None),
         location_id: location,
-        lines: movements.iter().filter(|m| m.draft.source.id == receipt).map(line).collect(),
+        lines: movements
+            .iter()
+            .filter(|m| m.draft.source.id == receipt)
+            .map(line)
+            .collect(),
     };
     STOCK_RECEIVED.of(receipt, 1, &payload)
 }
 
 /// A balance was corrected. `version` is that of the place, `on_hand_after` that of the balance.
-pub fn adjusted(tenant: TenantId, movement: &Movement, version: i64, on_hand_after: Quantity) -> Outgoing {
+pub fn adjusted(
+    tenant: TenantId,
+    movement: &Movement,
+    version: i64,
+    on_hand_after: Quantity,
+) -> Outgoing {
     let draft = &movement.draft;
     let payload = InventoryAdjusted {
         movement_id: movement.id,
@@ -119,7 +138,11 @@ pub fn adjusted(tenant: TenantId, movement: &Movement, version: i64, on_hand_aft
         source: source(draft.source.kind, draft.source.id, Some(draft.source.line)),
         on_hand_after,
     };
-    INVENTORY_ADJUSTED.about(format!("{tenant}|{}|{}", draft.key.location, draft.key.product), version, &payload)
+    INVENTORY_ADJUSTED.about(
+        format!("{tenant}|{}|{}", draft.key.location, draft.key.product),
+        version,
+        &payload,
+    )
 }
 
 /// What became of a hold made through the API.
@@ -145,7 +168,11 @@ pub fn hold(news: HoldNews, hold: &Hold, version: i64) -> Outgoing {
             .lines
             .iter()
             .filter(|l| !l.qty.is_zero())
-            .map(|l| HoldLine { product_id: l.product, batch_id: named(l.batch), qty: l.qty })
+            .map(|l| HoldLine {
+                product_id: l.product,
+                batch_id: named(l.batch),
+                qty: l.qty,
+            })
             .collect(),
     };
     let event = match news {

@@ -4,8 +4,10 @@ use bahi_db::Tx;
 use bahi_proto::{
     auth::status_of,
     inventory::v1::{
-        Allocation, AvailabilityRequest, AvailabilityResponse, Available, DemandLine, Granted, HoldState as WireState, Refused,
-        ReleaseRequest, ReleaseResponse, ReserveRequest, ReserveResponse, Shortage, Terminal, reserve_response::Outcome as Wire,
+        Allocation, AvailabilityRequest, AvailabilityResponse, Available, DemandLine, Granted,
+        HoldState as WireState, Refused, ReleaseRequest, ReleaseResponse, ReserveRequest,
+        ReserveResponse, Shortage, Terminal,
+        reserve_response::Outcome as Wire,
         stock_server::{Stock, StockServer},
     },
 };
@@ -40,7 +42,9 @@ impl Stock for Server {
         self.0.restore.passed().await.map_err(|e| status_of(&e))?;
         let demand = demand(&self.0, request.into_inner())?;
         let reservation_id = demand.id().to_string();
-        let outcome = reservation::reserve(&self.0, &ctx, demand).await.map_err(|e| status_of(&e))?;
+        let outcome = reservation::reserve(&self.0, &ctx, demand)
+            .await
+            .map_err(|e| status_of(&e))?;
         let outcome = match outcome {
             Outcome::Granted(allocations) => {
                 let allocations = allocations.into_iter().map(|a| Allocation {
@@ -48,7 +52,10 @@ impl Stock for Server {
                     batch_id: a.batch_id.map(|b| b.to_string()),
                     qty: a.qty.to_string(),
                 });
-                Wire::Granted(Granted { reservation_id, allocations: allocations.collect() })
+                Wire::Granted(Granted {
+                    reservation_id,
+                    allocations: allocations.collect(),
+                })
             }
             Outcome::Refused(short) => {
                 let lines = short.into_iter().map(|s| Shortage {
@@ -56,11 +63,18 @@ impl Stock for Server {
                     asked: s.asked.to_string(),
                     available: s.available.to_string(),
                 });
-                Wire::Refused(Refused { lines: lines.collect() })
+                Wire::Refused(Refused {
+                    lines: lines.collect(),
+                })
             }
-            Outcome::Terminal(state) => Wire::Terminal(Terminal { reservation_id, state: wire(state).into() }),
+            Outcome::Terminal(state) => Wire::Terminal(Terminal {
+                reservation_id,
+                state: wire(state).into(),
+            }),
         };
-        Ok(Response::new(ReserveResponse { outcome: Some(outcome) }))
+        Ok(Response::new(ReserveResponse {
+            outcome: Some(outcome),
+        }))
     }
 
     async fn release(&self, request: Request<ReleaseRequest>) -> Answer<ReleaseResponse> {
@@ -68,29 +82,46 @@ impl Stock for Server {
         let ask = request.into_inner();
         let invoice: InvoiceId = id("invoice_id", &ask.invoice_id)?;
         let attempt = attempt(ask.attempt)?;
-        let state = reservation::release(&self.0, &ctx, invoice, attempt).await.map_err(|e| status_of(&e))?;
-        Ok(Response::new(ReleaseResponse { state: wire(state).into() }))
+        let state = reservation::release(&self.0, &ctx, invoice, attempt)
+            .await
+            .map_err(|e| status_of(&e))?;
+        Ok(Response::new(ReleaseResponse {
+            state: wire(state).into(),
+        }))
     }
 
-    async fn availability(&self, request: Request<AvailabilityRequest>) -> Answer<AvailabilityResponse> {
+    async fn availability(
+        &self,
+        request: Request<AvailabilityRequest>,
+    ) -> Answer<AvailabilityResponse> {
         let ctx = self.0.guard.admit(&request, "Availability")?;
         let ask = request.into_inner();
         let location = id("location_id", &ask.location_id)?;
         if ask.product_ids.len() > MOST {
             return Err(malformed("product_ids", "are too many"));
         }
-        let products: Vec<ProductId> =
-            ask.product_ids.iter().map(|p| id("product_ids", p)).collect::<Result<_, _>>()?;
+        let products: Vec<ProductId> = ask
+            .product_ids
+            .iter()
+            .map(|p| id("product_ids", p))
+            .collect::<Result<_, _>>()?;
         let items = self
             .0
             .db
-            .read(&ctx, async move |tx: &mut Tx| availability(tx, location, &products).await.map_err(Error::from))
+            .read(&ctx, async move |tx: &mut Tx| {
+                availability(tx, location, &products)
+                    .await
+                    .map_err(Error::from)
+            })
             .await
             .map_err(|e| status_of(&e))?;
-        let items = items
-            .into_iter()
-            .map(|a| Available { product_id: a.product_id.to_string(), available: a.available.to_string() });
-        Ok(Response::new(AvailabilityResponse { items: items.collect() }))
+        let items = items.into_iter().map(|a| Available {
+            product_id: a.product_id.to_string(),
+            available: a.available.to_string(),
+        });
+        Ok(Response::new(AvailabilityResponse {
+            items: items.collect(),
+        }))
     }
 }
 
@@ -100,17 +131,28 @@ fn demand(state: &State, ask: ReserveRequest) -> Result<Demand, Status> {
         return Err(malformed("lines", "are too many"));
     }
     let line = |l: &DemandLine| {
-        let qty: Quantity = l.qty.parse().map_err(|_| malformed("qty", "is no quantity"))?;
+        let qty: Quantity = l
+            .qty
+            .parse()
+            .map_err(|_| malformed("qty", "is no quantity"))?;
         if !qty.is_positive() {
             return Err(malformed("qty", "must be greater than zero"));
         }
-        Ok(Ask { line: l.line, product: id("product_id", &l.product_id)?, qty })
+        Ok(Ask {
+            line: l.line,
+            product: id("product_id", &l.product_id)?,
+            qty,
+        })
     };
     if ask.demand_hash.is_empty() || ask.demand_hash.len() > 200 || ask.demand_hash.contains('\0') {
         return Err(malformed("demand_hash", "must be 1 to 200 characters"));
     }
     let seconds = i64::from(ask.deadline_seconds.min(86_400));
-    let wait = if seconds == 0 { state.config.hold } else { Duration::seconds(seconds) };
+    let wait = if seconds == 0 {
+        state.config.hold
+    } else {
+        Duration::seconds(seconds)
+    };
     Ok(Demand {
         invoice: id("invoice_id", &ask.invoice_id)?,
         attempt: attempt(ask.attempt)?,
@@ -124,7 +166,11 @@ fn demand(state: &State, ask: ReserveRequest) -> Result<Demand, Status> {
 
 #[allow(clippy::result_large_err)]
 fn attempt(attempt: u32) -> Result<u32, Status> {
-    if (1..=ATTEMPTS).contains(&attempt) { Ok(attempt) } else { Err(malformed("attempt", "is out of range")) }
+    if (1..=ATTEMPTS).contains(&attempt) {
+        Ok(attempt)
+    } else {
+        Err(malformed("attempt", "is out of range"))
+    }
 }
 
 #[allow(clippy::result_large_err)]

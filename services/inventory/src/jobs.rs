@@ -21,11 +21,19 @@ const MOST: i32 = sales::MOST as i32;
 
 #[allow(clippy::unwrap_used)] // Constant names; a clash shows at once.
 static ASKED: LazyLock<IntCounter> = LazyLock::new(|| {
-    register_int_counter!("inventory_holds_asked_total", "Tills' holds past their deadline that sales was asked about").unwrap()
+    register_int_counter!(
+        "inventory_holds_asked_total",
+        "Tills' holds past their deadline that sales was asked about"
+    )
+    .unwrap()
 });
 #[allow(clippy::unwrap_used)]
 static UNANSWERED: LazyLock<IntCounter> = LazyLock::new(|| {
-    register_int_counter!("inventory_holds_unanswered_total", "Times sales gave no answer about overdue holds").unwrap()
+    register_int_counter!(
+        "inventory_holds_unanswered_total",
+        "Times sales gave no answer about overdue holds"
+    )
+    .unwrap()
 });
 #[allow(clippy::unwrap_used)]
 static UNHEARD: LazyLock<IntCounter> = LazyLock::new(|| {
@@ -43,9 +51,15 @@ pub fn table(state: &State) -> Vec<Job> {
         Job::every(name, every, move || work(state.clone()))
     };
     vec![
-        job("lapse_holds", Duration::from_millis(500), state, |s| Box::pin(async move { lapse(&s).await })),
-        job("ask_sales", Duration::from_secs(1), state, |s| Box::pin(async move { ask(&s).await })),
-        job("issue_unheard", Duration::from_secs(15), state, |s| Box::pin(async move { issue_unheard(&s).await })),
+        job("lapse_holds", Duration::from_millis(500), state, |s| {
+            Box::pin(async move { lapse(&s).await })
+        }),
+        job("ask_sales", Duration::from_secs(1), state, |s| {
+            Box::pin(async move { ask(&s).await })
+        }),
+        job("issue_unheard", Duration::from_secs(15), state, |s| {
+            Box::pin(async move { issue_unheard(&s).await })
+        }),
     ]
 }
 
@@ -58,7 +72,11 @@ fn nobody(state: &State) -> Ctx {
 async fn due(state: &State, owner: Owner) -> Result<BTreeMap<TenantId, Vec<HoldRef>>, Error> {
     let rows = state
         .db
-        .read(&nobody(state), async move |tx: &mut Tx| reservation::store::due(tx, owner, MOST).await.map_err(Error::from))
+        .read(&nobody(state), async move |tx: &mut Tx| {
+            reservation::store::due(tx, owner, MOST)
+                .await
+                .map_err(Error::from)
+        })
         .await?;
     let mut by_tenant: BTreeMap<TenantId, Vec<HoldRef>> = BTreeMap::new();
     for (tenant, hold) in rows {
@@ -104,7 +122,9 @@ pub async fn issue_unheard(state: &State) -> anyhow::Result<()> {
     let rows = state
         .db
         .read(&nobody(state), async move |tx: &mut Tx| {
-            reservation::store::unheard(tx, before, MOST).await.map_err(Error::from)
+            reservation::store::unheard(tx, before, MOST)
+                .await
+                .map_err(Error::from)
         })
         .await?;
     for (tenant, hold, answer) in rows {
@@ -115,11 +135,14 @@ pub async fn issue_unheard(state: &State) -> anyhow::Result<()> {
         let sale = Sale::from_answer(hold, answer);
         state
             .db
-            .write(&Ctx::service(state.db.service(), tenant), async move |tx: &mut Tx| -> Result<(), Error> {
-                sale::issue(tx, std::slice::from_ref(&sale)).await?;
-                pause_point("inventory.issue.before_commit").await;
-                Ok(())
-            })
+            .write(
+                &Ctx::service(state.db.service(), tenant),
+                async move |tx: &mut Tx| -> Result<(), Error> {
+                    sale::issue(tx, std::slice::from_ref(&sale)).await?;
+                    pause_point("inventory.issue.before_commit").await;
+                    Ok(())
+                },
+            )
             .await?;
         pause_point("inventory.issue.after_commit").await;
         UNHEARD.inc();

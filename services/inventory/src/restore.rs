@@ -58,7 +58,10 @@ impl Restore {
             return Ok(());
         }
         self.look().await.map_err(|error| {
-            tracing::warn!(error = format!("{error:#}"), "holds are refused until the events since the restore are read");
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "holds are refused until the events since the restore are read"
+            );
             Error::Restoring
         })
     }
@@ -66,8 +69,13 @@ impl Restore {
     async fn look(&self) -> anyhow::Result<()> {
         let inner = &self.0;
         if !self.recorded().await? {
-            let Some(status) = inner.status.get() else { anyhow::bail!("nothing is heard") };
-            let ends = inner.ends.get_or_try_init(|| async { status.ends().await }).await?;
+            let Some(status) = inner.status.get() else {
+                anyhow::bail!("nothing is heard")
+            };
+            let ends = inner
+                .ends
+                .get_or_try_init(|| async { status.ends().await })
+                .await?;
             anyhow::ensure!(status.reached(ends).await?, "events are still to be read");
             self.record().await?;
         }
@@ -83,9 +91,11 @@ impl Restore {
         self.0
             .db
             .read(&self.ctx(), async |tx: &mut Tx| -> bahi_db::Result<bool> {
-                let row: Row = sql("select c.epoch >= e.epoch as caught_up from inbox.caught_up c, outbox.epoch e")
-                    .get_result(tx.conn())
-                    .await?;
+                let row: Row = sql(
+                    "select c.epoch >= e.epoch as caught_up from inbox.caught_up c, outbox.epoch e",
+                )
+                .get_result(tx.conn())
+                .await?;
                 Ok(row.caught_up)
             })
             .await
@@ -95,7 +105,9 @@ impl Restore {
         self.0
             .db
             .write(&self.ctx(), async |tx: &mut Tx| -> bahi_db::Result<()> {
-                sql("update inbox.caught_up set epoch = (select epoch from outbox.epoch)").execute(tx.conn()).await?;
+                sql("update inbox.caught_up set epoch = (select epoch from outbox.epoch)")
+                    .execute(tx.conn())
+                    .await?;
                 Ok(())
             })
             .await?;

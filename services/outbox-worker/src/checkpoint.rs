@@ -21,7 +21,10 @@ impl Checkpoints {
         let insert = "insert into outbox.checkpoint (shard, lease_epoch, snap, open_snap, open_seq, published) \
                       select s.shard, s.lease_epoch, $3::text::pg_snapshot, $4::text::pg_snapshot, $5, $6 \
                         from (select * from outbox.shard where shard = $1 and lease_epoch = $2 for share) s";
-        Ok(Self { lease, insert: within(PATIENCE, client.prepare(insert)).await? })
+        Ok(Self {
+            lease,
+            insert: within(PATIENCE, client.prepare(insert)).await?,
+        })
     }
 
     /// Writes `cursor`, or finds that another owner took over.
@@ -31,7 +34,14 @@ impl Checkpoints {
             Some((snap, seq)) => (Some(snap.to_string()), Some(*seq)),
             None => (None, None),
         };
-        let row: [&(dyn ToSql + Sync); 6] = [&SHARD, &self.lease.epoch, &snap, &open_snap, &open_seq, &cursor.published];
+        let row: [&(dyn ToSql + Sync); 6] = [
+            &SHARD,
+            &self.lease.epoch,
+            &snap,
+            &open_snap,
+            &open_seq,
+            &cursor.published,
+        ];
         match within(PATIENCE, client.execute(&self.insert, &row)).await? {
             0 => Err(SessionError::Fenced),
             _ => Ok(()),
@@ -50,5 +60,9 @@ pub async fn load(client: &Client) -> Result<Cursor, SessionError> {
         (Some(snap), Some(seq)) => Some((snap.parse()?, seq)),
         _ => None,
     };
-    Ok(Cursor { snap: row.get::<_, &str>(0).parse()?, open, published: row.get(3) })
+    Ok(Cursor {
+        snap: row.get::<_, &str>(0).parse()?,
+        open,
+        published: row.get(3),
+    })
 }

@@ -35,23 +35,37 @@ impl Config {
     /// # Errors
     /// When a setting is wrong, or no database is given.
     pub fn from_env(env: &Env) -> anyhow::Result<Self> {
-        let register = env.optional("BAHI_REGISTER").unwrap_or_else(|| "deploy/services.toml".into());
-        let register = Register::load(&register).with_context(|| format!("BAHI_REGISTER={register}"))?;
+        let register = env
+            .optional("BAHI_REGISTER")
+            .unwrap_or_else(|| "deploy/services.toml".into());
+        let register =
+            Register::load(&register).with_context(|| format!("BAHI_REGISTER={register}"))?;
         let kafka = env.required("BAHI_KAFKA");
         let mut databases = Vec::new();
         for (service, _) in register.databases() {
             match env.optional(&format!("BAHI_RELAY_{}_URL", service.env_name())) {
-                Some(url) => databases.push(Database { service: service.name.clone(), url }),
+                Some(url) => databases.push(Database {
+                    service: service.name.clone(),
+                    url,
+                }),
                 None => {
                     Metrics::of(&service.name).lease_owned.set(0);
-                    tracing::warn!(db = service.name, "no URL is given: not relayed by this worker");
+                    tracing::warn!(
+                        db = service.name,
+                        "no URL is given: not relayed by this worker"
+                    );
                 }
             }
         }
         let hours = env.parse("BAHI_RELAY_RETENTION_HOURS", 15u64);
-        let owner = env.optional("HOSTNAME").unwrap_or_else(|| "localhost".into());
+        let owner = env
+            .optional("HOSTNAME")
+            .unwrap_or_else(|| "localhost".into());
         anyhow::ensure!(env.problems().is_empty(), "{}", env.problems().join("; "));
-        anyhow::ensure!(!databases.is_empty(), "no database to relay: BAHI_RELAY_<SERVICE>_URL is not set for any");
+        anyhow::ensure!(
+            !databases.is_empty(),
+            "no database to relay: BAHI_RELAY_<SERVICE>_URL is not set for any"
+        );
         Ok(Self {
             kafka: kafka?,
             owner: format!("{owner}/{}", std::process::id()),
@@ -66,15 +80,30 @@ mod tests {
     use super::*;
 
     fn config(settings: &[(&str, &str)]) -> anyhow::Result<Config> {
-        let register = ("BAHI_REGISTER", concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/services.toml"));
-        let settings = settings.iter().chain([&register]).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let register = (
+            "BAHI_REGISTER",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/services.toml"),
+        );
+        let settings = settings
+            .iter()
+            .chain([&register])
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         Config::from_env(&Env::with(settings))
     }
 
     #[test]
     fn relays_the_databases_that_it_is_given() {
-        let given = [("BAHI_KAFKA", "k:9092"), ("BAHI_RELAY_SALES_URL", "postgres://s"), ("BAHI_RELAY_IDENTITY_URL", "postgres://i")];
-        let services: Vec<String> = config(&given).unwrap().databases.into_iter().map(|database| database.service).collect();
+        let given = [
+            ("BAHI_KAFKA", "k:9092"),
+            ("BAHI_RELAY_SALES_URL", "postgres://s"),
+            ("BAHI_RELAY_IDENTITY_URL", "postgres://i"),
+        ];
+        let services: Vec<String> = config(&given)
+            .unwrap()
+            .databases
+            .into_iter()
+            .map(|database| database.service)
+            .collect();
         assert_eq!(services, ["identity", "sales"]);
     }
 

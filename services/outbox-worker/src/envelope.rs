@@ -49,30 +49,35 @@ pub fn compose(event: &Event<'_>, source_service: &str, out: &mut Vec<u8>) {
 /// The headers of the record: CloudEvents' Kafka binding in binary mode, the trace, where the row came from,
 /// and what the service added.
 pub fn headers(event: &Event<'_>, source_service: &str, scratch: &mut Vec<u8>) -> OwnedHeaders {
-    let mut headers = Headers { list: OwnedHeaders::new_with_capacity(16), scratch }
-        .text("ce_specversion", "1.0")
-        .written("ce_id", |out| push_uuid(out, event.event_id))
-        .text("ce_type", event.event_type)
-        .written("ce_source", |out| {
-            out.extend(b"/services/");
-            out.extend(source_service.as_bytes());
-        })
-        .written("ce_time", |out| push_time(out, event.occurred_at))
-        .written("ce_subject", |out| {
-            out.extend(event.aggregate_type.as_bytes());
-            out.push(b'/');
-            out.extend(event.aggregate_id.as_bytes());
-        })
-        .written("ce_dataschema", |out| {
-            out.extend(b"urn:erp:");
-            out.extend(event.event_type.as_bytes());
-            out.push(b':');
-            out.extend(event.version.as_bytes());
-        })
-        .text("content-type", "application/json; charset=utf-8")
-        .written("x-aggregate-version", |out| push_number(out, event.aggregate_version))
-        .written("x-outbox-seq", |out| push_number(out, event.seq))
-        .written("x-outbox-epoch", |out| push_number(out, event.epoch));
+    let mut headers = Headers {
+        list: OwnedHeaders::new_with_capacity(16),
+        scratch,
+    }
+    .text("ce_specversion", "1.0")
+    .written("ce_id", |out| push_uuid(out, event.event_id))
+    .text("ce_type", event.event_type)
+    .written("ce_source", |out| {
+        out.extend(b"/services/");
+        out.extend(source_service.as_bytes());
+    })
+    .written("ce_time", |out| push_time(out, event.occurred_at))
+    .written("ce_subject", |out| {
+        out.extend(event.aggregate_type.as_bytes());
+        out.push(b'/');
+        out.extend(event.aggregate_id.as_bytes());
+    })
+    .written("ce_dataschema", |out| {
+        out.extend(b"urn:erp:");
+        out.extend(event.event_type.as_bytes());
+        out.push(b':');
+        out.extend(event.version.as_bytes());
+    })
+    .text("content-type", "application/json; charset=utf-8")
+    .written("x-aggregate-version", |out| {
+        push_number(out, event.aggregate_version)
+    })
+    .written("x-outbox-seq", |out| push_number(out, event.seq))
+    .written("x-outbox-epoch", |out| push_number(out, event.epoch));
     if let Some(traceparent) = event.traceparent {
         headers = headers.text("traceparent", traceparent);
     }
@@ -90,20 +95,27 @@ struct Headers<'s> {
 
 impl Headers<'_> {
     fn text(mut self, key: &str, value: &str) -> Self {
-        self.list = self.list.insert(Header { key, value: Some(value) });
+        self.list = self.list.insert(Header {
+            key,
+            value: Some(value),
+        });
         self
     }
 
     fn written(mut self, key: &str, write: impl FnOnce(&mut Vec<u8>)) -> Self {
         self.scratch.clear();
         write(self.scratch);
-        self.list = self.list.insert(Header { key, value: Some(self.scratch.as_slice()) });
+        self.list = self.list.insert(Header {
+            key,
+            value: Some(self.scratch.as_slice()),
+        });
         self
     }
 
     /// The table accepts an object only; strings go as they are, other values as JSON.
     fn additional(mut self, json: &str) -> Self {
-        let map: serde_json::Map<String, serde_json::Value> = serde_json::from_str(json).unwrap_or_default();
+        let map: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(json).unwrap_or_default();
         for (key, value) in &map {
             self = match value.as_str() {
                 Some(text) => self.text(key, text),
@@ -120,7 +132,11 @@ fn push_number(out: &mut Vec<u8>, number: i64) {
 }
 
 fn push_uuid(out: &mut Vec<u8>, id: Uuid) {
-    out.extend(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()).as_bytes());
+    out.extend(
+        id.hyphenated()
+            .encode_lower(&mut Uuid::encode_buffer())
+            .as_bytes(),
+    );
 }
 
 fn push_opt_uuid(out: &mut Vec<u8>, id: Option<Uuid>) {
@@ -137,7 +153,10 @@ fn push_opt_uuid(out: &mut Vec<u8>, id: Option<Uuid>) {
 /// A JSON string. Nearly every text here is plain, so look first and copy whole.
 fn push_json(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
-    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+    if text
+        .bytes()
+        .all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\')
+    {
         out.extend(text.as_bytes());
     } else {
         for byte in text.bytes() {
@@ -197,7 +216,11 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * of_year + 2) / 153;
     let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
@@ -258,10 +281,20 @@ mod tests {
 
     #[test]
     fn the_headers_are_a_contract() {
-        let event = Event { headers: Some(r#"{"x-shard": "7", "x-n": 7}"#), ..event() };
+        let event = Event {
+            headers: Some(r#"{"x-shard": "7", "x-n": 7}"#),
+            ..event()
+        };
         let headers = headers(&event, "sales", &mut Vec::new());
-        let pairs: Vec<(&str, &str)> =
-            headers.iter().map(|header| (header.key, std::str::from_utf8(header.value.unwrap()).unwrap())).collect();
+        let pairs: Vec<(&str, &str)> = headers
+            .iter()
+            .map(|header| {
+                (
+                    header.key,
+                    std::str::from_utf8(header.value.unwrap()).unwrap(),
+                )
+            })
+            .collect();
         assert_eq!(
             pairs,
             [
@@ -276,7 +309,10 @@ mod tests {
                 ("x-aggregate-version", "5"),
                 ("x-outbox-seq", "42"),
                 ("x-outbox-epoch", "2"),
-                ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+                (
+                    "traceparent",
+                    "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+                ),
                 ("x-n", "7"),
                 ("x-shard", "7"),
             ]

@@ -55,7 +55,11 @@ struct Inner {
 impl Flight {
     /// An empty flight; `commit_to_ack` observes the seconds from insert to acknowledgement.
     pub fn new(commit_to_ack: Histogram) -> Self {
-        Self { inner: Mutex::default(), changed: Notify::new(), commit_to_ack }
+        Self {
+            inner: Mutex::default(),
+            changed: Notify::new(),
+            commit_to_ack,
+        }
     }
 
     /// Adds an event at the end and returns its position. Call it before the send: the answer may be faster.
@@ -79,8 +83,12 @@ impl Flight {
     /// Kafka has the event at `position`.
     pub fn acknowledge(&self, position: u64) {
         let mut inner = self.inner.lock();
-        let Some(index) = position.checked_sub(inner.base) else { return };
-        let Some((sent, acknowledged)) = inner.events.get_mut(index as usize) else { return };
+        let Some(index) = position.checked_sub(inner.base) else {
+            return;
+        };
+        let Some((sent, acknowledged)) = inner.events.get_mut(index as usize) else {
+            return;
+        };
         if std::mem::replace(acknowledged, true) {
             return;
         }
@@ -95,8 +103,12 @@ impl Flight {
     /// Kafka will never take the event at `position` as it is.
     pub fn refuse(&self, position: u64, code: RDKafkaErrorCode) {
         let mut inner = self.inner.lock();
-        let Some(index) = position.checked_sub(inner.base) else { return };
-        let Some(&(sent, _)) = inner.events.get(index as usize) else { return };
+        let Some(index) = position.checked_sub(inner.base) else {
+            return;
+        };
+        let Some(&(sent, _)) = inner.events.get(index as usize) else {
+            return;
+        };
         inner.refused.push((sent.seq, code));
     }
 
@@ -120,7 +132,10 @@ impl Flight {
             inner.events.pop_front();
             inner.base += 1;
         }
-        Landed { base: inner.base, last_seq }
+        Landed {
+            base: inner.base,
+            last_seq,
+        }
     }
 
     /// Gives up all that is in flight and returns what Kafka had refused of it.
@@ -157,13 +172,19 @@ impl Flight {
 
     /// When the oldest event held was inserted; microseconds since 1970.
     pub fn oldest(&self) -> Option<i64> {
-        self.inner.lock().events.front().map(|(sent, _)| sent.inserted)
+        self.inner
+            .lock()
+            .events
+            .front()
+            .map(|(sent, _)| sent.inserted)
     }
 }
 
 /// Now, in microseconds since 1970.
 pub fn now_micros() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_micros());
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_micros());
     i64::try_from(now).unwrap_or(i64::MAX)
 }
 
@@ -185,7 +206,12 @@ mod tests {
     }
 
     fn sent(seq: i64) -> Sent {
-        Sent { seq, inserted: 0, bytes: 10, topic: 0 }
+        Sent {
+            seq,
+            inserted: 0,
+            bytes: 10,
+            topic: 0,
+        }
     }
 
     fn land(flight: &Flight) -> (Vec<i64>, Landed) {
@@ -197,11 +223,32 @@ mod tests {
     #[test]
     fn lands_only_what_is_acknowledged_without_a_gap() {
         let flight = flight();
-        let positions: Vec<u64> = [10, 11, 14].into_iter().map(|seq| flight.push(sent(seq))).collect();
+        let positions: Vec<u64> = [10, 11, 14]
+            .into_iter()
+            .map(|seq| flight.push(sent(seq)))
+            .collect();
         flight.acknowledge(positions[1]);
-        assert_eq!(land(&flight), (vec![], Landed { base: 0, last_seq: None }));
+        assert_eq!(
+            land(&flight),
+            (
+                vec![],
+                Landed {
+                    base: 0,
+                    last_seq: None
+                }
+            )
+        );
         flight.acknowledge(positions[0]);
-        assert_eq!(land(&flight), (vec![10, 11], Landed { base: 2, last_seq: Some(11) }));
+        assert_eq!(
+            land(&flight),
+            (
+                vec![10, 11],
+                Landed {
+                    base: 2,
+                    last_seq: Some(11)
+                }
+            )
+        );
         assert_eq!((flight.len(), flight.load()), (1, (1, 10)));
     }
 
@@ -210,7 +257,10 @@ mod tests {
         let flight = flight();
         let old = flight.push(sent(10));
         flight.refuse(old, RDKafkaErrorCode::MessageSizeTooLarge);
-        assert_eq!(flight.abandon(), [(10, RDKafkaErrorCode::MessageSizeTooLarge)]);
+        assert_eq!(
+            flight.abandon(),
+            [(10, RDKafkaErrorCode::MessageSizeTooLarge)]
+        );
         let new = flight.push(sent(10));
         assert_ne!(old, new);
         flight.acknowledge(old);

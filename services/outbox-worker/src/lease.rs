@@ -19,20 +19,37 @@ pub struct Lease {
 /// Takes the lease if nobody has it. Never waits: a session that waits for a lock holds back vacuum.
 pub async fn try_acquire(client: &Client, owner: &str) -> Result<Option<Lease>, SessionError> {
     let lock = "select pg_try_advisory_lock($1, $2)";
-    if !within(PATIENCE, client.query_one(lock, &[&LOCK_CLASS, &i32::from(SHARD)])).await?.get::<_, bool>(0) {
+    if !within(
+        PATIENCE,
+        client.query_one(lock, &[&LOCK_CLASS, &i32::from(SHARD)]),
+    )
+    .await?
+    .get::<_, bool>(0)
+    {
         return Ok(None);
     }
     let take = "update outbox.shard set lease_epoch = lease_epoch + 1, owner = $2, acquired_at = clock_timestamp() \
                  where shard = $1 returning lease_epoch";
     let row = within(PATIENCE, client.query_opt(take, &[&SHARD, &owner])).await?;
-    let epoch = row.ok_or(SessionError::Unsound("outbox.shard has no row for the shard"))?.get(0);
+    let epoch = row
+        .ok_or(SessionError::Unsound(
+            "outbox.shard has no row for the shard",
+        ))?
+        .get(0);
     verify(client).await?;
     Ok(Some(Lease { epoch }))
 }
 
 /// Gives the lease back, so that the next owner need not wait for the end of the session.
 pub async fn release(client: &Client) -> Result<(), SessionError> {
-    within(PATIENCE, client.execute("select pg_advisory_unlock($1, $2)", &[&LOCK_CLASS, &i32::from(SHARD)])).await?;
+    within(
+        PATIENCE,
+        client.execute(
+            "select pg_advisory_unlock($1, $2)",
+            &[&LOCK_CLASS, &i32::from(SHARD)],
+        ),
+    )
+    .await?;
     Ok(())
 }
 
@@ -42,6 +59,8 @@ async fn verify(client: &Client) -> Result<(), SessionError> {
     let row = within(PATIENCE, client.query_opt(cache, &[])).await?;
     match row.and_then(|row| row.get::<_, Option<i64>>(0)) {
         Some(1) => Ok(()),
-        _ => Err(SessionError::Unsound("outbox.event_seq must have CACHE 1: with a cache its numbers are not in order")),
+        _ => Err(SessionError::Unsound(
+            "outbox.event_seq must have CACHE 1: with a cache its numbers are not in order",
+        )),
     }
 }

@@ -11,6 +11,7 @@ pub mod lease;
 pub mod metrics;
 pub mod park;
 pub mod producer;
+pub mod pump;
 pub mod reader;
 pub mod relay;
 pub mod ring;
@@ -38,7 +39,12 @@ pub struct State {
 
 /// The service: nothing but the relays, which run for as long as the process does.
 pub fn app() -> App<State> {
-    let state = |parts: Parts| Ok(State { config: Arc::new(Config::from_env(&parts.env)?), stop: parts.stop });
+    let state = |parts: Parts| {
+        Ok(State {
+            config: Arc::new(Config::from_env(&parts.env)?),
+            stop: parts.stop,
+        })
+    };
     App::new("outbox-worker", state).jobs(|state| {
         let state = state.clone();
         vec![Job::every("relay", Duration::from_secs(1), move || {

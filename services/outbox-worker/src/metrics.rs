@@ -6,8 +6,9 @@ use std::sync::{
 };
 
 use prometheus::{
-    GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, register_gauge_vec,
-    register_histogram_vec, register_int_counter, register_int_counter_vec, register_int_gauge_vec,
+    GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    register_gauge_vec, register_histogram_vec, register_int_counter, register_int_counter_vec,
+    register_int_gauge_vec,
 };
 
 /// The metrics of one database.
@@ -64,14 +65,32 @@ struct All {
 
 #[allow(clippy::unwrap_used)] // Constant names and labels.
 static ALL: LazyLock<All> = LazyLock::new(|| All {
-    lag: register_gauge_vec!("outbox_lag_seconds", "Age of the oldest unpublished event", &["db"]).unwrap(),
-    backlog: register_int_gauge_vec!("outbox_backlog_events", "Unpublished events, estimated", &["db"]).unwrap(),
-    published: register_int_counter_vec!("outbox_published_total", "Events acknowledged by Kafka", &["db", "topic"]).unwrap(),
+    lag: register_gauge_vec!(
+        "outbox_lag_seconds",
+        "Age of the oldest unpublished event",
+        &["db"]
+    )
+    .unwrap(),
+    backlog: register_int_gauge_vec!(
+        "outbox_backlog_events",
+        "Unpublished events, estimated",
+        &["db"]
+    )
+    .unwrap(),
+    published: register_int_counter_vec!(
+        "outbox_published_total",
+        "Events acknowledged by Kafka",
+        &["db", "topic"]
+    )
+    .unwrap(),
     commit_to_ack: register_histogram_vec!(
         "outbox_commit_to_ack_seconds",
         "From the insert of an event to its acknowledgement by Kafka",
         &["db"],
-        vec![0.001, 0.002, 0.003, 0.004, 0.006, 0.008, 0.012, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0]
+        vec![
+            0.001, 0.002, 0.003, 0.004, 0.006, 0.008, 0.012, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+            5.0, 15.0, 60.0
+        ]
     )
     .unwrap(),
     window_rows: register_histogram_vec!(
@@ -88,15 +107,45 @@ static ALL: LazyLock<All> = LazyLock::new(|| All {
         vec![0.0002, 0.0005, 0.001, 0.002, 0.005, 0.02, 0.1, 1.0]
     )
     .unwrap(),
-    inflight_events: register_int_gauge_vec!("outbox_inflight_events", "Events sent and not acknowledged", &["db"]).unwrap(),
-    inflight_bytes: register_int_gauge_vec!("outbox_inflight_bytes", "Bytes sent and not acknowledged", &["db"]).unwrap(),
+    inflight_events: register_int_gauge_vec!(
+        "outbox_inflight_events",
+        "Events sent and not acknowledged",
+        &["db"]
+    )
+    .unwrap(),
+    inflight_bytes: register_int_gauge_vec!(
+        "outbox_inflight_bytes",
+        "Bytes sent and not acknowledged",
+        &["db"]
+    )
+    .unwrap(),
     parked: register_int_gauge_vec!("outbox_parked", "Parked events", &["db", "state"]).unwrap(),
-    lease_owned: register_int_gauge_vec!("outbox_lease_owned", "Whether this process relays the database", &["db"]).unwrap(),
-    lease_epoch: register_int_gauge_vec!("outbox_lease_epoch", "Number of the lease", &["db"]).unwrap(),
-    fenced: register_int_counter_vec!("outbox_fenced_total", "Times another worker had taken the lease", &["db"]).unwrap(),
+    lease_owned: register_int_gauge_vec!(
+        "outbox_lease_owned",
+        "Whether this process relays the database",
+        &["db"]
+    )
+    .unwrap(),
+    lease_epoch: register_int_gauge_vec!("outbox_lease_epoch", "Number of the lease", &["db"])
+        .unwrap(),
+    fenced: register_int_counter_vec!(
+        "outbox_fenced_total",
+        "Times another worker had taken the lease",
+        &["db"]
+    )
+    .unwrap(),
     hints: register_int_counter_vec!("outbox_hint_total", "Hints received", &["db"]).unwrap(),
-    truncated: register_int_counter_vec!("outbox_ring_truncate_total", "Slots of the ring emptied", &["db"]).unwrap(),
-    rebuilds: register_int_counter!("outbox_producer_rebuilds_total", "Producers replaced after a failure").unwrap(),
+    truncated: register_int_counter_vec!(
+        "outbox_ring_truncate_total",
+        "Slots of the ring emptied",
+        &["db"]
+    )
+    .unwrap(),
+    rebuilds: register_int_counter!(
+        "outbox_producer_rebuilds_total",
+        "Producers replaced after a failure"
+    )
+    .unwrap(),
 });
 
 impl Metrics {

@@ -37,8 +37,17 @@ impl Parked {
     /// Reads which keys are held.
     pub async fn load(client: &Client) -> Result<Self, SessionError> {
         let mut parked = Self::default();
-        for row in within(PATIENCE, client.query("select distinct topic, key from outbox.parked", &[])).await? {
-            parked.held.entry(row.get(0)).or_default().insert(row.get(1));
+        for row in within(
+            PATIENCE,
+            client.query("select distinct topic, key from outbox.parked", &[]),
+        )
+        .await?
+        {
+            parked
+                .held
+                .entry(row.get(0))
+                .or_default()
+                .insert(row.get(1));
         }
         Ok(parked)
     }
@@ -50,13 +59,21 @@ impl Parked {
 
     /// Parks an event that Kafka refuses and holds its key.
     pub fn refuse(&mut self, event: &Event<'_>, reason: &'static str, error: String) {
-        self.held.entry(event.topic.to_owned()).or_default().insert(event.key.to_owned());
+        self.held
+            .entry(event.topic.to_owned())
+            .or_default()
+            .insert(event.key.to_owned());
         self.add(event, "refused", reason, error);
     }
 
     /// Parks an event of a key that is held.
     pub fn queue(&mut self, event: &Event<'_>) {
-        self.add(event, "waiting", "behind_another", "an earlier event of this key is parked".into());
+        self.add(
+            event,
+            "waiting",
+            "behind_another",
+            "an earlier event of this key is parked".into(),
+        );
     }
 
     fn add(&mut self, event: &Event<'_>, state: &'static str, reason: &'static str, error: String) {
@@ -94,7 +111,9 @@ impl Parked {
             let (topics, keys) = (text(|fresh| &fresh.topic), text(|fresh| &fresh.key));
             let (states, reasons) = (text(|fresh| fresh.state), text(|fresh| fresh.reason));
             let errors = text(|fresh| &fresh.error);
-            let columns: [&(dyn ToSql + Sync); 8] = [&seqs, &slots, &ids, &topics, &keys, &states, &reasons, &errors];
+            let columns: [&(dyn ToSql + Sync); 8] = [
+                &seqs, &slots, &ids, &topics, &keys, &states, &reasons, &errors,
+            ];
             within(PATIENCE, client.execute(insert, &columns)).await?;
         }
         self.fresh.clear();

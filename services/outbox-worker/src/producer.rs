@@ -20,7 +20,9 @@ use rdkafka::{
     config::FromClientConfigAndContext,
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
     message::OwnedHeaders,
-    producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig},
+    producer::{
+        BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig,
+    },
 };
 
 use crate::flight::Flight;
@@ -74,7 +76,8 @@ impl Generation {
         if self.is_broken() {
             return Err(Rejected::Broken);
         }
-        let opaque = (usize::from(source) << POSITION_BITS) | (position as usize & ((1 << POSITION_BITS) - 1));
+        let opaque = (usize::from(source) << POSITION_BITS)
+            | (position as usize & ((1 << POSITION_BITS) - 1));
         let record = BaseRecord::with_opaque_to(record.topic, opaque)
             .key(record.key)
             .payload(record.value)
@@ -82,8 +85,12 @@ impl Generation {
             .headers(record.headers);
         match self.producer.send(record) {
             Ok(()) => Ok(()),
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => Err(Rejected::Full),
-            Err((KafkaError::MessageProduction(code), _)) if is_refusal(code) => Err(Rejected::Refused(code)),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
+                Err(Rejected::Full)
+            }
+            Err((KafkaError::MessageProduction(code), _)) if is_refusal(code) => {
+                Err(Rejected::Refused(code))
+            }
             Err((error, _)) => {
                 self.producer.context().fail(&error);
                 Err(Rejected::Broken)
@@ -103,7 +110,8 @@ impl Generation {
 
     fn end(&self) {
         drop(self.gate.write());
-        self.producer.purge(PurgeConfig::default().queue().inflight());
+        self.producer
+            .purge(PurgeConfig::default().queue().inflight());
         if let Err(error) = self.producer.flush(LAST_ANSWERS) {
             tracing::warn!(%error, "the failed producer did not answer for everything");
         }
@@ -113,11 +121,18 @@ impl Generation {
 
     /// Whether the cluster has `topic`. Blocks; an error says nothing about the topic.
     fn knows(&self, topic: &str) -> KafkaResult<bool> {
-        let metadata = self.producer.client().fetch_metadata(Some(topic), METADATA_TIMEOUT)?;
-        let Some(topic) = metadata.topics().first() else { return Ok(false) };
+        let metadata = self
+            .producer
+            .client()
+            .fetch_metadata(Some(topic), METADATA_TIMEOUT)?;
+        let Some(topic) = metadata.topics().first() else {
+            return Ok(false);
+        };
         match topic.error().map(RDKafkaErrorCode::from) {
             None => Ok(!topic.partitions().is_empty()),
-            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::InvalidTopic) => Ok(false),
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::InvalidTopic) => {
+                Ok(false)
+            }
             Some(code) => Err(KafkaError::MetadataFetch(code)),
         }
     }
@@ -133,11 +148,20 @@ pub struct Producer {
 
 impl Producer {
     /// A producer for the databases of which `flights` are the flights, by number.
-    pub fn new(bootstrap: &str, flights: Vec<Arc<Flight>>, rebuilds: IntCounter) -> KafkaResult<Self> {
+    pub fn new(
+        bootstrap: &str,
+        flights: Vec<Arc<Flight>>,
+        rebuilds: IntCounter,
+    ) -> KafkaResult<Self> {
         let config = config(bootstrap);
         let flights: Arc<[Arc<Flight>]> = flights.into();
         let current = Mutex::new(generation(&config, &flights)?);
-        Ok(Self { config, flights, current, rebuilds })
+        Ok(Self {
+            config,
+            flights,
+            current,
+            rebuilds,
+        })
     }
 
     /// The producer in use.
@@ -158,7 +182,9 @@ impl Producer {
     /// Whether the cluster has `topic`.
     pub async fn knows(&self, topic: &str) -> KafkaResult<bool> {
         let (generation, topic) = (self.current(), topic.to_owned());
-        tokio::task::spawn_blocking(move || generation.knows(&topic)).await.unwrap_or(Err(KafkaError::Canceled))
+        tokio::task::spawn_blocking(move || generation.knows(&topic))
+            .await
+            .unwrap_or(Err(KafkaError::Canceled))
     }
 }
 
@@ -197,9 +223,16 @@ fn config(bootstrap: &str) -> ClientConfig {
 }
 
 fn generation(config: &ClientConfig, flights: &Arc<[Arc<Flight>]>) -> KafkaResult<Arc<Generation>> {
-    let context = Context { flights: flights.clone(), broken: AtomicBool::new(false) };
+    let context = Context {
+        flights: flights.clone(),
+        broken: AtomicBool::new(false),
+    };
     let producer = BaseProducer::from_config_and_context(config, context)?;
-    let generation = Arc::new(Generation { producer, gate: RwLock::new(()), ended: AtomicBool::new(false) });
+    let generation = Arc::new(Generation {
+        producer,
+        gate: RwLock::new(()),
+        ended: AtomicBool::new(false),
+    });
     let polled = Arc::downgrade(&generation);
     // Ends with the generation, or with its failure.
     let poll = move || {
@@ -211,7 +244,10 @@ fn generation(config: &ClientConfig, flights: &Arc<[Arc<Flight>]>) -> KafkaResul
             }
         }
     };
-    thread::Builder::new().name("producer-poll".into()).spawn(poll).map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
+    thread::Builder::new()
+        .name("producer-poll".into())
+        .spawn(poll)
+        .map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
     Ok(generation)
 }
 
@@ -246,8 +282,13 @@ impl ProducerContext for Context {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
-        let (source, position) = (opaque >> POSITION_BITS, (opaque & ((1 << POSITION_BITS) - 1)) as u64);
-        let Some(flight) = self.flights.get(source) else { return };
+        let (source, position) = (
+            opaque >> POSITION_BITS,
+            (opaque & ((1 << POSITION_BITS) - 1)) as u64,
+        );
+        let Some(flight) = self.flights.get(source) else {
+            return;
+        };
         match result {
             Ok(_) => flight.acknowledge(position),
             Err((error, _)) => {

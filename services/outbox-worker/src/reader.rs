@@ -94,7 +94,9 @@ impl Reader {
             Ok::<_, SessionError>((rows, bytes))
         };
         let (rows, bytes) = within(PATIENCE, read).await?;
-        let Some(TailRow(first)) = rows.first() else { return Err(Malformed("not even a snapshot").into()) };
+        let Some(TailRow(first)) = rows.first() else {
+            return Err(Malformed("not even a snapshot").into());
+        };
         let snap: Snapshot = first.try_get::<_, &str>(0)?.parse()?;
         if first.try_get::<_, Option<i64>>(TAIL_HEAD)?.is_none() {
             return Ok(Tail::Window(snap, Vec::new()));
@@ -104,7 +106,14 @@ impl Reader {
             durable(&self.client, inserted).await?;
             return Ok(Tail::Backlog(snap));
         }
-        if !flushed && !rows.iter().map(TailRow::event).collect::<Result<Vec<_>, _>>()?.iter().all(|event| event.durable) {
+        if !flushed
+            && !rows
+                .iter()
+                .map(TailRow::event)
+                .collect::<Result<Vec<_>, _>>()?
+                .iter()
+                .all(|event| event.durable)
+        {
             durable(&self.client, inserted).await?;
         }
         Ok(Tail::Window(snap, rows))
@@ -125,14 +134,23 @@ impl Reader {
     }
 
     /// At most `limit` rows of the window between the snapshots, after the number `after`.
-    pub async fn chunk(&self, previous: &Snapshot, current: &Snapshot, after: i64, limit: usize) -> Result<Chunk, SessionError> {
+    pub async fn chunk(
+        &self,
+        previous: &Snapshot,
+        current: &Snapshot,
+        after: i64,
+        limit: usize,
+    ) -> Result<Chunk, SessionError> {
         let copy = format!(
             "copy (select {COLUMNS} from outbox.event where seq > {after} and {} \
                     and pg_visible_in_snapshot(txid, '{current}') order by seq limit {limit}) to stdout (format binary)",
             invisible(previous)
         );
         let stream = within(LONG_PATIENCE, self.client.copy_out(&copy)).await?;
-        Ok(Chunk { stream: Box::pin(stream), first: true })
+        Ok(Chunk {
+            stream: Box::pin(stream),
+            first: true,
+        })
     }
 }
 

@@ -39,7 +39,11 @@ async fn is_due(client: &Client, slot: i16, retention: Duration) -> Result<bool,
            from (select (extract(epoch from now())::int8 / 10800) % {SLOTS} as slot) c"
     );
     let seconds = i64::try_from(retention.as_secs()).unwrap_or(i64::MAX);
-    let row = within(PATIENCE, client.query_one(&due, &[&i64::from(slot), &seconds])).await?;
+    let row = within(
+        PATIENCE,
+        client.query_one(&due, &[&i64::from(slot), &seconds]),
+    )
+    .await?;
     Ok(row.get(0))
 }
 
@@ -47,9 +51,13 @@ async fn is_due(client: &Client, slot: i16, retention: Duration) -> Result<bool,
 async fn empty(client: &mut Client, slot: i16) -> Result<bool, SessionError> {
     let tx = within(PATIENCE, client.transaction()).await?;
     // A reader holds the table for moments; a writer of a transaction that is hours old may come back another time.
-    let lock = format!("set local lock_timeout = '20ms'; lock table outbox.event_{slot} in access exclusive mode");
+    let lock = format!(
+        "set local lock_timeout = '20ms'; lock table outbox.event_{slot} in access exclusive mode"
+    );
     match within(PATIENCE, tx.batch_execute(&lock)).await {
-        Err(SessionError::Database(error)) if error.code() == Some(&tokio_postgres::error::SqlState::LOCK_NOT_AVAILABLE) => {
+        Err(SessionError::Database(error))
+            if error.code() == Some(&tokio_postgres::error::SqlState::LOCK_NOT_AVAILABLE) =>
+        {
             return Ok(false);
         }
         locked => locked?,
@@ -63,10 +71,17 @@ async fn empty(client: &mut Client, slot: i16) -> Result<bool, SessionError> {
                          where e.txid >= pg_snapshot_xmin(c.snap) and not pg_visible_in_snapshot(e.txid, c.snap)) \
              or exists (select from outbox.parked where slot = $2)"
     );
-    if within(PATIENCE, tx.query_one(&needed, &[&SHARD, &slot])).await?.get(0) {
+    if within(PATIENCE, tx.query_one(&needed, &[&SHARD, &slot]))
+        .await?
+        .get(0)
+    {
         return Ok(false);
     }
-    within(PATIENCE, tx.batch_execute(&format!("truncate outbox.event_{slot}"))).await?;
+    within(
+        PATIENCE,
+        tx.batch_execute(&format!("truncate outbox.event_{slot}")),
+    )
+    .await?;
     within(PATIENCE, tx.commit()).await?;
     Ok(true)
 }

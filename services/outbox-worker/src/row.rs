@@ -110,7 +110,9 @@ impl<'a> Event<'a> {
 }
 
 fn fixed<const N: usize>(field: &[u8]) -> Result<[u8; N], Malformed> {
-    field.try_into().map_err(|_| Malformed("a field of another length"))
+    field
+        .try_into()
+        .map_err(|_| Malformed("a field of another length"))
 }
 
 fn text(field: &[u8]) -> Result<&str, Malformed> {
@@ -118,7 +120,9 @@ fn text(field: &[u8]) -> Result<&str, Malformed> {
 }
 
 fn uuid(field: Option<&[u8]>) -> Result<Option<Uuid>, Malformed> {
-    field.map(|field| Ok(Uuid::from_bytes(fixed(field)?))).transpose()
+    field
+        .map(|field| Ok(Uuid::from_bytes(fixed(field)?)))
+        .transpose()
 }
 
 fn micros(field: &[u8]) -> Result<i64, Malformed> {
@@ -148,7 +152,10 @@ impl<'a> RowFields<'a> {
 
 impl<'a> Fields<'a> for RowFields<'a> {
     fn next(&mut self) -> Result<Option<&'a [u8]>, Malformed> {
-        let field: Option<Raw<'a>> = self.row.try_get(self.next).map_err(|_| Malformed("a column too few"))?;
+        let field: Option<Raw<'a>> = self
+            .row
+            .try_get(self.next)
+            .map_err(|_| Malformed("a column too few"))?;
         self.next += 1;
         Ok(field.map(|raw| raw.0))
     }
@@ -180,7 +187,9 @@ impl<'a> CopyRows<'a> {
     pub fn new(message: &'a Bytes, first: bool) -> Result<Self, Malformed> {
         let mut rest: &[u8] = message;
         if first {
-            rest = rest.strip_prefix(COPY_SIGNATURE).ok_or(Malformed("not a binary copy"))?;
+            rest = rest
+                .strip_prefix(COPY_SIGNATURE)
+                .ok_or(Malformed("not a binary copy"))?;
             let _flags = take(&mut rest, 4)?;
             let extension = length(&mut rest)?.ok_or(Malformed("a negative extension"))?;
             take(&mut rest, extension)?;
@@ -198,7 +207,9 @@ impl<'a> CopyRows<'a> {
             self.rest = &[];
             return Ok(None);
         }
-        Ok(Some(CopyFields { rest: &mut self.rest }))
+        Ok(Some(CopyFields {
+            rest: &mut self.rest,
+        }))
     }
 }
 
@@ -222,7 +233,9 @@ fn length(rest: &mut &[u8]) -> Result<Option<usize>, Malformed> {
 }
 
 fn take<'a>(rest: &mut &'a [u8], count: usize) -> Result<&'a [u8], Malformed> {
-    let (taken, left) = rest.split_at_checked(count).ok_or(Malformed("a row cut short"))?;
+    let (taken, left) = rest
+        .split_at_checked(count)
+        .ok_or(Malformed("a row cut short"))?;
     *rest = left;
     Ok(taken)
 }
@@ -248,7 +261,14 @@ mod tests {
         field(&mut out, Some(&3i16.to_be_bytes()));
         field(&mut out, Some(&[1]));
         field(&mut out, Some(id.as_bytes()));
-        for text in ["orders.events.v1", "k", "order.created", "v1", "order", "o-1"] {
+        for text in [
+            "orders.events.v1",
+            "k",
+            "order.created",
+            "v1",
+            "order",
+            "o-1",
+        ] {
             field(&mut out, Some(text.as_bytes()));
         }
         for number in [5i64, 1, 1_000_000, 2_000_000] {
@@ -275,8 +295,14 @@ mod tests {
         let mut rows = CopyRows::new(&message, true).unwrap();
         for _ in 0..2 {
             let event = Event::decode(&mut rows.next_row().unwrap().unwrap()).unwrap();
-            assert_eq!((event.seq, event.slot, event.key, event.aggregate_version), (42, 3, "k", 5));
-            assert_eq!((event.timestamp, event.actor, event.payload), (EPOCH_SHIFT + 1_000_000, Some("{\"id\":1}"), "{ \"a\":1 }"));
+            assert_eq!(
+                (event.seq, event.slot, event.key, event.aggregate_version),
+                (42, 3, "k", 5)
+            );
+            assert_eq!(
+                (event.timestamp, event.actor, event.payload),
+                (EPOCH_SHIFT + 1_000_000, Some("{\"id\":1}"), "{ \"a\":1 }")
+            );
         }
         assert!(rows.next_row().unwrap().is_none());
     }
@@ -287,7 +313,11 @@ mod tests {
         for end in 1..whole.len() {
             let message = Bytes::copy_from_slice(&whole[..end]);
             let mut rows = CopyRows::new(&message, false).unwrap();
-            let outcome = rows.next_row().and_then(|fields| fields.map(|mut fields| Event::decode(&mut fields)).unwrap_or(Err(Malformed("none"))));
+            let outcome = rows.next_row().and_then(|fields| {
+                fields
+                    .map(|mut fields| Event::decode(&mut fields))
+                    .unwrap_or(Err(Malformed("none")))
+            });
             assert!(outcome.is_err(), "cut at {end}");
         }
     }

@@ -63,19 +63,31 @@ impl SessionError {
     /// Whether the outbox does not exist yet: its owner has not migrated.
     pub fn is_not_migrated(&self) -> bool {
         use tokio_postgres::error::SqlState;
-        let Self::Database(error) = self else { return false };
+        let Self::Database(error) = self else {
+            return false;
+        };
         error.code().is_some_and(|code| {
-            [SqlState::UNDEFINED_TABLE, SqlState::INVALID_SCHEMA_NAME, SqlState::INSUFFICIENT_PRIVILEGE].contains(code)
+            [
+                SqlState::UNDEFINED_TABLE,
+                SqlState::INVALID_SCHEMA_NAME,
+                SqlState::INSUFFICIENT_PRIVILEGE,
+            ]
+            .contains(code)
         })
     }
 }
 
 /// Bounds the time of a statement.
-pub async fn within<T, E>(limit: Duration, statement: impl Future<Output = Result<T, E>>) -> Result<T, SessionError>
+pub async fn within<T, E>(
+    limit: Duration,
+    statement: impl Future<Output = Result<T, E>>,
+) -> Result<T, SessionError>
 where
     SessionError: From<E>,
 {
-    Ok(timeout(limit, statement).await.map_err(|_| SessionError::Silent(limit))??)
+    Ok(timeout(limit, statement)
+        .await
+        .map_err(|_| SessionError::Silent(limit))??)
 }
 
 /// The connection's configuration with what every connection of the worker has.
@@ -105,7 +117,11 @@ pub async fn connect(config: &Config) -> Result<Client, SessionError> {
 /// visible before that; published at once, it would be an event that a crash of the server makes untrue.
 pub async fn durable(client: &Client, lsn: PgLsn) -> Result<(), SessionError> {
     for attempt in 0u32.. {
-        let row = within(PATIENCE, client.query_one("select pg_current_wal_flush_lsn() >= $1", &[&lsn])).await?;
+        let row = within(
+            PATIENCE,
+            client.query_one("select pg_current_wal_flush_lsn() >= $1", &[&lsn]),
+        )
+        .await?;
         if row.get(0) {
             break;
         }

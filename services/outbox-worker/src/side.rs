@@ -20,18 +20,42 @@ const GAUGES: Duration = Duration::from_secs(5);
 /// How often, counted in those, the ring is swept.
 const SWEEP: u32 = 12;
 /// Waits between attempts to connect.
-const RETRY: [Duration; 4] = [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(5)];
+const RETRY: [Duration; 4] = [
+    Duration::from_millis(100),
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+];
 
 /// Listens and keeps house until it is aborted.
-pub async fn run(mut config: Config, hint: Arc<Notify>, metrics: Metrics, standing: Arc<Standing>, retention: Duration) {
+pub async fn run(
+    mut config: Config,
+    hint: Arc<Notify>,
+    metrics: Metrics,
+    standing: Arc<Standing>,
+    retention: Duration,
+) {
     config.application_name(APPLICATION);
     let mut failures = 0;
     loop {
         let mut listening = false;
-        if let Err(error) = attend(&config, &hint, &metrics, &standing, retention, &mut listening).await {
+        if let Err(error) = attend(
+            &config,
+            &hint,
+            &metrics,
+            &standing,
+            retention,
+            &mut listening,
+        )
+        .await
+        {
             tracing::info!(%error, "the connection that listens is lost; polling until it is back");
         }
-        failures = if listening { 0 } else { RETRY.len().min(failures + 1) };
+        failures = if listening {
+            0
+        } else {
+            RETRY.len().min(failures + 1)
+        };
         tokio::time::sleep(RETRY[failures.saturating_sub(1).min(RETRY.len() - 1)]).await;
     }
 }
@@ -76,8 +100,17 @@ async fn attend(
     Ok(())
 }
 
-async fn gauges(client: &Client, metrics: &Metrics, standing: &Standing) -> Result<(), SessionError> {
-    let drawn: i64 = within(PATIENCE, client.query_one("select last_value from outbox.event_seq", &[])).await?.get(0);
+async fn gauges(
+    client: &Client,
+    metrics: &Metrics,
+    standing: &Standing,
+) -> Result<(), SessionError> {
+    let drawn: i64 = within(
+        PATIENCE,
+        client.query_one("select last_value from outbox.event_seq", &[]),
+    )
+    .await?
+    .get(0);
     metrics.backlog.set(standing.distance(drawn));
     let parked = "select count(*) filter (where state = 'refused'), count(*) filter (where state = 'waiting') from outbox.parked";
     let row = within(PATIENCE, client.query_one(parked, &[])).await?;

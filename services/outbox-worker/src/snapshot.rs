@@ -14,7 +14,11 @@ impl Snapshot {
     /// Before every transaction: the cursor of a database of which nothing is published yet.
     /// (3 is the first transaction id that PostgreSQL gives out.)
     pub fn origin() -> Self {
-        Self { xmin: 3, xmax: 3, in_progress: Vec::new() }
+        Self {
+            xmin: 3,
+            xmax: 3,
+            in_progress: Vec::new(),
+        }
     }
 
     /// Whether nothing at all is visible in it.
@@ -71,11 +75,18 @@ fn parse(text: &str) -> Option<Snapshot> {
     }
     let in_progress = match list {
         "" => Vec::new(),
-        list => list.split(',').map(|xid| xid.parse().ok()).collect::<Option<Vec<u64>>>()?,
+        list => list
+            .split(',')
+            .map(|xid| xid.parse().ok())
+            .collect::<Option<Vec<u64>>>()?,
     };
     let ordered = in_progress.windows(2).all(|pair| pair[0] < pair[1]);
     let inside = in_progress.iter().all(|xid| (xmin..xmax).contains(xid));
-    (ordered && inside).then_some(Snapshot { xmin, xmax, in_progress })
+    (ordered && inside).then_some(Snapshot {
+        xmin,
+        xmax,
+        in_progress,
+    })
 }
 
 #[cfg(test)]
@@ -88,14 +99,33 @@ mod tests {
 
     #[test]
     fn reads_and_writes_the_text_of_postgres() {
-        for text in ["3:3:", "10:20:", "10:20:10", "10:20:10,14,15", "4294967297:4294967399:4294967300"] {
+        for text in [
+            "3:3:",
+            "10:20:",
+            "10:20:10",
+            "10:20:10,14,15",
+            "4294967297:4294967399:4294967300",
+        ] {
             assert_eq!(snapshot(text).to_string(), text);
         }
     }
 
     #[test]
     fn refuses_what_is_not_a_snapshot() {
-        for text in ["", "1", "1:2", "2:1:", "0:1:", "a:2:", "10:20:9", "10:20:20", "10:20:12,11", "10:20:11,11", "1:2::", "1:2:,"] {
+        for text in [
+            "",
+            "1",
+            "1:2",
+            "2:1:",
+            "0:1:",
+            "a:2:",
+            "10:20:9",
+            "10:20:20",
+            "10:20:12,11",
+            "10:20:11,11",
+            "1:2::",
+            "1:2:,",
+        ] {
             assert!(text.parse::<Snapshot>().is_err(), "{text:?}");
         }
     }

@@ -39,12 +39,14 @@ impl Topics {
     pub fn learn(&mut self, name: &str, published: IntCounter) {
         let number = u16::try_from(self.published.len()).unwrap_or(u16::MAX);
         self.published.push(published);
-        self.by_name.insert(name.to_owned(), (Topic::Known(number), Instant::now()));
+        self.by_name
+            .insert(name.to_owned(), (Topic::Known(number), Instant::now()));
     }
 
     /// The cluster does not have it.
     pub fn miss(&mut self, name: &str) {
-        self.by_name.insert(name.to_owned(), (Topic::Missing, Instant::now()));
+        self.by_name
+            .insert(name.to_owned(), (Topic::Missing, Instant::now()));
     }
 
     /// Whether it was missing when the cluster was last asked.
@@ -54,7 +56,8 @@ impl Topics {
 
     /// Forgets what was known: it may be why the producer failed. What was missing still counts as missing.
     pub fn doubt(&mut self) {
-        self.by_name.retain(|_, (topic, _)| *topic == Topic::Missing);
+        self.by_name
+            .retain(|_, (topic, _)| *topic == Topic::Missing);
         self.published.clear();
     }
 

@@ -24,7 +24,11 @@ pub struct Cursor {
 impl Cursor {
     /// Nothing is published.
     pub fn origin() -> Self {
-        Self { snap: Snapshot::origin(), open: None, published: 0 }
+        Self {
+            snap: Snapshot::origin(),
+            open: None,
+            published: 0,
+        }
     }
 }
 
@@ -47,7 +51,11 @@ pub struct Windows {
 impl Windows {
     /// Continues at `cursor`; an unfinished window is the caller's to open again.
     pub fn new(cursor: Cursor) -> Self {
-        Self { read: cursor.snap.clone(), cursor, open: VecDeque::new() }
+        Self {
+            read: cursor.snap.clone(),
+            cursor,
+            open: VecDeque::new(),
+        }
     }
 
     /// Up to where is read: the lower bound of the next window.
@@ -73,7 +81,12 @@ impl Windows {
     /// Opens the next window, up to `snap`; its events start at position `start`.
     pub fn open(&mut self, snap: Snapshot, start: u64) {
         self.read = snap.clone();
-        self.open.push_back(Window { snap, start, end: start, complete: false });
+        self.open.push_back(Window {
+            snap,
+            start,
+            end: start,
+            complete: false,
+        });
     }
 
     /// The newest window is read up to position `end`.
@@ -132,7 +145,10 @@ mod tests {
     }
 
     fn landed(base: u64, seq: i64) -> Landed {
-        Landed { base, last_seq: Some(seq) }
+        Landed {
+            base,
+            last_seq: Some(seq),
+        }
     }
 
     #[test]
@@ -149,9 +165,23 @@ mod tests {
         assert_eq!(windows.cursor().snap, Snapshot::origin());
         assert_eq!(windows.cursor().open, Some((snap("10:10:"), 101)));
         windows.landed(&landed(3, 103), 2);
-        assert_eq!(windows.cursor(), &Cursor { snap: snap("10:10:"), open: Some((snap("20:20:"), 103)), published: 3 });
+        assert_eq!(
+            windows.cursor(),
+            &Cursor {
+                snap: snap("10:10:"),
+                open: Some((snap("20:20:"), 103)),
+                published: 3
+            }
+        );
         windows.landed(&landed(4, 104), 1);
-        assert_eq!(windows.cursor(), &Cursor { snap: snap("20:20:"), open: None, published: 4 });
+        assert_eq!(
+            windows.cursor(),
+            &Cursor {
+                snap: snap("20:20:"),
+                open: None,
+                published: 4
+            }
+        );
         assert!(windows.is_empty());
     }
 
@@ -166,7 +196,14 @@ mod tests {
         windows.close();
         assert_eq!(windows.len(), 1);
         windows.landed(&landed(3, 103), 1);
-        assert_eq!(windows.cursor(), &Cursor { snap: snap("10:10:"), open: None, published: 3 });
+        assert_eq!(
+            windows.cursor(),
+            &Cursor {
+                snap: snap("10:10:"),
+                open: None,
+                published: 3
+            }
+        );
     }
 
     #[test]

@@ -26,18 +26,36 @@ const FRESH: f64 = 1.0;
 /// # Errors
 /// When a URL is not one, or no producer can be made; never later.
 pub async fn run(config: &Config, limits: Limits, stop: CancellationToken) -> anyhow::Result<()> {
-    let metrics: Vec<Metrics> = config.databases.iter().map(|database| Metrics::of(&database.service)).collect();
-    let flights: Vec<_> = metrics.iter().map(|metrics| Arc::new(Flight::new(metrics.commit_to_ack.clone()))).collect();
-    let producer = Arc::new(Producer::new(&config.kafka, flights.clone(), Metrics::rebuilds())?);
+    let metrics: Vec<Metrics> = config
+        .databases
+        .iter()
+        .map(|database| Metrics::of(&database.service))
+        .collect();
+    let flights: Vec<_> = metrics
+        .iter()
+        .map(|metrics| Arc::new(Flight::new(metrics.commit_to_ack.clone())))
+        .collect();
+    let producer = Arc::new(Producer::new(
+        &config.kafka,
+        flights.clone(),
+        Metrics::rebuilds(),
+    )?);
     let mut tasks = JoinSet::new();
     let mut gauges = Vec::new();
-    for (number, ((database, metrics), flight)) in config.databases.iter().zip(metrics).zip(flights).enumerate() {
+    for (number, ((database, metrics), flight)) in config
+        .databases
+        .iter()
+        .zip(metrics)
+        .zip(flights)
+        .enumerate()
+    {
         let standing = Arc::new(Standing::default());
         gauges.push((metrics.clone(), flight.clone(), standing.clone()));
         let relay = Relay {
             service: database.service.clone(),
             source: u16::try_from(number).context("too many databases")?,
-            config: session::configure(&database.url).with_context(|| format!("the URL of the database of {}", database.service))?,
+            config: session::configure(&database.url)
+                .with_context(|| format!("the URL of the database of {}", database.service))?,
             owner: config.owner.clone(),
             limits,
             retention: config.retention,
@@ -63,12 +81,18 @@ pub async fn run(config: &Config, limits: Limits, stop: CancellationToken) -> an
 
 fn observe(metrics: &Metrics, flight: &Flight, standing: &Standing) {
     let (events, bytes) = flight.load();
-    metrics.inflight_events.set(i64::try_from(events).unwrap_or(i64::MAX));
-    metrics.inflight_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    metrics
+        .inflight_events
+        .set(i64::try_from(events).unwrap_or(i64::MAX));
+    metrics
+        .inflight_bytes
+        .set(i64::try_from(bytes).unwrap_or(i64::MAX));
     // Without an event to tell, what is behind is unknown since the last look: a database that cannot be
     // reached must not look like one that has nothing to say.
     metrics.lag.set(match flight.oldest() {
         Some(inserted) => seconds_since(inserted),
-        None => Some(seconds_since(standing.last_look())).filter(|age| *age > FRESH && standing.last_look() > 0).unwrap_or(0.0),
+        None => Some(seconds_since(standing.last_look()))
+            .filter(|age| *age > FRESH && standing.last_look() > 0)
+            .unwrap_or(0.0),
     });
 }

@@ -74,7 +74,11 @@ pub(crate) enum Error {
     #[error("Line {line}: {code} names several products; send product_id.")]
     Ambiguous { line: usize, code: String },
     #[error("Line {line}: {price} with tax exceeds the maximum retail price of {mrp}.")]
-    AboveMrp { line: usize, price: Money, mrp: Money },
+    AboveMrp {
+        line: usize,
+        price: Money,
+        mrp: Money,
+    },
     #[error("Line {line}: another price needs a reason.")]
     ReasonNeeded { line: usize },
     #[error("Line {line}: {sku} has no tax rate for this date.")]
@@ -100,7 +104,11 @@ pub(crate) enum Error {
 
     // returns
     #[error("Line {line}: {asked} cannot come back, only {left} can.")]
-    ExceedsSold { line: i32, asked: Quantity, left: Quantity },
+    ExceedsSold {
+        line: i32,
+        asked: Quantity,
+        left: Quantity,
+    },
     #[error("The invoice has no line {0}.")]
     NoSuchLine(i32),
     #[error("The refund must be {total}.")]
@@ -114,7 +122,11 @@ pub(crate) enum Error {
 }
 
 fn count(n: usize, noun: &str) -> String {
-    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+    if n == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{n} {noun}s")
+    }
 }
 
 impl From<DbError> for Error {
@@ -122,9 +134,11 @@ impl From<DbError> for Error {
         match error.constraint() {
             Some("pos_session_drawer_check") => Self::DrawerShort,
             Some("invoice_number_check" | "credit_note_number_check") => Self::SeriesUsedUp,
-            Some("reservation_decision_pkey" | "reservation_decision_reservation_key" | "reservation_decision_final_key") => {
-                Self::Decided
-            }
+            Some(
+                "reservation_decision_pkey"
+                | "reservation_decision_reservation_key"
+                | "reservation_decision_final_key",
+            ) => Self::Decided,
             _ => Self::Db(error),
         }
     }
@@ -157,7 +171,9 @@ impl Refusal for Error {
             Self::Abandoned => Verdict::conflict("ABANDONED"),
             Self::AlreadyIssued { .. } => Verdict::conflict("ALREADY_ISSUED"),
             Self::TooManyAttempts => Verdict::unavailable("SALE_CONTENDED"),
-            Self::Decided | Self::DayTurned => Verdict::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL"),
+            Self::Decided | Self::DayTurned => {
+                Verdict::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL")
+            }
             Self::SessionClosed => Verdict::conflict("SESSION_CLOSED"),
             Self::TillInUse(_) => Verdict::conflict("TILL_IN_USE"),
             Self::NotActive(_) => Verdict::conflict("NOT_ACTIVE"),
@@ -189,7 +205,9 @@ impl Refusal for Error {
             Self::Fault(fault) => return fault.details(),
             Self::Db(error) => return error.details(),
             Self::InsufficientStock(short) => json!({ "shortages": short }),
-            Self::AlreadyIssued { invoice_id, number } => json!({ "invoice_id": invoice_id, "number": number }),
+            Self::AlreadyIssued { invoice_id, number } => {
+                json!({ "invoice_id": invoice_id, "number": number })
+            }
             Self::TillInUse(session) => json!({ "session_id": session }),
             Self::CountMissing(methods) => json!({ "methods": methods }),
             Self::TenderShort { total, missing } => json!({ "total": total, "missing": missing }),

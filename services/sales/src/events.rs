@@ -1,8 +1,9 @@
 //! Everything sales says.
 
 use bahi_events::{
-    INVOICE_ISSUED, InvoiceIssued, InvoiceLine, Outgoing, POS_SESSION_CLOSED, POS_SESSION_OPENED, PosSessionClosed,
-    PosSessionOpened, RETURN_PROCESSED, ReturnLine, ReturnProcessed, Tax, Tender, TenderCount,
+    INVOICE_ISSUED, InvoiceIssued, InvoiceLine, Outgoing, POS_SESSION_CLOSED, POS_SESSION_OPENED,
+    PosSessionClosed, PosSessionOpened, RETURN_PROCESSED, ReturnLine, ReturnProcessed, Tax, Tender,
+    TenderCount,
 };
 use bahi_types::Money;
 
@@ -20,11 +21,18 @@ pub(crate) fn session_opened(session: &Session) -> Outgoing {
         opened_by: session.opened_by,
         opening_float: session.opening_float,
     };
-    POS_SESSION_OPENED.of(session.session_id.uuid(), 1, &payload).occurred(session.opened_at)
+    POS_SESSION_OPENED
+        .of(session.session_id.uuid(), 1, &payload)
+        .occurred(session.opened_at)
 }
 
 /// A till was closed; `session` is as it was while open.
-pub(crate) fn session_closed(session: &Session, counts: &[Count], retained: Money, deposited: Money) -> Outgoing {
+pub(crate) fn session_closed(
+    session: &Session,
+    counts: &[Count],
+    retained: Money,
+    deposited: Money,
+) -> Outgoing {
     let tenders = counts.iter().map(|c| TenderCount {
         method: c.method.clone(),
         expected: c.expected,
@@ -59,7 +67,12 @@ pub(crate) fn invoice_issued(invoice: &Invoice) -> Outgoing {
         rate: l.rate,
         cess_rate: l.cess_rate,
         tax_category: l.tax_category.clone(),
-        tax: Tax { cgst: l.cgst, sgst: l.sgst, igst: l.igst, cess: l.cess },
+        tax: Tax {
+            cgst: l.cgst,
+            sgst: l.sgst,
+            igst: l.igst,
+            cess: l.cess,
+        },
         total: l.total,
         batch_allocations: batches_of(l),
         fulfilment_id: None,
@@ -89,7 +102,12 @@ pub(crate) fn invoice_issued(invoice: &Invoice) -> Outgoing {
         demand_hash: h.demand_hash.clone(),
         lines: lines.collect(),
         taxable: h.taxable,
-        tax: Tax { cgst: h.cgst, sgst: h.sgst, igst: h.igst, cess: h.cess },
+        tax: Tax {
+            cgst: h.cgst,
+            sgst: h.sgst,
+            igst: h.igst,
+            cess: h.cess,
+        },
         round_off: h.round_off,
         total: h.total,
         currency: h.currency.clone(),
@@ -98,7 +116,9 @@ pub(crate) fn invoice_issued(invoice: &Invoice) -> Outgoing {
         external_reference: h.external_reference.clone(),
         external_date: h.external_date,
     };
-    INVOICE_ISSUED.of(h.invoice_id.uuid(), h.version, &payload).occurred(h.issued_at)
+    INVOICE_ISSUED
+        .of(h.invoice_id.uuid(), h.version, &payload)
+        .occurred(h.issued_at)
 }
 
 /// Goods came back. Of the original invoice at its new `version`, so that it cannot overtake the issue; a return
@@ -113,7 +133,12 @@ pub(crate) fn return_processed(note: &CreditNote, version: i64) -> Outgoing {
         qty: l.qty,
         taxable: l.taxable,
         rate: l.rate,
-        tax: Tax { cgst: l.cgst, sgst: l.sgst, igst: l.igst, cess: l.cess },
+        tax: Tax {
+            cgst: l.cgst,
+            sgst: l.sgst,
+            igst: l.igst,
+            cess: l.cess,
+        },
         total: l.total,
         disposition: l.disposition.clone(),
     });
@@ -133,7 +158,12 @@ pub(crate) fn return_processed(note: &CreditNote, version: i64) -> Outgoing {
         session_id: h.session_id,
         lines: lines.collect(),
         taxable: h.taxable,
-        tax: Tax { cgst: h.cgst, sgst: h.sgst, igst: h.igst, cess: h.cess },
+        tax: Tax {
+            cgst: h.cgst,
+            sgst: h.sgst,
+            igst: h.igst,
+            cess: h.cess,
+        },
         round_off: h.round_off,
         total: h.total,
         refund_tenders: tenders.collect(),
@@ -141,5 +171,7 @@ pub(crate) fn return_processed(note: &CreditNote, version: i64) -> Outgoing {
         external_reference: h.external_reference.clone(),
     };
     let aggregate = h.original_invoice_id.unwrap_or(h.credit_note_id);
-    RETURN_PROCESSED.of(aggregate.uuid(), version, &payload).occurred(h.issued_at)
+    RETURN_PROCESSED
+        .of(aggregate.uuid(), version, &payload)
+        .occurred(h.issued_at)
 }

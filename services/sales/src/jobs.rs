@@ -9,7 +9,7 @@ use crate::{State, held};
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 
 /// The jobs.
-pub(crate) fn table(state: &State) -> Vec<Job> {
+pub fn table(state: &State) -> Vec<Job> {
     let db = state.db.clone();
     vec![Job::every("expire_held_bills", EXPIRE_EVERY, move || {
         let db = db.clone();

@@ -7,7 +7,7 @@ mod events;
 mod grpc;
 mod held;
 mod invoice;
-mod jobs;
+pub mod jobs;
 mod number;
 mod organisation;
 mod reservation;

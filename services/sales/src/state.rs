@@ -23,7 +23,10 @@ pub struct State {
 impl State {
     /// From the parts of the process.
     pub(crate) fn new(parts: Parts) -> anyhow::Result<Self> {
-        let register = parts.env.optional("BAHI_REGISTER").unwrap_or_else(|| "deploy/services.toml".into());
+        let register = parts
+            .env
+            .optional("BAHI_REGISTER")
+            .unwrap_or_else(|| "deploy/services.toml".into());
         let register = Arc::new(Register::load(register)?);
         Ok(Self {
             db: parts.database()?,

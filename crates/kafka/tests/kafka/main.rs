@@ -2,7 +2,10 @@
 //!
 //! Needs `BAHI_TEST_PG` and `BAHI_TEST_KAFKA` (scripts/infra test env). Every test has a database and topics of its own.
 
+#![allow(clippy::unwrap_used)]
+
 mod crash;
+mod events;
 mod fight;
 mod lag;
 mod mutants;

@@ -224,7 +224,7 @@ async fn strange_headers_and_a_topic_that_comes_later_do_no_harm() {
     late.prefix = format!("{}late.", stage.prefix);
     let running = late.start(late.consumer());
     assert!(running.status.ends().await.is_err());
-    create_topics(&brokers(), &[&late.topic()], 1, &[])
+    create_topics(&brokers(), &[&late.topic()], 1)
         .await
         .unwrap();
     let sent = Sent::new(COUNTED, TenantId::new(), "late", 2);

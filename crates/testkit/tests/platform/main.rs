@@ -21,7 +21,13 @@ struct State {
 
 fn app() -> App<State> {
     // The database of the test belongs to the roles of the product service.
-    App::new("product", |parts: Parts| Ok(State { db: parts.database()? })).migrations(MIGRATIONS).routes(|cfg| {
+    App::new("product", |parts: Parts| {
+        Ok(State {
+            db: parts.database()?,
+        })
+    })
+    .migrations(MIGRATIONS)
+    .routes(|cfg| {
         cfg.service(add).service(list).service(stall);
     })
 }
@@ -59,7 +65,11 @@ async fn insert(tx: &mut Tx, note: &Note) -> bahi_db::Result<()> {
         .bind::<Numeric, _>(note.amount)
         .execute(tx.conn())
         .await?;
-    let said = Category { category_id: note.id, parent_id: None, name: note.text.clone() };
+    let said = Category {
+        category_id: note.id,
+        parent_id: None,
+        name: note.text.clone(),
+    };
     tx.publish(CATEGORY_CREATED.of(note.id.uuid(), 1, &said));
     Ok(())
 }
@@ -71,11 +81,18 @@ async fn add(state: web::Data<State>, req: Post<NewNote>) -> Result<HttpResponse
     let body = req.body;
     let made = state
         .db
-        .write(&req.caller.ctx, async move |tx: &mut Tx| -> bahi_db::Result<Note> {
-            let note = Note { id: CategoryId::new(), text: body.text, amount: body.amount };
-            insert(tx, &note).await?;
-            Ok(note)
-        })
+        .write(
+            &req.caller.ctx,
+            async move |tx: &mut Tx| -> bahi_db::Result<Note> {
+                let note = Note {
+                    id: CategoryId::new(),
+                    text: body.text,
+                    amount: body.amount,
+                };
+                insert(tx, &note).await?;
+                Ok(note)
+            },
+        )
         .await?;
     Ok(created(&made))
 }
@@ -86,9 +103,14 @@ async fn add(state: web::Data<State>, req: Post<NewNote>) -> Result<HttpResponse
 async fn list(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Problem> {
     let notes: Vec<Note> = state
         .db
-        .read(&caller.ctx, async |tx: &mut Tx| -> bahi_db::Result<Vec<Note>> {
-            Ok(sql("select id, text, amount from note order by text").load(tx.conn()).await?)
-        })
+        .read(
+            &caller.ctx,
+            async |tx: &mut Tx| -> bahi_db::Result<Vec<Note>> {
+                Ok(sql("select id, text, amount from note order by text")
+                    .load(tx.conn())
+                    .await?)
+            },
+        )
         .await?;
     Ok(HttpResponse::Ok().json(notes))
 }
@@ -100,7 +122,15 @@ async fn stall(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, 
     state
         .db
         .write(&caller.ctx, async |tx: &mut Tx| -> bahi_db::Result<()> {
-            insert(tx, &Note { id: CategoryId::new(), text: "stalled".into(), amount: Money::ZERO }).await?;
+            insert(
+                tx,
+                &Note {
+                    id: CategoryId::new(),
+                    text: "stalled".into(),
+                    amount: Money::ZERO,
+                },
+            )
+            .await?;
             sql("select pg_sleep(0.5)").execute(tx.conn()).await?;
             Ok(())
         })
@@ -127,7 +157,14 @@ async fn a_command_writes_its_row_and_its_event_together() {
     assert!(events[0].trace_id.is_some() && events[0].correlation_id.is_some());
     assert_tenant_tables(&app, &[]).await;
     // A refused command leaves neither.
-    assert_eq!(owner.post("/api/v1/notes", note("tea")).await.expect(409).code(), "ALREADY_EXISTS");
+    assert_eq!(
+        owner
+            .post("/api/v1/notes", note("tea"))
+            .await
+            .expect(409)
+            .code(),
+        "ALREADY_EXISTS"
+    );
     assert_eq!(app.events().await.len(), 1);
 }
 
@@ -139,12 +176,20 @@ async fn row_level_security_alone_keeps_tenants_apart() {
     b.post("/api/v1/notes", note("same")).await.expect(201);
     let seen = a.get("/api/v1/notes").await.expect(200);
     assert_eq!(seen.body.as_array().map(Vec::len), Some(1));
-    let runtime = tokio_postgres::connect(&app.database.url(), tokio_postgres::NoTls).await.unwrap();
+    let runtime = tokio_postgres::connect(&app.database.url(), tokio_postgres::NoTls)
+        .await
+        .unwrap();
     tokio::spawn(runtime.1);
     // Without a tenant there is nothing to see, not everything.
     assert!(runtime.0.query("select * from note", &[]).await.is_err());
     // The runtime role cannot lift the policy.
-    assert!(runtime.0.batch_execute("alter table note disable row level security").await.is_err());
+    assert!(
+        runtime
+            .0
+            .batch_execute("alter table note disable row level security")
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,17 +203,39 @@ async fn one_key_is_one_command_however_often_and_at_once() {
         assert_eq!(reply.status, 201, "{}", reply.text);
         assert_eq!(&reply.body, first);
     }
-    assert_eq!(replies.iter().filter(|r| r.header("idempotency-hit").is_none()).count(), 1);
+    assert_eq!(
+        replies
+            .iter()
+            .filter(|r| r.header("idempotency-hit").is_none())
+            .count(),
+        1
+    );
     assert_eq!(app.events().await.len(), 1);
-    let other = owner.post_with_key("/api/v1/notes", note("other"), "k1").await.expect(422);
+    let other = owner
+        .post_with_key("/api/v1/notes", note("other"), "k1")
+        .await
+        .expect(422);
     assert_eq!(other.code(), "IDEMPOTENCY_KEY_REUSED");
     // Another principal's key is another key.
     let colleague = app.client(owner.tenant, &["*"]);
-    colleague.post_with_key("/api/v1/notes", note("mine"), "k1").await.expect(201);
+    colleague
+        .post_with_key("/api/v1/notes", note("mine"), "k1")
+        .await
+        .expect(201);
     // A refusal is not stored: the same key may succeed later.
-    owner.post_with_key("/api/v1/notes", note("once"), "k2").await.expect(409);
-    app.admin().await.batch_execute("delete from note where text = 'once'").await.unwrap();
-    owner.post_with_key("/api/v1/notes", note("once"), "k2").await.expect(201);
+    owner
+        .post_with_key("/api/v1/notes", note("once"), "k2")
+        .await
+        .expect(409);
+    app.admin()
+        .await
+        .batch_execute("delete from note where text = 'once'")
+        .await
+        .unwrap();
+    owner
+        .post_with_key("/api/v1/notes", note("once"), "k2")
+        .await
+        .expect(201);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -180,7 +247,10 @@ async fn a_client_that_hangs_up_leaves_a_whole_transaction() {
     assert!(hung_up.is_err(), "the client gave up first");
     eventually(|| async {
         let seen = owner.get("/api/v1/notes").await;
-        seen.body.as_array().is_some_and(|l| l.len() == 1).then_some(())
+        seen.body
+            .as_array()
+            .is_some_and(|l| l.len() == 1)
+            .then_some(())
     })
     .await;
     assert_eq!(app.events().await.len(), 1);
@@ -207,15 +277,37 @@ async fn malformed_input_is_400_and_never_500() {
         assert!(reply.body["request_id"].is_string());
     }
     let raw = |body: &'static str, kind: &'static str| {
-        let request = owner.request(reqwest::Method::POST, "/api/v1/notes").header("content-type", kind);
+        let request = owner
+            .request(reqwest::Method::POST, "/api/v1/notes")
+            .header("content-type", kind);
         owner.send(request.body(body))
     };
     assert_eq!(raw("{", "application/json").await.status, 400);
-    assert_eq!(raw("text=x", "application/x-www-form-urlencoded").await.status, 415);
-    let long = owner.post("/api/v1/notes", json!({ "text": "x".repeat(300_000), "amount": "1" })).await;
+    assert_eq!(
+        raw("text=x", "application/x-www-form-urlencoded")
+            .await
+            .status,
+        415
+    );
+    let long = owner
+        .post(
+            "/api/v1/notes",
+            json!({ "text": "x".repeat(300_000), "amount": "1" }),
+        )
+        .await;
     assert_eq!(long.status, 413);
-    assert_eq!(owner.get("/api/v1/nothing").await.expect(404).code(), "NOT_FOUND");
-    assert_eq!(owner.put("/api/v1/notes", json!({}), 1).await.expect(405).code(), "METHOD_NOT_ALLOWED");
+    assert_eq!(
+        owner.get("/api/v1/nothing").await.expect(404).code(),
+        "NOT_FOUND"
+    );
+    assert_eq!(
+        owner
+            .put("/api/v1/notes", json!({}), 1)
+            .await
+            .expect(405)
+            .code(),
+        "METHOD_NOT_ALLOWED"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -230,7 +322,14 @@ async fn only_an_internal_token_opens_a_service() {
         .header("x-tenant-id", owner.tenant.to_string());
     assert_eq!(headers.send().await.unwrap().status().as_u16(), 401);
     let reader = owner.with_permissions(&["product.note.read"]);
-    assert_eq!(reader.post("/api/v1/notes", note("x")).await.expect(403).code(), "FORBIDDEN");
+    assert_eq!(
+        reader
+            .post("/api/v1/notes", note("x"))
+            .await
+            .expect(403)
+            .code(),
+        "FORBIDDEN"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -240,7 +339,11 @@ async fn the_database_back_after_a_cut_serves_at_once() {
     let calls = (0..8).map(|_| owner.get("/api/v1/notes"));
     futures::future::join_all(calls).await;
     let kill = "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and pid <> pg_backend_pid()";
-    app.admin().await.query(kill, &[&app.database.name]).await.unwrap();
+    app.admin()
+        .await
+        .query(kill, &[&app.database.name])
+        .await
+        .unwrap();
     let calls = (0..8).map(|_| owner.get("/api/v1/notes"));
     for reply in futures::future::join_all(calls).await {
         assert_eq!(reply.status, 200, "{}", reply.text);

@@ -7,7 +7,7 @@ use crate::support::*;
 
 /// Brings what the outbox holds back in, as Kafka would.
 async fn deliver(app: &App, events: &[Envelope<Value>]) {
-    for consumer in identity::app().consumers_of(&app.running.state) {
+    for consumer in (identity::app().hears())(&app.running.state) {
         consumer.feed(&app.db, events).await.unwrap();
     }
 }

@@ -1,5 +1,6 @@
 //! People: invited, joined, changed, shut out.
 
+use bahi_testkit::eventually;
 use chrono::TimeDelta;
 use serde_json::json;
 
@@ -363,13 +364,37 @@ async fn a_business_keeps_an_owner() {
         .post(&format!("{first}:disable"), json!({}))
         .await
         .expect(422);
-    // Of two who remove each other at once, one stays.
+    // Of two who remove each other at once, one stays. A lock on the table holds both back between their check and
+    // their change, as far as they get.
     let second = shop.hire(&app, "owner").await;
-    let (disable_second, demote_first) = (format!("{}:disable", second.path()), first.clone());
-    let (a, b) = futures::join!(
-        shop.owner.post(&disable_second, json!({})),
-        second.client.put(&demote_first, cashier, 1),
-    );
+    let mut operator = app.admin().await;
+    let held = operator.transaction().await.unwrap();
+    held.batch_execute("lock table app_user in share mode")
+        .await
+        .unwrap();
+    let disable_second = format!("{}:disable", second.path());
+    let both = async {
+        futures::join!(
+            shop.owner.post(&disable_second, json!({})),
+            second.client.put(&first, cashier, 1)
+        )
+    };
+    let release = async {
+        let watch = app.admin().await;
+        let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        eventually(async || {
+            (watch
+                .query_one(waiting, &[])
+                .await
+                .unwrap()
+                .get::<_, i64>(0)
+                == 2)
+                .then_some(())
+        })
+        .await;
+        held.commit().await.unwrap();
+    };
+    let ((a, b), ()) = futures::join!(both, release);
     let mut statuses = [a.status, b.status];
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 422], "{} {}", a.text, b.text);
@@ -487,4 +512,45 @@ async fn another_tenants_people_roles_and_sessions_do_not_exist() {
     refresh(&app, &theirs.tokens.text_at("refresh_token"))
         .await
         .expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_minted_during_a_change_of_rights_is_made_after_it() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let hired = shop.hire(&app, "cashier").await;
+    let mut operator = app.admin().await;
+    let held = operator.transaction().await.unwrap();
+    let not_before = chrono::Utc::now().timestamp() + 5;
+    let id: uuid::Uuid = hired.id.parse().unwrap();
+    held.execute(
+        "update app_user set not_before = $1 where id = $2",
+        &[&not_before, &id],
+    )
+    .await
+    .unwrap();
+    held.execute("delete from user_role where user_id = $1", &[&id])
+        .await
+        .unwrap();
+    let change = async {
+        let watch = app.admin().await;
+        let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        eventually(async || {
+            (watch
+                .query_one(waiting, &[])
+                .await
+                .unwrap()
+                .get::<_, i64>(0)
+                == 1)
+                .then_some(())
+        })
+        .await;
+        held.commit().await.unwrap();
+    };
+    let (next, ()) = futures::join!(
+        refresh(&app, &hired.tokens.text_at("refresh_token")),
+        change
+    );
+    let access = claims(&next.expect(200).text_at("access_token"));
+    assert_eq!((access.perms.len(), access.iat), (0, not_before));
 }

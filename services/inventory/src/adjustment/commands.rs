@@ -81,9 +81,16 @@ pub(super) struct Line {
 const ROUNDS: usize = 8;
 
 /// Corrects stock, breaking promises where there is no other way.
-pub(super) async fn post(state: &State, ctx: &Ctx, new: NewAdjustment) -> Result<Done<Adjustment>, Error> {
+pub(super) async fn post(
+    state: &State,
+    ctx: &Ctx,
+    new: NewAdjustment,
+) -> Result<Done<Adjustment>, Error> {
     // The key belongs to the adjustment, not to what sales answers on the way.
-    let inner = Ctx { idempotency: None, ..ctx.clone() };
+    let inner = Ctx {
+        idempotency: None,
+        ..ctx.clone()
+    };
     let mut last = Vec::new();
     for _ in 0..ROUNDS {
         match attempt(state, ctx, new.clone()).await {
@@ -198,20 +205,31 @@ async fn keys(tx: &mut Tx, new: &NewAdjustment) -> Result<Vec<Key>, Error> {
     let ids: BTreeSet<ProductId> = new.lines.iter().map(|l| l.product).collect();
     let products = copy::products(tx, &ids).await?;
     let named: BTreeSet<BatchId> = new.lines.iter().filter_map(|l| l.batch).collect();
-    let batches: HashMap<BatchId, ProductId> =
-        batch::store::share(tx, &named).await?.into_iter().map(|b| (b.id, b.product_id)).collect();
+    let batches: HashMap<BatchId, ProductId> = batch::store::share(tx, &named)
+        .await?
+        .into_iter()
+        .map(|b| (b.id, b.product_id))
+        .collect();
     let mut keys = Vec::with_capacity(new.lines.len());
     for (n, line) in new.lines.iter().enumerate() {
-        let Some(product) = products.get(&line.product) else { continue };
+        let Some(product) = products.get(&line.product) else {
+            continue;
+        };
         if !product.stocked {
             return Err(Error::NotStocked(n));
         }
         match line.batch {
             Some(batch) if batches.get(&batch) != Some(&line.product) => {
-                return Err(Fault::field(format!("lines[{n}].batch_id"), "is not a batch of the product").into());
+                return Err(Fault::field(
+                    format!("lines[{n}].batch_id"),
+                    "is not a batch of the product",
+                )
+                .into());
             }
             // Goods of such a product may lie there without a batch (returned without bill); they can be taken away.
-            None if product.batch_tracked && line.delta.is_positive() => return Err(Error::BatchRequired(n)),
+            None if product.batch_tracked && line.delta.is_positive() => {
+                return Err(Error::BatchRequired(n));
+            }
             _ => {}
         }
         let shelf = Key::sellable((new.location, line.product), line.batch.unwrap_or(NO_BATCH));
@@ -230,18 +248,38 @@ struct Broken {
 impl Broken {
     /// Orders and the API's before tills'; newest first.
     fn new(mut holds: Vec<Hold>) -> Self {
-        holds.sort_by_key(|h| (h.owner == Owner::Sales, std::cmp::Reverse((h.created_at, h.id))));
-        Self { holds, ended: Vec::new(), lowered: Vec::new() }
+        holds.sort_by_key(|h| {
+            (
+                h.owner == Owner::Sales,
+                std::cmp::Reverse((h.created_at, h.id)),
+            )
+        });
+        Self {
+            holds,
+            ended: Vec::new(),
+            lowered: Vec::new(),
+        }
     }
 
     /// Breaks promises until `gone` of a balance is free.
-    fn make_free(&mut self, books: &mut Books, key: Key, gone: Quantity, now: DateTime<Utc>) -> Result<(), Error> {
+    fn make_free(
+        &mut self,
+        books: &mut Books,
+        key: Key,
+        gone: Quantity,
+        now: DateTime<Utc>,
+    ) -> Result<(), Error> {
         let need = |books: &Books| gone - books.item(key).free();
         let (mut kept, mut undecided) = (Vec::new(), Vec::new());
         let mut asked = Quantity::ZERO;
         for mut hold in std::mem::take(&mut self.holds) {
             let at_key = |hold: &Hold, l: &HoldLine| hold.key(l) == key && l.qty.is_positive();
-            let held: Quantity = hold.lines.iter().filter(|l| at_key(&hold, l)).map(|l| l.qty).sum();
+            let held: Quantity = hold
+                .lines
+                .iter()
+                .filter(|l| at_key(&hold, l))
+                .map(|l| l.qty)
+                .sum();
             let missing = need(books) - asked;
             if !missing.is_positive() || held.is_zero() {
                 kept.push(hold);
@@ -252,7 +290,11 @@ impl Broken {
                         books.shrink((key, line.qty));
                         books.risen.insert(key.place());
                     } else {
-                        books.unhold((hold.key(line), line.qty), hold.source(line.line, "quarantine"), now);
+                        books.unhold(
+                            (hold.key(line), line.qty),
+                            hold.source(line.line, "quarantine"),
+                            now,
+                        );
                     }
                 }
                 self.ended.push(hold);
@@ -260,7 +302,9 @@ impl Broken {
                 asked += held;
                 undecided.push(HoldRef {
                     id: hold.id,
-                    invoice: hold.invoice.unwrap_or(bahi_types::InvoiceId::from_uuid(Uuid::nil())),
+                    invoice: hold
+                        .invoice
+                        .unwrap_or(bahi_types::InvoiceId::from_uuid(Uuid::nil())),
                     attempt: hold.attempt.unwrap_or_default(),
                 });
                 kept.push(hold);
@@ -269,7 +313,11 @@ impl Broken {
                 let (location, id) = (hold.location, hold.id);
                 for line in &mut hold.lines {
                     let same = Key::sellable((location, line.product), line.batch) == key;
-                    let part = if same { line.qty.min(left) } else { Quantity::ZERO };
+                    let part = if same {
+                        line.qty.min(left)
+                    } else {
+                        Quantity::ZERO
+                    };
                     if part.is_positive() {
                         books.shrink((key, part));
                         self.lowered.push((id, *line, part));
@@ -292,7 +340,12 @@ impl Broken {
     }
 
     async fn save(&self, tx: &mut Tx) -> Result<(), Error> {
-        reservation::store::end(tx, HoldState::Released, &self.ended.iter().map(|h| h.id).collect::<Vec<_>>()).await?;
+        reservation::store::end(
+            tx,
+            HoldState::Released,
+            &self.ended.iter().map(|h| h.id).collect::<Vec<_>>(),
+        )
+        .await?;
         for (hold, line, qty) in &self.lowered {
             reservation::store::lower(tx, *hold, line, *qty).await?;
         }

@@ -47,11 +47,19 @@ struct AdjustmentLineRequest {
 }
 
 fn not_zero(value: &Quantity, (): &()) -> garde::Result {
-    if value.is_zero() { Err(garde::Error::new("must not be zero")) } else { Ok(()) }
+    if value.is_zero() {
+        Err(garde::Error::new("must not be zero"))
+    } else {
+        Ok(())
+    }
 }
 
 fn kept(value: &Status, (): &()) -> garde::Result {
-    if *value == Status::Scrap { Err(garde::Error::new("must be sellable or quarantine")) } else { Ok(()) }
+    if *value == Status::Scrap {
+        Err(garde::Error::new("must be sellable or quarantine"))
+    } else {
+        Ok(())
+    }
 }
 
 impl Versioned for Adjustment {
@@ -63,7 +71,10 @@ impl Versioned for Adjustment {
 /// Corrects stock by hand.
 #[utoipa::path(tag = "adjustments", request_body = AdjustmentRequest, responses((status = 201, body = Adjustment)))]
 #[post("/api/v1/inventory/adjust")]
-async fn create(state: web::Data<State>, req: Post<AdjustmentRequest>) -> Result<HttpResponse, Problem> {
+async fn create(
+    state: web::Data<State>,
+    req: Post<AdjustmentRequest>,
+) -> Result<HttpResponse, Problem> {
     req.caller.require("inventory.stock.adjust")?;
     let lines = req.body.lines.into_iter().map(|l| commands::NewLine {
         product: l.product_id,
@@ -72,7 +83,12 @@ async fn create(state: web::Data<State>, req: Post<AdjustmentRequest>) -> Result
         delta: l.qty_delta,
         unit_cost: l.unit_cost,
     });
-    let new =
-        NewAdjustment { location: req.body.location_id, reason: req.body.reason, lines: lines.collect() };
-    Ok(created(&commands::post(&state, &req.caller.ctx, new).await?))
+    let new = NewAdjustment {
+        location: req.body.location_id,
+        reason: req.body.reason,
+        lines: lines.collect(),
+    };
+    Ok(created(
+        &commands::post(&state, &req.caller.ctx, new).await?,
+    ))
 }

@@ -18,24 +18,39 @@ pub(crate) type Named<'a> = (usize, ProductId, &'a str, Option<NaiveDate>);
 /// # Errors
 /// [`Error::ExpiryDiffers`] when one is known, or named twice, with another date. A line without a date takes the
 /// known one.
-pub(crate) async fn ensure(tx: &mut Tx, named: &[Named<'_>]) -> Result<HashMap<(ProductId, String), Batch>, Error> {
+pub(crate) async fn ensure(
+    tx: &mut Tx,
+    named: &[Named<'_>],
+) -> Result<HashMap<(ProductId, String), Batch>, Error> {
     if named.is_empty() {
         return Ok(HashMap::new());
     }
     let mut wanted: BTreeMap<(ProductId, String), Option<NaiveDate>> = BTreeMap::new();
     for (line, product, no, expiry) in named {
-        let slot = wanted.entry((*product, (*no).to_owned())).or_insert(*expiry);
+        let slot = wanted
+            .entry((*product, (*no).to_owned()))
+            .or_insert(*expiry);
         match (*slot, *expiry) {
             (None, later) => *slot = later,
-            (Some(known), Some(stated)) if known != stated => return Err(Error::ExpiryDiffers(*line)),
+            (Some(known), Some(stated)) if known != stated => {
+                return Err(Error::ExpiryDiffers(*line));
+            }
             _ => {}
         }
     }
-    let wanted: Vec<_> = wanted.into_iter().map(|((product, no), expiry)| (product, no, expiry)).collect();
-    let batches: HashMap<_, _> =
-        store::ensure(tx, &wanted).await?.into_iter().map(|b| ((b.product_id, b.no.clone()), b)).collect();
+    let wanted: Vec<_> = wanted
+        .into_iter()
+        .map(|((product, no), expiry)| (product, no, expiry))
+        .collect();
+    let batches: HashMap<_, _> = store::ensure(tx, &wanted)
+        .await?
+        .into_iter()
+        .map(|b| ((b.product_id, b.no.clone()), b))
+        .collect();
     for (line, product, no, expiry) in named {
-        let known = batches.get(&(*product, (*no).to_owned())).and_then(|b| b.expiry);
+        let known = batches
+            .get(&(*product, (*no).to_owned()))
+            .and_then(|b| b.expiry);
         if expiry.is_some() && known != *expiry {
             return Err(Error::ExpiryDiffers(*line));
         }
@@ -74,8 +89,17 @@ pub(super) async fn set_blocked(
                 books.risen = places;
                 ledger::close(tx, books).await?;
             }
-            let action = if blocked { "inventory.batch.block" } else { "inventory.batch.unblock" };
-            tx.audit(action, ("batch", id.uuid()), Some(reason), json!({ "no": batch.no, "product_id": batch.product_id }));
+            let action = if blocked {
+                "inventory.batch.block"
+            } else {
+                "inventory.batch.unblock"
+            };
+            tx.audit(
+                action,
+                ("batch", id.uuid()),
+                Some(reason),
+                json!({ "no": batch.no, "product_id": batch.product_id }),
+            );
             Ok(batch)
         })
         .await

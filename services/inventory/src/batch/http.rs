@@ -82,7 +82,9 @@ async fn list(
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
     caller.require("inventory.stock.read")?;
-    query.sort(&["id"]).map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;
+    query
+        .sort(&["id"])
+        .map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;
     let after = cursor(&query)?.map(|c| BatchId::from_uuid(c.id));
     let filter = filter.into_inner();
     if filter.no.as_deref().is_some_and(|no| no.contains('\0')) {
@@ -97,10 +99,17 @@ async fn list(
     let asked = query.clone();
     let (rows, total) = state
         .db
-        .read(&caller.ctx, async move |tx: &mut Tx| store::list(tx, &filter, after, &asked).await.map_err(Error::from))
+        .read(&caller.ctx, async move |tx: &mut Tx| {
+            store::list(tx, &filter, after, &asked)
+                .await
+                .map_err(Error::from)
+        })
         .await?;
     let today = business_date(state.db.clock().now());
-    let found = Page::new(rows, &query, total, |b| Cursor { key: String::new(), id: b.id.uuid() });
+    let found = Page::new(rows, &query, total, |b| Cursor {
+        key: String::new(),
+        id: b.id.uuid(),
+    });
     Ok(page(&found.map(|b| BatchBody::new(b, today))))
 }
 
@@ -115,18 +124,31 @@ struct Reason {
 /// Blocks a batch at every location: nothing of it is promised any more.
 #[utoipa::path(tag = "batches", request_body = Reason, responses((status = 200, body = BatchBody)))]
 #[post("/api/v1/inventory/batches/{id:[^:/]+}:block")]
-async fn block(state: web::Data<State>, id: web::Path<BatchId>, req: Post<Reason>) -> Result<HttpResponse, Problem> {
+async fn block(
+    state: web::Data<State>,
+    id: web::Path<BatchId>,
+    req: Post<Reason>,
+) -> Result<HttpResponse, Problem> {
     set(&state, *id, req, true).await
 }
 
 /// Lifts the block. What is owed of the product is served at once.
 #[utoipa::path(tag = "batches", request_body = Reason, responses((status = 200, body = BatchBody)))]
 #[post("/api/v1/inventory/batches/{id:[^:/]+}:unblock")]
-async fn unblock(state: web::Data<State>, id: web::Path<BatchId>, req: Post<Reason>) -> Result<HttpResponse, Problem> {
+async fn unblock(
+    state: web::Data<State>,
+    id: web::Path<BatchId>,
+    req: Post<Reason>,
+) -> Result<HttpResponse, Problem> {
     set(&state, *id, req, false).await
 }
 
-async fn set(state: &State, id: BatchId, req: Post<Reason>, blocked: bool) -> Result<HttpResponse, Problem> {
+async fn set(
+    state: &State,
+    id: BatchId,
+    req: Post<Reason>,
+    blocked: bool,
+) -> Result<HttpResponse, Problem> {
     req.caller.require("inventory.batch.write")?;
     let done = commands::set_blocked(state, &req.caller.ctx, id, blocked, req.body.reason).await?;
     let today = business_date(state.db.clock().now());

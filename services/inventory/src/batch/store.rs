@@ -35,14 +35,16 @@ pub(crate) struct Batch {
 
 /// Locks a batch.
 pub(crate) async fn lock(tx: &mut Tx, id: BatchId) -> Result<Batch> {
-    sql("select id, product_id, no, expiry, blocked, block_reason, created_at, version
-         from batch where tenant_id = $1 and id = $2 for update")
-        .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<SqlUuid, _>(id)
-        .get_result(tx.conn())
-        .await
-        .optional()?
-        .ok_or(Error::NotFound)
+    sql(
+        "select id, product_id, no, expiry, blocked, block_reason, created_at, version
+         from batch where tenant_id = $1 and id = $2 for update",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<SqlUuid, _>(id)
+    .get_result(tx.conn())
+    .await
+    .optional()?
+    .ok_or(Error::NotFound)
 }
 
 /// Keeps the flags of batches as they are until the end of the transaction, and reads them.
@@ -50,13 +52,15 @@ pub(crate) async fn share(tx: &mut Tx, ids: &BTreeSet<BatchId>) -> Result<Vec<Ba
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    sql("select id, product_id, no, expiry, blocked, block_reason, created_at, version
-         from batch where tenant_id = $1 and id = any ($2) order by id for share")
-        .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<Array<SqlUuid>, _>(ids.iter().copied().collect::<Vec<_>>())
-        .load(tx.conn())
-        .await
-        .map_err(Error::from)
+    sql(
+        "select id, product_id, no, expiry, blocked, block_reason, created_at, version
+         from batch where tenant_id = $1 and id = any ($2) order by id for share",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(ids.iter().copied().collect::<Vec<_>>())
+    .load(tx.conn())
+    .await
+    .map_err(Error::from)
 }
 
 /// Writes the flag.
@@ -73,7 +77,10 @@ pub(crate) async fn save(tx: &mut Tx, batch: &Batch) -> Result<()> {
 }
 
 /// Makes the batches that are not there yet, and locks all of them for sharing.
-pub(super) async fn ensure(tx: &mut Tx, wanted: &[(ProductId, String, Option<NaiveDate>)]) -> Result<Vec<Batch>> {
+pub(super) async fn ensure(
+    tx: &mut Tx,
+    wanted: &[(ProductId, String, Option<NaiveDate>)],
+) -> Result<Vec<Batch>> {
     let now = tx.now();
     let products: Vec<_> = wanted.iter().map(|w| w.0).collect();
     let numbers: Vec<_> = wanted.iter().map(|w| w.1.as_str()).collect();
@@ -115,7 +122,12 @@ struct Count {
 }
 
 /// One page of batches, in the order they were made, and how many there are.
-pub(super) async fn list(tx: &mut Tx, filter: &Filter, after: Option<BatchId>, page: &PageQuery) -> Result<(Vec<Batch>, i64)> {
+pub(super) async fn list(
+    tx: &mut Tx,
+    filter: &Filter,
+    after: Option<BatchId>,
+    page: &PageQuery,
+) -> Result<(Vec<Batch>, i64)> {
     let count: Count = sql("select count(*) as total from batch where tenant_id = $1 and ($2 is null or product_id = $2)
          and ($3 is null or blocked = $3) and ($4 is null or expiry < $4) and ($5 is null or no = $5)")
         .bind::<SqlUuid, _>(tx.tenant())

@@ -19,7 +19,10 @@ pub(crate) use store::ProductRow;
 ///
 /// # Errors
 /// [`Fault::NotYetKnown`] with the first that is not.
-pub(crate) async fn products(tx: &mut Tx, ids: &BTreeSet<ProductId>) -> Result<HashMap<ProductId, ProductRow>, Error> {
+pub(crate) async fn products(
+    tx: &mut Tx,
+    ids: &BTreeSet<ProductId>,
+) -> Result<HashMap<ProductId, ProductRow>, Error> {
     let known = store::products(tx, ids).await?;
     match ids.iter().find(|id| !known.contains_key(id)) {
         Some(missing) => Err(Fault::NotYetKnown(format!("Product {missing}")).into()),

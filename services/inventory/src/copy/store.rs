@@ -24,13 +24,18 @@ pub(crate) struct ProductRow {
     pub expiry_tracked: bool,
 }
 
-pub(super) async fn products(tx: &mut Tx, ids: &BTreeSet<ProductId>) -> Result<HashMap<ProductId, ProductRow>> {
-    let rows: Vec<ProductRow> = sql("select product_id, stocked, batch_tracked, expiry_tracked from product
-         where tenant_id = $1 and product_id = any ($2) and not deleted")
-        .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<Array<SqlUuid>, _>(ids.iter().copied().collect::<Vec<_>>())
-        .load(tx.conn())
-        .await?;
+pub(super) async fn products(
+    tx: &mut Tx,
+    ids: &BTreeSet<ProductId>,
+) -> Result<HashMap<ProductId, ProductRow>> {
+    let rows: Vec<ProductRow> = sql(
+        "select product_id, stocked, batch_tracked, expiry_tracked from product
+         where tenant_id = $1 and product_id = any ($2) and not deleted",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(ids.iter().copied().collect::<Vec<_>>())
+    .load(tx.conn())
+    .await?;
     Ok(rows.into_iter().map(|r| (r.product_id, r)).collect())
 }
 
@@ -40,12 +45,13 @@ pub(super) async fn location_active(tx: &mut Tx, id: LocationId) -> Result<Optio
         #[diesel(sql_type = Bool)]
         active: bool,
     }
-    let row: Option<Row> = sql("select active from location where tenant_id = $1 and location_id = $2")
-        .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<SqlUuid, _>(id)
-        .get_result(tx.conn())
-        .await
-        .optional()?;
+    let row: Option<Row> =
+        sql("select active from location where tenant_id = $1 and location_id = $2")
+            .bind::<SqlUuid, _>(tx.tenant())
+            .bind::<SqlUuid, _>(id)
+            .get_result(tx.conn())
+            .await
+            .optional()?;
     Ok(row.map(|r| r.active))
 }
 
@@ -64,7 +70,10 @@ fn newest<P, I: Ord>(events: &[Envelope<P>], id: impl Fn(&P) -> I) -> Vec<&Envel
 /// Applies what product says.
 pub(crate) async fn apply_products(tx: &mut Tx, events: &[Envelope<Product>]) -> Result<()> {
     let events = newest(events, |p| p.product_id);
-    fn each<'a, T>(events: &[&'a Envelope<Product>], f: impl Fn(&'a Envelope<Product>) -> T) -> Vec<T> {
+    fn each<'a, T>(
+        events: &[&'a Envelope<Product>],
+        f: impl Fn(&'a Envelope<Product>) -> T,
+    ) -> Vec<T> {
         events.iter().map(|e| f(e)).collect()
     }
     sql("insert into product (tenant_id, product_id, sku, name, uqc, stocked, batch_tracked, expiry_tracked, epoch, source_version)
@@ -90,7 +99,10 @@ pub(crate) async fn apply_products(tx: &mut Tx, events: &[Envelope<Product>]) ->
 }
 
 /// Applies deletions of products.
-pub(crate) async fn delete_products(tx: &mut Tx, events: &[Envelope<ProductDeleted>]) -> Result<()> {
+pub(crate) async fn delete_products(
+    tx: &mut Tx,
+    events: &[Envelope<ProductDeleted>],
+) -> Result<()> {
     let events = newest(events, |p| p.product_id);
     sql("insert into product (tenant_id, product_id, sku, name, uqc, stocked, batch_tracked, expiry_tracked, deleted,
                               epoch, source_version)

@@ -19,7 +19,10 @@ pub(crate) async fn close(tx: &mut Tx, books: Books) -> Result<Vec<Movement>, Er
     Ok(movements)
 }
 
-async fn write(tx: &mut Tx, mut books: Books) -> Result<(Vec<Movement>, Vec<shortage::Settlement>), Error> {
+async fn write(
+    tx: &mut Tx,
+    mut books: Books,
+) -> Result<(Vec<Movement>, Vec<shortage::Settlement>), Error> {
     let settled = shortage::settle(tx, &mut books).await?;
     let mut layers = store::layers(tx, &books.outgoing()).await?;
     let movements = value(std::mem::take(&mut books.drafts), &mut layers)?;

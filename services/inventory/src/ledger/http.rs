@@ -31,7 +31,8 @@ pub fn routes(cfg: &mut ServiceConfig) {
 
 /// A cursor of one of our lists, or 400.
 pub(crate) fn cursor(page: &PageQuery) -> Result<Option<Cursor>, Fault> {
-    let decode = |text: &str| Cursor::decode(text).map_err(|e| Fault::field("cursor", e.to_string()));
+    let decode =
+        |text: &str| Cursor::decode(text).map_err(|e| Fault::field("cursor", e.to_string()));
     page.cursor.as_deref().map(decode).transpose()
 }
 
@@ -61,14 +62,21 @@ async fn stock(
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
     caller.require("inventory.stock.read")?;
-    query.sort(&["product"]).map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;
+    query
+        .sort(&["product"])
+        .map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;
     let after = cursor(&query)?
         .map(|c| {
             let mut parts = c.key.split('|');
             let mut next = || parts.next().ok_or_else(foreign_cursor);
             let location: LocationId = next()?.parse().map_err(|_| foreign_cursor())?;
             let batch: BatchId = next()?.parse().map_err(|_| foreign_cursor())?;
-            Ok::<_, Fault>((ProductId::from_uuid(c.id), location, batch, next()?.to_owned()))
+            Ok::<_, Fault>((
+                ProductId::from_uuid(c.id),
+                location,
+                batch,
+                next()?.to_owned(),
+            ))
         })
         .transpose()?;
     let filter = filter.into_inner();
@@ -82,10 +90,19 @@ async fn stock(
     let asked = query.clone();
     let (rows, total) = state
         .db
-        .read(&caller.ctx, async move |tx: &mut Tx| query::stock(tx, &filter, after, &asked).await.map_err(Error::from))
+        .read(&caller.ctx, async move |tx: &mut Tx| {
+            query::stock(tx, &filter, after, &asked)
+                .await
+                .map_err(Error::from)
+        })
         .await?;
     let cursor_of = |s: &Stock| Cursor {
-        key: format!("{}|{}|{}", s.location_id, s.batch_id.unwrap_or(NO_BATCH), s.status),
+        key: format!(
+            "{}|{}|{}",
+            s.location_id,
+            s.batch_id.unwrap_or(NO_BATCH),
+            s.status
+        ),
         id: s.product_id.uuid(),
     };
     Ok(page(&Page::new(rows, &query, total, cursor_of)))
@@ -114,8 +131,13 @@ async fn availability(
     query: web::Query<AvailabilityQuery>,
 ) -> Result<HttpResponse, Problem> {
     caller.require("inventory.stock.read")?;
-    let ids: Result<Vec<ProductId>, _> =
-        query.items.split(',').map(str::trim).filter(|t| !t.is_empty()).map(str::parse).collect();
+    let ids: Result<Vec<ProductId>, _> = query
+        .items
+        .split(',')
+        .map(str::trim)
+        .filter(|t| !t.is_empty())
+        .map(str::parse)
+        .collect();
     let ids = ids.map_err(|_| Fault::field("items", "must be product ids separated by commas"))?;
     if ids.is_empty() || ids.len() > 200 {
         return Err(Fault::field("items", "must name 1 to 200 products").into());
@@ -123,9 +145,16 @@ async fn availability(
     let location = query.location;
     let items = state
         .db
-        .read(&caller.ctx, async move |tx: &mut Tx| query::availability(tx, location, &ids).await.map_err(Error::from))
+        .read(&caller.ctx, async move |tx: &mut Tx| {
+            query::availability(tx, location, &ids)
+                .await
+                .map_err(Error::from)
+        })
         .await?;
-    Ok(HttpResponse::Ok().json(Availabilities { location_id: location, items }))
+    Ok(HttpResponse::Ok().json(Availabilities {
+        location_id: location,
+        items,
+    }))
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -149,18 +178,32 @@ async fn ledger(
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
     caller.require("inventory.stock.read")?;
-    query.sort(&["seq"]).map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;
-    let after =
-        cursor(&query)?.map(|c| c.key.parse::<i64>().map_err(|_| foreign_cursor())).transpose()?;
+    query
+        .sort(&["seq"])
+        .map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;
+    let after = cursor(&query)?
+        .map(|c| c.key.parse::<i64>().map_err(|_| foreign_cursor()))
+        .transpose()?;
     let filter = filter.into_inner();
-    let period =
-        query::Period { product: filter.product, location: filter.location, from: filter.from, to: filter.to };
+    let period = query::Period {
+        product: filter.product,
+        location: filter.location,
+        from: filter.from,
+        to: filter.to,
+    };
     let asked = query.clone();
     let (rows, total) = state
         .db
-        .read(&caller.ctx, async move |tx: &mut Tx| query::ledger(tx, &period, after, &asked).await.map_err(Error::from))
+        .read(&caller.ctx, async move |tx: &mut Tx| {
+            query::ledger(tx, &period, after, &asked)
+                .await
+                .map_err(Error::from)
+        })
         .await?;
-    let cursor_of = |e: &Entry| Cursor { key: e.seq.to_string(), id: e.movement_id.uuid() };
+    let cursor_of = |e: &Entry| Cursor {
+        key: e.seq.to_string(),
+        id: e.movement_id.uuid(),
+    };
     Ok(page(&Page::new(rows, &query, total, cursor_of)))
 }
 
@@ -191,7 +234,9 @@ async fn valuation(
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
     caller.require("inventory.valuation.read")?;
-    query.sort(&["product"]).map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;
+    query
+        .sort(&["product"])
+        .map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;
     let after = cursor(&query)?
         .map(|c| {
             let location: LocationId = c.key.parse().map_err(|_| foreign_cursor())?;
@@ -202,10 +247,22 @@ async fn valuation(
     let (rows, total, total_value) = state
         .db
         .read(&caller.ctx, async move |tx: &mut Tx| {
-            query::valuation(tx, filter.location, filter.product, filter.as_of, after, &asked).await.map_err(Error::from)
+            query::valuation(
+                tx,
+                filter.location,
+                filter.product,
+                filter.as_of,
+                after,
+                &asked,
+            )
+            .await
+            .map_err(Error::from)
         })
         .await?;
-    let cursor_of = |v: &Value| Cursor { key: v.location_id.to_string(), id: v.product_id.uuid() };
+    let cursor_of = |v: &Value| Cursor {
+        key: v.location_id.to_string(),
+        id: v.product_id.uuid(),
+    };
     let page = Page::new(rows, &query, total, cursor_of);
     Ok(HttpResponse::Ok().json(Valuation { total_value, page }))
 }
@@ -228,7 +285,10 @@ async fn integrity(state: web::Data<State>, caller: Caller) -> Result<HttpRespon
             Ok((tx.now(), query::integrity(tx).await?))
         })
         .await?;
-    Ok(HttpResponse::Ok().json(Integrity { checked_at, differences }))
+    Ok(HttpResponse::Ok().json(Integrity {
+        checked_at,
+        differences,
+    }))
 }
 
 #[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
@@ -265,36 +325,56 @@ struct Preview {
 /// Which batches a demand would take, and what they cost. Nothing is held.
 #[utoipa::path(tag = "stock", request_body = PreviewRequest, responses((status = 200, body = Preview)))]
 #[post("/api/v1/inventory/allocations:preview")]
-async fn preview(state: web::Data<State>, req: Post<PreviewRequest>) -> Result<HttpResponse, Problem> {
+async fn preview(
+    state: web::Data<State>,
+    req: Post<PreviewRequest>,
+) -> Result<HttpResponse, Problem> {
     req.caller.require("inventory.stock.read")?;
     let ask = req.body;
     let preview = state
         .db
-        .read(&req.caller.ctx, async move |tx: &mut Tx| -> Result<Preview, Error> {
-            let place: Place = (ask.location_id, ask.product_id);
-            let mut books = store::peek(tx, &BTreeSet::from([place])).await?;
-            let (taken, missing) = books.pick(place, ask.qty, ask.min_shelf_life_days);
-            let excluded = books.excluded(place, ask.min_shelf_life_days);
-            if missing.is_positive() {
-                let short = Short { product_id: ask.product_id, asked: ask.qty, available: ask.qty - missing, excluded };
-                return Err(Error::InsufficientStock(vec![short]));
-            }
-            let source = Source { kind: "preview", id: Uuid::nil(), line: 1, purpose: "issue" };
-            let now = tx.now();
-            for (key, qty) in taken {
-                Books::take(&mut books, Kind::Issue, key, qty, source, None, now);
-            }
-            let mut layers = store::layers(tx, &books.outgoing()).await?;
-            let movements = value(std::mem::take(&mut books.drafts), &mut layers)?;
-            let part = |m: &super::model::Movement| PreviewPart {
-                batch_id: named(m.draft.key.batch),
-                qty: -m.draft.qty,
-                cost_value: -m.value,
-            };
-            let allocations: Vec<_> = movements.iter().map(part).collect();
-            let cost_value = allocations.iter().map(|a| a.cost_value).sum();
-            Ok(Preview { allocations, cost_value, excluded })
-        })
+        .read(
+            &req.caller.ctx,
+            async move |tx: &mut Tx| -> Result<Preview, Error> {
+                let place: Place = (ask.location_id, ask.product_id);
+                let mut books = store::peek(tx, &BTreeSet::from([place])).await?;
+                let (taken, missing) = books.pick(place, ask.qty, ask.min_shelf_life_days);
+                let excluded = books.excluded(place, ask.min_shelf_life_days);
+                if missing.is_positive() {
+                    let short = Short {
+                        product_id: ask.product_id,
+                        asked: ask.qty,
+                        available: ask.qty - missing,
+                        excluded,
+                    };
+                    return Err(Error::InsufficientStock(vec![short]));
+                }
+                let source = Source {
+                    kind: "preview",
+                    id: Uuid::nil(),
+                    line: 1,
+                    purpose: "issue",
+                };
+                let now = tx.now();
+                for (key, qty) in taken {
+                    Books::take(&mut books, Kind::Issue, key, qty, source, None, now);
+                }
+                let mut layers = store::layers(tx, &books.outgoing()).await?;
+                let movements = value(std::mem::take(&mut books.drafts), &mut layers)?;
+                let part = |m: &super::model::Movement| PreviewPart {
+                    batch_id: named(m.draft.key.batch),
+                    qty: -m.draft.qty,
+                    cost_value: -m.value,
+                };
+                let allocations: Vec<_> = movements.iter().map(part).collect();
+                let cost_value = allocations.iter().map(|a| a.cost_value).sum();
+                Ok(Preview {
+                    allocations,
+                    cost_value,
+                    excluded,
+                })
+            },
+        )
         .await?;
     Ok(HttpResponse::Ok().json(preview))
 }

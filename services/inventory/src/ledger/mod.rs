@@ -16,10 +16,10 @@ mod query;
 pub(crate) mod store;
 
 pub(crate) use commands::close;
-pub use http::routes;
 pub(crate) use http::cursor;
-pub(crate) use query::availability;
+pub use http::routes;
 pub use model::{
-    Books, Cost, Draft, Excluded, Flags, Item, Key, Kind, Layer, Layers, Movement, NO_BATCH, Place, Source, Status, Taken,
-    Unbacked, deal, named, return_cost, share, unit_cost, value, worth,
+    Books, Cost, Draft, Excluded, Flags, Item, Key, Kind, Layer, Layers, Movement, NO_BATCH, Place,
+    Source, Status, Taken, Unbacked, deal, named, return_cost, share, unit_cost, value, worth,
 };
+pub(crate) use query::availability;

@@ -16,7 +16,19 @@ pub fn named(batch: BatchId) -> Option<BatchId> {
 }
 
 /// What the stock may be used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Set apart: on hand, and never promised.
@@ -39,7 +51,9 @@ impl Status {
 
     /// From the database.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Quarantine, Self::Scrap, Self::Sellable].into_iter().find(|s| s.name() == name)
+        [Self::Quarantine, Self::Scrap, Self::Sellable]
+            .into_iter()
+            .find(|s| s.name() == name)
     }
 }
 
@@ -62,7 +76,12 @@ pub struct Key {
 impl Key {
     /// The sellable stock of a batch at a place.
     pub fn sellable((location, product): Place, batch: BatchId) -> Self {
-        Self { location, product, batch, status: Status::Sellable }
+        Self {
+            location,
+            product,
+            batch,
+            status: Status::Sellable,
+        }
     }
 
     /// The place it belongs to.
@@ -101,7 +120,10 @@ impl Item {
 
     /// The batch may be promised on `today` and keeps at least `min_days` more days.
     pub fn fit(&self, today: NaiveDate, min_days: u32) -> bool {
-        !self.blocked && self.expiry.is_none_or(|last| last >= today + Duration::days(i64::from(min_days)))
+        !self.blocked
+            && self
+                .expiry
+                .is_none_or(|last| last >= today + Duration::days(i64::from(min_days)))
     }
 }
 
@@ -234,7 +256,10 @@ pub struct Books {
 impl Books {
     /// An empty set for a business date.
     pub fn new(today: NaiveDate) -> Self {
-        Self { today, ..Self::default() }
+        Self {
+            today,
+            ..Self::default()
+        }
     }
 
     /// Enters a balance as the database has it.
@@ -265,11 +290,18 @@ impl Books {
     fn entry(&mut self, key: Key) -> &mut Item {
         let flags = self.flags.get(&key.batch).copied().or_else(|| {
             let sibling = self.items.get(&key.in_status(Status::Sellable))?;
-            Some(Flags { expiry: sibling.expiry, blocked: sibling.blocked })
+            Some(Flags {
+                expiry: sibling.expiry,
+                blocked: sibling.blocked,
+            })
         });
         let item = self.items.entry(key).or_insert_with(|| {
             let Flags { expiry, blocked } = flags.unwrap_or_default();
-            Item { expiry, blocked, ..Item::default() }
+            Item {
+                expiry,
+                blocked,
+                ..Item::default()
+            }
         });
         item.dirty = true;
         item
@@ -281,7 +313,12 @@ impl Books {
     }
 
     fn shelf(&self, place: Place) -> impl Iterator<Item = (Key, Item)> {
-        let first = Key { location: place.0, product: place.1, batch: NO_BATCH, status: Status::Quarantine };
+        let first = Key {
+            location: place.0,
+            product: place.1,
+            batch: NO_BATCH,
+            status: Status::Quarantine,
+        };
         self.items
             .range(first..)
             .take_while(move |(key, _)| key.place() == place)
@@ -291,14 +328,19 @@ impl Books {
 
     /// What may be promised at a place.
     pub fn available(&self, place: Place) -> Quantity {
-        self.shelf(place).filter(|(_, item)| item.fit(self.today, 0)).map(|(_, item)| item.free()).sum()
+        self.shelf(place)
+            .filter(|(_, item)| item.fit(self.today, 0))
+            .map(|(_, item)| item.free())
+            .sum()
     }
 
     /// First expired, first out: what to take for `qty` from batches that keep at least `min_days`, and what is
     /// missing. Stock that never expires comes last.
     pub fn pick(&self, place: Place, qty: Quantity, min_days: u32) -> (Vec<Taken>, Quantity) {
-        let mut shelf: Vec<_> =
-            self.shelf(place).filter(|(_, item)| item.fit(self.today, min_days) && item.free().is_positive()).collect();
+        let mut shelf: Vec<_> = self
+            .shelf(place)
+            .filter(|(_, item)| item.fit(self.today, min_days) && item.free().is_positive())
+            .collect();
         shelf.sort_by_key(|(key, item)| (item.expiry.is_none(), item.expiry, key.batch));
         let (mut taken, mut left) = (Vec::new(), qty);
         for (key, item) in shelf {
@@ -324,7 +366,11 @@ impl Books {
                 } else {
                     "expired"
                 };
-                Excluded { batch_id: named(key.batch), qty: item.free(), reason: reason.to_owned() }
+                Excluded {
+                    batch_id: named(key.batch),
+                    qty: item.free(),
+                    reason: reason.to_owned(),
+                }
             })
             .collect()
     }
@@ -365,11 +411,25 @@ impl Books {
         occurred_at: DateTime<Utc>,
     ) {
         self.entry(key).on_hand -= qty;
-        self.drafts.push(Draft { kind, source, key, qty: -qty, cost: Cost::Fifo, reason, occurred_at });
+        self.drafts.push(Draft {
+            kind,
+            source,
+            key,
+            qty: -qty,
+            cost: Cost::Fifo,
+            reason,
+            occurred_at,
+        });
     }
 
     /// Takes promised goods out, whatever has become of their batch: they are gone.
-    pub fn take_held(&mut self, kind: Kind, (key, qty): Taken, source: Source, occurred_at: DateTime<Utc>) {
+    pub fn take_held(
+        &mut self,
+        kind: Kind,
+        (key, qty): Taken,
+        source: Source,
+        occurred_at: DateTime<Utc>,
+    ) {
         self.entry(key).reserved -= qty;
         self.take(kind, key, qty, source, None, occurred_at);
     }
@@ -397,7 +457,15 @@ impl Books {
         if key.status == Status::Sellable && item.fit(today, 0) {
             self.risen.insert(key.place());
         }
-        self.drafts.push(Draft { kind, source, key, qty, cost, reason, occurred_at });
+        self.drafts.push(Draft {
+            kind,
+            source,
+            key,
+            qty,
+            cost,
+            reason,
+            occurred_at,
+        });
     }
 
     /// The state in which returned goods of `key` may go to the shelf: quarantine for an unfit batch.
@@ -408,7 +476,11 @@ impl Books {
         let item = self.entry(key);
         let fit = item.fit(today, 0);
         item.dirty = dirty;
-        if fit { key } else { key.in_status(Status::Quarantine) }
+        if fit {
+            key
+        } else {
+            key.in_status(Status::Quarantine)
+        }
     }
 
     /// How much of each balance the drafts take out: what the cost layers must be loaded for.
@@ -464,11 +536,20 @@ impl Layers {
 
     /// The layers that are left.
     pub fn open(&self) -> impl Iterator<Item = (&Key, &Layer)> {
-        self.open.iter().flat_map(|(key, layers)| layers.iter().map(move |layer| (key, layer)))
+        self.open
+            .iter()
+            .flat_map(|(key, layers)| layers.iter().map(move |layer| (key, layer)))
     }
 
     fn put(&mut self, key: Key, qty: Quantity, value: Money, unit_cost: Price) {
-        let layer = Layer { id: Uuid::now_v7(), qty, value, unit_cost, fresh: true, dirty: true };
+        let layer = Layer {
+            id: Uuid::now_v7(),
+            qty,
+            value,
+            unit_cost,
+            fresh: true,
+            dirty: true,
+        };
         self.push(key, layer);
     }
 
@@ -478,7 +559,9 @@ impl Layers {
         let layers = self.open.entry(key).or_default();
         let (mut value, mut left) = (Money::ZERO, qty);
         while left.is_positive() {
-            let Some(layer) = layers.front_mut() else { return Err(Unbacked { key, qty: left }) };
+            let Some(layer) = layers.front_mut() else {
+                return Err(Unbacked { key, qty: left });
+            };
             if layer.qty <= left {
                 left -= layer.qty;
                 value += layer.value;
@@ -518,7 +601,11 @@ pub fn worth(qty: Quantity, unit_cost: Price) -> Option<Money> {
 
 /// The cost of one unit of goods worth `value`.
 pub fn unit_cost(value: Money, qty: Quantity) -> Price {
-    if qty.is_zero() { Price::ZERO } else { Price::rounded(value.decimal() / qty.decimal()) }
+    if qty.is_zero() {
+        Price::ZERO
+    } else {
+        Price::rounded(value.decimal() / qty.decimal())
+    }
 }
 
 /// Works out what each draft is worth, in order, and what it leaves of the layers.
@@ -547,7 +634,12 @@ pub fn value(drafts: Vec<Draft>, layers: &mut Layers) -> Result<Vec<Movement>, U
                 carried
             }
         };
-        movements.push(Movement { id: MovementId::new(), draft, allocation_no, value });
+        movements.push(Movement {
+            id: MovementId::new(),
+            draft,
+            allocation_no,
+            value,
+        });
     }
     Ok(movements)
 }
@@ -559,7 +651,9 @@ pub fn deal(pool: &mut VecDeque<Taken>, asks: &[Quantity]) -> Vec<(Vec<Taken>, Q
         .map(|ask| {
             let (mut got, mut left) = (Vec::new(), *ask);
             while left.is_positive() {
-                let Some((key, there)) = pool.front_mut() else { break };
+                let Some((key, there)) = pool.front_mut() else {
+                    break;
+                };
                 let part = (*there).min(left);
                 if part.is_positive() {
                     got.push((*key, part));
@@ -577,7 +671,12 @@ pub fn deal(pool: &mut VecDeque<Taken>, asks: &[Quantity]) -> Vec<(Vec<Taken>, Q
 
 /// What is left of a return's share: the cumulative share of `cost` for all that came back, less what earlier
 /// returns took, so that a line returned in parts gives back exactly what it cost.
-pub fn return_cost(cost: Money, issued: Quantity, before: (Quantity, Money), now: Quantity) -> Money {
+pub fn return_cost(
+    cost: Money,
+    issued: Quantity,
+    before: (Quantity, Money),
+    now: Quantity,
+) -> Money {
     let back = before.0 + now;
     let whole = if back > issued { back } else { issued };
     let due = share(cost, back, whole) - before.1;
@@ -603,16 +702,32 @@ mod tests {
         serde_json::from_str(include_str!("../../tests/vectors.json")).unwrap()
     }
     fn place() -> Place {
-        (LocationId::from_uuid(Uuid::from_u128(1)), ProductId::from_uuid(Uuid::from_u128(2)))
+        (
+            LocationId::from_uuid(Uuid::from_u128(1)),
+            ProductId::from_uuid(Uuid::from_u128(2)),
+        )
     }
     fn batch(n: u128) -> BatchId {
         BatchId::from_uuid(Uuid::from_u128(n))
     }
     fn source(n: i32) -> Source {
-        Source { kind: "invoice", id: Uuid::from_u128(9), line: n, purpose: "issue" }
+        Source {
+            kind: "invoice",
+            id: Uuid::from_u128(9),
+            line: n,
+            purpose: "issue",
+        }
     }
     fn draft(key: Key, qty: Quantity, cost: Cost, line: i32) -> Draft {
-        Draft { kind: Kind::Issue, source: source(line), key, qty, cost, reason: None, occurred_at: DateTime::UNIX_EPOCH }
+        Draft {
+            kind: Kind::Issue,
+            source: source(line),
+            key,
+            qty,
+            cost,
+            reason: None,
+            occurred_at: DateTime::UNIX_EPOCH,
+        }
     }
     fn incoming(key: Key, qty: &str, unit: &str) -> Draft {
         let (qty, unit) = (q(qty), unit.parse::<Price>().unwrap());
@@ -622,7 +737,10 @@ mod tests {
         draft(key, -q(qty), Cost::Fifo, 1)
     }
     fn left(layers: &Layers) -> (Quantity, Money) {
-        (layers.open().map(|(_, l)| l.qty).sum(), layers.open().map(|(_, l)| l.value).sum())
+        (
+            layers.open().map(|(_, l)| l.qty).sum(),
+            layers.open().map(|(_, l)| l.value).sum(),
+        )
     }
 
     /// B1..B4 of the vectors as batches 1..4.
@@ -647,7 +765,11 @@ mod tests {
         for (n, b) in vector["batches"].as_array().unwrap().iter().enumerate() {
             let key = Key::sellable(place(), batch(n as u128 + 1));
             let qty = Quantity::from(b[2].as_i64().unwrap());
-            value(vec![incoming(key, &qty.to_string(), b[3].as_str().unwrap())], &mut layers).unwrap();
+            value(
+                vec![incoming(key, &qty.to_string(), b[3].as_str().unwrap())],
+                &mut layers,
+            )
+            .unwrap();
         }
         for case in vector["cases"].as_array().unwrap() {
             let (taken, missing) = books.pick(
@@ -661,27 +783,48 @@ mod tests {
                 assert!(missing.is_positive());
                 continue;
             }
-            let expected: Vec<_> = case["alloc"].as_object().unwrap().iter().map(|(name, n)| {
-                let n = Quantity::from(n.as_i64().unwrap());
-                (Key::sellable(place(), batch(name[1..].parse().unwrap())), n)
-            }).collect();
+            let expected: Vec<_> = case["alloc"]
+                .as_object()
+                .unwrap()
+                .iter()
+                .map(|(name, n)| {
+                    let n = Quantity::from(n.as_i64().unwrap());
+                    (Key::sellable(place(), batch(name[1..].parse().unwrap())), n)
+                })
+                .collect();
             assert_eq!(taken, expected);
             if let Some(cost) = case["cost"].as_str() {
-                let drafts = taken.iter().map(|(key, n)| outgoing(*key, &n.to_string())).collect();
-                let total: Money = value(drafts, &mut layers.clone()).unwrap().iter().map(|x| x.value).sum();
+                let drafts = taken
+                    .iter()
+                    .map(|(key, n)| outgoing(*key, &n.to_string()))
+                    .collect();
+                let total: Money = value(drafts, &mut layers.clone())
+                    .unwrap()
+                    .iter()
+                    .map(|x| x.value)
+                    .sum();
                 assert_eq!(-total, m(cost));
             }
         }
         let excluded = books.excluded(place(), 30);
         assert_eq!(
-            excluded.iter().map(|e| (e.batch_id, e.qty, e.reason.as_str())).collect::<Vec<_>>(),
-            [(Some(batch(1)), q("5"), "expired"), (Some(batch(2)), q("4"), "short_shelf_life")]
+            excluded
+                .iter()
+                .map(|e| (e.batch_id, e.qty, e.reason.as_str()))
+                .collect::<Vec<_>>(),
+            [
+                (Some(batch(1)), q("5"), "expired"),
+                (Some(batch(2)), q("4"), "short_shelf_life")
+            ]
         );
     }
 
     #[test]
     fn a_batch_may_be_sold_on_its_last_day_and_not_after() {
-        let item = Item { expiry: Some(day("2026-11-21")), ..Item::default() };
+        let item = Item {
+            expiry: Some(day("2026-11-21")),
+            ..Item::default()
+        };
         assert!(item.fit(day("2026-11-21"), 0));
         assert!(!item.fit(day("2026-11-22"), 0));
         assert!(!item.fit(day("2026-11-21"), 1));
@@ -692,11 +835,18 @@ mod tests {
         let vector = &vectors()["valuation_odoo"];
         let key = Key::sellable(place(), NO_BATCH);
         let mut layers = Layers::default();
-        for (step, expected) in
-            vector["steps"].as_array().unwrap().iter().zip(vector["fifo_value"].as_array().unwrap())
+        for (step, expected) in vector["steps"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .zip(vector["fifo_value"].as_array().unwrap())
         {
             let qty = step[1].as_i64().unwrap().to_string();
-            let draft = if step[0] == "in" { incoming(key, &qty, &step[2].to_string()) } else { outgoing(key, &qty) };
+            let draft = if step[0] == "in" {
+                incoming(key, &qty, &step[2].to_string())
+            } else {
+                outgoing(key, &qty)
+            };
             value(vec![draft], &mut layers).unwrap();
             assert_eq!(left(&layers).1, Money::from(expected.as_i64().unwrap()));
         }
@@ -706,13 +856,33 @@ mod tests {
     fn the_last_unit_carries_what_rounding_left_over() {
         let key = Key::sellable(place(), NO_BATCH);
         let mut layers = Layers::default();
-        let ten = draft(key, q("3"), Cost::Known(m("10.00"), "3.3333".parse().unwrap()), 1);
-        let drafts = vec![ten, outgoing(key, "1"), outgoing(key, "1"), outgoing(key, "1")];
-        let values: Vec<_> = value(drafts, &mut layers).unwrap().iter().map(|x| x.value.to_string()).collect();
+        let ten = draft(
+            key,
+            q("3"),
+            Cost::Known(m("10.00"), "3.3333".parse().unwrap()),
+            1,
+        );
+        let drafts = vec![
+            ten,
+            outgoing(key, "1"),
+            outgoing(key, "1"),
+            outgoing(key, "1"),
+        ];
+        let values: Vec<_> = value(drafts, &mut layers)
+            .unwrap()
+            .iter()
+            .map(|x| x.value.to_string())
+            .collect();
         assert_eq!(values, ["10.00", "-3.33", "-3.34", "-3.33"]);
         assert_eq!(left(&layers), (Quantity::ZERO, Money::ZERO));
         let unbacked = value(vec![outgoing(key, "0.001")], &mut layers).unwrap_err();
-        assert_eq!(unbacked, Unbacked { key, qty: q("0.001") });
+        assert_eq!(
+            unbacked,
+            Unbacked {
+                key,
+                qty: q("0.001")
+            }
+        );
     }
 
     #[test]
@@ -721,8 +891,11 @@ mod tests {
         let cost = m(vector["cogs"].as_str().unwrap());
         let issued = Quantity::from(vector["qty"].as_i64().unwrap());
         let mut before = (Quantity::ZERO, Money::ZERO);
-        for (n, expected) in
-            vector["returns"].as_array().unwrap().iter().zip(vector["cogs_out"].as_array().unwrap())
+        for (n, expected) in vector["returns"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .zip(vector["cogs_out"].as_array().unwrap())
         {
             let now = Quantity::from(n.as_i64().unwrap());
             let back = return_cost(cost, issued, before, now);
@@ -735,10 +908,22 @@ mod tests {
     fn promises_of_a_blocked_batch_come_back_to_quarantine() {
         let mut books = Books::new(day("2026-11-21"));
         let key = Key::sellable(place(), batch(1));
-        books.set(key, Item { on_hand: q("5"), reserved: q("2"), blocked: true, version: 1, ..Item::default() });
+        books.set(
+            key,
+            Item {
+                on_hand: q("5"),
+                reserved: q("2"),
+                blocked: true,
+                version: 1,
+                ..Item::default()
+            },
+        );
         books.unhold((key, q("2")), source(1), DateTime::UNIX_EPOCH);
         assert_eq!(books.item(key).on_hand, q("3"));
-        assert_eq!(books.item(key.in_status(Status::Quarantine)).on_hand, q("2"));
+        assert_eq!(
+            books.item(key.in_status(Status::Quarantine)).on_hand,
+            q("2")
+        );
         assert!(books.item(key.in_status(Status::Quarantine)).blocked);
         assert!(books.risen.is_empty());
         assert_eq!(books.drafts.len(), 2);
@@ -746,19 +931,38 @@ mod tests {
 
     #[test]
     fn one_line_may_take_several_batches_under_numbers_of_their_own() {
-        let (a, b) = (Key::sellable(place(), batch(1)), Key::sellable(place(), batch(2)));
+        let (a, b) = (
+            Key::sellable(place(), batch(1)),
+            Key::sellable(place(), batch(2)),
+        );
         let mut layers = Layers::default();
-        value(vec![incoming(a, "1", "1"), incoming(b, "1", "1")], &mut layers).unwrap();
-        let numbers: Vec<_> =
-            value(vec![outgoing(a, "1"), outgoing(b, "1")], &mut layers).unwrap().iter().map(|x| x.allocation_no).collect();
+        value(
+            vec![incoming(a, "1", "1"), incoming(b, "1", "1")],
+            &mut layers,
+        )
+        .unwrap();
+        let numbers: Vec<_> = value(vec![outgoing(a, "1"), outgoing(b, "1")], &mut layers)
+            .unwrap()
+            .iter()
+            .map(|x| x.allocation_no)
+            .collect();
         assert_eq!(numbers, [0, 1]);
     }
 
     #[test]
     fn huge_values_are_refused_and_never_overflow() {
-        assert_eq!(worth(q("999999999999999.999"), "999999999999999.9999".parse().unwrap()), None);
+        assert_eq!(
+            worth(
+                q("999999999999999.999"),
+                "999999999999999.9999".parse().unwrap()
+            ),
+            None
+        );
         let whole = q("999999999999999.999");
-        assert_eq!(share(m("999999999999999.99"), whole, whole), m("999999999999999.99"));
+        assert_eq!(
+            share(m("999999999999999.99"), whole, whole),
+            m("999999999999999.99")
+        );
     }
 
     proptest! {

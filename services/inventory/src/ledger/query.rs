@@ -1,11 +1,15 @@
 //! What can be read of the ledger: balances, availability, movements, values, and what does not agree.
 
 use bahi_db::{Result, Tx, sql};
-use bahi_types::{BatchId, LocationId, Money, MovementId, PageQuery, Price, ProductId, Quantity, business_date};
+use bahi_types::{
+    BatchId, LocationId, Money, MovementId, PageQuery, Price, ProductId, Quantity, business_date,
+};
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{
     QueryableByName,
-    sql_types::{Array, BigInt, Bool, Date, Integer, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{
+        Array, BigInt, Bool, Date, Integer, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid,
+    },
 };
 use diesel_async::RunQueryDsl;
 use rust_decimal::Decimal;
@@ -151,7 +155,11 @@ pub(crate) struct Available {
 }
 
 /// Availability of products at a location, in the order asked for.
-pub(crate) async fn availability(tx: &mut Tx, location: LocationId, products: &[ProductId]) -> Result<Vec<Available>> {
+pub(crate) async fn availability(
+    tx: &mut Tx,
+    location: LocationId,
+    products: &[ProductId],
+) -> Result<Vec<Available>> {
     let today = business_date(tx.now());
     sql("select u.p as product_id, coalesce(sum(s.on_hand - s.reserved) filter
              (where s.status = 'sellable' and not s.blocked and (s.expiry is null or s.expiry >= $4)), 0) as available,
@@ -223,17 +231,22 @@ pub(super) struct Period {
 }
 
 /// One page of movements by the time they were posted, and how many there are.
-pub(super) async fn ledger(tx: &mut Tx, period: &Period, after: Option<i64>, page: &PageQuery) -> Result<(Vec<Entry>, i64)> {
+pub(super) async fn ledger(
+    tx: &mut Tx,
+    period: &Period,
+    after: Option<i64>,
+    page: &PageQuery,
+) -> Result<(Vec<Entry>, i64)> {
     let count: Count = sql("select count(*) as total from movement where tenant_id = $1
          and ($2 is null or product_id = $2) and ($3 is null or location_id = $3)
          and ($4 is null or recorded_at >= $4) and ($5 is null or recorded_at < $5)")
-        .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<Nullable<SqlUuid>, _>(period.product)
-        .bind::<Nullable<SqlUuid>, _>(period.location)
-        .bind::<Nullable<Timestamptz>, _>(period.from)
-        .bind::<Nullable<Timestamptz>, _>(period.to)
-        .get_result(tx.conn())
-        .await?;
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Nullable<SqlUuid>, _>(period.product)
+    .bind::<Nullable<SqlUuid>, _>(period.location)
+    .bind::<Nullable<Timestamptz>, _>(period.from)
+    .bind::<Nullable<Timestamptz>, _>(period.to)
+    .get_result(tx.conn())
+    .await?;
     let rows = sql("select id as movement_id, seq, kind, source_type, source_id, source_line, location_id, product_id,
            nullif(batch_id, '00000000-0000-0000-0000-000000000000') as batch_id, status, qty, value, reason,
            occurred_at, recorded_at

@@ -7,7 +7,9 @@ use bahi_types::{BatchId, LocationId, Money, Price, ProductId, Quantity, busines
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{
     QueryableByName,
-    sql_types::{Array, BigInt, Bool, Date, Integer, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{
+        Array, BigInt, Bool, Date, Integer, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid,
+    },
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
@@ -86,8 +88,15 @@ pub(crate) async fn lock_shared(
 pub(crate) fn books(tx: &Tx, rows: (Vec<ItemRow>, Vec<ItemRow>)) -> Books {
     let mut books = Books::new(business_date(tx.now()));
     for row in rows.0.into_iter().chain(rows.1) {
-        let Some(status) = Status::named(&row.status) else { continue };
-        let key = Key { location: row.location_id, product: row.product_id, batch: row.batch_id, status };
+        let Some(status) = Status::named(&row.status) else {
+            continue;
+        };
+        let key = Key {
+            location: row.location_id,
+            product: row.product_id,
+            batch: row.batch_id,
+            status,
+        };
         let item = Item {
             on_hand: row.on_hand,
             reserved: row.reserved,
@@ -118,7 +127,11 @@ pub(crate) async fn peek(tx: &mut Tx, places: &BTreeSet<Place>) -> Result<Books>
 
 /// Makes the missing gates of `places`, locks them all and reads what lies behind. `batches` are read even where
 /// nothing of them is on hand, together with their flags; lock their rows first.
-pub(crate) async fn lock(tx: &mut Tx, places: &BTreeSet<Place>, batches: &BTreeSet<BatchId>) -> Result<Books> {
+pub(crate) async fn lock(
+    tx: &mut Tx,
+    places: &BTreeSet<Place>,
+    batches: &BTreeSet<BatchId>,
+) -> Result<Books> {
     if places.is_empty() {
         return Ok(Books::new(business_date(tx.now())));
     }
@@ -126,14 +139,17 @@ pub(crate) async fn lock(tx: &mut Tx, places: &BTreeSet<Place>, batches: &BTreeS
     let (locations, products) = columns(places);
     let rows = {
         let mut conn = tx.shared();
-        let gates = sql("insert into stock_item (tenant_id, location_id, product_id, batch_id, status)
+        let gates = sql(
+            "insert into stock_item (tenant_id, location_id, product_id, batch_id, status)
              select $1, p.l, p.p, '00000000-0000-0000-0000-000000000000', 'sellable'
-             from unnest($2, $3) as p(l, p) order by p.l, p.p on conflict do nothing")
-            .bind::<SqlUuid, _>(tenant)
-            .bind::<Array<SqlUuid>, _>(locations)
-            .bind::<Array<SqlUuid>, _>(products)
-            .execute(&mut conn);
-        let (_, rows) = futures::try_join!(gates, lock_shared(tx.shared(), tenant, places, batches))?;
+             from unnest($2, $3) as p(l, p) order by p.l, p.p on conflict do nothing",
+        )
+        .bind::<SqlUuid, _>(tenant)
+        .bind::<Array<SqlUuid>, _>(locations)
+        .bind::<Array<SqlUuid>, _>(products)
+        .execute(&mut conn);
+        let (_, rows) =
+            futures::try_join!(gates, lock_shared(tx.shared(), tenant, places, batches))?;
         rows
     };
     let mut books = books(tx, rows);
@@ -156,12 +172,24 @@ struct FlagRow {
 }
 
 async fn flags(tx: &mut Tx, batches: &BTreeSet<BatchId>) -> Result<Vec<(BatchId, Flags)>> {
-    let rows: Vec<FlagRow> = sql("select id, expiry, blocked from batch where tenant_id = $1 and id = any ($2)")
-        .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<Array<SqlUuid>, _>(batches.iter().copied().collect::<Vec<_>>())
-        .load(tx.conn())
-        .await?;
-    Ok(rows.into_iter().map(|r| (r.id, Flags { expiry: r.expiry, blocked: r.blocked })).collect())
+    let rows: Vec<FlagRow> =
+        sql("select id, expiry, blocked from batch where tenant_id = $1 and id = any ($2)")
+            .bind::<SqlUuid, _>(tx.tenant())
+            .bind::<Array<SqlUuid>, _>(batches.iter().copied().collect::<Vec<_>>())
+            .load(tx.conn())
+            .await?;
+    Ok(rows
+        .into_iter()
+        .map(|r| {
+            (
+                r.id,
+                Flags {
+                    expiry: r.expiry,
+                    blocked: r.blocked,
+                },
+            )
+        })
+        .collect())
 }
 
 #[derive(Default)]
@@ -189,7 +217,8 @@ pub(crate) async fn save_items(
     books: &Books,
 ) -> std::result::Result<(), diesel::result::Error> {
     let (mut keys, mut on_hand, mut reserved) = (KeyColumns::default(), Vec::new(), Vec::new());
-    let (mut new_keys, mut new_on_hand, mut new_reserved) = (KeyColumns::default(), Vec::new(), Vec::new());
+    let (mut new_keys, mut new_on_hand, mut new_reserved) =
+        (KeyColumns::default(), Vec::new(), Vec::new());
     let (mut new_expiry, mut new_blocked) = (Vec::new(), Vec::new());
     for (key, item) in books.dirty() {
         if item.version == 0 {
@@ -286,8 +315,15 @@ pub(crate) async fn layers(tx: &mut Tx, outgoing: &BTreeMap<Key, Quantity>) -> R
         .load(tx.conn())
         .await?;
     for row in rows {
-        let Some(status) = Status::named(&row.status) else { continue };
-        let key = Key { location: row.location_id, product: row.product_id, batch: row.batch_id, status };
+        let Some(status) = Status::named(&row.status) else {
+            continue;
+        };
+        let key = Key {
+            location: row.location_id,
+            product: row.product_id,
+            batch: row.batch_id,
+            status,
+        };
         let layer = Layer {
             id: row.id,
             qty: row.qty_left,
@@ -334,12 +370,12 @@ pub(crate) async fn save_layers(
     if !ids.is_empty() {
         sql("update cost_layer c set qty_left = u.q, value_left = u.v
              from unnest($2, $3, $4) as u(id, q, v) where c.tenant_id = $1 and c.id = u.id")
-            .bind::<SqlUuid, _>(tenant)
-            .bind::<Array<SqlUuid>, _>(ids)
-            .bind::<Array<Numeric>, _>(qtys)
-            .bind::<Array<Numeric>, _>(values)
-            .execute(&mut conn)
-            .await?;
+        .bind::<SqlUuid, _>(tenant)
+        .bind::<Array<SqlUuid>, _>(ids)
+        .bind::<Array<Numeric>, _>(qtys)
+        .bind::<Array<Numeric>, _>(values)
+        .execute(&mut conn)
+        .await?;
     }
     if !new_ids.is_empty() {
         sql("insert into cost_layer (tenant_id, id, location_id, product_id, batch_id, status, qty_left, value_left,
@@ -373,10 +409,18 @@ pub(crate) async fn save_movements(
         return Ok(());
     }
     let mut keys = KeyColumns::default();
-    let (mut ids, mut kinds, mut source_types, mut source_ids) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut ids, mut kinds, mut source_types, mut source_ids) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut lines, mut purposes, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut qtys, mut values, mut reasons, mut occurred) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for Movement { id, draft, allocation_no, value } in movements {
+    let (mut qtys, mut values, mut reasons, mut occurred) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for Movement {
+        id,
+        draft,
+        allocation_no,
+        value,
+    } in movements
+    {
         ids.push(*id);
         kinds.push(draft.kind.name());
         source_types.push(draft.source.kind);
@@ -424,17 +468,24 @@ struct SourceRow {
 }
 
 /// Enters the guard rows of facts and gives those that had not been there: only they may move stock.
-pub(crate) async fn guard(tx: &mut Tx, kind: &'static str, purpose: &'static str, ids: &[Uuid]) -> Result<BTreeSet<Uuid>> {
-    let rows: Vec<SourceRow> = sql("insert into movement_header (tenant_id, source_type, source_id, purpose, recorded_at)
+pub(crate) async fn guard(
+    tx: &mut Tx,
+    kind: &'static str,
+    purpose: &'static str,
+    ids: &[Uuid],
+) -> Result<BTreeSet<Uuid>> {
+    let rows: Vec<SourceRow> = sql(
+        "insert into movement_header (tenant_id, source_type, source_id, purpose, recorded_at)
          select $1, $2, u.id, $3, $5 from unnest($4) as u(id) order by u.id
-         on conflict do nothing returning source_id")
-        .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<Text, _>(kind)
-        .bind::<Text, _>(purpose)
-        .bind::<Array<SqlUuid>, _>(ids)
-        .bind::<Timestamptz, _>(tx.now())
-        .load(tx.conn())
-        .await?;
+         on conflict do nothing returning source_id",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Text, _>(kind)
+    .bind::<Text, _>(purpose)
+    .bind::<Array<SqlUuid>, _>(ids)
+    .bind::<Timestamptz, _>(tx.now())
+    .load(tx.conn())
+    .await?;
     Ok(rows.into_iter().map(|r| r.source_id).collect())
 }
 
@@ -450,7 +501,10 @@ struct CostRow {
 
 /// What one unit costs now at each place: the average of what lies there, else of the product anywhere, else of its
 /// last movement. Nothing for a product that never moved.
-pub(crate) async fn current_costs(tx: &mut Tx, places: &BTreeSet<Place>) -> Result<BTreeMap<Place, Price>> {
+pub(crate) async fn current_costs(
+    tx: &mut Tx,
+    places: &BTreeSet<Place>,
+) -> Result<BTreeMap<Place, Price>> {
     if places.is_empty() {
         return Ok(BTreeMap::new());
     }
@@ -474,7 +528,11 @@ pub(crate) async fn current_costs(tx: &mut Tx, places: &BTreeSet<Place>) -> Resu
 }
 
 /// The places where a batch lies or lay.
-pub(crate) async fn places_of(tx: &mut Tx, product: ProductId, batch: BatchId) -> Result<BTreeSet<Place>> {
+pub(crate) async fn places_of(
+    tx: &mut Tx,
+    product: ProductId,
+    batch: BatchId,
+) -> Result<BTreeSet<Place>> {
     if batch == NO_BATCH {
         return Ok(BTreeSet::new());
     }

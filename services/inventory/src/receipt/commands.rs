@@ -68,7 +68,11 @@ pub(super) struct Line {
 }
 
 /// Puts goods into stock.
-pub(super) async fn post(state: &State, ctx: &Ctx, new: NewReceipt) -> Result<Done<Receipt>, Error> {
+pub(super) async fn post(
+    state: &State,
+    ctx: &Ctx,
+    new: NewReceipt,
+) -> Result<Done<Receipt>, Error> {
     state
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Receipt, Error> {
@@ -77,7 +81,9 @@ pub(super) async fn post(state: &State, ctx: &Ctx, new: NewReceipt) -> Result<Do
             let products = copy::products(tx, &ids).await?;
             let mut batches = Vec::new();
             for (n, line) in new.lines.iter().enumerate() {
-                let Some(product) = products.get(&line.product) else { continue };
+                let Some(product) = products.get(&line.product) else {
+                    continue;
+                };
                 if !product.stocked {
                     return Err(Error::NotStocked(n));
                 }
@@ -94,13 +100,16 @@ pub(super) async fn post(state: &State, ctx: &Ctx, new: NewReceipt) -> Result<Do
                 known.get(&(line.product, no.clone()))
             };
             for (n, line) in new.lines.iter().enumerate() {
-                let tracked = products.get(&line.product).is_some_and(|p| p.expiry_tracked);
+                let tracked = products
+                    .get(&line.product)
+                    .is_some_and(|p| p.expiry_tracked);
                 if tracked && batch_of(line).is_some_and(|b| b.expiry.is_none()) {
                     return Err(Error::ExpiryRequired(n));
                 }
             }
             let places: BTreeSet<Place> = ids.into_iter().map(|p| (new.location, p)).collect();
-            let mut books = ledger::store::lock(tx, &places, &known.values().map(|b| b.id).collect()).await?;
+            let mut books =
+                ledger::store::lock(tx, &places, &known.values().map(|b| b.id).collect()).await?;
             let (id, now) = (Uuid::now_v7(), tx.now());
             let mut receipt = Receipt {
                 id,
@@ -112,10 +121,19 @@ pub(super) async fn post(state: &State, ctx: &Ctx, new: NewReceipt) -> Result<Do
             };
             for (n, line) in (1..).zip(&new.lines) {
                 let Some(value) = worth(line.qty, line.unit_cost) else {
-                    return Err(Fault::field(format!("lines[{}].unit_cost", n - 1), "makes too large a value").into());
+                    return Err(Fault::field(
+                        format!("lines[{}].unit_cost", n - 1),
+                        "makes too large a value",
+                    )
+                    .into());
                 };
                 let batch = batch_of(line).map_or(NO_BATCH, |b| b.id);
-                let source = Source { kind: "receipt", id, line: n, purpose: "receipt" };
+                let source = Source {
+                    kind: "receipt",
+                    id,
+                    line: n,
+                    purpose: "receipt",
+                };
                 let key = Key::sellable((new.location, line.product), batch);
                 let cost = Cost::Known(value, line.unit_cost);
                 books.put(Kind::Receipt, key, line.qty, cost, source, None, now);

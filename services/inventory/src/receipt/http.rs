@@ -55,7 +55,10 @@ impl Versioned for Receipt {
 /// Receives goods.
 #[utoipa::path(tag = "receipts", request_body = ReceiptRequest, responses((status = 201, body = Receipt)))]
 #[post("/api/v1/inventory/receipts")]
-async fn create(state: web::Data<State>, req: Post<ReceiptRequest>) -> Result<HttpResponse, Problem> {
+async fn create(
+    state: web::Data<State>,
+    req: Post<ReceiptRequest>,
+) -> Result<HttpResponse, Problem> {
     req.caller.require("inventory.stock.write")?;
     let lines = req.body.lines.into_iter().map(|l| commands::NewLine {
         product: l.product_id,
@@ -64,7 +67,12 @@ async fn create(state: web::Data<State>, req: Post<ReceiptRequest>) -> Result<Ht
         batch_no: l.batch_no,
         expiry: l.expiry,
     });
-    let new =
-        NewReceipt { location: req.body.location_id, reference: req.body.reference, lines: lines.collect() };
-    Ok(created(&commands::post(&state, &req.caller.ctx, new).await?))
+    let new = NewReceipt {
+        location: req.body.location_id,
+        reference: req.body.reference,
+        lines: lines.collect(),
+    };
+    Ok(created(
+        &commands::post(&state, &req.caller.ctx, new).await?,
+    ))
 }

@@ -9,7 +9,9 @@ use bahi_types::{InvoiceId, LocationId, Quantity, ReservationId};
 use chrono::Duration;
 
 use super::{
-    model::{Answer, Ask, Demand, Hold, HoldLine, HoldState, Outcome, Owner, dealt, grant, hold_lines},
+    model::{
+        Answer, Ask, Demand, Hold, HoldLine, HoldState, Outcome, Owner, dealt, grant, hold_lines,
+    },
     store,
 };
 use crate::{
@@ -27,8 +29,11 @@ pub async fn reserve(state: &State, ctx: &Ctx, demand: Demand) -> Result<Outcome
     let done = state
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Outcome, Error> {
-            let outcome =
-                if demand.attempt == 1 { first(tx, &demand).await? } else { further(tx, &demand).await? };
+            let outcome = if demand.attempt == 1 {
+                first(tx, &demand).await?
+            } else {
+                further(tx, &demand).await?
+            };
             pause_point("inventory.reserve.before_commit").await;
             Ok(outcome)
         })
@@ -55,8 +60,14 @@ async fn first(tx: &mut Tx, demand: &Demand) -> Result<Outcome, Error> {
         return standing(tx, demand).await;
     }
     let mut books = ledger::store::books(tx, rows);
-    let allocations =
-        grant(&mut books, demand.location, &demand.lines, demand.allow_short, 0).map_err(Error::InsufficientStock)?;
+    let allocations = grant(
+        &mut books,
+        demand.location,
+        &demand.lines,
+        demand.allow_short,
+        0,
+    )
+    .map_err(Error::InsufficientStock)?;
     let lines = hold_lines(&allocations);
     let conn = tx.shared();
     futures::try_join!(
@@ -70,10 +81,7 @@ async fn first(tx: &mut Tx, demand: &Demand) -> Result<Outcome, Error> {
 async fn further(tx: &mut Tx, demand: &Demand) -> Result<Outcome, Error> {
     let (tenant, now) = (tx.tenant(), tx.now());
     let lower = demand.lower();
-    let ended: Vec<_> =
-        lower.iter().zip(1..).map(|(id, attempt)| (*id, demand.invoice, Some(attempt))).collect();
-    store::claim_ended(tx, HoldState::Released, &ended).await?;
-    let claimed = store::claim(tx.shared(), tenant, now, demand).await?;
+    let claimed = store::claim_over(tx, demand, &lower).await?;
     if !claimed {
         return standing(tx, demand).await;
     }
@@ -81,16 +89,30 @@ async fn further(tx: &mut Tx, demand: &Demand) -> Result<Outcome, Error> {
     open.retain(Hold::is_pending);
     let mut places = demand.places();
     places.extend(open.iter().flat_map(Hold::places));
-    let rows = ledger::store::lock_shared(tx.shared(), tenant.uuid(), &places, &BTreeSet::new()).await?;
+    let rows =
+        ledger::store::lock_shared(tx.shared(), tenant.uuid(), &places, &BTreeSet::new()).await?;
     let mut books = ledger::store::books(tx, rows);
     for hold in &open {
         hold.free(&mut books, now);
     }
-    store::end(tx, HoldState::Released, &open.iter().map(|h| h.id).collect::<Vec<_>>()).await?;
+    store::end(
+        tx,
+        HoldState::Released,
+        &open.iter().map(|h| h.id).collect::<Vec<_>>(),
+    )
+    .await?;
     // This sale takes its part before anybody else is served from what was freed.
-    let granted = grant(&mut books, demand.location, &demand.lines, demand.allow_short, 0);
+    let granted = grant(
+        &mut books,
+        demand.location,
+        &demand.lines,
+        demand.allow_short,
+        0,
+    );
     match &granted {
-        Ok(allocations) => store::insert_lines(tx.shared(), tenant, demand.id(), &hold_lines(allocations)).await?,
+        Ok(allocations) => {
+            store::insert_lines(tx.shared(), tenant, demand.id(), &hold_lines(allocations)).await?
+        }
         Err(_) => store::unclaim(tx, demand.id()).await?,
     }
     ledger::close(tx, books).await?;
@@ -113,12 +135,18 @@ async fn standing(tx: &mut Tx, demand: &Demand) -> Result<Outcome, Error> {
 ///
 /// # Errors
 /// The database's.
-pub async fn release(state: &State, ctx: &Ctx, invoice: InvoiceId, attempt: u32) -> Result<HoldState, Error> {
+pub async fn release(
+    state: &State,
+    ctx: &Ctx,
+    invoice: InvoiceId,
+    attempt: u32,
+) -> Result<HoldState, Error> {
     let id = reservation_id(invoice, attempt);
     let done = state
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<HoldState, Error> {
-            let new = store::claim_ended(tx, HoldState::Released, &[(id, invoice, Some(attempt))]).await?;
+            let new = store::claim_ended(tx, HoldState::Released, &[(id, invoice, Some(attempt))])
+                .await?;
             if new.contains(&id) {
                 return Ok(HoldState::Released);
             }
@@ -143,7 +171,11 @@ async fn give_back(tx: &mut Tx, holds: &[Hold], state: HoldState) -> Result<(), 
     }
     store::end(tx, state, &holds.iter().map(|h| h.id).collect::<Vec<_>>()).await?;
     ledger::close(tx, books).await?;
-    let news = if state == HoldState::Expired { HoldNews::Expired } else { HoldNews::Released };
+    let news = if state == HoldState::Expired {
+        HoldNews::Expired
+    } else {
+        HoldNews::Released
+    };
     for hold in holds.iter().filter(|h| h.owner == Owner::Api) {
         tx.publish(events::hold(news, hold, hold.version + 1));
     }
@@ -181,8 +213,18 @@ pub async fn hold(state: &State, ctx: &Ctx, wish: Wish) -> Result<Done<Made>, Er
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Made, Error> {
             let now = tx.now();
-            let places: BTreeSet<_> = wish.lines.iter().map(|l| (wish.location, l.product)).collect();
-            let rows = ledger::store::lock_shared(tx.shared(), tx.tenant().uuid(), &places, &BTreeSet::new()).await?;
+            let places: BTreeSet<_> = wish
+                .lines
+                .iter()
+                .map(|l| (wish.location, l.product))
+                .collect();
+            let rows = ledger::store::lock_shared(
+                tx.shared(),
+                tx.tenant().uuid(),
+                &places,
+                &BTreeSet::new(),
+            )
+            .await?;
             let mut books = ledger::store::books(tx, rows);
             let allocations = grant(&mut books, wish.location, &wish.lines, false, wish.min_days)
                 .map_err(Error::InsufficientStock)?;
@@ -249,7 +291,12 @@ pub async fn commit(
             let mut issued = hold.clone();
             for (line, part) in issued.lines.iter_mut().zip(&parts) {
                 if part.is_positive() {
-                    books.take_held(Kind::Issue, (hold.key(line), *part), hold.source(line.line, "issue"), now);
+                    books.take_held(
+                        Kind::Issue,
+                        (hold.key(line), *part),
+                        hold.source(line.line, "issue"),
+                        now,
+                    );
                 }
                 line.qty = *part;
             }
@@ -270,11 +317,22 @@ pub async fn commit(
 
 /// How much of each allocation is issued.
 fn split(hold: &Hold, wanted: Option<&BTreeMap<i32, Quantity>>) -> Result<Vec<Quantity>, Error> {
-    let Some(wanted) = wanted else { return Ok(hold.lines.iter().map(|l| l.qty).collect()) };
+    let Some(wanted) = wanted else {
+        return Ok(hold.lines.iter().map(|l| l.qty).collect());
+    };
     for (line, asked) in wanted {
-        let held = hold.lines.iter().filter(|l| l.line == *line).map(|l| l.qty).sum();
+        let held = hold
+            .lines
+            .iter()
+            .filter(|l| l.line == *line)
+            .map(|l| l.qty)
+            .sum();
         if *asked > held {
-            return Err(Error::MoreThanReserved { line: *line, held, asked: *asked });
+            return Err(Error::MoreThanReserved {
+                line: *line,
+                held,
+                asked: *asked,
+            });
         }
     }
     let mut left = wanted.clone();
@@ -312,7 +370,9 @@ pub async fn lapse(state: &State, ctx: &Ctx, ids: Vec<ReservationId>) -> Result<
         .write(ctx, async move |tx: &mut Tx| -> Result<usize, Error> {
             let now = tx.now();
             let mut holds = store::lock(tx, &ids).await?;
-            holds.retain(|h| h.is_pending() && h.owner == Owner::Api && h.deadline.is_some_and(|d| d <= now));
+            holds.retain(|h| {
+                h.is_pending() && h.owner == Owner::Api && h.deadline.is_some_and(|d| d <= now)
+            });
             give_back(tx, &holds, HoldState::Expired).await?;
             Ok(holds.len())
         })
@@ -333,7 +393,11 @@ pub enum Said {
 ///
 /// # Errors
 /// The database's.
-pub async fn resolve(state: &State, ctx: &Ctx, said: Vec<(ReservationId, Said)>) -> Result<usize, Error> {
+pub async fn resolve(
+    state: &State,
+    ctx: &Ctx,
+    said: Vec<(ReservationId, Said)>,
+) -> Result<usize, Error> {
     let done = state
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<usize, Error> {
@@ -359,7 +423,11 @@ pub async fn resolve(state: &State, ctx: &Ctx, said: Vec<(ReservationId, Said)>)
 /// [`Error::SalesUnreachable`] when there is no answer: every hold stays.
 pub async fn ask(state: &State, ctx: &Ctx, holds: &[HoldRef]) -> Result<usize, Error> {
     let said = state.sales.states(ctx, holds).await.map_err(|error| {
-        tracing::warn!(error = format!("{error:#}"), holds = holds.len(), "sales gives no answer; the holds stay");
+        tracing::warn!(
+            error = format!("{error:#}"),
+            holds = holds.len(),
+            "sales gives no answer; the holds stay"
+        );
         Error::SalesUnreachable
     })?;
     resolve(state, ctx, said).await

@@ -20,7 +20,10 @@ use crate::{Error, State, ledger::named};
 
 /// The endpoints of this noun.
 pub fn routes(cfg: &mut ServiceConfig) {
-    cfg.service(create).service(find).service(commit).service(release);
+    cfg.service(create)
+        .service(find)
+        .service(commit)
+        .service(release);
 }
 
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -55,7 +58,12 @@ impl From<Hold> for HoldBody {
             allocations: hold
                 .lines
                 .into_iter()
-                .map(|l| Allocation { line: l.line, product_id: l.product, batch_id: named(l.batch), qty: l.qty })
+                .map(|l| Allocation {
+                    line: l.line,
+                    product_id: l.product,
+                    batch_id: named(l.batch),
+                    qty: l.qty,
+                })
                 .collect(),
             version: hold.version,
         }
@@ -69,14 +77,25 @@ impl Versioned for HoldBody {
 }
 
 async fn body(state: &State, ctx: &Ctx, id: ReservationId) -> Result<HoldBody, Error> {
-    let ctx = Ctx { idempotency: None, ..ctx.clone() };
-    let hold = state.db.read(&ctx, async move |tx: &mut Tx| store::get(tx, id).await.map_err(Error::from)).await?;
+    let ctx = Ctx {
+        idempotency: None,
+        ..ctx.clone()
+    };
+    let hold = state
+        .db
+        .read(&ctx, async move |tx: &mut Tx| {
+            store::get(tx, id).await.map_err(Error::from)
+        })
+        .await?;
     Ok(hold.into())
 }
 
 async fn answer(state: &State, ctx: &Ctx, done: Done<Made>) -> Result<Done<HoldBody>, Error> {
     let body = body(state, ctx, done.value.id).await?;
-    Ok(Done { value: body, replayed: done.replayed })
+    Ok(Done {
+        value: body,
+        replayed: done.replayed,
+    })
 }
 
 #[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
@@ -110,10 +129,17 @@ struct ReservationLineRequest {
 /// Holds stock until a deadline; all of it or nothing.
 #[utoipa::path(tag = "reservations", request_body = ReservationRequest, responses((status = 201, body = HoldBody)))]
 #[post("/api/v1/inventory/reservations")]
-async fn create(state: web::Data<State>, req: Post<ReservationRequest>) -> Result<HttpResponse, Problem> {
+async fn create(
+    state: web::Data<State>,
+    req: Post<ReservationRequest>,
+) -> Result<HttpResponse, Problem> {
     req.caller.require("inventory.reservation.write")?;
     let body = req.body;
-    let lines = (1..).zip(body.lines).map(|(line, l)| Ask { line, product: l.product_id, qty: l.qty });
+    let lines = (1..).zip(body.lines).map(|(line, l)| Ask {
+        line,
+        product: l.product_id,
+        qty: l.qty,
+    });
     let wish = Wish {
         location: body.location_id,
         lines: lines.collect(),
@@ -128,7 +154,11 @@ async fn create(state: web::Data<State>, req: Post<ReservationRequest>) -> Resul
 /// A hold.
 #[utoipa::path(tag = "reservations", responses((status = 200, body = HoldBody)))]
 #[get("/api/v1/inventory/reservations/{id}")]
-async fn find(state: web::Data<State>, caller: Caller, id: web::Path<ReservationId>) -> Result<HttpResponse, Problem> {
+async fn find(
+    state: web::Data<State>,
+    caller: Caller,
+    id: web::Path<ReservationId>,
+) -> Result<HttpResponse, Problem> {
     caller.require("inventory.stock.read")?;
     Ok(ok(&Done::first(body(&state, &caller.ctx, *id).await?)))
 }

@@ -16,4 +16,7 @@ pub(crate) mod store;
 
 pub use commands::{Made, Said, Wish, ask, commit, hold, lapse, let_go, release, reserve, resolve};
 pub use http::routes;
-pub use model::{Allocation, Answer, Ask, Demand, Hold, HoldLine, HoldState, Outcome, Owner, dealt, grant, hold_lines};
+pub use model::{
+    Allocation, Answer, Ask, Demand, Hold, HoldLine, HoldState, Outcome, Owner, dealt, grant,
+    hold_lines,
+};

@@ -185,13 +185,22 @@ impl Hold {
 
     /// The document of goods that leave for it, or go to quarantine when it ends.
     pub fn source(&self, line: i32, purpose: &'static str) -> Source {
-        Source { kind: "reservation", id: self.id.uuid(), line, purpose }
+        Source {
+            kind: "reservation",
+            id: self.id.uuid(),
+            line,
+            purpose,
+        }
     }
 
     /// Gives all of it back.
     pub fn free(&self, books: &mut Books, now: DateTime<Utc>) {
         for line in &self.lines {
-            books.unhold((self.key(line), line.qty), self.source(line.line, "quarantine"), now);
+            books.unhold(
+                (self.key(line), line.qty),
+                self.source(line.line, "quarantine"),
+                now,
+            );
         }
     }
 
@@ -199,7 +208,10 @@ impl Hold {
     pub fn pools(&self) -> BTreeMap<ProductId, VecDeque<Taken>> {
         let mut pools: BTreeMap<ProductId, VecDeque<Taken>> = BTreeMap::new();
         for line in self.lines.iter().filter(|l| l.qty.is_positive()) {
-            pools.entry(line.product).or_default().push_back((self.key(line), line.qty));
+            pools
+                .entry(line.product)
+                .or_default()
+                .push_back((self.key(line), line.qty));
         }
         pools
     }
@@ -232,12 +244,17 @@ impl Demand {
 
     /// The holds of every lower attempt.
     pub fn lower(&self) -> Vec<ReservationId> {
-        (1..self.attempt).map(|attempt| reservation_id(self.invoice, attempt)).collect()
+        (1..self.attempt)
+            .map(|attempt| reservation_id(self.invoice, attempt))
+            .collect()
     }
 
     /// The places it needs.
     pub fn places(&self) -> BTreeSet<Place> {
-        self.lines.iter().map(|l| (self.location, l.product)).collect()
+        self.lines
+            .iter()
+            .map(|l| (self.location, l.product))
+            .collect()
     }
 }
 
@@ -256,7 +273,9 @@ pub enum Outcome {
 pub fn dealt(mut pools: BTreeMap<ProductId, VecDeque<Taken>>, lines: &[Ask]) -> Vec<Allocation> {
     let mut allocations = Vec::with_capacity(lines.len());
     for ask in lines {
-        let Some(pool) = pools.get_mut(&ask.product) else { continue };
+        let Some(pool) = pools.get_mut(&ask.product) else {
+            continue;
+        };
         for (got, _) in deal(pool, &[ask.qty]) {
             allocations.extend(got.into_iter().map(|(key, qty)| Allocation {
                 line: ask.line,
@@ -290,7 +309,12 @@ pub fn grant(
         let (taken, missing) = books.pick(place, asked, min_days);
         if missing.is_positive() && !allow_short {
             let excluded = books.excluded(place, min_days);
-            short.push(Short { product_id: product, asked, available: asked - missing, excluded });
+            short.push(Short {
+                product_id: product,
+                asked,
+                available: asked - missing,
+                excluded,
+            });
         }
         pools.insert(product, VecDeque::from(taken));
     }
@@ -330,12 +354,20 @@ mod tests {
     fn books(on_hand: i64) -> (Books, LocationId, ProductId) {
         let (location, product) = (LocationId::new(), ProductId::new());
         let mut books = Books::default();
-        let item = Item { on_hand: Quantity::from(on_hand), version: 1, ..Item::default() };
+        let item = Item {
+            on_hand: Quantity::from(on_hand),
+            version: 1,
+            ..Item::default()
+        };
         books.set(Key::sellable((location, product), NO_BATCH), item);
         (books, location, product)
     }
     fn ask(line: i32, product: ProductId, qty: i64) -> Ask {
-        Ask { line, product, qty: Quantity::from(qty) }
+        Ask {
+            line,
+            product,
+            qty: Quantity::from(qty),
+        }
     }
 
     #[test]
@@ -343,21 +375,33 @@ mod tests {
         let (mut books, location, product) = books(10);
         let lines = [ask(1, product, 6), ask(2, product, 6)];
         let short = grant(&mut books, location, &lines, false, 0).unwrap_err();
-        assert_eq!((short[0].asked, short[0].available), (Quantity::from(12), Quantity::from(10)));
+        assert_eq!(
+            (short[0].asked, short[0].available),
+            (Quantity::from(12), Quantity::from(10))
+        );
         assert_eq!(books.available((location, product)), Quantity::from(10));
         // The wrong way to check, which the assertion above would not let pass.
-        let one_by_one = lines.iter().all(|l| books.pick((location, product), l.qty, 0).1.is_zero());
+        let one_by_one = lines
+            .iter()
+            .all(|l| books.pick((location, product), l.qty, 0).1.is_zero());
         assert!(one_by_one, "each line alone would have been granted");
     }
 
     #[test]
     fn takes_what_there_is_when_told_so_and_deals_it_in_the_order_of_lines() {
         let (mut books, location, product) = books(10);
-        let got = grant(&mut books, location, &[ask(1, product, 6), ask(2, product, 6)], true, 0).unwrap();
-        assert_eq!(got.iter().map(|a| (a.line, a.qty)).collect::<Vec<_>>(), [
-            (1, Quantity::from(6)),
-            (2, Quantity::from(4))
-        ]);
+        let got = grant(
+            &mut books,
+            location,
+            &[ask(1, product, 6), ask(2, product, 6)],
+            true,
+            0,
+        )
+        .unwrap();
+        assert_eq!(
+            got.iter().map(|a| (a.line, a.qty)).collect::<Vec<_>>(),
+            [(1, Quantity::from(6)), (2, Quantity::from(4))]
+        );
         assert!(books.available((location, product)).is_zero());
         let none = grant(&mut books, location, &[ask(1, product, 1)], true, 0).unwrap();
         assert!(none.is_empty());

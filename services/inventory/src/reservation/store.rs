@@ -103,6 +103,39 @@ pub(crate) async fn claim(
     Ok(rows == 1)
 }
 
+/// Enters the hold of a demand as pending and every lower attempt that was never seen as released, all in the order
+/// of their ids: two attempts at one invoice that come at once wait for each other one way round only. False when the
+/// demand's own id is there already.
+pub(crate) async fn claim_over(
+    tx: &mut Tx,
+    demand: &Demand,
+    lower: &[ReservationId],
+) -> Result<bool> {
+    let (now, own) = (tx.now(), demand.id());
+    let attempts: Vec<i32> = (1..=demand.attempt).map(attempt_column).collect();
+    let ids: Vec<ReservationId> = lower.iter().copied().chain([own]).collect();
+    let rows: Vec<IdRow> = sql(
+        "insert into reservation (tenant_id, id, owner, state, location_id, invoice_id, attempt, demand_hash, deadline,
+                                  created_at, ended_at)
+         select $1, u.id, 'sales', case when u.id = $4 then 'pending' else 'released' end,
+                case when u.id = $4 then $5 end, $6, u.a, case when u.id = $4 then $7 end,
+                case when u.id = $4 then $8 end, $9, case when u.id <> $4 then $9 end
+         from unnest($2, $3) as u(id, a) order by u.id on conflict do nothing returning id",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(ids)
+    .bind::<Array<Integer>, _>(attempts)
+    .bind::<SqlUuid, _>(own)
+    .bind::<SqlUuid, _>(demand.location)
+    .bind::<SqlUuid, _>(demand.invoice)
+    .bind::<Text, _>(&demand.demand_hash)
+    .bind::<Timestamptz, _>(demand.deadline)
+    .bind::<Timestamptz, _>(now)
+    .load(tx.conn())
+    .await?;
+    Ok(rows.iter().any(|row| row.id == own))
+}
+
 fn attempt_column(attempt: u32) -> i32 {
     i32::try_from(attempt).unwrap_or(i32::MAX)
 }
@@ -147,18 +180,27 @@ async fn load(tx: &mut Tx, text: &'static str, ids: Vec<ReservationId>) -> Resul
     }
     let tenant = tx.tenant();
     let (mut one, mut two) = (tx.shared(), tx.shared());
-    let rows = sql(text).bind::<SqlUuid, _>(tenant).bind::<Array<SqlUuid>, _>(ids.clone()).load::<Row>(&mut one);
-    let lines = sql(LINES).bind::<SqlUuid, _>(tenant).bind::<Array<SqlUuid>, _>(ids).load::<LineRow>(&mut two);
+    let rows = sql(text)
+        .bind::<SqlUuid, _>(tenant)
+        .bind::<Array<SqlUuid>, _>(ids.clone())
+        .load::<Row>(&mut one);
+    let lines = sql(LINES)
+        .bind::<SqlUuid, _>(tenant)
+        .bind::<Array<SqlUuid>, _>(ids)
+        .load::<LineRow>(&mut two);
     let (rows, lines) = futures::try_join!(rows, lines)?;
     let mut by_hold: HashMap<ReservationId, Vec<HoldLine>> = HashMap::new();
     for row in lines {
-        by_hold.entry(row.reservation_id).or_default().push(HoldLine {
-            line: row.line,
-            allocation_no: row.allocation_no,
-            product: row.product_id,
-            batch: row.batch_id,
-            qty: row.qty,
-        });
+        by_hold
+            .entry(row.reservation_id)
+            .or_default()
+            .push(HoldLine {
+                line: row.line,
+                allocation_no: row.allocation_no,
+                product: row.product_id,
+                batch: row.batch_id,
+                qty: row.qty,
+            });
     }
     rows.into_iter()
         .map(|row| {
@@ -167,7 +209,9 @@ async fn load(tx: &mut Tx, text: &'static str, ids: Vec<ReservationId>) -> Resul
                 id: row.id,
                 owner: Owner::named(&row.owner),
                 state: HoldState::named(&row.state),
-                location: row.location_id.unwrap_or(LocationId::from_uuid(Uuid::nil())),
+                location: row
+                    .location_id
+                    .unwrap_or(LocationId::from_uuid(Uuid::nil())),
                 invoice: row.invoice_id,
                 attempt: row.attempt.and_then(|a| u32::try_from(a).ok()),
                 demand_hash: row.demand_hash,
@@ -189,7 +233,10 @@ pub(crate) async fn lock(tx: &mut Tx, ids: &[ReservationId]) -> Result<Vec<Hold>
 
 /// A hold.
 pub(crate) async fn get(tx: &mut Tx, id: ReservationId) -> Result<Hold> {
-    load(tx, COLUMNS, vec![id]).await?.pop().ok_or(Error::NotFound)
+    load(tx, COLUMNS, vec![id])
+        .await?
+        .pop()
+        .ok_or(Error::NotFound)
 }
 
 /// Locks one hold.
@@ -256,30 +303,37 @@ pub(crate) async fn end(tx: &mut Tx, state: HoldState, ids: &[ReservationId]) ->
 }
 
 /// Lowers one line of a hold.
-pub(crate) async fn lower(tx: &mut Tx, hold: ReservationId, line: &HoldLine, qty: Quantity) -> Result<()> {
+pub(crate) async fn lower(
+    tx: &mut Tx,
+    hold: ReservationId,
+    line: &HoldLine,
+    qty: Quantity,
+) -> Result<()> {
     sql("update reservation_line set qty = qty - $5
          where tenant_id = $1 and reservation_id = $2 and line = $3 and allocation_no = $4")
-        .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<SqlUuid, _>(hold)
-        .bind::<Integer, _>(line.line)
-        .bind::<Integer, _>(line.allocation_no)
-        .bind::<Numeric, _>(qty)
-        .execute(tx.conn())
-        .await?;
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<SqlUuid, _>(hold)
+    .bind::<Integer, _>(line.line)
+    .bind::<Integer, _>(line.allocation_no)
+    .bind::<Numeric, _>(qty)
+    .execute(tx.conn())
+    .await?;
     Ok(())
 }
 
 /// Remembers what sales answered about a pending hold.
 pub(crate) async fn remember(tx: &mut Tx, id: ReservationId, answer: &Answer) -> Result<()> {
     let now = tx.now();
-    sql("update reservation set answer = $3, answered_at = $4, version = version + 1
-         where tenant_id = $1 and id = $2 and state = 'pending' and answer is null")
-        .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<SqlUuid, _>(id)
-        .bind::<Jsonb, _>(serde_json::to_value(answer)?)
-        .bind::<Timestamptz, _>(now)
-        .execute(tx.conn())
-        .await?;
+    sql(
+        "update reservation set answer = $3, answered_at = $4, version = version + 1
+         where tenant_id = $1 and id = $2 and state = 'pending' and answer is null",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<SqlUuid, _>(id)
+    .bind::<Jsonb, _>(serde_json::to_value(answer)?)
+    .bind::<Timestamptz, _>(now)
+    .execute(tx.conn())
+    .await?;
     Ok(())
 }
 
@@ -313,19 +367,23 @@ struct DueRow {
 /// Holds of every tenant past their deadline.
 pub(crate) async fn due(tx: &mut Tx, owner: Owner, most: i32) -> Result<Vec<(TenantId, HoldRef)>> {
     let now = tx.now();
-    let rows: Vec<DueRow> = sql("select tenant_id, id, invoice_id, attempt from due_holds(array[$1], $2, $3)")
-        .bind::<Text, _>(owner.name())
-        .bind::<Timestamptz, _>(now)
-        .bind::<Integer, _>(most)
-        .load(tx.conn())
-        .await?;
+    let rows: Vec<DueRow> =
+        sql("select tenant_id, id, invoice_id, attempt from due_holds(array[$1], $2, $3)")
+            .bind::<Text, _>(owner.name())
+            .bind::<Timestamptz, _>(now)
+            .bind::<Integer, _>(most)
+            .load(tx.conn())
+            .await?;
     Ok(rows
         .into_iter()
         .map(|r| {
             let hold = HoldRef {
                 id: r.id,
                 invoice: r.invoice_id.unwrap_or(InvoiceId::from_uuid(Uuid::nil())),
-                attempt: r.attempt.and_then(|a| u32::try_from(a).ok()).unwrap_or_default(),
+                attempt: r
+                    .attempt
+                    .and_then(|a| u32::try_from(a).ok())
+                    .unwrap_or_default(),
             };
             (r.tenant_id, hold)
         })
@@ -343,11 +401,17 @@ struct UnheardRow {
 }
 
 /// Sales of every tenant that were issued, as sales said at `before` or earlier, and whose event has not come.
-pub(crate) async fn unheard(tx: &mut Tx, before: DateTime<Utc>, most: i32) -> Result<Vec<(TenantId, ReservationId, Answer)>> {
+pub(crate) async fn unheard(
+    tx: &mut Tx,
+    before: DateTime<Utc>,
+    most: i32,
+) -> Result<Vec<(TenantId, ReservationId, Answer)>> {
     let rows: Vec<UnheardRow> = sql("select tenant_id, id, answer from unheard_sales($1, $2)")
         .bind::<Timestamptz, _>(before)
         .bind::<Integer, _>(most)
         .load(tx.conn())
         .await?;
-    rows.into_iter().map(|r| Ok((r.tenant_id, r.id, serde_json::from_value(r.answer)?))).collect()
+    rows.into_iter()
+        .map(|r| Ok((r.tenant_id, r.id, serde_json::from_value(r.answer)?)))
+        .collect()
 }

@@ -12,7 +12,10 @@ use super::{
 };
 use crate::{
     Error, events,
-    ledger::{self, Books, Cost, Key, Kind, Movement, NO_BATCH, Place, Source, Status, return_cost, share, unit_cost, worth},
+    ledger::{
+        self, Books, Cost, Key, Kind, Movement, NO_BATCH, Place, Source, Status, return_cost,
+        share, unit_cost, worth,
+    },
     reservation::{self, Hold, HoldState},
     shortage::{self, Shortage},
 };
@@ -25,32 +28,56 @@ pub(crate) async fn issue(tx: &mut Tx, sales: &[Sale]) -> Result<(), Error> {
     let ids: Vec<Uuid> = sales.iter().map(|s| s.invoice.uuid()).collect();
     let mut new = ledger::store::guard(tx, "invoice", "issue", &ids).await?;
     // One slice may tell of an invoice twice; its first telling counts.
-    let sales: Vec<&Sale> = sales.iter().filter(|s| new.remove(&s.invoice.uuid())).collect();
+    let sales: Vec<&Sale> = sales
+        .iter()
+        .filter(|s| new.remove(&s.invoice.uuid()))
+        .collect();
     if sales.is_empty() {
         return Ok(());
     }
     let now = tx.now();
-    let holds: Vec<_> = sales.iter().filter_map(|s| Some((s.reservation?, s.invoice, None))).collect();
+    let holds: Vec<_> = sales
+        .iter()
+        .filter_map(|s| Some((s.reservation?, s.invoice, None)))
+        .collect();
     let hold_ids: Vec<ReservationId> = holds.iter().map(|h| h.0).collect();
     reservation::store::claim_ended(tx, HoldState::Committed, &holds).await?;
-    let holds: HashMap<ReservationId, Hold> =
-        reservation::store::lock(tx, &hold_ids).await?.into_iter().map(|h| (h.id, h)).collect();
+    let holds: HashMap<ReservationId, Hold> = reservation::store::lock(tx, &hold_ids)
+        .await?
+        .into_iter()
+        .map(|h| (h.id, h))
+        .collect();
     let mut places: BTreeSet<Place> = sales.iter().flat_map(|s| s.places()).collect();
-    places.extend(holds.values().filter(|h| h.is_pending()).flat_map(Hold::places));
+    places.extend(
+        holds
+            .values()
+            .filter(|h| h.is_pending())
+            .flat_map(Hold::places),
+    );
     let mut books = ledger::store::lock(tx, &places, &BTreeSet::new()).await?;
     let mut owed: Vec<Shortage> = Vec::new();
     for sale in &sales {
         let hold = sale.reservation.and_then(|id| holds.get(&id));
         owed.extend(model::issue(&mut books, sale, hold, now));
     }
-    let open: Vec<ReservationId> = holds.values().filter(|h| h.state != HoldState::Committed).map(|h| h.id).collect();
+    let open: Vec<ReservationId> = holds
+        .values()
+        .filter(|h| h.state != HoldState::Committed)
+        .map(|h| h.id)
+        .collect();
     reservation::store::end(tx, HoldState::Committed, &open).await?;
     shortage::store::insert(tx, &owed).await?;
     let movements = ledger::close(tx, books).await?;
     let by_source = by_source(&movements);
     for sale in sales {
         if let Some(own) = by_source.get(&sale.invoice.uuid()) {
-            tx.publish(events::issued(sale.invoice, sale.location, sale.occurred_at, sale.cause, own));
+            tx.publish(events::issued(
+                sale.invoice,
+                sale.location,
+                sale.occurred_at,
+                sale.cause,
+                own,
+            ));
         }
     }
     Ok(())
@@ -59,7 +86,9 @@ pub(crate) async fn issue(tx: &mut Tx, sales: &[Sale]) -> Result<(), Error> {
 fn by_source(movements: &[Movement]) -> HashMap<Uuid, Vec<&Movement>> {
     let mut map: HashMap<Uuid, Vec<&Movement>> = HashMap::new();
     for movement in movements {
-        map.entry(movement.draft.source.id).or_default().push(movement);
+        map.entry(movement.draft.source.id)
+            .or_default()
+            .push(movement);
     }
     map
 }
@@ -71,25 +100,41 @@ fn by_source(movements: &[Movement]) -> HashMap<Uuid, Vec<&Movement>> {
 pub(crate) async fn take_back(tx: &mut Tx, backs: &[Back]) -> Result<(), Error> {
     let ids: Vec<Uuid> = backs.iter().map(|b| b.credit_note.uuid()).collect();
     let mut new = ledger::store::guard(tx, "return", "return", &ids).await?;
-    let backs: Vec<&Back> = backs.iter().filter(|b| new.remove(&b.credit_note.uuid())).collect();
+    let backs: Vec<&Back> = backs
+        .iter()
+        .filter(|b| new.remove(&b.credit_note.uuid()))
+        .collect();
     if backs.is_empty() {
         return Ok(());
     }
-    let invoices: Vec<InvoiceId> =
-        backs.iter().filter_map(|b| b.invoice).collect::<HashSet<_>>().into_iter().collect();
+    let invoices: Vec<InvoiceId> = backs
+        .iter()
+        .filter_map(|b| b.invoice)
+        .collect::<HashSet<_>>()
+        .into_iter()
+        .collect();
     // Read once to know which places to lock, and again when they are locked.
     let owed = shortage::store::of_invoices(tx, &invoices).await?;
     let mut left = store::left(tx, &invoices).await?;
-    let batches: BTreeSet<BatchId> =
-        left.values().flat_map(|l| &l.parts).map(|p| p.0).filter(|b| *b != NO_BATCH).collect();
+    let batches: BTreeSet<BatchId> = left
+        .values()
+        .flat_map(|l| &l.parts)
+        .map(|p| p.0)
+        .filter(|b| *b != NO_BATCH)
+        .collect();
     crate::batch::store::share(tx, &batches).await?;
-    let mut places: BTreeSet<Place> =
-        backs.iter().flat_map(|b| b.lines.iter().map(|l| (b.location, l.product))).collect();
+    let mut places: BTreeSet<Place> = backs
+        .iter()
+        .flat_map(|b| b.lines.iter().map(|l| (b.location, l.product)))
+        .collect();
     let targets = places.clone();
     places.extend(owed.iter().map(|s| s.place));
     let mut books = ledger::store::lock(tx, &places, &batches).await?;
-    let mut open: BTreeMap<LineKey, Quantity> =
-        shortage::store::of_invoices(tx, &invoices).await?.into_iter().map(|s| ((s.invoice, s.line), s.open)).collect();
+    let mut open: BTreeMap<LineKey, Quantity> = shortage::store::of_invoices(tx, &invoices)
+        .await?
+        .into_iter()
+        .map(|s| ((s.invoice, s.line), s.open))
+        .collect();
     // A settlement may have come between the two readings.
     left.clear();
     left.extend(store::left(tx, &invoices).await?);
@@ -114,7 +159,10 @@ pub(crate) async fn take_back(tx: &mut Tx, backs: &[Back]) -> Result<(), Error> 
             let cost = if sold.qty.is_positive() {
                 return_cost(sold.cost, sold.qty, sold.back, rest)
             } else {
-                current.get(&place).and_then(|unit| worth(rest, *unit)).unwrap_or_default()
+                current
+                    .get(&place)
+                    .and_then(|unit| worth(rest, *unit))
+                    .unwrap_or_default()
             };
             put_back(&mut books, back, line, rest, cost, sold);
             if let Some(sold) = original.and_then(|key| left.get_mut(&key)) {
@@ -131,24 +179,43 @@ pub(crate) async fn take_back(tx: &mut Tx, backs: &[Back]) -> Result<(), Error> 
             });
         }
     }
-    let closed: Vec<_> = closed.into_iter().map(|((invoice, line), qty)| (invoice, line, qty)).collect();
+    let closed: Vec<_> = closed
+        .into_iter()
+        .map(|((invoice, line), qty)| (invoice, line, qty))
+        .collect();
     shortage::store::cancel(tx, &closed).await?;
     store::insert_return_lines(tx, &kept).await?;
     let movements = ledger::close(tx, books).await?;
     for back in backs {
         let own: Vec<&Movement> = movements
             .iter()
-            .filter(|m| m.draft.source.id == back.credit_note.uuid() && m.draft.kind == Kind::ReturnIn)
+            .filter(|m| {
+                m.draft.source.id == back.credit_note.uuid() && m.draft.kind == Kind::ReturnIn
+            })
             .collect();
         if !own.is_empty() {
-            tx.publish(events::returned(back.credit_note, back.invoice, back.location, back.occurred_at, back.cause, &own));
+            tx.publish(events::returned(
+                back.credit_note,
+                back.invoice,
+                back.location,
+                back.occurred_at,
+                back.cause,
+                &own,
+            ));
         }
     }
     Ok(())
 }
 
 /// Puts what came back where its disposition says, into the batches it left from, in their order.
-fn put_back(books: &mut Books, back: &Back, line: &BackLine, qty: Quantity, cost: Money, sold: &Left) {
+fn put_back(
+    books: &mut Books,
+    back: &Back,
+    line: &BackLine,
+    qty: Quantity,
+    cost: Money,
+    sold: &Left,
+) {
     let (mut left, mut done) = (qty, (Quantity::ZERO, Money::ZERO));
     let mut skip = sold.back.0;
     let mut parts: Vec<(BatchId, Quantity)> = Vec::new();
@@ -169,7 +236,12 @@ fn put_back(books: &mut Books, back: &Back, line: &BackLine, qty: Quantity, cost
         let due = share(cost, done.0 + part, qty);
         let value = due - done.1;
         done = (done.0 + part, due);
-        let source = Source { kind: "return", id: back.credit_note.uuid(), line: line.line, purpose: "return" };
+        let source = Source {
+            kind: "return",
+            id: back.credit_note.uuid(),
+            line: line.line,
+            purpose: "return",
+        };
         let shelf = Key::sellable((back.location, line.product), batch);
         let known = Cost::Known(value, unit_cost(value, part));
         let at = back.occurred_at;
@@ -177,14 +249,32 @@ fn put_back(books: &mut Books, back: &Back, line: &BackLine, qty: Quantity, cost
             "scrap" => {
                 let bin = shelf.in_status(Status::Scrap);
                 books.put(Kind::ReturnIn, bin, part, known, source, None, at);
-                books.take(Kind::Scrap, bin, part, Source { purpose: "scrap", ..source }, None, at);
+                books.take(
+                    Kind::Scrap,
+                    bin,
+                    part,
+                    Source {
+                        purpose: "scrap",
+                        ..source
+                    },
+                    None,
+                    at,
+                );
             }
             "restock" => {
                 let key = books.shelf_or_quarantine(shelf);
                 books.put(Kind::ReturnIn, key, part, known, source, None, at);
             }
             // What nobody says is good stays apart.
-            _ => books.put(Kind::ReturnIn, shelf.in_status(Status::Quarantine), part, known, source, None, at),
+            _ => books.put(
+                Kind::ReturnIn,
+                shelf.in_status(Status::Quarantine),
+                part,
+                known,
+                source,
+                None,
+                at,
+            ),
         }
     }
 }

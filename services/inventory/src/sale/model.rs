@@ -56,14 +56,22 @@ impl From<&Envelope<InvoiceIssued>> for Sale {
     fn from(event: &Envelope<InvoiceIssued>) -> Self {
         let invoice = &event.payload;
         // Goods of a line with a fulfilment left with the delivery.
-        let moves = |l: &&bahi_events::InvoiceLine| l.stocked && l.fulfilment_id.is_none() && l.qty.is_positive();
+        let moves = |l: &&bahi_events::InvoiceLine| {
+            l.stocked && l.fulfilment_id.is_none() && l.qty.is_positive()
+        };
         let lines = invoice.lines.iter().filter(moves);
         Self {
             invoice: invoice.invoice_id,
             reservation: invoice.reservation_id,
             demand_hash: invoice.demand_hash.clone(),
             location: invoice.location_id,
-            lines: lines.map(|l| Ask { line: l.line, product: l.product_id, qty: l.qty }).collect(),
+            lines: lines
+                .map(|l| Ask {
+                    line: l.line,
+                    product: l.product_id,
+                    qty: l.qty,
+                })
+                .collect(),
             occurred_at: event.occurred_at,
             cause: Some(event.event_id),
         }
@@ -71,7 +79,12 @@ impl From<&Envelope<InvoiceIssued>> for Sale {
 }
 
 /// Takes the goods of a sale out of the books: what its hold has first, then what is available; the rest is owed.
-pub fn issue(books: &mut Books, sale: &Sale, hold: Option<&Hold>, now: DateTime<Utc>) -> Vec<Shortage> {
+pub fn issue(
+    books: &mut Books,
+    sale: &Sale,
+    hold: Option<&Hold>,
+    now: DateTime<Utc>,
+) -> Vec<Shortage> {
     let mut pools = BTreeMap::new();
     if let Some(hold) = hold.filter(|h| h.is_pending()) {
         if hold.demand_hash.as_deref() == Some(sale.demand_hash.as_str()) {
@@ -82,7 +95,12 @@ pub fn issue(books: &mut Books, sale: &Sale, hold: Option<&Hold>, now: DateTime<
     }
     let mut owed = Vec::new();
     for ask in &sale.lines {
-        let source = Source { kind: "invoice", id: sale.invoice.uuid(), line: ask.line, purpose: "issue" };
+        let source = Source {
+            kind: "invoice",
+            id: sale.invoice.uuid(),
+            line: ask.line,
+            purpose: "issue",
+        };
         let mut left = ask.qty;
         if let Some(pool) = pools.get_mut(&ask.product) {
             for (held, missing) in deal(pool, &[ask.qty]) {
@@ -150,7 +168,10 @@ pub struct BackLine {
 impl From<&Envelope<ReturnProcessed>> for Back {
     fn from(event: &Envelope<ReturnProcessed>) -> Self {
         let note = &event.payload;
-        let lines = note.lines.iter().filter(|l| l.stocked && l.qty.is_positive());
+        let lines = note
+            .lines
+            .iter()
+            .filter(|l| l.stocked && l.qty.is_positive());
         Self {
             credit_note: note.credit_note_id,
             invoice: note.original_invoice_id,

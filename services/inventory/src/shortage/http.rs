@@ -33,13 +33,21 @@ async fn list(
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
     caller.require("inventory.stock.read")?;
-    query.sort(&["occurred_at"]).map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;
+    query
+        .sort(&["occurred_at"])
+        .map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;
     let after = cursor(&query)?.map(|c| {
         let (at, line) = c.key.split_once('|')?;
-        Some((at.parse::<DateTime<Utc>>().ok()?, InvoiceId::from_uuid(c.id), line.parse::<i32>().ok()?))
+        Some((
+            at.parse::<DateTime<Utc>>().ok()?,
+            InvoiceId::from_uuid(c.id),
+            line.parse::<i32>().ok()?,
+        ))
     });
     let after = match after {
-        Some(None) => return Err(Fault::field("cursor", "the cursor is not one of this list").into()),
+        Some(None) => {
+            return Err(Fault::field("cursor", "the cursor is not one of this list").into());
+        }
         Some(place) => place,
         None => None,
     };
@@ -47,11 +55,17 @@ async fn list(
     let (rows, total) = state
         .db
         .read(&caller.ctx, async move |tx: &mut Tx| {
-            store::list(tx, product, location, after, &asked).await.map_err(Error::from)
+            store::list(tx, product, location, after, &asked)
+                .await
+                .map_err(Error::from)
         })
         .await?;
     let cursor_of = |s: &ShortageRow| Cursor {
-        key: format!("{}|{}", s.occurred_at.to_rfc3339_opts(SecondsFormat::Micros, true), s.line),
+        key: format!(
+            "{}|{}",
+            s.occurred_at.to_rfc3339_opts(SecondsFormat::Micros, true),
+            s.line
+        ),
         id: s.invoice_id.uuid(),
     };
     Ok(page(&Page::new(rows, &query, total, cursor_of)))

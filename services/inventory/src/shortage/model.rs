@@ -45,9 +45,19 @@ pub fn settle(books: &mut Books, owed: &[Shortage], now: DateTime<Utc>) -> Vec<S
         if qty.is_zero() {
             continue;
         }
-        let settlement =
-            Settlement { id: Uuid::now_v7(), invoice: debt.invoice, line: debt.line, place: debt.place, qty };
-        let source = Source { kind: SOURCE, id: settlement.id, line: debt.line, purpose: "issue" };
+        let settlement = Settlement {
+            id: Uuid::now_v7(),
+            invoice: debt.invoice,
+            line: debt.line,
+            place: debt.place,
+            qty,
+        };
+        let source = Source {
+            kind: SOURCE,
+            id: settlement.id,
+            line: debt.line,
+            purpose: "issue",
+        };
         for (key, part) in taken {
             debug_assert!(Key::place(key) == debt.place);
             books.take(Kind::Issue, key, part, source, None, now);
@@ -72,7 +82,15 @@ mod tests {
         let place = (LocationId::new(), ProductId::new());
         let mut books = Books::default();
         let key = Key::sellable(place, NO_BATCH);
-        books.set(key, Item { on_hand: Quantity::from(5), reserved: Quantity::from(1), version: 1, ..Item::default() });
+        books.set(
+            key,
+            Item {
+                on_hand: Quantity::from(5),
+                reserved: Quantity::from(1),
+                version: 1,
+                ..Item::default()
+            },
+        );
         let owed = |n: i64| Shortage {
             invoice: InvoiceId::new(),
             line: 1,
@@ -83,7 +101,13 @@ mod tests {
         let owed = [owed(3), owed(3), owed(3)];
         let settled = settle(&mut books, &owed, DateTime::UNIX_EPOCH);
         let got: Vec<_> = settled.iter().map(|s| (s.invoice, s.qty)).collect();
-        assert_eq!(got, [(owed[0].invoice, Quantity::from(3)), (owed[1].invoice, Quantity::from(1))]);
+        assert_eq!(
+            got,
+            [
+                (owed[0].invoice, Quantity::from(3)),
+                (owed[1].invoice, Quantity::from(1))
+            ]
+        );
         assert_eq!(books.item(key).on_hand, Quantity::from(1));
     }
 }

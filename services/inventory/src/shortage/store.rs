@@ -111,16 +111,18 @@ pub(crate) async fn save_settlements(tx: &mut Tx, settled: &[Settlement]) -> Res
     let invoices: Vec<_> = settled.iter().map(|s| s.invoice).collect();
     let lines: Vec<_> = settled.iter().map(|s| s.line).collect();
     let qtys: Vec<_> = settled.iter().map(|s| s.qty).collect();
-    sql("insert into shortage_settlement (tenant_id, id, invoice_id, line, qty, settled_at)
-         select $1, u.id, u.i, u.n, u.q, $6 from unnest($2, $3, $4, $5) as u(id, i, n, q)")
-        .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<Array<SqlUuid>, _>(settled.iter().map(|s| s.id).collect::<Vec<_>>())
-        .bind::<Array<SqlUuid>, _>(&invoices)
-        .bind::<Array<Integer>, _>(&lines)
-        .bind::<Array<Numeric>, _>(&qtys)
-        .bind::<Timestamptz, _>(now)
-        .execute(tx.conn())
-        .await?;
+    sql(
+        "insert into shortage_settlement (tenant_id, id, invoice_id, line, qty, settled_at)
+         select $1, u.id, u.i, u.n, u.q, $6 from unnest($2, $3, $4, $5) as u(id, i, n, q)",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(settled.iter().map(|s| s.id).collect::<Vec<_>>())
+    .bind::<Array<SqlUuid>, _>(&invoices)
+    .bind::<Array<Integer>, _>(&lines)
+    .bind::<Array<Numeric>, _>(&qtys)
+    .bind::<Timestamptz, _>(now)
+    .execute(tx.conn())
+    .await?;
     sql("update shortage s set open = s.open - u.q, settled = s.settled + u.q
          from unnest($2, $3, $4) as u(i, n, q) where s.tenant_id = $1 and s.invoice_id = u.i and s.line = u.n")
         .bind::<SqlUuid, _>(tx.tenant())
@@ -162,13 +164,15 @@ pub(crate) async fn list(
     after: Option<(DateTime<Utc>, InvoiceId, i32)>,
     page: &PageQuery,
 ) -> Result<(Vec<ShortageRow>, i64)> {
-    let count: Count = sql("select count(*) as total from shortage where tenant_id = $1 and open > 0
-         and ($2 is null or product_id = $2) and ($3 is null or location_id = $3)")
-        .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<Nullable<SqlUuid>, _>(product)
-        .bind::<Nullable<SqlUuid>, _>(location)
-        .get_result(tx.conn())
-        .await?;
+    let count: Count = sql(
+        "select count(*) as total from shortage where tenant_id = $1 and open > 0
+         and ($2 is null or product_id = $2) and ($3 is null or location_id = $3)",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Nullable<SqlUuid>, _>(product)
+    .bind::<Nullable<SqlUuid>, _>(location)
+    .get_result(tx.conn())
+    .await?;
     let rows = sql("select invoice_id, line, location_id, product_id, qty, open, settled, cancelled, occurred_at
          from shortage where tenant_id = $1 and open > 0
          and ($2 is null or product_id = $2) and ($3 is null or location_id = $3)

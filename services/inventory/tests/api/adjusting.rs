@@ -2,6 +2,7 @@
 
 use bahi_proto::reservation_id;
 use bahi_types::InvoiceId;
+use futures::future::join_all;
 use serde_json::json;
 
 use crate::support::{Shop, q};
@@ -13,12 +14,28 @@ async fn a_loss_takes_at_most_what_is_on_hand() {
     shop.receive(tea, "3", "5").await;
     let done = shop.adjust(tea, "-5").await.expect(201);
     let line = &done.body["lines"][0];
-    assert_eq!((&line["qty_asked"], &line["qty_delta"], &line["value_delta"]), (&json!("-5"), &json!("-3"), &json!("-15.00")));
-    assert_eq!(shop.adjust(tea, "-1").await.expect(422).code(), "NOTHING_ON_HAND");
+    assert_eq!(
+        (&line["qty_asked"], &line["qty_delta"], &line["value_delta"]),
+        (&json!("-5"), &json!("-3"), &json!("-15.00"))
+    );
+    assert_eq!(
+        shop.adjust(tea, "-1").await.expect(422).code(),
+        "NOTHING_ON_HAND"
+    );
     let said = shop.said("inventory.adjusted").await;
     assert_eq!(said.len(), 1);
-    assert_eq!((&said[0]["qty_delta"], &said[0]["on_hand_after"], &said[0]["reason"]), (&json!("-3"), &json!("0"), &json!("count")));
-    assert_eq!(shop.said("audit.recorded").await[0]["action"], "inventory.stock.adjust");
+    assert_eq!(
+        (
+            &said[0]["qty_delta"],
+            &said[0]["on_hand_after"],
+            &said[0]["reason"]
+        ),
+        (&json!("-3"), &json!("0"), &json!("count"))
+    );
+    assert_eq!(
+        shop.said("audit.recorded").await[0]["action"],
+        "inventory.stock.adjust"
+    );
     let key = format!("{}|{}|{tea}", shop.tenant(), shop.location);
     let keyed: i64 = shop
         .app
@@ -36,10 +53,16 @@ async fn a_loss_takes_at_most_what_is_on_hand() {
 async fn a_gain_needs_a_cost_that_is_stated_or_known() {
     let shop = Shop::open().await;
     let tea = shop.product().await;
-    assert_eq!(shop.adjust(tea, "2").await.expect(422).code(), "UNIT_COST_REQUIRED");
+    assert_eq!(
+        shop.adjust(tea, "2").await.expect(422).code(),
+        "UNIT_COST_REQUIRED"
+    );
     let body = json!({ "location_id": shop.location, "reason": "opening",
         "lines": [{ "product_id": tea, "qty_delta": "2", "unit_cost": "7.25" }] });
-    shop.owner.post("/api/v1/inventory/adjust", body).await.expect(201);
+    shop.owner
+        .post("/api/v1/inventory/adjust", body)
+        .await
+        .expect(201);
     shop.adjust(tea, "1").await.expect(201);
     assert_eq!(shop.value().await, "21.75");
     shop.assert_sound().await;
@@ -50,14 +73,25 @@ async fn breaks_the_newest_hold_of_the_api_first() {
     let shop = Shop::open().await;
     let tea = shop.product().await;
     shop.receive(tea, "10", "5").await;
-    let old = shop.hold(&[(tea, "4")], 600).await.expect(201).text_at("id");
+    let old = shop
+        .hold(&[(tea, "4")], 600)
+        .await
+        .expect(201)
+        .text_at("id");
     shop.later(1);
-    let young = shop.hold(&[(tea, "4")], 600).await.expect(201).text_at("id");
+    let young = shop
+        .hold(&[(tea, "4")], 600)
+        .await
+        .expect(201)
+        .text_at("id");
     let done = shop.adjust(tea, "-5").await.expect(201);
     assert_eq!(done.body["broken_reservations"], json!([young]));
     shop.assert_stock(tea, ("5", "4", "1")).await;
     assert_eq!(shop.hold_state(old.parse().unwrap()).await, "pending");
-    assert_eq!(shop.said("stock.released").await[0]["reservation_id"], young);
+    assert_eq!(
+        shop.said("stock.released").await[0]["reservation_id"],
+        young
+    );
     shop.assert_sound().await;
 }
 
@@ -70,12 +104,22 @@ async fn tills_come_last_and_only_after_sales_has_said_void() {
     shop.reserve(till, 1, &[(tea, "4")]).await.granted();
     shop.later(1);
     shop.reserve(later_till, 1, &[(tea, "3")]).await.granted();
-    let api = shop.hold(&[(tea, "2")], 600).await.expect(201).text_at("id");
+    let api = shop
+        .hold(&[(tea, "2")], 600)
+        .await
+        .expect(201)
+        .text_at("id");
     // One is free; the API's two and the newer till's three have to go.
     let done = shop.adjust(tea, "-5").await.expect(201);
     assert_eq!(done.body["broken_reservations"], json!([api]));
-    assert_eq!(shop.sales.ledger.lock().unwrap().asked, [reservation_id(later_till, 1).to_string()]);
-    assert_eq!(shop.hold_state(reservation_id(later_till, 1)).await, "released");
+    assert_eq!(
+        shop.sales.ledger.lock().unwrap().asked,
+        [reservation_id(later_till, 1).to_string()]
+    );
+    assert_eq!(
+        shop.hold_state(reservation_id(later_till, 1)).await,
+        "released"
+    );
     shop.assert_stock(tea, ("5", "4", "1")).await;
     shop.assert_sound().await;
 }
@@ -85,7 +129,9 @@ async fn when_sales_gives_no_answer_nothing_is_taken() {
     let shop = Shop::open().await;
     let tea = shop.product().await;
     shop.receive(tea, "10", "5").await;
-    shop.reserve(InvoiceId::new(), 1, &[(tea, "8")]).await.granted();
+    shop.reserve(InvoiceId::new(), 1, &[(tea, "8")])
+        .await
+        .granted();
     shop.sales.ledger.lock().unwrap().down = true;
     let refused = shop.adjust(tea, "-5").await.expect(503);
     assert_eq!(refused.code(), "SALES_UNREACHABLE");
@@ -118,10 +164,20 @@ async fn one_key_is_one_adjustment_also_when_sales_was_asked() {
     let shop = Shop::open().await;
     let tea = shop.product().await;
     shop.receive(tea, "10", "5").await;
-    shop.reserve(InvoiceId::new(), 1, &[(tea, "8")]).await.granted();
+    shop.reserve(InvoiceId::new(), 1, &[(tea, "8")])
+        .await
+        .granted();
     let body = json!({ "location_id": shop.location, "reason": "loss", "lines": [{ "product_id": tea, "qty_delta": "-5" }] });
-    let first = shop.owner.post_with_key("/api/v1/inventory/adjust", body.clone(), "k").await.expect(201);
-    let again = shop.owner.post_with_key("/api/v1/inventory/adjust", body, "k").await.expect(201);
+    let first = shop
+        .owner
+        .post_with_key("/api/v1/inventory/adjust", body.clone(), "k")
+        .await
+        .expect(201);
+    let again = shop
+        .owner
+        .post_with_key("/api/v1/inventory/adjust", body, "k")
+        .await
+        .expect(201);
     assert_eq!(first.body, again.body);
     assert_eq!(again.header("idempotency-hit"), Some("true"));
     shop.assert_stock(tea, ("5", "0", "5")).await;
@@ -133,10 +189,14 @@ async fn stock_in_quarantine_can_be_put_right_too() {
     let tea = shop.product().await;
     shop.receive(tea, "10", "5").await;
     let invoice = shop.sell(&[(tea, "2")]).await;
-    shop.give_back(Some(invoice), &[(1, tea, "2", "quarantine")]).await;
+    shop.give_back(Some(invoice), &[(1, tea, "2", "quarantine")])
+        .await;
     let body = json!({ "location_id": shop.location, "reason": "destroyed",
         "lines": [{ "product_id": tea, "qty_delta": "-2", "status": "quarantine" }] });
-    shop.owner.post("/api/v1/inventory/adjust", body).await.expect(201);
+    shop.owner
+        .post("/api/v1/inventory/adjust", body)
+        .await
+        .expect(201);
     let (on_hand, _, available) = shop.stock(tea).await;
     assert_eq!((on_hand, available), (q("8"), q("8")));
     shop.assert_sound().await;
@@ -147,25 +207,18 @@ async fn losses_and_sales_at_once_never_break_the_rule_of_the_balance() {
     let shop = Shop::open().await;
     let tea = shop.product().await;
     shop.receive(tea, "40", "5").await;
-    let sales = (0..30).map(|_| {
-        let shop = shop.clone();
-        tokio::spawn(async move {
-            let invoice = InvoiceId::new();
-            if shop.reserve(invoice, 1, &[(tea, "1")]).await.is_granted() {
-                shop.sales_issued_as(invoice, 1, &[(tea, "1")]);
-                shop.issue(invoice, 1, &[(tea, "1")]).await;
-            }
-        })
-    });
-    let losses = (0..10).map(|_| {
-        let shop = shop.clone();
-        tokio::spawn(async move {
-            let reply = shop.adjust(tea, "-2").await;
-            assert!([201, 422, 503].contains(&reply.status), "{}", reply.text);
-        })
-    });
-    for task in sales.chain(losses).collect::<Vec<_>>() {
-        task.await.unwrap();
-    }
+    let sell = async || {
+        let (invoice, one) = (InvoiceId::new(), [(tea, "1")]);
+        if shop.reserve(invoice, 1, &one).await.is_granted() {
+            shop.sales_issued_as(invoice, 1, &one);
+            shop.issue(invoice, 1, &one).await;
+        }
+    };
+    let lose = async || {
+        let reply = shop.adjust(tea, "-2").await;
+        assert!([201, 422, 503].contains(&reply.status), "{}", reply.text);
+    };
+    let (sales, losses) = ((0..30).map(|_| sell()), (0..10).map(|_| lose()));
+    futures::future::join(join_all(sales), join_all(losses)).await;
     shop.assert_sound().await;
 }

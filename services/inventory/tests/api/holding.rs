@@ -17,17 +17,48 @@ async fn commits_part_and_releases_the_rest() {
     shop.receive(tea, "10", "5").await;
     let id = shop.hold(&[(tea, "4")], 60).await.expect(201).text_at("id");
     let too_much = json!({ "lines": [{ "line": 1, "qty": "5" }] });
-    assert_eq!(shop.owner.post(&path(&id, "commit"), too_much).await.expect(422).code(), "MORE_THAN_RESERVED");
-    let done = shop.owner.post(&path(&id, "commit"), json!({ "lines": [{ "line": 1, "qty": "3" }] })).await.expect(200);
+    assert_eq!(
+        shop.owner
+            .post(&path(&id, "commit"), too_much)
+            .await
+            .expect(422)
+            .code(),
+        "MORE_THAN_RESERVED"
+    );
+    let done = shop
+        .owner
+        .post(
+            &path(&id, "commit"),
+            json!({ "lines": [{ "line": 1, "qty": "3" }] }),
+        )
+        .await
+        .expect(200);
     assert_eq!(done.text_at("state"), "committed");
     shop.assert_stock(tea, ("7", "0", "7")).await;
-    let again = shop.owner.post(&path(&id, "commit"), json!({})).await.expect(409);
+    let again = shop
+        .owner
+        .post(&path(&id, "commit"), json!({}))
+        .await
+        .expect(409);
     assert_eq!(again.code(), "RESERVATION_ENDED");
-    assert_eq!(shop.owner.post(&path(&id, "release"), json!({})).await.expect(409).code(), "RESERVATION_ENDED");
+    assert_eq!(
+        shop.owner
+            .post(&path(&id, "release"), json!({}))
+            .await
+            .expect(409)
+            .code(),
+        "RESERVATION_ENDED"
+    );
     let committed = shop.said("stock.committed").await;
     assert_eq!(committed[0]["lines"][0]["qty"], "3");
     let issued = shop.said("stock.issued").await;
-    assert_eq!((&issued[0]["source"]["type"], &issued[0]["lines"][0]["cost_value"]), (&json!("reservation"), &json!("15.00")));
+    assert_eq!(
+        (
+            &issued[0]["source"]["type"],
+            &issued[0]["lines"][0]["cost_value"]
+        ),
+        (&json!("reservation"), &json!("15.00"))
+    );
     shop.assert_sound().await;
 }
 
@@ -36,7 +67,9 @@ async fn is_granted_whole_or_not_at_all_and_says_what_is_short() {
     let shop = Shop::open().await;
     let (tea, milk) = (shop.product().await, shop.batched().await);
     shop.receive(tea, "10", "5").await;
-    let old = shop.receive_batch(milk, "B1", Some("2026-11-01"), "5", "5").await;
+    let old = shop
+        .receive_batch(milk, "B1", Some("2026-11-01"), "5", "5")
+        .await;
     let refused = shop.hold(&[(tea, "1"), (milk, "2")], 60).await.expect(409);
     assert_eq!(refused.code(), "INSUFFICIENT_STOCK");
     assert_eq!(
@@ -56,7 +89,14 @@ async fn a_released_hold_gives_its_stock_back() {
     let made = shop.hold(&[(tea, "4")], 60).await.expect(201);
     assert_eq!(made.header("etag"), Some("\"1\""));
     let id = made.text_at("id");
-    assert_eq!(shop.owner.post(&path(&id, "release"), json!({})).await.expect(200).text_at("state"), "released");
+    assert_eq!(
+        shop.owner
+            .post(&path(&id, "release"), json!({}))
+            .await
+            .expect(200)
+            .text_at("state"),
+        "released"
+    );
     shop.assert_stock(tea, ("10", "0", "10")).await;
     assert_eq!(shop.said("stock.reserved").await.len(), 1);
     assert_eq!(shop.said("stock.released").await.len(), 1);
@@ -71,7 +111,14 @@ async fn a_sales_hold_is_not_to_be_decided_over_http() {
     shop.reserve(invoice, 1, &[(tea, "4")]).await.granted();
     let id = reservation_id(invoice, 1).to_string();
     for verb in ["commit", "release"] {
-        assert_eq!(shop.owner.post(&path(&id, verb), json!({})).await.expect(409).code(), "HELD_BY_SALE");
+        assert_eq!(
+            shop.owner
+                .post(&path(&id, verb), json!({}))
+                .await
+                .expect(409)
+                .code(),
+            "HELD_BY_SALE"
+        );
     }
     shop.assert_stock(tea, ("10", "4", "6")).await;
 }
@@ -80,11 +127,18 @@ async fn a_sales_hold_is_not_to_be_decided_over_http() {
 async fn waits_for_nobody_and_keeps_the_shelf_life_asked_for() {
     let shop = Shop::open().await;
     let milk = shop.batched().await;
-    shop.receive_batch(milk, "B2", Some("2026-12-05"), "4", "11").await;
-    let late = shop.receive_batch(milk, "B3", Some("2027-01-31"), "10", "12").await;
+    shop.receive_batch(milk, "B2", Some("2026-12-05"), "4", "11")
+        .await;
+    let late = shop
+        .receive_batch(milk, "B3", Some("2027-01-31"), "10", "12")
+        .await;
     let body = json!({ "location_id": shop.location, "min_shelf_life_days": 30, "reference": "order 7",
         "lines": [{ "product_id": milk, "qty": "3" }] });
-    let made = shop.owner.post("/api/v1/inventory/reservations", body).await.expect(201);
+    let made = shop
+        .owner
+        .post("/api/v1/inventory/reservations", body)
+        .await
+        .expect(201);
     assert_eq!(made.body["allocations"][0]["batch_id"], late.to_string());
     assert_eq!(made.text_at("reference"), "order 7");
 }

@@ -1,6 +1,8 @@
 //! The behaviour of the inventory service, on a real database: what sales asks over gRPC, what people do over HTTP,
 //! and what is heard.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // A test that cannot go on stops.
+
 mod adjusting;
 mod contract;
 mod costs;

@@ -4,26 +4,67 @@ use std::collections::BTreeMap;
 
 use bahi_types::{BatchId, InvoiceId, ProductId, Quantity, ReservationId};
 use inventory::{consumers, jobs};
-use proptest::{prelude::*, strategy::ValueTree, test_runner::{Config, RngAlgorithm, TestRng, TestRunner}};
+use proptest::{
+    prelude::*,
+    strategy::ValueTree,
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+};
 use serde_json::json;
 
 use crate::support::{Shop, q};
 
 #[derive(Clone, Debug)]
 enum Step {
-    Receive { product: usize, qty: u32, cost: u32 },
-    Reserve { product: usize, qty: u32, both: bool },
+    Receive {
+        product: usize,
+        qty: u32,
+        cost: u32,
+    },
+    Reserve {
+        product: usize,
+        qty: u32,
+        both: bool,
+    },
     /// The next attempt at an earlier sale, perhaps with another basket.
-    Again { sale: usize, qty: u32 },
-    Release { sale: usize },
-    Issue { sale: usize, other_basket: bool },
-    Offline { product: usize, qty: u32 },
-    Return { sale: usize, qty: u32, disposition: usize },
-    Adjust { product: usize, qty: i32 },
-    Hold { product: usize, qty: u32 },
-    Commit { hold: usize, part: bool },
-    Block { batch: usize, blocked: bool },
-    Sweep { seconds: u32 },
+    Again {
+        sale: usize,
+        qty: u32,
+    },
+    Release {
+        sale: usize,
+    },
+    Issue {
+        sale: usize,
+        other_basket: bool,
+    },
+    Offline {
+        product: usize,
+        qty: u32,
+    },
+    Return {
+        sale: usize,
+        qty: u32,
+        disposition: usize,
+    },
+    Adjust {
+        product: usize,
+        qty: i32,
+    },
+    Hold {
+        product: usize,
+        qty: u32,
+    },
+    Commit {
+        hold: usize,
+        part: bool,
+    },
+    Block {
+        batch: usize,
+        blocked: bool,
+    },
+    Sweep {
+        seconds: u32,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -70,15 +111,27 @@ fn pick<T>(list: &[T], at: usize) -> Option<usize> {
 impl World {
     async fn new(shop: Shop) -> Self {
         // The first is followed by batch.
-        let products = [shop.batched().await, shop.product().await, shop.product().await];
-        Self { shop, products, batches: Vec::new(), sales: Vec::new(), holds: Vec::new(), owed: BTreeMap::new() }
+        let products = [
+            shop.batched().await,
+            shop.product().await,
+            shop.product().await,
+        ];
+        Self {
+            shop,
+            products,
+            batches: Vec::new(),
+            sales: Vec::new(),
+            holds: Vec::new(),
+            owed: BTreeMap::new(),
+        }
     }
 
     async fn issue(&mut self, at: usize, lines: Vec<(ProductId, String)>) {
         let sale = &mut self.sales[at];
         sale.issued = true;
         sale.lines = lines;
-        let lines: Vec<(ProductId, &str)> = sale.lines.iter().map(|(p, n)| (*p, n.as_str())).collect();
+        let lines: Vec<(ProductId, &str)> =
+            sale.lines.iter().map(|(p, n)| (*p, n.as_str())).collect();
         for (product, qty) in &lines {
             *self.owed.entry(*product).or_default() += q(qty);
         }
@@ -90,15 +143,35 @@ impl World {
     async fn run(&mut self, step: &Step) {
         let shop = self.shop.clone();
         match step.clone() {
-            Step::Receive { product: 0, qty, cost } => {
-                let (no, expiry) = (format!("B{}", cost % 4), format!("202{}-12-0{}", 5 + cost % 4, 1 + cost % 4));
+            Step::Receive {
+                product: 0,
+                qty,
+                cost,
+            } => {
+                let (no, expiry) = (
+                    format!("B{}", cost % 4),
+                    format!("202{}-12-0{}", 5 + cost % 4, 1 + cost % 4),
+                );
                 let cost = format!("{}.{:04}", cost / 100, cost);
-                let batch = shop.receive_batch(self.products[0], &no, Some(&expiry), &qty.to_string(), &cost).await;
+                let batch = shop
+                    .receive_batch(
+                        self.products[0],
+                        &no,
+                        Some(&expiry),
+                        &qty.to_string(),
+                        &cost,
+                    )
+                    .await;
                 self.batches.push(batch);
             }
             Step::Receive { product, qty, cost } => {
                 let cost = format!("{}.{:04}", cost / 100, cost);
-                shop.receive(self.products[product], &format!("{qty}.{cost:.0}5", cost = qty % 10), &cost).await;
+                shop.receive(
+                    self.products[product],
+                    &format!("{qty}.{cost:.0}5", cost = qty % 10),
+                    &cost,
+                )
+                .await;
             }
             Step::Reserve { product, qty, both } => {
                 let mut lines = vec![(self.products[product], qty.to_string())];
@@ -106,24 +179,43 @@ impl World {
                     lines.push((self.products[(product + 1) % 3], "1".into()));
                     lines.push((self.products[product], "0.5".into()));
                 }
-                let asked: Vec<(ProductId, &str)> = lines.iter().map(|(p, n)| (*p, n.as_str())).collect();
+                let asked: Vec<(ProductId, &str)> =
+                    lines.iter().map(|(p, n)| (*p, n.as_str())).collect();
                 let invoice = InvoiceId::new();
                 shop.reserve(invoice, 1, &asked).await;
-                self.sales.push(Sale { invoice, attempt: 1, lines, issued: false, returned: 0 });
+                self.sales.push(Sale {
+                    invoice,
+                    attempt: 1,
+                    lines,
+                    issued: false,
+                    returned: 0,
+                });
             }
             Step::Again { sale, qty } => {
-                let Some(at) = pick(&self.sales, sale).filter(|at| !self.sales[*at].issued) else { return };
+                let Some(at) = pick(&self.sales, sale).filter(|at| !self.sales[*at].issued) else {
+                    return;
+                };
                 let sale = &mut self.sales[at];
                 sale.attempt += 1 + qty % 2;
                 sale.lines = vec![(self.products[qty as usize % 3], qty.to_string())];
-                shop.reserve(sale.invoice, sale.attempt, &[(sale.lines[0].0, &sale.lines[0].1)]).await;
+                shop.reserve(
+                    sale.invoice,
+                    sale.attempt,
+                    &[(sale.lines[0].0, &sale.lines[0].1)],
+                )
+                .await;
             }
             Step::Release { sale } => {
-                let Some(at) = pick(&self.sales, sale) else { return };
-                shop.release(self.sales[at].invoice, self.sales[at].attempt).await;
+                let Some(at) = pick(&self.sales, sale) else {
+                    return;
+                };
+                shop.release(self.sales[at].invoice, self.sales[at].attempt)
+                    .await;
             }
             Step::Issue { sale, other_basket } => {
-                let Some(at) = pick(&self.sales, sale).filter(|at| !self.sales[*at].issued) else { return };
+                let Some(at) = pick(&self.sales, sale).filter(|at| !self.sales[*at].issued) else {
+                    return;
+                };
                 let mut lines = self.sales[at].lines.clone();
                 if other_basket {
                     lines.push((self.products[2], "2".into()));
@@ -131,21 +223,38 @@ impl World {
                 self.issue(at, lines).await;
             }
             Step::Offline { product, qty } => {
-                self.sales.push(Sale { invoice: InvoiceId::new(), attempt: 1, lines: Vec::new(), issued: false, returned: 0 });
+                self.sales.push(Sale {
+                    invoice: InvoiceId::new(),
+                    attempt: 1,
+                    lines: Vec::new(),
+                    issued: false,
+                    returned: 0,
+                });
                 let lines = vec![(self.products[product], qty.to_string())];
                 self.issue(self.sales.len() - 1, lines).await;
             }
-            Step::Return { sale, qty, disposition } => {
-                let Some(at) = pick(&self.sales, sale).filter(|at| self.sales[*at].issued) else { return };
+            Step::Return {
+                sale,
+                qty,
+                disposition,
+            } => {
+                let Some(at) = pick(&self.sales, sale).filter(|at| self.sales[*at].issued) else {
+                    return;
+                };
                 let sale = &mut self.sales[at];
-                let (product, sold) = (sale.lines[0].0, sale.lines[0].1.parse::<u32>().unwrap_or(0));
+                let (product, sold) =
+                    (sale.lines[0].0, sale.lines[0].1.parse::<u32>().unwrap_or(0));
                 if sale.returned + qty > sold {
                     return;
                 }
                 sale.returned += qty;
                 *self.owed.entry(product).or_default() -= Quantity::from(i64::from(qty));
                 let disposition = ["restock", "quarantine", "scrap"][disposition];
-                shop.give_back(Some(sale.invoice), &[(1, product, &qty.to_string(), disposition)]).await;
+                shop.give_back(
+                    Some(sale.invoice),
+                    &[(1, product, &qty.to_string(), disposition)],
+                )
+                .await;
             }
             Step::Adjust { product, qty } => {
                 let product = self.products[product];
@@ -156,23 +265,36 @@ impl World {
                 assert!([201, 422].contains(&reply.status), "{}", reply.text);
             }
             Step::Hold { product, qty } => {
-                let reply = shop.hold(&[(self.products[product], &qty.to_string())], 20).await;
+                let reply = shop
+                    .hold(&[(self.products[product], &qty.to_string())], 20)
+                    .await;
                 if reply.status == 201 {
                     self.holds.push(reply.text_at("id").parse().unwrap());
                 }
             }
             Step::Commit { hold, part } => {
-                let Some(at) = pick(&self.holds, hold) else { return };
+                let Some(at) = pick(&self.holds, hold) else {
+                    return;
+                };
                 let path = format!("/api/v1/inventory/reservations/{}", self.holds[at]);
-                let body = if part { json!({ "lines": [{ "line": 1, "qty": "1" }] }) } else { json!({}) };
+                let body = if part {
+                    json!({ "lines": [{ "line": 1, "qty": "1" }] })
+                } else {
+                    json!({})
+                };
                 let reply = shop.owner.post(&format!("{path}:commit"), body).await;
                 assert!([200, 409].contains(&reply.status), "{}", reply.text);
             }
             Step::Block { batch, blocked } => {
-                let Some(at) = pick(&self.batches, batch) else { return };
+                let Some(at) = pick(&self.batches, batch) else {
+                    return;
+                };
                 let verb = if blocked { "block" } else { "unblock" };
                 let path = format!("/api/v1/inventory/batches/{}:{verb}", self.batches[at]);
-                shop.owner.post(&path, json!({ "reason": "random" })).await.expect(200);
+                shop.owner
+                    .post(&path, json!({ "reason": "random" }))
+                    .await
+                    .expect(200);
             }
             Step::Sweep { seconds } => {
                 shop.later(seconds.into());
@@ -191,7 +313,10 @@ impl World {
             + coalesce((select sum(s.open) from shortage s where s.tenant_id = $1 and s.product_id = $2), 0)";
         let admin = self.shop.app.admin().await;
         for product in self.products {
-            let row = admin.query_one(sums, &[&self.shop.tenant().uuid(), &product.uuid()]).await.unwrap();
+            let row = admin
+                .query_one(sums, &[&self.shop.tenant().uuid(), &product.uuid()])
+                .await
+                .unwrap();
             let found: rust_decimal::Decimal = row.get(0);
             let expected = self.owed.get(&product).copied().unwrap_or_default();
             assert_eq!(found, expected.decimal(), "product {product}");
@@ -205,19 +330,37 @@ async fn the_books_agree_after_any_sequence_of_commands() {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, b"the merchant's red ledger book..");
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
     for case in 0..12 {
-        let steps = prop::collection::vec(step(), 40).new_tree(&mut runner).unwrap().current();
+        let steps = prop::collection::vec(step(), 40)
+            .new_tree(&mut runner)
+            .unwrap()
+            .current();
         let mut world = World::new(shop.next_tenant().await).await;
         for (n, step) in steps.iter().enumerate() {
             world.run(step).await;
-            let reply = world.shop.owner.get("/api/v1/inventory/integrity").await.expect(200);
-            assert_eq!(reply.body["differences"], json!([]), "case {case}, after step {n} of {:#?}", &steps[..=n]);
+            let reply = world
+                .shop
+                .owner
+                .get("/api/v1/inventory/integrity")
+                .await
+                .expect(200);
+            assert_eq!(
+                reply.body["differences"],
+                json!([]),
+                "case {case}, after step {n} of {:#?}",
+                &steps[..=n]
+            );
         }
         world.nothing_is_lost_or_doubled().await;
         // Telling every sale again changes nothing.
-        let before: Vec<_> = world.products.map(|p| world.shop.stock(p)).into_iter().collect();
+        let before: Vec<_> = world
+            .products
+            .map(|p| world.shop.stock(p))
+            .into_iter()
+            .collect();
         let before = futures::future::join_all(before).await;
         for sale in world.sales.iter().filter(|s| s.issued) {
-            let lines: Vec<(ProductId, &str)> = sale.lines.iter().map(|(p, n)| (*p, n.as_str())).collect();
+            let lines: Vec<(ProductId, &str)> =
+                sale.lines.iter().map(|(p, n)| (*p, n.as_str())).collect();
             let event = world.shop.invoice(sale.invoice, sale.attempt, &lines);
             world.shop.hear(consumers::issued, &[event]).await;
         }

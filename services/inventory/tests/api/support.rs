@@ -8,7 +8,8 @@ use std::{
 
 use bahi_db::{Batch, Ctx, Tx};
 use bahi_events::{
-    Envelope, InvoiceIssued, InvoiceLine, Location, Product, ProductKind, ReturnLine, ReturnProcessed, Tax, Tracking,
+    Envelope, InvoiceIssued, InvoiceLine, Location, Product, ProductKind, ReturnLine,
+    ReturnProcessed, Tax, Tracking,
 };
 use bahi_http::Keys;
 use bahi_kafka::Failed;
@@ -16,20 +17,21 @@ use bahi_proto::{
     auth::Guard,
     demand_hash,
     inventory::v1::{
-        Allocation, DemandLine, ReleaseRequest, ReserveRequest, Shortage, reserve_response::Outcome,
-        stock_client::StockClient,
+        Allocation, DemandLine, ReleaseRequest, ReserveRequest, Shortage,
+        reserve_response::Outcome, stock_client::StockClient,
     },
     reservation_id,
     sales::v1::{
-        Decision, IssuedLine, IssuedSale, ReservationState, ReservationStatesRequest, ReservationStatesResponse,
+        Decision, IssuedLine, IssuedSale, ReservationState, ReservationStatesRequest,
+        ReservationStatesResponse,
         reservations_server::{Reservations, ReservationsServer},
     },
 };
 use bahi_register::Register;
 use bahi_testkit::{Client, Reply, TestApp, test_env};
 use bahi_types::{
-    BatchId, BranchId, Clock, InvoiceId, LocationId, Money, Price, ProductId, Quantity, Rate, RegistrationId,
-    ReservationId, TaxProfileId, TenantId, UnitId,
+    BatchId, BranchId, Clock, InvoiceId, LocationId, Money, Price, ProductId, Quantity, Rate,
+    RegistrationId, ReservationId, TaxProfileId, TenantId, UnitId,
 };
 use chrono::{DateTime, Utc};
 use inventory::{State, consumers};
@@ -69,8 +71,12 @@ impl Reservations for FakeSales {
         }
         let mut states = Vec::new();
         for hold in request.into_inner().holds {
-            let derived = reservation_id(hold.invoice_id.parse().unwrap(), hold.attempt).to_string();
-            assert_eq!(derived, hold.reservation_id, "the hold is named by its invoice and attempt");
+            let derived =
+                reservation_id(hold.invoice_id.parse().unwrap(), hold.attempt).to_string();
+            assert_eq!(
+                derived, hold.reservation_id,
+                "the hold is named by its invoice and attempt"
+            );
             ledger.asked.push(hold.reservation_id.clone());
             let issued = ledger.issued.get(&hold.reservation_id).cloned();
             let decision = if issued.is_some() {
@@ -80,19 +86,32 @@ impl Reservations for FakeSales {
             } else {
                 Decision::Void
             };
-            states.push(ReservationState { reservation_id: hold.reservation_id, decision: decision.into(), issued });
+            states.push(ReservationState {
+                reservation_id: hold.reservation_id,
+                decision: decision.into(),
+                issued,
+            });
         }
         Ok(Response::new(ReservationStatesResponse { states }))
     }
 }
 
 fn register() -> Register {
-    let root: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", "..", "deploy", "services.toml"].iter().collect();
+    let root: PathBuf = [
+        env!("CARGO_MANIFEST_DIR"),
+        "..",
+        "..",
+        "deploy",
+        "services.toml",
+    ]
+    .iter()
+    .collect();
     Register::load(root).unwrap()
 }
 
 async fn fake_sales() -> (FakeSales, String) {
-    let keys = Keys::from_folder(format!("{}/public", test_env("BAHI_TEST_KEYS")).as_ref()).unwrap();
+    let keys =
+        Keys::from_folder(format!("{}/public", test_env("BAHI_TEST_KEYS")).as_ref()).unwrap();
     let fake = FakeSales {
         ledger: Arc::default(),
         guard: Guard::new(Arc::new(keys), Arc::new(register()), "sales"),
@@ -100,7 +119,11 @@ async fn fake_sales() -> (FakeSales, String) {
     let listen = tonic::transport::server::TcpIncoming::bind(([127, 0, 0, 1], 0).into()).unwrap();
     let url = format!("http://{}", listen.local_addr().unwrap());
     let service = ReservationsServer::new(fake.clone());
-    tokio::spawn(tonic::transport::Server::builder().add_service(service).serve_with_incoming(listen));
+    tokio::spawn(
+        tonic::transport::Server::builder()
+            .add_service(service)
+            .serve_with_incoming(listen),
+    );
     (fake, url)
 }
 
@@ -150,14 +173,23 @@ impl Shop {
         let app = Arc::new(app);
         let owner = app.tenant();
         let grpc = StockClient::connect(app.grpc_url()).await.unwrap();
-        let mut shop = Self { app, owner, location: LocationId::new(), sales, grpc };
+        let mut shop = Self {
+            app,
+            owner,
+            location: LocationId::new(),
+            sales,
+            grpc,
+        };
         shop.location = shop.new_location().await;
         shop
     }
 
     /// Another business in the same database.
     pub async fn next_tenant(&self) -> Self {
-        let mut shop = Self { owner: self.app.tenant(), ..self.clone() };
+        let mut shop = Self {
+            owner: self.app.tenant(),
+            ..self.clone()
+        };
         shop.location = shop.new_location().await;
         shop
     }
@@ -203,8 +235,11 @@ impl Shop {
         events: &[Envelope<P>],
     ) -> Result<(), Failed> {
         for attempt in 0.. {
-            let mut batch = Batch::begin(&self.app.db).await.unwrap();
-            let tx = batch.enter(Ctx::service("inventory", self.tenant())).await.unwrap();
+            let mut batch = Batch::begin(&self.app.db, None).await.unwrap();
+            let tx = batch
+                .enter(Ctx::service("inventory", self.tenant()))
+                .await
+                .unwrap();
             match handler(tx, events).await {
                 Ok(()) => {
                     batch.commit().await.unwrap();
@@ -241,7 +276,11 @@ impl Shop {
             name: "Shop".into(),
             active: true,
         };
-        self.hear(consumers::location, &[self.envelope(location_id.uuid(), 1, place)]).await;
+        self.hear(
+            consumers::location,
+            &[self.envelope(location_id.uuid(), 1, place)],
+        )
+        .await;
         location_id
     }
 
@@ -249,29 +288,59 @@ impl Shop {
         self.tracked(Tracking::default()).await
     }
     pub async fn batched(&self) -> ProductId {
-        self.tracked(Tracking { batch: true, serial: false, expiry: false }).await
+        self.tracked(Tracking {
+            batch: true,
+            serial: false,
+            expiry: false,
+        })
+        .await
     }
     pub async fn tracked(&self, tracking: Tracking) -> ProductId {
         let id = ProductId::new();
-        self.hear(consumers::product, &[self.envelope(id.uuid(), 1, product(id, tracking))]).await;
+        self.hear(
+            consumers::product,
+            &[self.envelope(id.uuid(), 1, product(id, tracking))],
+        )
+        .await;
         id
     }
 
     pub async fn receive(&self, product: ProductId, qty: &str, cost: &str) -> Reply {
         let body = json!({ "location_id": self.location,
             "lines": [{ "product_id": product, "qty": qty, "unit_cost": cost }] });
-        self.owner.post("/api/v1/inventory/receipts", body).await.expect(201)
+        self.owner
+            .post("/api/v1/inventory/receipts", body)
+            .await
+            .expect(201)
     }
 
-    pub async fn receive_batch(&self, product: ProductId, no: &str, expiry: Option<&str>, qty: &str, cost: &str) -> BatchId {
+    pub async fn receive_batch(
+        &self,
+        product: ProductId,
+        no: &str,
+        expiry: Option<&str>,
+        qty: &str,
+        cost: &str,
+    ) -> BatchId {
         let body = json!({ "location_id": self.location, "lines": [
             { "product_id": product, "qty": qty, "unit_cost": cost, "batch_no": no, "expiry": expiry }] });
-        let reply = self.owner.post("/api/v1/inventory/receipts", body).await.expect(201);
-        reply.body["lines"][0]["batch_id"].as_str().unwrap().parse().unwrap()
+        let reply = self
+            .owner
+            .post("/api/v1/inventory/receipts", body)
+            .await
+            .expect(201);
+        reply.body["lines"][0]["batch_id"]
+            .as_str()
+            .unwrap()
+            .parse()
+            .unwrap()
     }
 
     pub async fn stock(&self, product: ProductId) -> (Quantity, Quantity, Quantity) {
-        let path = format!("/api/v1/inventory/availability?items={product}&location={}", self.location);
+        let path = format!(
+            "/api/v1/inventory/availability?items={product}&location={}",
+            self.location
+        );
         let reply = self.owner.get(&path).await.expect(200);
         let of = |name: &str| q(reply.body["items"][0][name].as_str().unwrap());
         (of("on_hand"), of("reserved"), of("available"))
@@ -279,7 +348,11 @@ impl Shop {
 
     /// On hand, reserved, available.
     #[track_caller]
-    pub fn assert_stock(&self, product: ProductId, expected: (&str, &str, &str)) -> impl Future<Output = ()> {
+    pub fn assert_stock(
+        &self,
+        product: ProductId,
+        expected: (&str, &str, &str),
+    ) -> impl Future<Output = ()> {
         let at = std::panic::Location::caller();
         async move {
             let (on_hand, reserved, available) = self.stock(product).await;
@@ -292,7 +365,11 @@ impl Shop {
     }
 
     pub async fn assert_sound(&self) {
-        let reply = self.owner.get("/api/v1/inventory/integrity").await.expect(200);
+        let reply = self
+            .owner
+            .get("/api/v1/inventory/integrity")
+            .await
+            .expect(200);
         assert_eq!(reply.body["differences"], json!([]));
     }
 
@@ -322,7 +399,9 @@ impl Shop {
     pub fn signed<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         let token = self.app.service_token("sales", self.tenant());
-        request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        request
+            .metadata_mut()
+            .insert("authorization", format!("Bearer {token}").parse().unwrap());
         request
     }
 
@@ -334,7 +413,9 @@ impl Shop {
                 Outcome::Terminal(terminal) => Got::Terminal(terminal.state),
             },
             Err(status) => {
-                let code = bahi_proto::auth::code_of(&status).unwrap_or_default().to_owned();
+                let code = bahi_proto::auth::code_of(&status)
+                    .unwrap_or_default()
+                    .to_owned();
                 Got::Error(status.code(), code)
             }
         }
@@ -345,8 +426,17 @@ impl Shop {
     }
 
     pub async fn release(&self, invoice: InvoiceId, attempt: u32) -> i32 {
-        let request = ReleaseRequest { invoice_id: invoice.to_string(), attempt };
-        self.grpc.clone().release(self.signed(request)).await.unwrap().into_inner().state
+        let request = ReleaseRequest {
+            invoice_id: invoice.to_string(),
+            attempt,
+        };
+        self.grpc
+            .clone()
+            .release(self.signed(request))
+            .await
+            .unwrap()
+            .into_inner()
+            .state
     }
 
     pub fn grpc(&self) -> StockClient<Channel> {
@@ -354,13 +444,19 @@ impl Shop {
     }
 
     /// The event of an invoice that was promised its stock by `attempt`.
-    pub fn invoice(&self, invoice: InvoiceId, attempt: u32, lines: &[Line<'_>]) -> Envelope<InvoiceIssued> {
+    pub fn invoice(
+        &self,
+        invoice: InvoiceId,
+        attempt: u32,
+        lines: &[Line<'_>],
+    ) -> Envelope<InvoiceIssued> {
         let payload = invoice_of(self, invoice, Some(reservation_id(invoice, attempt)), lines);
         self.envelope(invoice.uuid(), 1, payload)
     }
 
     pub async fn issue(&self, invoice: InvoiceId, attempt: u32, lines: &[Line<'_>]) {
-        self.hear(consumers::issued, &[self.invoice(invoice, attempt, lines)]).await;
+        self.hear(consumers::issued, &[self.invoice(invoice, attempt, lines)])
+            .await;
     }
 
     /// A whole sale: hold and event.
@@ -377,18 +473,20 @@ impl Shop {
         lines: &[(i32, ProductId, &str, &str)],
     ) -> Envelope<ReturnProcessed> {
         let credit_note_id = InvoiceId::new();
-        let lines = (1..).zip(lines).map(|(line, (original, product, qty, disposition))| ReturnLine {
-            line,
-            original_line: invoice.map(|_| *original),
-            product_id: *product,
-            stocked: true,
-            qty: q(qty),
-            taxable: Money::ZERO,
-            rate: Rate::ZERO,
-            tax: Tax::default(),
-            total: Money::ZERO,
-            disposition: (*disposition).to_owned(),
-        });
+        let lines = (1..)
+            .zip(lines)
+            .map(|(line, (original, product, qty, disposition))| ReturnLine {
+                line,
+                original_line: invoice.map(|_| *original),
+                product_id: *product,
+                stocked: true,
+                qty: q(qty),
+                taxable: Money::ZERO,
+                rate: Rate::ZERO,
+                tax: Tax::default(),
+                total: Money::ZERO,
+                disposition: (*disposition).to_owned(),
+            });
         let payload = ReturnProcessed {
             credit_note_id,
             number: "CN/1".into(),
@@ -410,8 +508,13 @@ impl Shop {
         self.envelope(credit_note_id.uuid(), 1, payload)
     }
 
-    pub async fn give_back(&self, invoice: Option<InvoiceId>, lines: &[(i32, ProductId, &str, &str)]) {
-        self.hear(consumers::returned, &[self.credit_note(invoice, lines)]).await;
+    pub async fn give_back(
+        &self,
+        invoice: Option<InvoiceId>,
+        lines: &[(i32, ProductId, &str, &str)],
+    ) {
+        self.hear(consumers::returned, &[self.credit_note(invoice, lines)])
+            .await;
     }
 
     /// What sales answers about an attempt from now on.
@@ -437,11 +540,22 @@ impl Shop {
         self.sales_issued(invoice, attempt, lines);
         let hash = self.hash(lines);
         let id = reservation_id(invoice, attempt).to_string();
-        self.sales.ledger.lock().unwrap().issued.get_mut(&id).unwrap().demand_hash = hash;
+        self.sales
+            .ledger
+            .lock()
+            .unwrap()
+            .issued
+            .get_mut(&id)
+            .unwrap()
+            .demand_hash = hash;
     }
 
     pub async fn hold_state(&self, id: ReservationId) -> String {
-        let reply = self.owner.get(&format!("/api/v1/inventory/reservations/{id}")).await.expect(200);
+        let reply = self
+            .owner
+            .get(&format!("/api/v1/inventory/reservations/{id}"))
+            .await
+            .expect(200);
         reply.text_at("state")
     }
 
@@ -452,13 +566,22 @@ impl Shop {
     }
 
     pub async fn hold(&self, lines: &[Line<'_>], ttl: u32) -> Reply {
-        let lines: Vec<_> = lines.iter().map(|(p, n)| json!({ "product_id": p, "qty": n })).collect();
+        let lines: Vec<_> = lines
+            .iter()
+            .map(|(p, n)| json!({ "product_id": p, "qty": n }))
+            .collect();
         let body = json!({ "location_id": self.location, "ttl_seconds": ttl, "lines": lines });
-        self.owner.post("/api/v1/inventory/reservations", body).await
+        self.owner
+            .post("/api/v1/inventory/reservations", body)
+            .await
     }
 
     pub async fn shortages(&self) -> Vec<Value> {
-        let reply = self.owner.get("/api/v1/inventory/shortages").await.expect(200);
+        let reply = self
+            .owner
+            .get("/api/v1/inventory/shortages")
+            .await
+            .expect(200);
         reply.body["items"].as_array().unwrap().clone()
     }
 
@@ -466,11 +589,18 @@ impl Shop {
     pub async fn said(&self, event_type: &str) -> Vec<Value> {
         let tenant = self.tenant();
         let events = self.app.events().await.into_iter();
-        events.filter(|e| e.event_type == event_type && e.tenant_id == tenant).map(|e| e.payload).collect()
+        events
+            .filter(|e| e.event_type == event_type && e.tenant_id == tenant)
+            .map(|e| e.payload)
+            .collect()
     }
 
     pub async fn value(&self) -> String {
-        self.owner.get("/api/v1/inventory/valuation").await.expect(200).text_at("total_value")
+        self.owner
+            .get("/api/v1/inventory/valuation")
+            .await
+            .expect(200)
+            .text_at("total_value")
     }
 }
 
@@ -497,7 +627,12 @@ pub fn product(product_id: ProductId, tracking: Tracking) -> Product {
     }
 }
 
-pub fn invoice_of(shop: &Shop, invoice: InvoiceId, hold: Option<ReservationId>, lines: &[Line<'_>]) -> InvoiceIssued {
+pub fn invoice_of(
+    shop: &Shop,
+    invoice: InvoiceId,
+    hold: Option<ReservationId>,
+    lines: &[Line<'_>],
+) -> InvoiceIssued {
     let line = |(line, (product, qty)): (i32, &Line<'_>)| InvoiceLine {
         line,
         product_id: *product,

@@ -16,9 +16,17 @@ async fn at_its_deadline_a_tills_hold_is_released_only_when_sales_says_void() {
         shop.reserve(invoice, 1, &[(tea, "2")]).await.granted();
     }
     shop.sales_issued_as(issued, 1, &[(tea, "2")]);
-    shop.sales.ledger.lock().unwrap().closed.push(reservation_id(closed, 1).to_string());
+    shop.sales
+        .ledger
+        .lock()
+        .unwrap()
+        .closed
+        .push(reservation_id(closed, 1).to_string());
     jobs::ask(shop.state()).await.unwrap();
-    assert!(shop.sales.ledger.lock().unwrap().asked.is_empty(), "not before the deadline");
+    assert!(
+        shop.sales.ledger.lock().unwrap().asked.is_empty(),
+        "not before the deadline"
+    );
     shop.later(31);
     jobs::ask(shop.state()).await.unwrap();
     shop.assert_stock(tea, ("10", "2", "8")).await;
@@ -77,7 +85,9 @@ async fn what_a_released_hold_frees_serves_whoever_waits() {
     let shop = Shop::open().await;
     let tea = shop.product().await;
     shop.receive(tea, "3", "5").await;
-    shop.reserve(InvoiceId::new(), 1, &[(tea, "3")]).await.granted();
+    shop.reserve(InvoiceId::new(), 1, &[(tea, "3")])
+        .await
+        .granted();
     shop.issue(InvoiceId::new(), 1, &[(tea, "2")]).await;
     shop.later(31);
     jobs::ask(shop.state()).await.unwrap();
@@ -92,7 +102,9 @@ async fn sweeps_reach_every_tenant() {
     for shop in [&shop, &other] {
         let tea = shop.product().await;
         shop.receive(tea, "3", "5").await;
-        shop.reserve(InvoiceId::new(), 1, &[(tea, "1")]).await.granted();
+        shop.reserve(InvoiceId::new(), 1, &[(tea, "1")])
+            .await
+            .granted();
         shop.hold(&[(tea, "1")], 20).await.expect(201);
     }
     shop.later(31);
@@ -115,10 +127,24 @@ async fn holds_of_the_api_lapse_by_the_clock() {
     shop.later(1);
     // Its time is over also where the sweep has not come by.
     let commit = format!("/api/v1/inventory/reservations/{id}:commit");
-    assert_eq!(shop.owner.post(&commit, serde_json::json!({})).await.expect(409).code(), "RESERVATION_EXPIRED");
+    assert_eq!(
+        shop.owner
+            .post(&commit, serde_json::json!({}))
+            .await
+            .expect(409)
+            .code(),
+        "RESERVATION_EXPIRED"
+    );
     jobs::lapse(shop.state()).await.unwrap();
     shop.assert_stock(tea, ("10", "0", "10")).await;
-    assert_eq!(shop.owner.post(&commit, serde_json::json!({})).await.expect(409).code(), "RESERVATION_EXPIRED");
+    assert_eq!(
+        shop.owner
+            .post(&commit, serde_json::json!({}))
+            .await
+            .expect(409)
+            .code(),
+        "RESERVATION_EXPIRED"
+    );
     let said = shop.said("stock.expired").await;
     assert_eq!(said[0]["reservation_id"], id);
     assert!(shop.sales.ledger.lock().unwrap().asked.is_empty());

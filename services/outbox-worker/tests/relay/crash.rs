@@ -12,7 +12,11 @@ use crate::{
 async fn a_worker_killed_in_the_middle_loses_nothing_and_keeps_the_order() {
     let world = Arc::new(World::new().await);
     let log = world.topic(6, &[]).await;
-    let load = Load { transactions: 250, seed: 3, ..Load::hot(&log.name) };
+    let load = Load {
+        transactions: 250,
+        seed: 3,
+        ..Load::hot(&log.name)
+    };
     let writing = tokio::spawn({
         let world = world.clone();
         async move { load.run(&world).await }
@@ -21,7 +25,10 @@ async fn a_worker_killed_in_the_middle_loses_nothing_and_keeps_the_order() {
     let mut process = world.spawn();
     while !writing.is_finished() && kills < 6 {
         let reached = log.len() + 150;
-        eventually("progress, or the end", || async { (log.len() >= reached || writing.is_finished()).then_some(()) }).await;
+        eventually("progress, or the end", || async {
+            (log.len() >= reached || writing.is_finished()).then_some(())
+        })
+        .await;
         process.kill();
         kills += 1;
         process = world.spawn();
@@ -30,8 +37,14 @@ async fn a_worker_killed_in_the_middle_loses_nothing_and_keeps_the_order() {
     log.until_all(&committed(&ledger)).await;
     drop(process);
     let verdict = judge(&ledger, &log.seen());
-    println!("{kills} kills, {} events: {verdict:?}", committed(&ledger).len());
-    assert!(kills >= 2, "the writers were through too early to prove anything");
+    println!(
+        "{kills} kills, {} events: {verdict:?}",
+        committed(&ledger).len()
+    );
+    assert!(
+        kills >= 2,
+        "the writers were through too early to prove anything"
+    );
     assert!(verdict.is_clean(), "{verdict:?}");
     Arc::into_inner(world).unwrap().close().await;
 }
@@ -40,7 +53,10 @@ async fn a_worker_killed_in_the_middle_loses_nothing_and_keeps_the_order() {
 async fn a_worker_that_is_asked_to_stop_repeats_nothing() {
     let world = Arc::new(World::new().await);
     let log = world.topic(6, &[]).await;
-    let load = Load { seed: 4, ..Load::hot(&log.name) };
+    let load = Load {
+        seed: 4,
+        ..Load::hot(&log.name)
+    };
     let writing = tokio::spawn({
         let world = world.clone();
         async move { load.run(&world).await }
@@ -48,7 +64,10 @@ async fn a_worker_that_is_asked_to_stop_repeats_nothing() {
     let mut process = world.spawn();
     for _ in 0..3 {
         let reached = log.len() + 150;
-        eventually("progress, or the end", || async { (log.len() >= reached || writing.is_finished()).then_some(()) }).await;
+        eventually("progress, or the end", || async {
+            (log.len() >= reached || writing.is_finished()).then_some(())
+        })
+        .await;
         process.terminate().await;
         process = world.spawn();
     }
@@ -81,7 +100,11 @@ async fn a_worker_whose_session_is_terminated_takes_up_where_it_was() {
     worker.stop().await;
     let verdict = judge(&ledger, &log.seen());
     assert!(verdict.is_clean(), "{verdict:?}");
-    let epoch: i64 = admin.query_one("select lease_epoch from outbox.shard", &[]).await.unwrap().get(0);
+    let epoch: i64 = admin
+        .query_one("select lease_epoch from outbox.shard", &[])
+        .await
+        .unwrap()
+        .get(0);
     assert!(epoch > 1, "every session takes a lease of its own");
     world.close().await;
 }

@@ -28,11 +28,27 @@ async fn the_second_worker_waits_and_takes_over_when_the_first_is_gone() {
                     and database = (select oid from pg_database where datname = current_database())";
     ledger.push(emit(&app, &log.name, "k", 2, "{}").await);
     log.until_all(&[ledger[1].event_id]).await;
-    assert_eq!(admin.query_one(holders, &[]).await.unwrap().get::<_, i64>(0), 1);
-    let epoch = || async { admin.query_one("select lease_epoch from outbox.shard", &[]).await.unwrap().get::<_, i64>(0) };
+    assert_eq!(
+        admin
+            .query_one(holders, &[])
+            .await
+            .unwrap()
+            .get::<_, i64>(0),
+        1
+    );
+    let epoch = || async {
+        admin
+            .query_one("select lease_epoch from outbox.shard", &[])
+            .await
+            .unwrap()
+            .get::<_, i64>(0)
+    };
     assert_eq!(epoch().await, 1);
     first.stop().await;
-    eventually("the takeover", || async { (epoch().await == 2).then_some(()) }).await;
+    eventually("the takeover", || async {
+        (epoch().await == 2).then_some(())
+    })
+    .await;
     ledger.push(emit(&app, &log.name, "k", 3, "{}").await);
     log.until_all(&[ledger[2].event_id]).await;
     second.stop().await;
@@ -46,10 +62,23 @@ async fn an_owner_that_was_frozen_and_wakes_up_after_the_takeover_disturbs_nothi
     let world = Arc::new(World::new().await);
     let log = world.topic(6, &[]).await;
     let admin = world.admin().await;
-    let epoch = || async { admin.query_one("select lease_epoch from outbox.shard", &[]).await.unwrap().get::<_, i64>(0) };
+    let epoch = || async {
+        admin
+            .query_one("select lease_epoch from outbox.shard", &[])
+            .await
+            .unwrap()
+            .get::<_, i64>(0)
+    };
     let zombie = world.spawn();
-    eventually("the first lease", || async { (epoch().await == 1).then_some(()) }).await;
-    let load = Load { transactions: 100, seed: 7, ..Load::hot(&log.name) };
+    eventually("the first lease", || async {
+        (epoch().await == 1).then_some(())
+    })
+    .await;
+    let load = Load {
+        transactions: 100,
+        seed: 7,
+        ..Load::hot(&log.name)
+    };
     let writing = tokio::spawn({
         let world = world.clone();
         async move { load.run(&world).await }
@@ -58,13 +87,19 @@ async fn an_owner_that_was_frozen_and_wakes_up_after_the_takeover_disturbs_nothi
     zombie.signal("STOP");
     let heir = world.spawn();
     // A stopped process still answers keepalives; the server ends its session for being idle.
-    eventually("the takeover", || async { (epoch().await == 2).then_some(()) }).await;
+    eventually("the takeover", || async {
+        (epoch().await == 2).then_some(())
+    })
+    .await;
     zombie.signal("CONT");
     let ledger = writing.await.unwrap();
     log.until_all(&committed(&ledger)).await;
     heir.terminate().await;
     // The zombie, a standby now, takes over in its turn.
-    eventually("the second takeover", || async { (epoch().await == 3).then_some(()) }).await;
+    eventually("the second takeover", || async {
+        (epoch().await == 3).then_some(())
+    })
+    .await;
     let mut last = ledger.clone();
     last.push(emit(&world.app().await, &log.name, "last", 1, "{}").await);
     log.until_all(&committed(&last)).await;
@@ -83,14 +118,21 @@ async fn a_checkpoint_of_an_owner_that_was_replaced_is_refused() {
     let new = world.relay_client().await;
     assert_eq!(lease::try_acquire(&new, "new").await.unwrap(), None);
     let writer = Checkpoints::new(&old, lease).await.unwrap();
-    let cursor = Cursor { snap: "10:12:11".parse().unwrap(), open: Some(("20:20:".parse().unwrap(), 5)), published: 3 };
+    let cursor = Cursor {
+        snap: "10:12:11".parse().unwrap(),
+        open: Some(("20:20:".parse().unwrap(), 5)),
+        published: 3,
+    };
     writer.save(&old, &cursor).await.unwrap();
     assert_eq!(checkpoint::load(&new).await.unwrap(), cursor);
     // The server believes the old session dead and gives its lock away.
     lease::release(&old).await.unwrap();
     let next = lease::try_acquire(&new, "new").await.unwrap().unwrap();
     assert!(next.epoch > lease.epoch);
-    assert!(matches!(writer.save(&old, &Cursor::origin()).await, Err(SessionError::Fenced)));
+    assert!(matches!(
+        writer.save(&old, &Cursor::origin()).await,
+        Err(SessionError::Fenced)
+    ));
     assert_eq!(checkpoint::load(&new).await.unwrap(), cursor);
     world.close().await;
 }
@@ -98,9 +140,17 @@ async fn a_checkpoint_of_an_owner_that_was_replaced_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sequence_with_a_cache_is_refused() {
     let world = World::new().await;
-    world.admin().await.batch_execute("alter sequence outbox.event_seq cache 10").await.unwrap();
+    world
+        .admin()
+        .await
+        .batch_execute("alter sequence outbox.event_seq cache 10")
+        .await
+        .unwrap();
     let client = world.relay_client().await;
-    assert!(matches!(lease::try_acquire(&client, "me").await, Err(SessionError::Unsound(_))));
+    assert!(matches!(
+        lease::try_acquire(&client, "me").await,
+        Err(SessionError::Unsound(_))
+    ));
     world.close().await;
 }
 
@@ -119,11 +169,24 @@ async fn each_role_may_do_its_own_part_and_no_more() {
         "update outbox.epoch set epoch = 2",
         "select setval('outbox.event_seq', 1)",
     ] {
-        assert!(app.batch_execute(forbidden).await.is_err(), "the service may: {forbidden}");
+        assert!(
+            app.batch_execute(forbidden).await.is_err(),
+            "the service may: {forbidden}"
+        );
     }
-    for forbidden in ["update outbox.event set key = 'x'", "delete from outbox.event", "insert into noise values (1)"] {
-        assert!(relay.batch_execute(forbidden).await.is_err(), "the worker may: {forbidden}");
+    for forbidden in [
+        "update outbox.event set key = 'x'",
+        "delete from outbox.event",
+        "insert into noise values (1)",
+    ] {
+        assert!(
+            relay.batch_execute(forbidden).await.is_err(),
+            "the worker may: {forbidden}"
+        );
     }
-    relay.batch_execute("select * from outbox.status; truncate outbox.event_0").await.unwrap();
+    relay
+        .batch_execute("select * from outbox.status; truncate outbox.event_0")
+        .await
+        .unwrap();
     world.close().await;
 }

@@ -35,14 +35,24 @@ pub struct Load {
 
 impl Load {
     pub fn hot(topic: &str) -> Self {
-        Self { topic: topic.to_owned(), writers: 16, transactions: 150, aggregates: 20, emit: Emit::AfterLock, seed: 1 }
+        Self {
+            topic: topic.to_owned(),
+            writers: 16,
+            transactions: 150,
+            aggregates: 20,
+            emit: Emit::AfterLock,
+            seed: 1,
+        }
     }
 
     /// Writes until every writer is through, and returns what they did.
     pub async fn run(self, world: &World) -> Vec<Entry> {
         let admin = world.admin().await;
         let create = "insert into aggregate (id) select 'a' || n from generate_series(1, $1::int4) n on conflict do nothing";
-        admin.execute(create, &[&(self.aggregates as i32)]).await.unwrap();
+        admin
+            .execute(create, &[&(self.aggregates as i32)])
+            .await
+            .unwrap();
         let ledger = Arc::new(Mutex::new(Vec::new()));
         let mut writers = JoinSet::new();
         for number in 0..self.writers {
@@ -66,7 +76,12 @@ impl Load {
         if rng.random_bool(0.5) {
             // An early transaction id, long before the lock.
             let pause = rng.random_range(0..4);
-            client.batch_execute(&format!("insert into noise values (1); select pg_sleep({pause} / 1000.0)")).await.unwrap();
+            client
+                .batch_execute(&format!(
+                    "insert into noise values (1); select pg_sleep({pause} / 1000.0)"
+                ))
+                .await
+                .unwrap();
         }
         let mut keys = sample(rng, self.aggregates, 2).into_vec();
         keys.truncate(rng.random_range(1..3));
@@ -74,14 +89,24 @@ impl Load {
         keys.sort_unstable();
         for key in keys {
             let key = format!("a{}", key + 1);
-            let early = if before { Some(draw(client).await) } else { None };
+            let early = if before {
+                Some(draw(client).await)
+            } else {
+                None
+            };
             if early.is_some() && rng.random_bool(0.3) {
-                client.batch_execute("select pg_sleep(0.002)").await.unwrap();
+                client
+                    .batch_execute("select pg_sleep(0.002)")
+                    .await
+                    .unwrap();
             }
             if rng.random_bool(0.15) {
                 client.batch_execute("savepoint s").await.unwrap();
                 let mut entry = self.emit(client, &key, None, rng).await;
-                client.batch_execute("rollback to savepoint s").await.unwrap();
+                client
+                    .batch_execute("rollback to savepoint s")
+                    .await
+                    .unwrap();
                 entry.outcome = Outcome::RolledBack;
                 entries.push(entry);
             }
@@ -100,7 +125,10 @@ impl Load {
             }
         }
         if rng.random_bool(0.3) {
-            client.batch_execute("select pg_sleep(0.001)").await.unwrap();
+            client
+                .batch_execute("select pg_sleep(0.001)")
+                .await
+                .unwrap();
         }
         let outcome = if rng.random_bool(0.15) {
             client.batch_execute("rollback").await.unwrap();
@@ -108,9 +136,18 @@ impl Load {
         } else if rng.random_bool(0.05) {
             // In two phases: between them no session runs it, and it holds its locks.
             let name = Uuid::now_v7();
-            client.batch_execute(&format!("prepare transaction '{name}'")).await.unwrap();
-            client.batch_execute("select pg_sleep(0.002)").await.unwrap();
-            client.batch_execute(&format!("commit prepared '{name}'")).await.unwrap();
+            client
+                .batch_execute(&format!("prepare transaction '{name}'"))
+                .await
+                .unwrap();
+            client
+                .batch_execute("select pg_sleep(0.002)")
+                .await
+                .unwrap();
+            client
+                .batch_execute(&format!("commit prepared '{name}'"))
+                .await
+                .unwrap();
             Outcome::Committed
         } else {
             match client.batch_execute("commit").await {
@@ -118,7 +155,10 @@ impl Load {
                 Err(_) => Outcome::Unknown,
             }
         };
-        for entry in entries.iter_mut().filter(|entry| entry.outcome == Outcome::Committed) {
+        for entry in entries
+            .iter_mut()
+            .filter(|entry| entry.outcome == Outcome::Committed)
+        {
             entry.outcome = outcome;
         }
         entries
@@ -128,18 +168,35 @@ impl Load {
         let lock = "update aggregate set version = version + 1 where id = $1 returning version";
         let version: i64 = client.query_one(lock, &[&key]).await.unwrap().get(0);
         let event_id = Uuid::now_v7();
-        let payload = format!("{{ \"version\":{version} , \"pad\":\"{}\"}}", "é\\n".repeat(rng.random_range(0..40)));
+        let payload = format!(
+            "{{ \"version\":{version} , \"pad\":\"{}\"}}",
+            "é\\n".repeat(rng.random_range(0..40))
+        );
         let insert = "insert into outbox.event (seq, event_id, topic, key, event_type, aggregate_type, aggregate_id, aggregate_version, tenant_id, payload) \
                       values (coalesce($1, nextval('outbox.event_seq')), $2, $3, $4, 'thing.changed', 'thing', $4, $5, $2, $6::text::json)";
-        client.execute(insert, &[&seq, &event_id, &self.topic, &key, &version, &payload]).await.unwrap();
+        client
+            .execute(
+                insert,
+                &[&seq, &event_id, &self.topic, &key, &version, &payload],
+            )
+            .await
+            .unwrap();
         Entry::committed(event_id, key, version, &payload)
     }
 }
 
 async fn draw(client: &Client) -> i64 {
-    client.query_one("select nextval('outbox.event_seq')", &[]).await.unwrap().get(0)
+    client
+        .query_one("select nextval('outbox.event_seq')", &[])
+        .await
+        .unwrap()
+        .get(0)
 }
 
 pub fn committed(ledger: &[Entry]) -> Vec<Uuid> {
-    ledger.iter().filter(|entry| entry.outcome == Outcome::Committed).map(|entry| entry.event_id).collect()
+    ledger
+        .iter()
+        .filter(|entry| entry.outcome == Outcome::Committed)
+        .map(|entry| entry.event_id)
+        .collect()
 }

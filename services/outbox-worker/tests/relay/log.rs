@@ -40,7 +40,8 @@ struct Envelope<'a> {
 
 impl Record {
     pub fn seen(&self) -> Seen {
-        let envelope: Envelope<'_> = serde_json::from_str(&self.value).expect("the value is an envelope");
+        let envelope: Envelope<'_> =
+            serde_json::from_str(&self.value).expect("the value is an envelope");
         Seen {
             event_id: envelope.event_id,
             key: self.key.clone(),
@@ -68,18 +69,28 @@ impl Log {
             .expect("consumer");
         let mut assignment = TopicPartitionList::new();
         for partition in 0..partitions {
-            assignment.add_partition_offset(&name, partition, Offset::Beginning).unwrap();
+            assignment
+                .add_partition_offset(&name, partition, Offset::Beginning)
+                .unwrap();
         }
         consumer.assign(&assignment).unwrap();
-        let (records, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let (records, stop) = (
+            Arc::new(Mutex::new(Vec::new())),
+            Arc::new(AtomicBool::new(false)),
+        );
         let (kept, stopped) = (records.clone(), stop.clone());
         thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 // Errors pass: the topic was created a moment ago.
                 if let Some(Ok(message)) = consumer.poll(Duration::from_millis(50)) {
-                    let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or_default().to_vec()).unwrap();
+                    let text = |bytes: Option<&[u8]>| {
+                        String::from_utf8(bytes.unwrap_or_default().to_vec()).unwrap()
+                    };
                     let headers = message.headers().map_or_else(Vec::new, |headers| {
-                        headers.iter().map(|header| (header.key.to_owned(), text(header.value))).collect()
+                        headers
+                            .iter()
+                            .map(|header| (header.key.to_owned(), text(header.value)))
+                            .collect()
                     });
                     kept.lock().push(Record {
                         key: text(message.key()),
@@ -90,7 +101,11 @@ impl Log {
                 }
             }
         });
-        Self { name, records, stop }
+        Self {
+            name,
+            records,
+            stop,
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -107,7 +122,12 @@ impl Log {
 
     /// Waits until every one of these events has arrived.
     pub async fn until_all(&self, ids: &[Uuid]) {
-        let missing = Mutex::new((0, ids.iter().copied().collect::<std::collections::HashSet<Uuid>>()));
+        let missing = Mutex::new((
+            0,
+            ids.iter()
+                .copied()
+                .collect::<std::collections::HashSet<Uuid>>(),
+        ));
         eventually(format!("{} events in {}", ids.len(), self.name), || {
             let mut missing = missing.lock();
             let records = self.records.lock();
@@ -122,7 +142,10 @@ impl Log {
     }
 
     pub async fn until_len(&self, count: usize) {
-        eventually(format!("{count} records in {}", self.name), || async { (self.len() >= count).then_some(()) }).await;
+        eventually(format!("{count} records in {}", self.name), || async {
+            (self.len() >= count).then_some(())
+        })
+        .await;
     }
 }
 

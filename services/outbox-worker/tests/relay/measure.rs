@@ -11,7 +11,10 @@ use tokio::task::JoinSet;
 use crate::world::{World, emit};
 
 fn percentile(sorted: &[i64], per_mille: usize) -> i64 {
-    sorted.get((sorted.len() * per_mille / 1000).min(sorted.len().saturating_sub(1))).copied().unwrap_or_default()
+    sorted
+        .get((sorted.len() * per_mille / 1000).min(sorted.len().saturating_sub(1)))
+        .copied()
+        .unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -23,13 +26,20 @@ async fn latency() {
         let process = world.spawn();
         let payload = format!("{{\"pad\":\"{}\"}}", "x".repeat(280));
         let hint = world.app().await;
-        let (poked, committed) = (Arc::new(tokio::sync::Notify::new()), Arc::new(Mutex::new(Vec::new())));
+        let (poked, committed) = (
+            Arc::new(tokio::sync::Notify::new()),
+            Arc::new(Mutex::new(Vec::new())),
+        );
         let poke = poked.clone();
         let hinting = tokio::spawn(async move {
-            hint.batch_execute("set synchronous_commit = off").await.unwrap();
+            hint.batch_execute("set synchronous_commit = off")
+                .await
+                .unwrap();
             loop {
                 poke.notified().await;
-                hint.batch_execute("select pg_notify('outbox', '')").await.unwrap();
+                hint.batch_execute("select pg_notify('outbox', '')")
+                    .await
+                    .unwrap();
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         });
@@ -46,8 +56,17 @@ async fn latency() {
                     // An open loop: the schedule does not wait for the answers.
                     let due = Duration::from_secs(1) * (n * writers + writer) / rate;
                     tokio::time::sleep_until((started + due).into()).await;
-                    let entry = emit(&client, &topic, &format!("k{}", n % 100), i64::from(n), &payload).await;
-                    committed.lock().push((entry.event_id, outbox_worker::flight::now_micros()));
+                    let entry = emit(
+                        &client,
+                        &topic,
+                        &format!("k{}", n % 100),
+                        i64::from(n),
+                        &payload,
+                    )
+                    .await;
+                    committed
+                        .lock()
+                        .push((entry.event_id, outbox_worker::flight::now_micros()));
                     poked.notify_one();
                 }
             });
@@ -56,7 +75,11 @@ async fn latency() {
         let committed = Arc::into_inner(committed).unwrap().into_inner();
         let ids: Vec<_> = committed.iter().map(|(id, _)| *id).collect();
         log.until_all(&ids).await;
-        let arrived: std::collections::HashMap<_, _> = log.records().iter().map(|record| (record.seen().event_id, record.arrived)).collect();
+        let arrived: std::collections::HashMap<_, _> = log
+            .records()
+            .iter()
+            .map(|record| (record.seen().event_id, record.arrived))
+            .collect();
         let mut latencies: Vec<i64> = committed.iter().map(|(id, at)| arrived[id] - at).collect();
         latencies.sort_unstable();
         println!(
@@ -93,7 +116,11 @@ async fn drain() {
     let (mut last, mut memory, mut first) = (0, 0, None);
     while last < 500_000 {
         tokio::time::sleep(Duration::from_millis(20)).await;
-        last = admin.query_one(checkpoint, &[]).await.unwrap().get::<_, i64>(0);
+        last = admin
+            .query_one(checkpoint, &[])
+            .await
+            .unwrap()
+            .get::<_, i64>(0);
         memory = memory.max(process.memory());
         if last > 0 && first.is_none() {
             first = Some((started.elapsed(), last));

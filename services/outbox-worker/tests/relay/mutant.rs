@@ -22,7 +22,12 @@ use crate::{oracle::Seen, world::World};
 const COLUMNS: &str = "event_id, key, aggregate_version, payload::text, seq, txid::text";
 
 fn seen(row: &Row) -> Seen {
-    Seen { event_id: row.get(0), key: row.get(1), version: row.get(2), payload: row.get(3) }
+    Seen {
+        event_id: row.get(0),
+        key: row.get(1),
+        version: row.get(2),
+        payload: row.get(3),
+    }
 }
 
 /// A reader that looks again and again.
@@ -70,14 +75,21 @@ pub struct SnapshotWindows {
 
 impl SnapshotWindows {
     pub async fn new(world: &World) -> Self {
-        Self { reader: Reader::new(world.relay_client().await).await.unwrap(), previous: Snapshot::origin() }
+        Self {
+            reader: Reader::new(world.relay_client().await).await.unwrap(),
+            previous: Snapshot::origin(),
+        }
     }
 
     /// A window that is too big for one statement, in chunks of a few rows.
     async fn chunks(&self, current: &Snapshot) -> Vec<Seen> {
         let (mut all, mut after) = (Vec::new(), self.reader.start(&self.previous).await.unwrap());
         loop {
-            let mut chunk = self.reader.chunk(&self.previous, current, after, 7).await.unwrap();
+            let mut chunk = self
+                .reader
+                .chunk(&self.previous, current, after, 7)
+                .await
+                .unwrap();
             let before = all.len();
             while let Some(message) = chunk.next().await.unwrap() {
                 let mut rows = reader::rows(&message).unwrap();
@@ -95,13 +107,21 @@ impl SnapshotWindows {
 }
 
 fn own(event: &Event<'_>) -> Seen {
-    Seen { event_id: event.event_id, key: event.key.into(), version: event.aggregate_version, payload: event.payload.into() }
+    Seen {
+        event_id: event.event_id,
+        key: event.key.into(),
+        version: event.aggregate_version,
+        payload: event.payload.into(),
+    }
 }
 
 impl Algorithm for SnapshotWindows {
     async fn look(&mut self) -> Vec<Seen> {
         let (current, events) = match self.reader.tail(&self.previous).await.unwrap() {
-            Tail::Window(current, rows) => (current, rows.iter().map(|row| own(&row.event().unwrap())).collect()),
+            Tail::Window(current, rows) => (
+                current,
+                rows.iter().map(|row| own(&row.event().unwrap())).collect(),
+            ),
             Tail::Backlog(current) => {
                 let events = self.chunks(&current).await;
                 (current, events)
@@ -117,7 +137,13 @@ pub struct ChunkedWindows(pub SnapshotWindows);
 
 impl Algorithm for ChunkedWindows {
     async fn look(&mut self) -> Vec<Seen> {
-        let current = self.0.reader.client().query_one("select pg_current_snapshot()::text", &[]).await.unwrap();
+        let current = self
+            .0
+            .reader
+            .client()
+            .query_one("select pg_current_snapshot()::text", &[])
+            .await
+            .unwrap();
         let current: Snapshot = current.get::<_, &str>(0).parse().unwrap();
         let events = self.0.chunks(&current).await;
         self.0.previous = current;
@@ -133,7 +159,10 @@ pub struct NumberCursor {
 
 impl NumberCursor {
     pub async fn new(world: &World) -> Self {
-        Self { client: world.relay_client().await, last: 0 }
+        Self {
+            client: world.relay_client().await,
+            last: 0,
+        }
     }
 }
 
@@ -154,7 +183,10 @@ pub struct TransactionOrder {
 
 impl TransactionOrder {
     pub async fn new(world: &World) -> Self {
-        Self { client: world.relay_client().await, previous: Snapshot::origin().to_string() }
+        Self {
+            client: world.relay_client().await,
+            previous: Snapshot::origin().to_string(),
+        }
     }
 }
 
@@ -168,7 +200,10 @@ impl Algorithm for TransactionOrder {
         );
         let rows = self.client.query(&query, &[&self.previous]).await.unwrap();
         self.previous = rows[0].get(6);
-        rows.iter().filter(|row| row.get::<_, Option<i64>>(4).is_some()).map(seen).collect()
+        rows.iter()
+            .filter(|row| row.get::<_, Option<i64>>(4).is_some())
+            .map(seen)
+            .collect()
     }
 }
 
@@ -180,7 +215,10 @@ pub struct OldestRunning {
 
 impl OldestRunning {
     pub async fn new(world: &World) -> Self {
-        Self { client: world.relay_client().await, from: "3".into() }
+        Self {
+            client: world.relay_client().await,
+            from: "3".into(),
+        }
     }
 }
 
@@ -193,6 +231,9 @@ impl Algorithm for OldestRunning {
         );
         let rows = self.client.query(&query, &[&self.from]).await.unwrap();
         self.from = rows[0].get(6);
-        rows.iter().filter(|row| row.get::<_, Option<i64>>(4).is_some()).map(seen).collect()
+        rows.iter()
+            .filter(|row| row.get::<_, Option<i64>>(4).is_some())
+            .map(seen)
+            .collect()
     }
 }

@@ -25,7 +25,13 @@ pub struct Entry {
 
 impl Entry {
     pub fn committed(event_id: Uuid, key: &str, version: i64, payload: &str) -> Self {
-        Self { event_id, key: key.to_owned(), version, payload: payload.to_owned(), outcome: Outcome::Committed }
+        Self {
+            event_id,
+            key: key.to_owned(),
+            version,
+            payload: payload.to_owned(),
+            outcome: Outcome::Committed,
+        }
     }
 }
 
@@ -51,19 +57,34 @@ pub struct Verdict {
 impl Verdict {
     /// Nothing wrong, whatever was repeated.
     pub fn is_clean(&self) -> bool {
-        *self == Self { duplicates: self.duplicates, ..Self::default() }
+        *self
+            == Self {
+                duplicates: self.duplicates,
+                ..Self::default()
+            }
     }
 }
 
 pub fn judge(ledger: &[Entry], seen: &[Seen]) -> Verdict {
-    let entries: HashMap<Uuid, &Entry> = ledger.iter().map(|entry| (entry.event_id, entry)).collect();
-    let (mut verdict, mut first, mut reached) = (Verdict::default(), HashSet::new(), HashMap::<&str, i64>::new());
+    let entries: HashMap<Uuid, &Entry> =
+        ledger.iter().map(|entry| (entry.event_id, entry)).collect();
+    let (mut verdict, mut first, mut reached) = (
+        Verdict::default(),
+        HashSet::new(),
+        HashMap::<&str, i64>::new(),
+    );
     for event in seen {
-        let Some(entry) = entries.get(&event.event_id).filter(|entry| entry.outcome != Outcome::RolledBack) else {
+        let Some(entry) = entries
+            .get(&event.event_id)
+            .filter(|entry| entry.outcome != Outcome::RolledBack)
+        else {
             verdict.phantoms += 1;
             continue;
         };
-        if entry.payload != event.payload || entry.key != event.key || entry.version != event.version {
+        if entry.payload != event.payload
+            || entry.key != event.key
+            || entry.version != event.version
+        {
             verdict.altered += 1;
         }
         if !first.insert(event.event_id) {
@@ -76,25 +97,70 @@ pub fn judge(ledger: &[Entry], seen: &[Seen]) -> Verdict {
         }
         *reached = event.version.max(*reached);
     }
-    verdict.lost = ledger.iter().filter(|entry| entry.outcome == Outcome::Committed && !first.contains(&entry.event_id)).count();
+    verdict.lost = ledger
+        .iter()
+        .filter(|entry| entry.outcome == Outcome::Committed && !first.contains(&entry.event_id))
+        .count();
     verdict
 }
 
 #[test]
 fn the_oracle_finds_every_fault() {
     let entry = |n: u128, version| Entry::committed(Uuid::from_u128(n), "k", version, "{}");
-    let rolled_back = Entry { outcome: Outcome::RolledBack, ..entry(9, 4) };
+    let rolled_back = Entry {
+        outcome: Outcome::RolledBack,
+        ..entry(9, 4)
+    };
     let ledger = [entry(1, 1), entry(2, 2), entry(3, 3), rolled_back];
     let see = |order: &[(u128, i64, &str)]| {
         let seen: Vec<Seen> = order
             .iter()
-            .map(|(n, version, payload)| Seen { event_id: Uuid::from_u128(*n), key: "k".into(), version: *version, payload: (*payload).into() })
+            .map(|(n, version, payload)| Seen {
+                event_id: Uuid::from_u128(*n),
+                key: "k".into(),
+                version: *version,
+                payload: (*payload).into(),
+            })
             .collect();
         judge(&ledger, &seen)
     };
-    assert_eq!(see(&[(1, 1, "{}"), (2, 2, "{}"), (3, 3, "{}")]), Verdict::default());
-    assert_eq!(see(&[(1, 1, "{}"), (3, 3, "{}")]), Verdict { lost: 1, ..Verdict::default() });
-    assert_eq!(see(&[(1, 1, "{}"), (3, 3, "{}"), (2, 2, "{}")]), Verdict { disorders: 1, ..Verdict::default() });
-    assert_eq!(see(&[(1, 1, "{}"), (2, 2, "{}"), (1, 1, "{}"), (2, 2, "{}"), (3, 3, "{}")]), Verdict { duplicates: 2, ..Verdict::default() });
-    assert_eq!(see(&[(1, 1, "{}"), (2, 2, "{ }"), (3, 3, "{}"), (9, 4, "{}")]), Verdict { phantoms: 1, altered: 1, ..Verdict::default() });
+    assert_eq!(
+        see(&[(1, 1, "{}"), (2, 2, "{}"), (3, 3, "{}")]),
+        Verdict::default()
+    );
+    assert_eq!(
+        see(&[(1, 1, "{}"), (3, 3, "{}")]),
+        Verdict {
+            lost: 1,
+            ..Verdict::default()
+        }
+    );
+    assert_eq!(
+        see(&[(1, 1, "{}"), (3, 3, "{}"), (2, 2, "{}")]),
+        Verdict {
+            disorders: 1,
+            ..Verdict::default()
+        }
+    );
+    assert_eq!(
+        see(&[
+            (1, 1, "{}"),
+            (2, 2, "{}"),
+            (1, 1, "{}"),
+            (2, 2, "{}"),
+            (3, 3, "{}")
+        ]),
+        Verdict {
+            duplicates: 2,
+            ..Verdict::default()
+        }
+    );
+    assert_eq!(
+        see(&[(1, 1, "{}"), (2, 2, "{ }"), (3, 3, "{}"), (9, 4, "{}")]),
+        Verdict {
+            phantoms: 1,
+            altered: 1,
+            ..Verdict::default()
+        }
+    );
 }

@@ -7,7 +7,10 @@ use outbox_worker::relay::Limits;
 use crate::{
     load::{Emit, Load, committed},
     log::{Log, Record},
-    mutant::{Algorithm, ChunkedWindows, Looking, NumberCursor, OldestRunning, SnapshotWindows, TransactionOrder},
+    mutant::{
+        Algorithm, ChunkedWindows, Looking, NumberCursor, OldestRunning, SnapshotWindows,
+        TransactionOrder,
+    },
     oracle::{Outcome, judge},
     world::{World, emit, eventually},
 };
@@ -27,7 +30,11 @@ async fn sixteen_writers_on_hot_aggregates_lose_nothing_and_keep_their_order() {
     worker.stop().await;
 
     let verdict = judge(&ledger, &log.seen());
-    println!("{} events committed of {}; the worker: {verdict:?}", committed(&ledger).len(), ledger.len());
+    println!(
+        "{} events committed of {}; the worker: {verdict:?}",
+        committed(&ledger).len(),
+        ledger.len()
+    );
     assert!(verdict.is_clean() && verdict.duplicates == 0, "{verdict:?}");
     for looking in [windows, chunks] {
         let verdict = judge(&ledger, &looking.finish().await);
@@ -38,8 +45,15 @@ async fn sixteen_writers_on_hot_aggregates_lose_nothing_and_keep_their_order() {
     let by_transaction = judge(&ledger, &transaction.finish().await);
     println!("by number: {by_number:?}; by transaction id: {by_transaction:?}");
     assert!(by_number.lost > 0, "{by_number:?}");
-    assert!(by_transaction.disorders > 0 && by_transaction.lost == 0, "{by_transaction:?}");
-    assert!(ledger.iter().any(|entry| entry.outcome == Outcome::RolledBack));
+    assert!(
+        by_transaction.disorders > 0 && by_transaction.lost == 0,
+        "{by_transaction:?}"
+    );
+    assert!(
+        ledger
+            .iter()
+            .any(|entry| entry.outcome == Outcome::RolledBack)
+    );
     world.close().await;
 }
 
@@ -48,7 +62,11 @@ async fn a_service_that_numbers_its_event_before_the_lock_breaks_its_own_order()
     let world = World::new().await;
     let log = world.topic(12, &[]).await;
     let worker = world.start();
-    let load = Load { emit: Emit::BeforeLock, seed: 2, ..Load::hot(&log.name) };
+    let load = Load {
+        emit: Emit::BeforeLock,
+        seed: 2,
+        ..Load::hot(&log.name)
+    };
     let ledger = load.run(&world).await;
     log.until_all(&committed(&ledger)).await;
     worker.stop().await;
@@ -65,7 +83,9 @@ async fn a_long_transaction_delays_its_own_events_only() {
     let log = world.topic(3, &[]).await;
     let worker = world.start();
     let long = world.app().await;
-    long.batch_execute("begin; insert into noise values (1)").await.unwrap();
+    long.batch_execute("begin; insert into noise values (1)")
+        .await
+        .unwrap();
     let mut ledger = vec![emit(&long, &log.name, "long", 1, "{}").await];
 
     let mut fence = OldestRunning::new(&world).await;
@@ -106,12 +126,21 @@ async fn a_backlog_of_any_size_is_read_in_chunks_and_resumed_in_the_middle() {
         app.execute(insert, &[&log.name, &offset]).await.unwrap();
     }
     // Small limits, so that one window takes many chunks; stopped in the middle of it.
-    let limits = Limits { events: 4000, ..Limits::default() };
+    let limits = Limits {
+        events: 4000,
+        ..Limits::default()
+    };
     let worker = world.start_with(limits);
     log.until_len(3000).await;
     worker.stop().await;
     let admin = world.admin().await;
-    let cursor = admin.query_one("select open_snap is not null from outbox.checkpoint order by id desc limit 1", &[]).await.unwrap();
+    let cursor = admin
+        .query_one(
+            "select open_snap is not null from outbox.checkpoint order by id desc limit 1",
+            &[],
+        )
+        .await
+        .unwrap();
     let (stopped_inside, first) = (cursor.get::<_, bool>(0), log.len());
     let worker = world.start_with(limits);
     log.until_len(30_000).await;
@@ -121,14 +150,31 @@ async fn a_backlog_of_any_size_is_read_in_chunks_and_resumed_in_the_middle() {
     let verdict = judge(&rows, &log.seen());
     println!("stopped after {first}, inside the window: {stopped_inside}; {verdict:?}");
     assert!(verdict.is_clean() && verdict.duplicates == 0, "{verdict:?}");
-    let open: i64 = admin.query_one("select count(*) from outbox.status where not published", &[]).await.unwrap().get(0);
+    let open: i64 = admin
+        .query_one(
+            "select count(*) from outbox.status where not published",
+            &[],
+        )
+        .await
+        .unwrap()
+        .get(0);
     assert_eq!(open, 0);
     world.close().await;
 }
 
 async fn app_events(world: &World) -> Vec<crate::oracle::Entry> {
-    let rows = world.admin().await.query("select event_id, key, aggregate_version, payload::text from outbox.event", &[]).await.unwrap();
-    rows.iter().map(|row| crate::oracle::Entry::committed(row.get(0), row.get(1), row.get(2), row.get(3))).collect()
+    let rows = world
+        .admin()
+        .await
+        .query(
+            "select event_id, key, aggregate_version, payload::text from outbox.event",
+            &[],
+        )
+        .await
+        .unwrap();
+    rows.iter()
+        .map(|row| crate::oracle::Entry::committed(row.get(0), row.get(1), row.get(2), row.get(3)))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -152,7 +198,12 @@ async fn the_record_is_the_row() {
         .await
         .unwrap()
         .get(0);
-    let Record { key, value, headers, .. } = log.records().remove(0);
+    let Record {
+        key,
+        value,
+        headers,
+        ..
+    } = log.records().remove(0);
     assert_eq!(key, "t|l|p");
     let expected = format!(
         concat!(
@@ -167,7 +218,11 @@ async fn the_record_is_the_row() {
         payload = "{ \"qty\" : \"1.50\",\n \"note\":\"\\u00e9é\" }"
     );
     assert_eq!(value, expected);
-    assert!(headers.contains(&("ce_subject".into(), "stock/s-1".into())) && headers.contains(&("x-a".into(), "b".into())), "{headers:?}");
+    assert!(
+        headers.contains(&("ce_subject".into(), "stock/s-1".into()))
+            && headers.contains(&("x-a".into(), "b".into())),
+        "{headers:?}"
+    );
     world.close().await;
 }
 
@@ -176,17 +231,27 @@ async fn an_outbox_that_is_migrated_later_is_relayed_then() {
     let world = World::new().await;
     let log = world.topic(1, &[]).await;
     let admin = world.admin().await;
-    admin.batch_execute("alter schema outbox rename to not_yet").await.unwrap();
+    admin
+        .batch_execute("alter schema outbox rename to not_yet")
+        .await
+        .unwrap();
     let worker = world.start();
     let tried = "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'outbox-worker'";
     eventually("a first attempt", || async {
         (admin.query_one(tried, &[]).await.unwrap().get::<_, i64>(0) > 0).then_some(())
     })
     .await;
-    admin.batch_execute("alter schema not_yet rename to outbox").await.unwrap();
+    admin
+        .batch_execute("alter schema not_yet rename to outbox")
+        .await
+        .unwrap();
     let entry = emit(&admin, &log.name, "k", 1, "{}").await;
     log.until_all(&[entry.event_id]).await;
-    assert!(tokio::time::timeout(Duration::from_secs(15), worker.stop()).await.is_ok());
+    assert!(
+        tokio::time::timeout(Duration::from_secs(15), worker.stop())
+            .await
+            .is_ok()
+    );
     world.close().await;
 }
 
@@ -195,7 +260,11 @@ async fn one_worker_relays_many_databases_and_one_that_is_gone_does_not_hurt_the
     let (one, two) = (World::new().await, World::new().await);
     let logs = [one.topic(3, &[]).await, two.topic(3, &[]).await];
     let worker = World::start_all(&[&one, &two]);
-    let load = |log: &Log, seed| Load { transactions: 30, seed, ..Load::hot(&log.name) };
+    let load = |log: &Log, seed| Load {
+        transactions: 30,
+        seed,
+        ..Load::hot(&log.name)
+    };
     let ledgers = tokio::join!(load(&logs[0], 5).run(&one), load(&logs[1], 6).run(&two));
     for (ledger, log) in [ledgers.0, ledgers.1].iter().zip(&logs) {
         log.until_all(&committed(ledger)).await;

@@ -7,14 +7,18 @@ use crate::{
 
 /// JSON that does not compress.
 fn noise(bytes: usize) -> String {
-    let text: String = (0..bytes.div_ceil(32)).map(|_| format!("{:032x}", rand::random::<u128>())).collect();
+    let text: String = (0..bytes.div_ceil(32))
+        .map(|_| format!("{:032x}", rand::random::<u128>()))
+        .collect();
     format!("\"{}\"", &text[..bytes])
 }
 
 async fn parked(world: &World) -> Vec<(String, i64, String, String)> {
     let query = "select p.key, e.aggregate_version, p.state, p.reason from outbox.parked p join outbox.event e using (seq) order by p.seq";
     let rows = world.admin().await.query(query, &[]).await.unwrap();
-    rows.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3))).collect()
+    rows.iter()
+        .map(|row| (row.get(0), row.get(1), row.get(2), row.get(3)))
+        .collect()
 }
 
 fn row(key: &str, version: i64, state: &str, reason: &str) -> (String, i64, String, String) {
@@ -50,22 +54,38 @@ async fn an_event_that_the_broker_refuses_is_parked_with_its_followers_and_the_o
     log.until_all(&ids).await;
     // Later events of the held key wait as well, in another window and after a restart.
     emit(&app, &log.name, "bad", 21, "{}").await;
-    eventually("four parked", || async { (parked(&world).await.len() == 4).then_some(()) }).await;
+    eventually("four parked", || async {
+        (parked(&world).await.len() == 4).then_some(())
+    })
+    .await;
     worker.stop().await;
     let worker = world.start();
     emit(&app, &log.name, "bad", 22, "{}").await;
     good.push(emit(&app, &log.name, "a", 21, "{}").await);
     log.until_all(&[good.last().unwrap().event_id]).await;
-    eventually("five parked", || async { (parked(&world).await.len() == 5).then_some(()) }).await;
+    eventually("five parked", || async {
+        (parked(&world).await.len() == 5).then_some(())
+    })
+    .await;
     worker.stop().await;
 
     let mut expected = vec![row("bad", 2, "refused", "too_large")];
-    expected.extend([11, 20, 21, 22].map(|version| row("bad", version, "waiting", "behind_another")));
+    expected
+        .extend([11, 20, 21, 22].map(|version| row("bad", version, "waiting", "behind_another")));
     assert_eq!(parked(&world).await, expected);
     let verdict = judge(&good, &log.seen());
     println!("{verdict:?}");
     assert!(verdict.is_clean(), "{verdict:?}");
-    let open: i64 = world.admin().await.query_one("select count(*) from outbox.status where not published and not parked", &[]).await.unwrap().get(0);
+    let open: i64 = world
+        .admin()
+        .await
+        .query_one(
+            "select count(*) from outbox.status where not published and not parked",
+            &[],
+        )
+        .await
+        .unwrap()
+        .get(0);
     assert_eq!(open, 0);
     world.close().await;
 }
@@ -80,8 +100,15 @@ async fn the_largest_event_that_the_table_takes_is_one_that_kafka_takes() {
                                             headers, actor, payload) \
                   values (gen_random_uuid(), $1, repeat('k', 1024), repeat('t', 128), repeat('a', 64), repeat('i', 1024), 1, gen_random_uuid(), \
                           json_build_object('h', repeat('h', 8180))::jsonb, json_build_object('a', repeat('a', 4080))::jsonb, $2::text::json)";
-    app.execute(insert, &[&log.name, &noise(899_998)]).await.unwrap();
-    assert!(app.execute(insert, &[&log.name, &noise(899_999)]).await.is_err(), "the table takes no payload above its limit");
+    app.execute(insert, &[&log.name, &noise(899_998)])
+        .await
+        .unwrap();
+    assert!(
+        app.execute(insert, &[&log.name, &noise(899_999)])
+            .await
+            .is_err(),
+        "the table takes no payload above its limit"
+    );
     log.until_len(1).await;
     assert_eq!(log.seen()[0].payload.len(), 900_000);
     worker.stop().await;
@@ -101,7 +128,10 @@ async fn events_for_a_topic_that_does_not_exist_are_parked_and_the_others_flow()
     emit(&app, "not a topic!", "k", 1, "{}").await;
     good.push(emit(&app, &log.name, "k", 2, "{}").await);
     log.until_all(&[good[0].event_id, good[1].event_id]).await;
-    eventually("four parked", || async { (parked(&world).await.len() == 4).then_some(()) }).await;
+    eventually("four parked", || async {
+        (parked(&world).await.len() == 4).then_some(())
+    })
+    .await;
     worker.stop().await;
     let expected = [
         row("k", 1, "refused", "unknown_topic"),

@@ -12,18 +12,28 @@ const AGE: &str = "alter table outbox.event alter slot set default (((extract(ep
                                             alter \"timestamp\" set default now() - interval '2 days'";
 
 async fn rows(admin: &Client) -> i64 {
-    admin.query_one("select count(*) from outbox.event", &[]).await.unwrap().get(0)
+    admin
+        .query_one("select count(*) from outbox.event", &[])
+        .await
+        .unwrap()
+        .get(0)
 }
 
 async fn sweep(client: &mut Client) -> u64 {
-    ring::sweep(client, Duration::from_secs(15 * 3600)).await.unwrap()
+    ring::sweep(client, Duration::from_secs(15 * 3600))
+        .await
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_what_is_old_and_published_is_truncated() {
     let world = World::new().await;
     let log = world.topic(1, &[]).await;
-    let (app, admin, mut relay) = (world.app().await, world.admin().await, world.relay_client().await);
+    let (app, admin, mut relay) = (
+        world.app().await,
+        world.admin().await,
+        world.relay_client().await,
+    );
     let fresh = emit(&app, &log.name, "k", 1, "{}").await;
     admin.batch_execute(AGE).await.unwrap();
     let old = emit(&app, &log.name, "k", 2, "{}").await;
@@ -52,15 +62,31 @@ async fn only_what_is_old_and_published_is_truncated() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_parked_event_keeps_its_slot() {
     let world = World::new().await;
-    let (app, admin, mut relay) = (world.app().await, world.admin().await, world.relay_client().await);
+    let (app, admin, mut relay) = (
+        world.app().await,
+        world.admin().await,
+        world.relay_client().await,
+    );
     admin.batch_execute(AGE).await.unwrap();
     emit(&app, "no.such.topic", "k", 1, "{}").await;
     let worker = world.start();
-    let parked = || async { admin.query_one("select count(*) from outbox.parked", &[]).await.unwrap().get::<_, i64>(0) };
-    eventually("the event to be parked", || async { (parked().await == 1).then_some(()) }).await;
+    let parked = || async {
+        admin
+            .query_one("select count(*) from outbox.parked", &[])
+            .await
+            .unwrap()
+            .get::<_, i64>(0)
+    };
+    eventually("the event to be parked", || async {
+        (parked().await == 1).then_some(())
+    })
+    .await;
     worker.stop().await;
     assert_eq!((sweep(&mut relay).await, rows(&admin).await), (0, 1));
-    admin.batch_execute("delete from outbox.parked").await.unwrap();
+    admin
+        .batch_execute("delete from outbox.parked")
+        .await
+        .unwrap();
     assert_eq!((sweep(&mut relay).await, rows(&admin).await), (1, 0));
     world.close().await;
 }

@@ -36,11 +36,15 @@ pub struct World {
 }
 
 pub fn env(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: eval \"$(scripts/infra test env)\""))
+    std::env::var(name)
+        .unwrap_or_else(|_| panic!("{name} is not set: eval \"$(scripts/infra test env)\""))
 }
 
 /// Asks again and again until there is an answer.
-pub async fn eventually<T, F: Future<Output = Option<T>>>(what: impl Display, mut ask: impl FnMut() -> F) -> T {
+pub async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: impl Display,
+    mut ask: impl FnMut() -> F,
+) -> T {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         if let Some(answer) = ask().await {
@@ -52,7 +56,9 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: impl Display, mu
 }
 
 async fn connect(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("PostgreSQL of the tests");
+    let (client, connection) = tokio_postgres::connect(url, NoTls)
+        .await
+        .expect("PostgreSQL of the tests");
     tokio::spawn(connection);
     client
 }
@@ -61,13 +67,28 @@ async fn prepare_cluster() {
     static ONCE: OnceCell<()> = OnceCell::const_new();
     let prepare = || async {
         let admin = connect(&env("BAHI_TEST_PG")).await;
-        let role = format!("do $$ begin create role {APP}; exception when duplicate_object then null; end $$");
+        let role = format!(
+            "do $$ begin create role {APP}; exception when duplicate_object then null; end $$"
+        );
         admin.batch_execute(&role).await.expect("role of the tests");
-        for row in admin.query("select datname from pg_database where datname like 't\\_%\\_relay\\_%'", &[]).await.unwrap() {
+        for row in admin
+            .query(
+                "select datname from pg_database where datname like 't\\_%\\_relay\\_%'",
+                &[],
+            )
+            .await
+            .unwrap()
+        {
             let name: String = row.get(0);
-            let alive = name.split('_').nth(1).is_some_and(|pid| Path::new(&format!("/proc/{pid}")).exists());
+            let alive = name
+                .split('_')
+                .nth(1)
+                .is_some_and(|pid| Path::new(&format!("/proc/{pid}")).exists());
             if !alive {
-                admin.batch_execute(&format!("drop database if exists {name} with (force)")).await.ok();
+                admin
+                    .batch_execute(&format!("drop database if exists {name} with (force)"))
+                    .await
+                    .ok();
             }
         }
     };
@@ -75,18 +96,35 @@ async fn prepare_cluster() {
 }
 
 fn admin_client() -> AdminClient<DefaultClientContext> {
-    ClientConfig::new().set("bootstrap.servers", env("BAHI_TEST_KAFKA")).create().expect("Kafka of the tests")
+    ClientConfig::new()
+        .set("bootstrap.servers", env("BAHI_TEST_KAFKA"))
+        .create()
+        .expect("Kafka of the tests")
 }
 
 impl World {
     pub async fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         prepare_cluster().await;
-        let name = format!("t_{}_relay_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        connect(&env("BAHI_TEST_PG")).await.batch_execute(&format!("create database {name}")).await.expect("create database");
-        let world = Self { name, topics: Default::default() };
+        let name = format!(
+            "t_{}_relay_{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        connect(&env("BAHI_TEST_PG"))
+            .await
+            .batch_execute(&format!("create database {name}"))
+            .await
+            .expect("create database");
+        let world = Self {
+            name,
+            topics: Default::default(),
+        };
         let admin = world.admin().await;
-        admin.batch_execute(&OUTBOX.replace("{app}", APP)).await.expect("outbox.sql");
+        admin
+            .batch_execute(&OUTBOX.replace("{app}", APP))
+            .await
+            .expect("outbox.sql");
         let aggregates = format!(
             "create table aggregate (id text primary key, version bigint not null default 0); grant select, update on aggregate to {APP}; \
              create table noise (n bigint); grant insert on noise to {APP}"
@@ -97,7 +135,9 @@ impl World {
 
     fn url(&self, options: &str) -> String {
         let url = env("BAHI_TEST_PG");
-        let (server, _) = url.rsplit_once('/').expect("BAHI_TEST_PG ends in /database");
+        let (server, _) = url
+            .rsplit_once('/')
+            .expect("BAHI_TEST_PG ends in /database");
         format!("{server}/{}?options={options}", self.name)
     }
 
@@ -118,7 +158,11 @@ impl World {
 
     /// The worker's role.
     pub async fn relay_client(&self) -> Client {
-        outbox_worker::session::connect(&outbox_worker::session::configure(&self.relay_url()).unwrap()).await.unwrap()
+        outbox_worker::session::connect(
+            &outbox_worker::session::configure(&self.relay_url()).unwrap(),
+        )
+        .await
+        .unwrap()
     }
 
     /// Creates a topic and follows it.
@@ -129,7 +173,10 @@ impl World {
         for (key, value) in settings {
             topic = topic.set(key, value);
         }
-        let results = admin_client().create_topics([&topic], &AdminOptions::new()).await.expect("create topic");
+        let results = admin_client()
+            .create_topics([&topic], &AdminOptions::new())
+            .await
+            .expect("create topic");
         results.into_iter().for_each(|result| {
             result.expect("create topic");
         });
@@ -141,7 +188,10 @@ impl World {
         Config {
             kafka: env("BAHI_TEST_KAFKA"),
             owner: format!("test/{}", Uuid::now_v7()),
-            databases: vec![Database { service: self.name.clone(), url: self.relay_url() }],
+            databases: vec![Database {
+                service: self.name.clone(),
+                url: self.relay_url(),
+            }],
             retention: Duration::from_secs(3600),
         }
     }
@@ -159,7 +209,13 @@ impl World {
     pub fn start_all(worlds: &[&Self]) -> Worker {
         let mut config = worlds[0].config();
         let gone = worlds[0].relay_url().replace(&worlds[0].name, "t_gone");
-        config.databases.insert(0, Database { service: "gone".into(), url: gone });
+        config.databases.insert(
+            0,
+            Database {
+                service: "gone".into(),
+                url: gone,
+            },
+        );
         for world in &worlds[1..] {
             config.databases.extend(world.config().databases);
         }
@@ -191,10 +247,17 @@ impl World {
     pub async fn close(self) {
         let topics = self.topics.into_inner().unwrap();
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-        admin_client().delete_topics(&topics, &AdminOptions::new()).await.ok();
+        admin_client()
+            .delete_topics(&topics, &AdminOptions::new())
+            .await
+            .ok();
         std::fs::remove_dir_all(std::env::temp_dir().join(&self.name)).ok();
         let drop = format!("drop database {} with (force)", self.name);
-        connect(&env("BAHI_TEST_PG")).await.batch_execute(&drop).await.expect("drop database");
+        connect(&env("BAHI_TEST_PG"))
+            .await
+            .batch_execute(&drop)
+            .await
+            .expect("drop database");
     }
 }
 
@@ -207,7 +270,10 @@ impl Worker {
     fn start(config: Config, limits: Limits) -> Self {
         let stop = CancellationToken::new();
         let token = stop.clone();
-        Self { task: tokio::spawn(async move { worker::run(&config, limits, token).await }), stop }
+        Self {
+            task: tokio::spawn(async move { worker::run(&config, limits, token).await }),
+            stop,
+        }
     }
 
     /// Stops it in order.
@@ -229,7 +295,10 @@ impl Process {
 
     /// As an orchestrator does.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args(["-s", name, &self.0.id().to_string()]).status().unwrap();
+        let sent = Command::new("kill")
+            .args(["-s", name, &self.0.id().to_string()])
+            .status()
+            .unwrap();
         assert!(sent.success());
     }
 
@@ -245,14 +314,27 @@ impl Process {
     /// Its resident memory in bytes.
     pub fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap();
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+            * 1024
     }
 
     /// The processor time it has used.
     pub fn cpu(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
-        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        let fields: Vec<&str> = stat
+            .rsplit_once(')')
+            .unwrap()
+            .1
+            .split_whitespace()
+            .collect();
         let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
         Duration::from_millis(ticks * 10)
     }
@@ -270,6 +352,9 @@ pub async fn emit(client: &Client, topic: &str, key: &str, version: i64, payload
     let event_id = Uuid::now_v7();
     let insert = "insert into outbox.event (event_id, topic, key, event_type, aggregate_type, aggregate_id, aggregate_version, tenant_id, payload) \
                   values ($1, $2, $3, 'thing.changed', 'thing', $3, $4, $1, $5::text::json)";
-    client.execute(insert, &[&event_id, &topic, &key, &version, &payload]).await.unwrap();
+    client
+        .execute(insert, &[&event_id, &topic, &key, &version, &payload])
+        .await
+        .unwrap();
     Entry::committed(event_id, key, version, payload)
 }

@@ -557,11 +557,10 @@ mod tests {
             (Column::Hsn, "401"),
             (Column::Price, "25.50"),
         ];
-        all.iter()
-            .chain(pairs)
-            .map(|(c, v)| (*c, (*v).to_owned()))
-            .filter(|(_, v)| !v.is_empty())
-            .collect()
+        let said = all.iter().chain(pairs).map(|(c, v)| (*c, (*v).to_owned()));
+        let mut cells: Cells = said.collect();
+        cells.retain(|_, value| !value.is_empty());
+        cells
     }
 
     fn outcome(known: &mut Known, pairs: &[(Column, &str)]) -> Result<Change, Vec<String>> {

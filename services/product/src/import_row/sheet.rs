@@ -213,6 +213,7 @@ impl Sheet {
             };
             self.inside += newlines(&record[..written]);
             self.newlines += newlines(&input[..consumed]);
+            let terminated = input[..consumed].ends_with(b"\n");
             self.last = input[..consumed].last().copied().unwrap_or(self.last);
             input = &input[consumed..];
             self.length += written;
@@ -224,7 +225,7 @@ impl Sheet {
                     (self.length, self.cells) = (0, 0);
                 }
                 ReadRecordResult::Record => {
-                    self.record_read(lines);
+                    self.record_read(lines, terminated);
                     (self.length, self.cells, self.inside, self.overlong) = (0, 0, 0, false);
                 }
                 ReadRecordResult::End => break,
@@ -233,17 +234,18 @@ impl Sheet {
         self.reader = Some(reader);
     }
 
-    fn record_read(&mut self, lines: &mut Vec<Line>) {
+    fn record_read(&mut self, lines: &mut Vec<Line>, terminated: bool) {
         if self.problem.is_some() {
             return;
         }
-        // A record may be over before the newline of its CR LF is read.
-        let last = if self.last == b'\n' {
-            self.newlines
+        // A record may be over before the newline of its CR LF is read, or end inside a quote with the file.
+        let before = self.newlines - i64::from(terminated);
+        let last = if self.last == b'\n' && !terminated {
+            before
         } else {
-            self.newlines + 1
+            before + 1
         };
-        let first = last - self.inside;
+        let first = before - self.inside + 1;
         if self.overlong {
             let reason = format!(
                 "lines {first} to {last} read as one row that is too long: is a quote not closed?"

@@ -220,7 +220,7 @@ fn rows<'a>(tenant: TenantId, products: &[&'a Product]) -> Result<serde_json::Va
     let row = |product: &&'a Product| Row {
         tenant_id: tenant,
         sku_key: fold(&product.sku),
-        product: *product,
+        product,
     };
     let mut rows: Vec<Row> = products.iter().map(row).collect();
     // Two writers of the same SKUs wait for each other in one order.

@@ -62,7 +62,9 @@ impl Goods {
             Some("exempt") => Ok(TaxRate::EXEMPT),
             Some("non_gst") => Ok(TaxRate::NON_GST),
             Some(_) => {
-                let (Some(rate), Some(cess)) = (self.rate, self.cess) else { return Err(NoTax::NoRate) };
+                let (Some(rate), Some(cess)) = (self.rate, self.cess) else {
+                    return Err(NoTax::NoRate);
+                };
                 TaxRate::taxable(rate.decimal(), cess.decimal()).map_err(|_| NoTax::NoRate)
             }
         }
@@ -96,12 +98,21 @@ mod tests {
         assert_eq!(goods(None, None).tax(), Err(NoTax::NotYetKnown));
         assert_eq!(goods(Some("taxable"), None).tax(), Err(NoTax::NoRate));
         assert_eq!(goods(Some("nil"), None).tax(), Ok(TaxRate::NIL_RATED));
-        assert_eq!(goods(Some("taxable"), Some("18")).tax().unwrap().rate(), "18".parse().unwrap());
+        assert_eq!(
+            goods(Some("taxable"), Some("18")).tax().unwrap().rate(),
+            "18".parse().unwrap()
+        );
     }
 
     #[test]
     fn what_is_sold_off_is_still_for_sale() {
-        let with = |status: &str| Goods { status: status.into(), ..goods(None, None) }.for_sale();
+        let with = |status: &str| {
+            Goods {
+                status: status.into(),
+                ..goods(None, None)
+            }
+            .for_sale()
+        };
         assert!(with("active") && with("discontinued"));
         assert!(!with("draft") && !with("archived") && !with("deleted"));
     }

@@ -66,10 +66,19 @@ struct Applied {
 }
 
 /// Applies `product.created` and `product.updated`.
-pub(crate) async fn products(tx: &mut Tx, events: &[Envelope<Product>]) -> std::result::Result<(), Failed> {
+pub(crate) async fn products(
+    tx: &mut Tx,
+    events: &[Envelope<Product>],
+) -> std::result::Result<(), Failed> {
     let events = newest(events, |p| p.product_id.uuid());
-    let column = |f: fn(&Product) -> String| events.iter().map(|e| f(&e.payload)).collect::<Vec<String>>();
-    let flag = |f: fn(&Product) -> bool| events.iter().map(|e| f(&e.payload)).collect::<Vec<bool>>();
+    let column = |f: fn(&Product) -> String| {
+        events
+            .iter()
+            .map(|e| f(&e.payload))
+            .collect::<Vec<String>>()
+    };
+    let flag =
+        |f: fn(&Product) -> bool| events.iter().map(|e| f(&e.payload)).collect::<Vec<bool>>();
     let prices: Vec<Price> = events.iter().map(|e| e.payload.price).collect();
     let mrps: Vec<Option<Money>> = events.iter().map(|e| e.payload.mrp).collect();
     let applied: Vec<Applied> = sql("
@@ -102,7 +111,10 @@ pub(crate) async fn products(tx: &mut Tx, events: &[Envelope<Product>]) -> std::
     .map_err(bahi_db::Error::from)?;
     let applied: Vec<Uuid> = applied.into_iter().map(|a| a.id).collect();
     let (mut codes, mut owners) = (Vec::new(), Vec::new());
-    for event in events.iter().filter(|e| applied.contains(&e.payload.product_id.uuid())) {
+    for event in events
+        .iter()
+        .filter(|e| applied.contains(&e.payload.product_id.uuid()))
+    {
         for code in &event.payload.barcodes {
             codes.push(code.as_str());
             owners.push(event.payload.product_id);
@@ -112,7 +124,12 @@ pub(crate) async fn products(tx: &mut Tx, events: &[Envelope<Product>]) -> std::
     Ok(())
 }
 
-async fn replace_barcodes(tx: &mut Tx, products: &[Uuid], codes: &[&str], owners: &[ProductId]) -> Result<()> {
+async fn replace_barcodes(
+    tx: &mut Tx,
+    products: &[Uuid],
+    codes: &[&str],
+    owners: &[ProductId],
+) -> Result<()> {
     sql("delete from barcode where tenant_id = $1 and product_id = any($2)")
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<Array<SqlUuid>, _>(products)
@@ -132,7 +149,10 @@ async fn replace_barcodes(tx: &mut Tx, products: &[Uuid], codes: &[&str], owners
 }
 
 /// Applies `product.deleted`.
-pub(crate) async fn deleted(tx: &mut Tx, events: &[Envelope<ProductDeleted>]) -> std::result::Result<(), Failed> {
+pub(crate) async fn deleted(
+    tx: &mut Tx,
+    events: &[Envelope<ProductDeleted>],
+) -> std::result::Result<(), Failed> {
     let events = newest(events, |p| p.product_id.uuid());
     let applied: Vec<Applied> = sql("
         insert into product as p (tenant_id, product_id, sku, name, stocked, hsn, uqc, price, price_includes_tax, status,
@@ -157,7 +177,10 @@ pub(crate) async fn deleted(tx: &mut Tx, events: &[Envelope<ProductDeleted>]) ->
 }
 
 /// Applies `tax_rate.changed`, whose payload is the whole history of the profile.
-pub(crate) async fn tax_profiles(tx: &mut Tx, events: &[Envelope<TaxProfile>]) -> std::result::Result<(), Failed> {
+pub(crate) async fn tax_profiles(
+    tx: &mut Tx,
+    events: &[Envelope<TaxProfile>],
+) -> std::result::Result<(), Failed> {
     let events = newest(events, |p| p.tax_profile_id.uuid());
     let applied: Vec<Applied> = sql("
         insert into tax_profile as t (tenant_id, tax_profile_id, hsn, category, epoch, version)
@@ -183,7 +206,10 @@ pub(crate) async fn tax_profiles(tx: &mut Tx, events: &[Envelope<TaxProfile>]) -
         .await
         .map_err(bahi_db::Error::from)?;
     let (mut ids, mut from, mut to, mut rates, mut cess) = (vec![], vec![], vec![], vec![], vec![]);
-    for event in events.iter().filter(|e| applied.contains(&e.payload.tax_profile_id.uuid())) {
+    for event in events
+        .iter()
+        .filter(|e| applied.contains(&e.payload.tax_profile_id.uuid()))
+    {
         for row in &event.payload.rates {
             ids.push(event.payload.tax_profile_id);
             from.push(row.valid_from);
@@ -192,8 +218,10 @@ pub(crate) async fn tax_profiles(tx: &mut Tx, events: &[Envelope<TaxProfile>]) -
             cess.push(row.cess);
         }
     }
-    sql("insert into tax_rate (tenant_id, tax_profile_id, valid_from, valid_to, rate, cess)
-         select $1, n.* from unnest($2, $3, $4, $5, $6) as n")
+    sql(
+        "insert into tax_rate (tenant_id, tax_profile_id, valid_from, valid_to, rate, cess)
+         select $1, n.* from unnest($2, $3, $4, $5, $6) as n",
+    )
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<Array<SqlUuid>, _>(ids)
     .bind::<Array<Date>, _>(from)

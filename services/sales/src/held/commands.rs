@@ -9,7 +9,11 @@ use super::{
     model::{HeldBill, HeldBillId},
     store,
 };
-use crate::{State, error::{Error, Result}, session};
+use crate::{
+    State,
+    error::{Error, Result},
+    session,
+};
 
 /// Puts a basket aside.
 pub(super) async fn hold(
@@ -51,7 +55,12 @@ pub(super) async fn hold(
 }
 
 /// Takes a held bill up at a till of the same branch.
-pub(super) async fn resume(state: &State, caller: &Caller, id: HeldBillId, session: PosSessionId) -> Result<Done<HeldBill>> {
+pub(super) async fn resume(
+    state: &State,
+    caller: &Caller,
+    id: HeldBillId,
+    session: PosSessionId,
+) -> Result<Done<HeldBill>> {
     let by = caller.user()?;
     state
         .db
@@ -71,7 +80,11 @@ pub(super) async fn resume(state: &State, caller: &Caller, id: HeldBillId, sessi
 }
 
 /// Throws a held bill away.
-pub(super) async fn discard(state: &State, caller: &Caller, id: HeldBillId) -> Result<Done<HeldBill>> {
+pub(super) async fn discard(
+    state: &State,
+    caller: &Caller,
+    id: HeldBillId,
+) -> Result<Done<HeldBill>> {
     let by = caller.user()?;
     state
         .db

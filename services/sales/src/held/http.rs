@@ -23,7 +23,10 @@ use crate::{
 
 /// The routes.
 pub(crate) fn routes(cfg: &mut ServiceConfig) {
-    cfg.service(hold).service(list).service(resume).service(discard);
+    cfg.service(hold)
+        .service(list)
+        .service(resume)
+        .service(discard);
 }
 
 /// How long a bill is held when nothing is said, in minutes: a day.
@@ -102,7 +105,15 @@ async fn hold(state: web::Data<State>, req: Post<Hold>) -> Result<HttpResponse, 
     let body = req.body;
     let basket = serde_json::to_value(&body.basket).map_err(bahi_db::Error::from)?;
     let keep = Duration::minutes(body.expires_in_minutes.unwrap_or(KEEP));
-    let made = commands::hold(&state, &req.caller, body.session_id, body.label, basket, keep).await?;
+    let made = commands::hold(
+        &state,
+        &req.caller,
+        body.session_id,
+        body.label,
+        basket,
+        keep,
+    )
+    .await?;
     let now = state.db.clock().now();
     Ok(created(&made.map(|b| HeldBillBody::at(now, b))))
 }
@@ -127,7 +138,9 @@ async fn list(
     filter: web::Query<HeldFilter>,
 ) -> Result<HttpResponse, Problem> {
     caller.require("sales.pos.read")?;
-    let sort = query.sort(&["held_at"]).map_err(|s| Fault::field("sort", format!("{s} is not a sort order")))?;
+    let sort = query
+        .sort(&["held_at"])
+        .map_err(|s| Fault::field("sort", format!("{s} is not a sort order")))?;
     let after = query.cursor.as_deref().map(time_cursor).transpose()?;
     let wanted = store::Filter {
         branch_id: filter.branch_id,
@@ -139,8 +152,12 @@ async fn list(
         offset: if after.is_some() { 0 } else { query.offset() },
         descending: sort.descending || query.sort.is_none(),
     };
-    let (rows, total) =
-        state.db.read(&caller.ctx, async |tx| store::list(tx, &wanted).await.map_err(Error::from)).await?;
+    let (rows, total) = state
+        .db
+        .read(&caller.ctx, async |tx| {
+            store::list(tx, &wanted).await.map_err(Error::from)
+        })
+        .await?;
     let now = state.db.clock().now();
     let bills = Page::new(rows, &query, total, |b| Cursor {
         key: b.held_at.to_rfc3339_opts(SecondsFormat::Micros, true),

@@ -49,6 +49,10 @@ pub(super) struct HeldBill {
 impl HeldBill {
     /// Its state at a moment: time ends it before the sweep does.
     pub fn state_at(&self, now: DateTime<Utc>) -> &str {
-        if self.state == "held" && self.expires_at <= now { "expired" } else { &self.state }
+        if self.state == "held" && self.expires_at <= now {
+            "expired"
+        } else {
+            &self.state
+        }
     }
 }

@@ -40,16 +40,26 @@ pub(super) async fn insert(tx: &mut Tx, bill: &HeldBill) -> Result<()> {
 
 /// A held bill, locked.
 pub(super) async fn lock(tx: &mut Tx, id: HeldBillId) -> Result<Option<HeldBill>> {
-    Ok(sql(concat!("select ", columns!(), " from held_bill where tenant_id = $1 and held_bill_id = $2 for update"))
-        .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<SqlUuid, _>(id)
-        .get_result(tx.conn())
-        .await
-        .optional()?)
+    Ok(sql(concat!(
+        "select ",
+        columns!(),
+        " from held_bill where tenant_id = $1 and held_bill_id = $2 for update"
+    ))
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<SqlUuid, _>(id)
+    .get_result(tx.conn())
+    .await
+    .optional()?)
 }
 
 /// Ends a locked held bill.
-pub(super) async fn end(tx: &mut Tx, id: HeldBillId, state: &str, by: UserId, till: Option<TillId>) -> Result<HeldBill> {
+pub(super) async fn end(
+    tx: &mut Tx,
+    id: HeldBillId,
+    state: &str,
+    by: UserId,
+    till: Option<TillId>,
+) -> Result<HeldBill> {
     Ok(sql(concat!(
         "update held_bill set state = $3, ended_by = $4, ended_till = $5, ended_at = $6, version = version + 1
           where tenant_id = $1 and held_bill_id = $2 returning ",
@@ -89,9 +99,18 @@ macro_rules! filters {
 macro_rules! listing {
     ($than:literal, $direction:literal) => {
         concat!(
-            "select ", columns!(), " from held_bill", filters!(),
-            " and ($7 is null or (held_at, held_bill_id) ", $than, " ($7, $8))
-              order by held_at ", $direction, ", held_bill_id ", $direction, " limit $9 offset $10"
+            "select ",
+            columns!(),
+            " from held_bill",
+            filters!(),
+            " and ($7 is null or (held_at, held_bill_id) ",
+            $than,
+            " ($7, $8))
+              order by held_at ",
+            $direction,
+            ", held_bill_id ",
+            $direction,
+            " limit $9 offset $10"
         )
     };
 }
@@ -103,7 +122,11 @@ pub(super) async fn list(tx: &Tx, filter: &Filter) -> Result<(Vec<HeldBill>, i64
         #[diesel(sql_type = BigInt)]
         total: i64,
     }
-    let text = if filter.descending { listing!("<", "desc") } else { listing!(">", "asc") };
+    let text = if filter.descending {
+        listing!("<", "desc")
+    } else {
+        listing!(">", "asc")
+    };
     let (mut reader, mut counter) = (tx.shared(), tx.shared());
     let rows = sql(text)
         .bind::<SqlUuid, _>(tx.tenant())
@@ -117,14 +140,17 @@ pub(super) async fn list(tx: &Tx, filter: &Filter) -> Result<(Vec<HeldBill>, i64
         .bind::<BigInt, _>(filter.limit)
         .bind::<BigInt, _>(filter.offset)
         .load(&mut reader);
-    let total = sql(concat!("select count(*) as total from held_bill", filters!()))
-        .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<Nullable<SqlUuid>, _>(filter.branch_id)
-        .bind::<Nullable<SqlUuid>, _>(filter.till_id)
-        .bind::<Nullable<SqlUuid>, _>(filter.session_id)
-        .bind::<Text, _>(filter.state.as_str())
-        .bind::<Timestamptz, _>(tx.now())
-        .get_result::<Total>(&mut counter);
+    let total = sql(concat!(
+        "select count(*) as total from held_bill",
+        filters!()
+    ))
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Nullable<SqlUuid>, _>(filter.branch_id)
+    .bind::<Nullable<SqlUuid>, _>(filter.till_id)
+    .bind::<Nullable<SqlUuid>, _>(filter.session_id)
+    .bind::<Text, _>(filter.state.as_str())
+    .bind::<Timestamptz, _>(tx.now())
+    .get_result::<Total>(&mut counter);
     let (rows, total) = futures::try_join!(rows, total)?;
     Ok((rows, total.total))
 }
@@ -143,8 +169,10 @@ pub(crate) async fn expire(db: &Db) -> Result<i64> {
     let done = db
         .write(&ctx, async |tx: &mut Tx| {
             let now = tx.now();
-            let row: Row =
-                sql("select expire_held_bills($1) as expired").bind::<Timestamptz, _>(now).get_result(tx.conn()).await?;
+            let row: Row = sql("select expire_held_bills($1) as expired")
+                .bind::<Timestamptz, _>(now)
+                .get_result(tx.conn())
+                .await?;
             Ok::<_, bahi_db::Error>(row.expired)
         })
         .await?;

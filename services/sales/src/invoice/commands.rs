@@ -18,8 +18,8 @@ use bahi_http::{Caller, Fault};
 use bahi_proto::reservation_id;
 use bahi_service::pause_point;
 use bahi_types::{
-    BranchId, CustomerId, FiscalYear, InvoiceId, LocationId, Money, PosSessionId, ProductId, RegistrationId, TillId,
-    UserId, business_date,
+    BranchId, CustomerId, FiscalYear, InvoiceId, LocationId, Money, PosSessionId, ProductId,
+    RegistrationId, TillId, UserId, business_date,
 };
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,8 @@ use uuid::Uuid;
 
 use super::{
     model::{
-        Buyer, Discounted, Header, Invoice, NewLine, NewTender, Tender, Terms, levy_of, price, settle, supply,
+        Buyer, Discounted, Header, Invoice, NewLine, NewTender, Tender, Terms, levy_of, price,
+        settle, supply,
     },
     store,
 };
@@ -120,18 +121,29 @@ pub(super) async fn sell(state: &State, caller: &Caller, draft: Draft) -> Result
         Ok(result) => result,
         Err(panic) => {
             tracing::error!(%panic, "a sale panicked; its hold lapses at the deadline");
-            Err(Error::Db(DbError::Other(diesel::result::Error::RollbackTransaction)))
+            Err(Error::Db(DbError::Other(
+                diesel::result::Error::RollbackTransaction,
+            )))
         }
     }
 }
 
 /// Another request on the same id may have issued it while this one was refused: then that is the answer.
-async fn second_look(state: &State, ctx: &Ctx, draft: &Draft, error: Error) -> Result<Done<Invoice>> {
+async fn second_look(
+    state: &State,
+    ctx: &Ctx,
+    draft: &Draft,
+    error: Error,
+) -> Result<Done<Invoice>> {
     if matches!(error, Error::RequestReused | Error::Abandoned) {
         return Err(error);
     }
     let invoice = draft.invoice_id;
-    match state.db.read(ctx, async |tx| reservation::standing(tx, invoice).await).await {
+    match state
+        .db
+        .read(ctx, async |tx| reservation::standing(tx, invoice).await)
+        .await
+    {
         Ok(Standing::Issued { request_hash }) => answer(state, ctx, draft, &request_hash).await,
         Ok(Standing::Closed) => Err(Error::Abandoned),
         Ok(Standing::Open { .. }) | Err(_) => Err(error),
@@ -142,7 +154,9 @@ async fn attempts(state: &State, caller: &Caller, draft: &Draft) -> Result<Done<
     for _ in 0..ATTEMPTS {
         let known = look(state, &caller.ctx, draft).await?;
         let attempt = match known.standing {
-            Standing::Issued { request_hash } => return answer(state, &caller.ctx, draft, &request_hash).await,
+            Standing::Issued { request_hash } => {
+                return answer(state, &caller.ctx, draft, &request_hash).await;
+            }
             Standing::Closed => return Err(Error::Abandoned),
             Standing::Open { next } => next,
         };
@@ -155,7 +169,12 @@ async fn attempts(state: &State, caller: &Caller, draft: &Draft) -> Result<Done<
 }
 
 /// The sale is done: the same request gets it, another is refused, on every route and for ever.
-async fn answer(state: &State, ctx: &Ctx, draft: &Draft, request_hash: &[u8]) -> Result<Done<Invoice>> {
+async fn answer(
+    state: &State,
+    ctx: &Ctx,
+    draft: &Draft,
+    request_hash: &[u8],
+) -> Result<Done<Invoice>> {
     if request_hash != draft.request_hash {
         return Err(Error::RequestReused);
     }
@@ -164,16 +183,28 @@ async fn answer(state: &State, ctx: &Ctx, draft: &Draft, request_hash: &[u8]) ->
         .read(ctx, async |tx| store::get(tx, draft.invoice_id).await)
         .await?
         .ok_or(DbError::NotFound)?;
-    Ok(Done { value: invoice, replayed: true })
+    Ok(Done {
+        value: invoice,
+        replayed: true,
+    })
 }
 
 /// One attempt. `None`: it is over without a sale of this request, look again.
-async fn one_attempt(state: &State, ctx: &Ctx, sale: &Arc<Sale>, attempt: u32) -> Result<Option<Invoice>> {
+async fn one_attempt(
+    state: &State,
+    ctx: &Ctx,
+    sale: &Arc<Sale>,
+    attempt: u32,
+) -> Result<Option<Invoice>> {
     let invoice = sale.header.invoice_id;
     let holds_stock = !sale.demand.lines.is_empty();
     pause_point("sales.before_reserve").await;
     let promised = if holds_stock {
-        match state.inventory.reserve(ctx, invoice, attempt, &sale.demand).await? {
+        match state
+            .inventory
+            .reserve(ctx, invoice, attempt, &sale.demand)
+            .await?
+        {
             Promise::Granted(promised) => promised,
             Promise::Short(short) => return Err(Error::InsufficientStock(short)),
             Promise::Gone => {
@@ -214,7 +245,9 @@ async fn void(state: &State, ctx: &Ctx, invoice: InvoiceId, attempt: u32) -> Res
         .db
         .write(ctx, async move |tx: &mut Tx| {
             reservation::void(tx, &[(invoice, attempt)]).await?;
-            reservation::standing(tx, invoice).await.map_err(Error::from)
+            reservation::standing(tx, invoice)
+                .await
+                .map_err(Error::from)
         })
         .await?;
     Ok(done.value)
@@ -250,9 +283,18 @@ async fn look(state: &State, ctx: &Ctx, draft: &Draft) -> Result<Known> {
                 outlet(tx, &draft.outlet),
                 catalogue::find(tx, &ids, business_date(now)),
             )?;
-            let by_id: HashMap<ProductId, Goods> = found.into_iter().map(|g| (g.product_id, g)).collect();
-            let goods = names.iter().map(|id| id.and_then(|id| by_id.get(&id).cloned())).collect();
-            Ok(Known { standing, now, outlet, goods })
+            let by_id: HashMap<ProductId, Goods> =
+                found.into_iter().map(|g| (g.product_id, g)).collect();
+            let goods = names
+                .iter()
+                .map(|id| id.and_then(|id| by_id.get(&id).cloned()))
+                .collect();
+            Ok(Known {
+                standing,
+                now,
+                outlet,
+                goods,
+            })
         })
         .await
 }
@@ -260,11 +302,19 @@ async fn look(state: &State, ctx: &Ctx, draft: &Draft) -> Result<Known> {
 async fn outlet(tx: &Tx, outlet: &Outlet) -> bahi_db::Result<OutletKnown> {
     match outlet {
         Outlet::Till(session) => Ok(OutletKnown::Till(session::seat(tx, *session).await?)),
-        Outlet::Office { location, series, .. } => {
+        Outlet::Office {
+            location, series, ..
+        } => {
             let place = organisation::location(tx, *location).await?;
             let prefix = match place.as_ref().and_then(|p| p.registration_id) {
                 Some(registration) => {
-                    number::prefix(tx, registration, number::Purpose::Invoice, series.as_deref()).await?
+                    number::prefix(
+                        tx,
+                        registration,
+                        number::Purpose::Invoice,
+                        series.as_deref(),
+                    )
+                    .await?
                 }
                 None => None,
             };
@@ -276,28 +326,40 @@ async fn outlet(tx: &Tx, outlet: &Outlet) -> bahi_db::Result<OutletKnown> {
 /// The product each line names; `None` when no product has the code.
 pub(crate) async fn named(tx: &Tx, lines: &[NewLine]) -> Result<Vec<Option<ProductId>>> {
     let barcodes: Vec<&str> = lines.iter().filter_map(|l| l.barcode.as_deref()).collect();
-    let skus: Vec<String> = lines.iter().filter_map(|l| l.sku.as_deref()).map(str::to_lowercase).collect();
+    let skus: Vec<String> = lines
+        .iter()
+        .filter_map(|l| l.sku.as_deref())
+        .map(str::to_lowercase)
+        .collect();
     let named = if barcodes.is_empty() && skus.is_empty() {
         Vec::new()
     } else {
         catalogue::resolve(tx, &barcodes, &skus).await?
     };
     let find = |index: usize, code: &str, is_barcode: bool| {
-        let mut hits = named.iter().filter(|n| n.is_barcode == is_barcode && n.code == code).map(|n| n.product_id);
+        let mut hits = named
+            .iter()
+            .filter(|n| n.is_barcode == is_barcode && n.code == code)
+            .map(|n| n.product_id);
         match (hits.next(), hits.next()) {
-            (Some(_), Some(_)) => Err(Error::Ambiguous { line: index + 1, code: code.to_owned() }),
+            (Some(_), Some(_)) => Err(Error::Ambiguous {
+                line: index + 1,
+                code: code.to_owned(),
+            }),
             (hit, _) => Ok(hit),
         }
     };
     lines
         .iter()
         .enumerate()
-        .map(|(index, line)| match (line.product_id, &line.barcode, &line.sku) {
-            (Some(id), _, _) => Ok(Some(id)),
-            (None, Some(code), _) => find(index, code, true),
-            (None, None, Some(sku)) => find(index, &sku.to_lowercase(), false),
-            (None, None, None) => Ok(None),
-        })
+        .map(
+            |(index, line)| match (line.product_id, &line.barcode, &line.sku) {
+                (Some(id), _, _) => Ok(Some(id)),
+                (None, Some(code), _) => find(index, code, true),
+                (None, None, Some(sku)) => find(index, &sku.to_lowercase(), false),
+                (None, None, None) => Ok(None),
+            },
+        )
         .collect()
 }
 
@@ -309,7 +371,11 @@ pub(crate) fn known<'a>(lines: &[NewLine], goods: &'a [Option<Goods>]) -> Result
         .map(|(line, goods)| {
             goods.as_ref().ok_or_else(|| {
                 let code = line.barcode.clone().or(line.sku.clone());
-                let what = line.product_id.map(|id| id.to_string()).or(code).unwrap_or_default();
+                let what = line
+                    .product_id
+                    .map(|id| id.to_string())
+                    .or(code)
+                    .unwrap_or_default();
                 Fault::NotYetKnown(format!("The product {what}")).into()
             })
         })
@@ -318,7 +384,8 @@ pub(crate) fn known<'a>(lines: &[NewLine], goods: &'a [Option<Goods>]) -> Result
 
 fn state_of(text: Option<&str>, what: &str) -> Result<StateCode> {
     let text = text.ok_or_else(|| Fault::NotYetKnown(what.to_owned()))?;
-    text.parse().map_err(|e: bahi_gst::StateCodeError| Error::Uncomputable(e.to_string()))
+    text.parse()
+        .map_err(|e: bahi_gst::StateCodeError| Error::Uncomputable(e.to_string()))
 }
 
 fn site(draft: &Draft, outlet: OutletKnown) -> Result<Site> {
@@ -330,21 +397,34 @@ fn site(draft: &Draft, outlet: OutletKnown) -> Result<Site> {
             }
             let unknown = "The till, its branch or registration";
             Ok(Site {
-                registration_id: seat.registration_id.ok_or_else(|| Fault::NotYetKnown(unknown.into()))?,
+                registration_id: seat
+                    .registration_id
+                    .ok_or_else(|| Fault::NotYetKnown(unknown.into()))?,
                 state: state_of(seat.state_code.as_deref(), unknown)?,
                 gstin: seat.gstin,
                 branch_id: seat.branch_id,
                 location_id: seat.location_id,
                 till_id: Some(seat.till_id),
                 session_id: Some(*session),
-                series: seat.series.ok_or_else(|| Fault::NotYetKnown(unknown.into()))?,
+                series: seat
+                    .series
+                    .ok_or_else(|| Fault::NotYetKnown(unknown.into()))?,
                 round_to_rupee: seat.round_to_rupee.unwrap_or(false),
             })
         }
-        (OutletKnown::Office(place, prefix), Outlet::Office { round_to_rupee, series, .. }) => {
+        (
+            OutletKnown::Office(place, prefix),
+            Outlet::Office {
+                round_to_rupee,
+                series,
+                ..
+            },
+        ) => {
             let place = place.ok_or_else(|| Fault::NotYetKnown("The location".into()))?;
             let unknown = "The location's branch or registration";
-            let registration_id = place.registration_id.ok_or_else(|| Fault::NotYetKnown(unknown.into()))?;
+            let registration_id = place
+                .registration_id
+                .ok_or_else(|| Fault::NotYetKnown(unknown.into()))?;
             if !place.active {
                 return Err(Error::NotActive("The location, its branch or registration"));
             }
@@ -356,7 +436,8 @@ fn site(draft: &Draft, outlet: OutletKnown) -> Result<Site> {
                 location_id: place.location_id,
                 till_id: None,
                 session_id: None,
-                series: prefix.ok_or_else(|| Error::UnknownSeries(series.clone().unwrap_or_default()))?,
+                series: prefix
+                    .ok_or_else(|| Error::UnknownSeries(series.clone().unwrap_or_default()))?,
                 round_to_rupee: *round_to_rupee,
             })
         }
@@ -382,10 +463,21 @@ fn prepare(caller: &Caller, draft: &Draft, known_now: Known, attempt: u32) -> Re
     };
     let priced = price(&draft.lines, &goods, draft.bill_discount, terms)?;
     let on_credit = |total: Money| {
-        let whole = NewTender { method: Method::Credit, amount: total, reference: None };
-        if total.is_zero() { Vec::new() } else { vec![whole] }
+        let whole = NewTender {
+            method: Method::Credit,
+            amount: total,
+            reference: None,
+        };
+        if total.is_zero() {
+            Vec::new()
+        } else {
+            vec![whole]
+        }
     };
-    let tenders = draft.tenders.clone().unwrap_or_else(|| on_credit(priced.total));
+    let tenders = draft
+        .tenders
+        .clone()
+        .unwrap_or_else(|| on_credit(priced.total));
     let settled = settle(priced.total, &tenders)?;
     let credit = settled.takings.get(Method::Credit);
     if credit.is_positive() && draft.customer_id.is_none() && !draft.buyer.can_owe() {
@@ -393,7 +485,12 @@ fn prepare(caller: &Caller, draft: &Draft, known_now: Known, attempt: u32) -> Re
     }
     let demand = Demand::new(
         site.location_id,
-        priced.lines.iter().filter(|l| l.stocked).map(|l| (l.line, l.product_id, l.qty)).collect(),
+        priced
+            .lines
+            .iter()
+            .filter(|l| l.stocked)
+            .map(|l| (l.line, l.product_id, l.qty))
+            .collect(),
     );
     let date = business_date(known_now.now);
     let year = FiscalYear::of(date);
@@ -466,12 +563,22 @@ fn prepare(caller: &Caller, draft: &Draft, known_now: Known, attempt: u32) -> Re
 }
 
 /// Step 3.
-async fn issue(state: &State, ctx: &Ctx, sale: &Arc<Sale>, attempt: u32, promised: Vec<Allocated>) -> Result<Invoice> {
+async fn issue(
+    state: &State,
+    ctx: &Ctx,
+    sale: &Arc<Sale>,
+    attempt: u32,
+    promised: Vec<Allocated>,
+) -> Result<Invoice> {
     let sale = sale.clone();
     let mut lines = sale.lines.clone();
     for line in &mut lines {
-        let of_line = promised.iter().filter(|p| p.line == line.line && p.batch_id.is_some());
-        let batches: Vec<_> = of_line.map(|p| json!({ "batch_id": p.batch_id, "qty": p.qty })).collect();
+        let of_line = promised
+            .iter()
+            .filter(|p| p.line == line.line && p.batch_id.is_some());
+        let batches: Vec<_> = of_line
+            .map(|p| json!({ "batch_id": p.batch_id, "qty": p.qty }))
+            .collect();
         line.batches = serde_json::Value::Array(batches);
     }
     let done = state
@@ -483,7 +590,11 @@ async fn issue(state: &State, ctx: &Ctx, sale: &Arc<Sale>, attempt: u32, promise
                 return Err(Error::DayTurned);
             }
             header.number = write(tx, &sale, attempt, &header, &lines).await?;
-            let invoice = Invoice { header, lines, tenders: sale.tenders.clone() };
+            let invoice = Invoice {
+                header,
+                lines,
+                tenders: sale.tenders.clone(),
+            };
             audit_overrides(tx, &invoice);
             tx.publish(events::invoice_issued(&invoice));
             pause_point("sales.before_commit").await;
@@ -507,7 +618,8 @@ async fn write(
     let totals = async {
         match header.session_id {
             Some(session) => {
-                session::add_sale(tx, session, &sale.takings, header.change, header.total, tax).await
+                session::add_sale(tx, session, &sale.takings, header.change, header.total, tax)
+                    .await
             }
             None => Ok(1),
         }
@@ -546,7 +658,12 @@ fn audit_overrides(tx: &mut Tx, invoice: &Invoice) {
     }
     let reason = invoice.lines.iter().find_map(|l| l.override_reason.clone());
     let details = json!({ "number": invoice.header.number, "lines": overridden });
-    tx.audit("sales.price.override", ("invoice", invoice.header.invoice_id.uuid()), reason, details);
+    tx.audit(
+        "sales.price.override",
+        ("invoice", invoice.header.invoice_id.uuid()),
+        reason,
+        details,
+    );
 }
 
 /// What an abandoned invoice is.
@@ -556,17 +673,29 @@ pub(super) struct Abandoned {
 }
 
 /// Gives an invoice id up, so that a slow first request can never issue it.
-pub(super) async fn abandon(state: &State, caller: &Caller, invoice: InvoiceId) -> Result<Done<Abandoned>> {
+pub(super) async fn abandon(
+    state: &State,
+    caller: &Caller,
+    invoice: InvoiceId,
+) -> Result<Done<Abandoned>> {
     state
         .db
         .write(&caller.ctx, async move |tx: &mut Tx| {
             reservation::close(tx, invoice).await?;
             match reservation::standing(tx, invoice).await? {
                 Standing::Issued { .. } => {
-                    let number = store::get(tx, invoice).await?.map(|i| i.header.number).unwrap_or_default();
-                    Err(Error::AlreadyIssued { invoice_id: invoice.uuid(), number })
+                    let number = store::get(tx, invoice)
+                        .await?
+                        .map(|i| i.header.number)
+                        .unwrap_or_default();
+                    Err(Error::AlreadyIssued {
+                        invoice_id: invoice.uuid(),
+                        number,
+                    })
                 }
-                Standing::Closed | Standing::Open { .. } => Ok(Abandoned { invoice_id: invoice }),
+                Standing::Closed | Standing::Open { .. } => Ok(Abandoned {
+                    invoice_id: invoice,
+                }),
             }
         })
         .await

@@ -5,8 +5,8 @@ use bahi_db::Done;
 use bahi_events::{BatchAllocation, Tax};
 use bahi_http::{Caller, Empty, Fault, Post, Problem, Versioned, created, ok, page, validate};
 use bahi_types::{
-    BranchId, Cursor, CustomerId, InvoiceId, LocationId, Money, Page, PageQuery, PosSessionId, Price, ProductId,
-    Quantity, Rate, RegistrationId, TillId, UserId,
+    BranchId, Cursor, CustomerId, InvoiceId, LocationId, Money, Page, PageQuery, PosSessionId,
+    Price, ProductId, Quantity, Rate, RegistrationId, TillId, UserId,
 };
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use garde::Validate;
@@ -18,8 +18,8 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::{
     commands::{self, Draft, Outlet},
     model::{
-        Buyer, Discounted, Header, Invoice, Line, MOST_LINES, NewLine, NewTender, basket_lines, batches_of,
-        bounded, short_text, sound_state,
+        Buyer, Discounted, Header, Invoice, Line, MOST_LINES, NewLine, NewTender, basket_lines,
+        batches_of, bounded, short_text, sound_state,
     },
     store,
 };
@@ -27,7 +27,11 @@ use crate::{State, error::Error, session::time_cursor};
 
 /// The routes.
 pub(crate) fn routes(cfg: &mut ServiceConfig) {
-    cfg.service(sell_at_till).service(sell_from_office).service(abandon).service(list).service(get_one);
+    cfg.service(sell_at_till)
+        .service(sell_from_office)
+        .service(abandon)
+        .service(list)
+        .service(get_one);
 }
 
 /// A sale at a till.
@@ -115,7 +119,11 @@ struct SalesInvoice {
 
 // Derived ids are version 5, so a client's can never meet one.
 fn client_made(id: &InvoiceId, (): &()) -> garde::Result {
-    if id.uuid().get_version_num() == 7 { Ok(()) } else { Err(garde::Error::new("must be a UUIDv7")) }
+    if id.uuid().get_version_num() == 7 {
+        Ok(())
+    } else {
+        Err(garde::Error::new("must be a UUIDv7"))
+    }
 }
 
 /// The invoice's id: the client's, or the one its idempotency key stands for.
@@ -124,7 +132,8 @@ fn identity(caller: &Caller, given: Option<InvoiceId>) -> Result<InvoiceId, Faul
         return Ok(id);
     }
     let key = caller.ctx.idempotency.as_ref();
-    let key = key.ok_or_else(|| Fault::field("Idempotency-Key", "is needed where there is no invoice_id"))?;
+    let key = key
+        .ok_or_else(|| Fault::field("Idempotency-Key", "is needed where there is no invoice_id"))?;
     let name = format!("{}\n{}\n{}", caller.ctx.principal(), key.route, key.key);
     Ok(InvoiceId::derived(caller.tenant().uuid(), &name))
 }
@@ -158,7 +167,10 @@ struct BatchBody {
 
 impl From<BatchAllocation> for BatchBody {
     fn from(batch: BatchAllocation) -> Self {
-        Self { batch_id: batch.batch_id, qty: batch.qty }
+        Self {
+            batch_id: batch.batch_id,
+            qty: batch.qty,
+        }
     }
 }
 
@@ -173,7 +185,12 @@ pub(crate) struct TaxBody {
 
 impl From<Tax> for TaxBody {
     fn from(tax: Tax) -> Self {
-        Self { cgst: tax.cgst, sgst: tax.sgst, igst: tax.igst, cess: tax.cess }
+        Self {
+            cgst: tax.cgst,
+            sgst: tax.sgst,
+            igst: tax.igst,
+            cess: tax.cess,
+        }
     }
 }
 
@@ -283,7 +300,13 @@ impl From<Line> for LineBody {
             rate: l.rate,
             cess_rate: l.cess_rate,
             taxable: l.taxable,
-            tax: Tax { cgst: l.cgst, sgst: l.sgst, igst: l.igst, cess: l.cess }.into(),
+            tax: Tax {
+                cgst: l.cgst,
+                sgst: l.sgst,
+                igst: l.igst,
+                cess: l.cess,
+            }
+            .into(),
             total: l.total,
             returned_qty: l.returned_qty,
         }
@@ -328,7 +351,13 @@ impl From<Invoice> for InvoiceBody {
             gross: h.gross,
             discount: h.discount,
             taxable: h.taxable,
-            tax: Tax { cgst: h.cgst, sgst: h.sgst, igst: h.igst, cess: h.cess }.into(),
+            tax: Tax {
+                cgst: h.cgst,
+                sgst: h.sgst,
+                igst: h.igst,
+                cess: h.cess,
+            }
+            .into(),
             round_off: h.round_off,
             total: h.total,
             currency: h.currency,
@@ -349,7 +378,10 @@ impl From<Invoice> for InvoiceBody {
     (status = 422, description = "IDEMPOTENCY_KEY_REUSED, TENDER_SHORT, CHANGE_NOT_CASH, ABOVE_MRP, REASON_NEEDED, ..."),
     (status = 503, description = "INVENTORY_UNAVAILABLE, SALE_CONTENDED")))]
 #[post("/api/v1/pos/invoice")]
-async fn sell_at_till(state: web::Data<State>, req: Post<PosInvoice>) -> Result<HttpResponse, Problem> {
+async fn sell_at_till(
+    state: web::Data<State>,
+    req: Post<PosInvoice>,
+) -> Result<HttpResponse, Problem> {
     req.caller.require("sales.pos.use")?;
     let body = req.body;
     let draft = Draft {
@@ -376,7 +408,10 @@ async fn sell_at_till(state: web::Data<State>, req: Post<PosInvoice>) -> Result<
     (status = 422, description = "IDEMPOTENCY_KEY_REUSED, UNKNOWN_SERIES, CREDIT_NEEDS_BUYER, ..."),
     (status = 503, description = "INVENTORY_UNAVAILABLE, SALE_CONTENDED")))]
 #[post("/api/v1/sales/invoices")]
-async fn sell_from_office(state: web::Data<State>, req: Post<SalesInvoice>) -> Result<HttpResponse, Problem> {
+async fn sell_from_office(
+    state: web::Data<State>,
+    req: Post<SalesInvoice>,
+) -> Result<HttpResponse, Problem> {
     req.caller.require("sales.invoice.write")?;
     let body = req.body;
     let draft = Draft {
@@ -426,7 +461,10 @@ async fn abandon(
 ) -> Result<HttpResponse, Problem> {
     req.caller.require("sales.pos.use")?;
     let done = commands::abandon(&state, &req.caller, *id).await?;
-    Ok(ok(&done.map(|a| AbandonedBody { invoice_id: a.invoice_id, decision: "closed" })))
+    Ok(ok(&done.map(|a| AbandonedBody {
+        invoice_id: a.invoice_id,
+        decision: "closed",
+    })))
 }
 
 /// An invoice in a list.
@@ -504,7 +542,9 @@ async fn list(
     filter: web::Query<InvoiceFilter>,
 ) -> Result<HttpResponse, Problem> {
     caller.require("sales.invoice.read")?;
-    let sort = query.sort(&["issued_at"]).map_err(|s| Fault::field("sort", format!("{s} is not a sort order")))?;
+    let sort = query
+        .sort(&["issued_at"])
+        .map_err(|s| Fault::field("sort", format!("{s} is not a sort order")))?;
     let after = query.cursor.as_deref().map(time_cursor).transpose()?;
     let wanted = store::Filter {
         number: filter.number.as_deref().map(str::to_ascii_uppercase),
@@ -518,8 +558,12 @@ async fn list(
         offset: if after.is_some() { 0 } else { query.offset() },
         descending: sort.descending || query.sort.is_none(),
     };
-    let (rows, total) =
-        state.db.read(&caller.ctx, async |tx| store::list(tx, &wanted).await.map_err(Error::from)).await?;
+    let (rows, total) = state
+        .db
+        .read(&caller.ctx, async |tx| {
+            store::list(tx, &wanted).await.map_err(Error::from)
+        })
+        .await?;
     let invoices = Page::new(rows, &query, total, |h| Cursor {
         key: h.issued_at.to_rfc3339_opts(SecondsFormat::Micros, true),
         id: h.invoice_id.uuid(),
@@ -538,7 +582,11 @@ async fn get_one(
     caller.require("sales.invoice.read")?;
     let found = state
         .db
-        .read(&caller.ctx, async |tx| store::get(tx, *id).await?.ok_or_else(|| Error::from(Fault::NotFound)))
+        .read(&caller.ctx, async |tx| {
+            store::get(tx, *id)
+                .await?
+                .ok_or_else(|| Error::from(Fault::NotFound))
+        })
         .await?;
     Ok(ok(&Done::first(InvoiceBody::from(found))))
 }

@@ -2,18 +2,20 @@
 
 use bahi_events::BatchAllocation;
 use bahi_gst::{
-    Discount, Document, Gstin, Levy, Line as TaxLine, Pricing, RoundOff, StateCode, Supply, SupplyFacts, TaxCategory,
-    compute, place_of_supply,
+    Discount, Document, Gstin, Levy, Line as TaxLine, Pricing, RoundOff, StateCode, Supply,
+    SupplyFacts, TaxCategory, compute, place_of_supply,
 };
 use bahi_http::{Fault, validate};
 use bahi_types::{
-    BranchId, CustomerId, InvoiceId, LocationId, Money, PosSessionId, Price, ProductId, Quantity, Rate, RegistrationId,
-    ReservationId, TillId, UserId,
+    BranchId, CustomerId, InvoiceId, LocationId, Money, PosSessionId, Price, ProductId, Quantity,
+    Rate, RegistrationId, ReservationId, TillId, UserId,
 };
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{
     QueryableByName,
-    sql_types::{BigInt, Bool, Date, Integer, Jsonb, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{
+        BigInt, Bool, Date, Integer, Jsonb, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid,
+    },
 };
 use garde::Validate;
 use rust_decimal::Decimal;
@@ -104,12 +106,22 @@ pub(crate) fn short_text(text: &String, ctx: &()) -> garde::Result {
 /// What every basket must satisfy beyond its fields.
 pub(crate) fn basket_lines(lines: &[NewLine], (): &()) -> garde::Result {
     for (index, line) in lines.iter().enumerate() {
-        let names = [line.product_id.is_some(), line.barcode.is_some(), line.sku.is_some()];
+        let names = [
+            line.product_id.is_some(),
+            line.barcode.is_some(),
+            line.sku.is_some(),
+        ];
         if names.into_iter().filter(|given| *given).count() != 1 {
-            return Err(garde::Error::new(format!("line {} needs exactly one of product_id, barcode and sku", index + 1)));
+            return Err(garde::Error::new(format!(
+                "line {} needs exactly one of product_id, barcode and sku",
+                index + 1
+            )));
         }
         if line.price_includes_tax.is_some() && line.unit_price.is_none() {
-            return Err(garde::Error::new(format!("line {}: price_includes_tax goes with unit_price", index + 1)));
+            return Err(garde::Error::new(format!(
+                "line {}: price_includes_tax goes with unit_price",
+                index + 1
+            )));
         }
     }
     Ok(())
@@ -169,7 +181,9 @@ fn sound_gstin(text: &String, (): &()) -> garde::Result {
 
 /// A GST state code.
 pub(crate) fn sound_state(text: &String, (): &()) -> garde::Result {
-    text.parse::<StateCode>().map(|_| ()).map_err(garde::Error::new)
+    text.parse::<StateCode>()
+        .map(|_| ())
+        .map_err(garde::Error::new)
 }
 
 impl Buyer {
@@ -180,9 +194,16 @@ impl Buyer {
 }
 
 /// Where the sale is taxed. `moved`: the goods are sent to the buyer; at a counter they are not.
-pub(super) fn supply(supplier: StateCode, buyer: &Buyer, delivery: Option<&str>, moved: bool) -> Result<Supply> {
+pub(super) fn supply(
+    supplier: StateCode,
+    buyer: &Buyer,
+    delivery: Option<&str>,
+    moved: bool,
+) -> Result<Supply> {
     let state = |text: Option<&str>| {
-        text.map(str::parse::<StateCode>).transpose().map_err(|e| Error::Uncomputable(e.to_string()))
+        text.map(str::parse::<StateCode>)
+            .transpose()
+            .map_err(|e| Error::Uncomputable(e.to_string()))
     };
     let gstin = buyer.gstin.as_deref().map(str::parse::<Gstin>).transpose();
     let gstin = gstin.map_err(|e| Error::Uncomputable(e.to_string()))?;
@@ -198,7 +219,11 @@ pub(super) fn supply(supplier: StateCode, buyer: &Buyer, delivery: Option<&str>,
 
 /// Which taxes are charged. A business without GSTIN charges none.
 pub(crate) fn levy_of(supply: Supply, supplier_registered: bool) -> Levy {
-    if supplier_registered { supply.levy() } else { Levy::NotCharged }
+    if supplier_registered {
+        supply.levy()
+    } else {
+        Levy::NotCharged
+    }
 }
 
 /// Under which terms a basket is priced.
@@ -238,17 +263,32 @@ pub(crate) fn price(
     bill_discount: Option<Discounted>,
     terms: Terms,
 ) -> Result<Priced> {
-    let discounted = lines.iter().filter_map(|l| l.discount).chain(bill_discount).any(|d| !d.is_zero());
+    let discounted = lines
+        .iter()
+        .filter_map(|l| l.discount)
+        .chain(bill_discount)
+        .any(|d| !d.is_zero());
     if discounted && !terms.may_discount {
         return Err(Fault::Forbidden("sales.discount.give").into());
     }
-    let priced = lines.iter().zip(goods).enumerate().map(|(index, (line, goods))| {
-        price_line(index + 1, line, goods, terms)
-    });
-    let (mut made, taxed): (Vec<Line>, Vec<TaxLine>) = priced.collect::<Result<Vec<_>>>()?.into_iter().unzip();
-    let round_off = if terms.round_to_rupee { RoundOff::NearestRupee } else { RoundOff::None };
-    let document =
-        Document { lines: &taxed, bill_discount: Discounted::of(bill_discount), levy: terms.levy, round_off };
+    let priced = lines
+        .iter()
+        .zip(goods)
+        .enumerate()
+        .map(|(index, (line, goods))| price_line(index + 1, line, goods, terms));
+    let (mut made, taxed): (Vec<Line>, Vec<TaxLine>) =
+        priced.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+    let round_off = if terms.round_to_rupee {
+        RoundOff::NearestRupee
+    } else {
+        RoundOff::None
+    };
+    let document = Document {
+        lines: &taxed,
+        bill_discount: Discounted::of(bill_discount),
+        levy: terms.levy,
+        round_off,
+    };
     let computed = compute(&document).map_err(|e| Error::Uncomputable(e.to_string()))?;
     for (line, taxed) in made.iter_mut().zip(&computed.lines) {
         let amounts = &taxed.amounts;
@@ -277,13 +317,26 @@ pub(crate) fn price(
     })
 }
 
-fn price_line(number: usize, line: &NewLine, goods: &Goods, terms: Terms) -> Result<(Line, TaxLine)> {
+fn price_line(
+    number: usize,
+    line: &NewLine,
+    goods: &Goods,
+    terms: Terms,
+) -> Result<(Line, TaxLine)> {
     if !goods.for_sale() {
-        return Err(Error::NotForSale { line: number, sku: goods.sku.clone() });
+        return Err(Error::NotForSale {
+            line: number,
+            sku: goods.sku.clone(),
+        });
     }
     let tax = goods.tax().map_err(|fault| match fault {
-        NoTax::NotYetKnown => Fault::NotYetKnown(format!("The tax profile of {}", goods.sku)).into(),
-        NoTax::NoRate => Error::NoTaxRate { line: number, sku: goods.sku.clone() },
+        NoTax::NotYetKnown => {
+            Fault::NotYetKnown(format!("The tax profile of {}", goods.sku)).into()
+        }
+        NoTax::NoRate => Error::NoTaxRate {
+            line: number,
+            sku: goods.sku.clone(),
+        },
     })?;
     let unit_price = line.unit_price.unwrap_or(goods.price);
     let inclusive = line.price_includes_tax.unwrap_or(goods.price_includes_tax);
@@ -296,16 +349,30 @@ fn price_line(number: usize, line: &NewLine, goods: &Goods, terms: Terms) -> Res
     }
     if let Some(mrp) = goods.mrp {
         let on_top = !inclusive && terms.levy != Levy::NotCharged;
-        let percent = if on_top { tax.rate() + tax.cess() } else { Decimal::ZERO };
-        let with_tax = Money::rounded(unit_price.decimal() * (Decimal::ONE_HUNDRED + percent) / Decimal::ONE_HUNDRED);
+        let percent = if on_top {
+            tax.rate() + tax.cess()
+        } else {
+            Decimal::ZERO
+        };
+        let with_tax = Money::rounded(
+            unit_price.decimal() * (Decimal::ONE_HUNDRED + percent) / Decimal::ONE_HUNDRED,
+        );
         if with_tax > mrp {
-            return Err(Error::AboveMrp { line: number, price: with_tax, mrp });
+            return Err(Error::AboveMrp {
+                line: number,
+                price: with_tax,
+                mrp,
+            });
         }
     }
     let taxed = TaxLine {
         qty: line.qty.decimal(),
         unit_price: unit_price.decimal(),
-        pricing: if inclusive { Pricing::Inclusive } else { Pricing::Exclusive },
+        pricing: if inclusive {
+            Pricing::Inclusive
+        } else {
+            Pricing::Exclusive
+        },
         discount: Discounted::of(line.discount),
         tax,
     };
@@ -368,10 +435,16 @@ pub(super) fn settle(total: Money, tenders: &[NewTender]) -> Result<Settled> {
     let takings = Takings::of(tenders.iter().map(|t| (t.method, t.amount)));
     let change = takings.total() - total;
     if change.is_negative() {
-        return Err(Error::TenderShort { total, missing: -change });
+        return Err(Error::TenderShort {
+            total,
+            missing: -change,
+        });
     }
     if change > takings.get(Method::Cash) {
-        return Err(Error::ChangeNotCash { total, excess: change });
+        return Err(Error::ChangeNotCash {
+            total,
+            excess: change,
+        });
     }
     Ok(Settled { takings, change })
 }
@@ -608,14 +681,21 @@ mod tests {
         }
     }
 
-    const TERMS: Terms =
-        Terms { levy: Levy::Intra, round_to_rupee: false, may_override: true, may_discount: true };
+    const TERMS: Terms = Terms {
+        levy: Levy::Intra,
+        round_to_rupee: false,
+        may_override: true,
+        may_discount: true,
+    };
 
     #[test]
     fn a_shelf_price_stays_exact() {
         let cable = goods("299", "18", None);
         let priced = price(&[line("1")], &[&cable], None, TERMS).unwrap();
-        assert_eq!((priced.taxable, priced.cgst, priced.total), (money("253.38"), money("22.81"), money("299")));
+        assert_eq!(
+            (priced.taxable, priced.cgst, priced.total),
+            (money("253.38"), money("22.81"), money("299"))
+        );
     }
 
     #[test]
@@ -628,44 +708,108 @@ mod tests {
     #[test]
     fn another_price_needs_permission_and_reason_and_stays_under_the_mrp() {
         let cable = goods("299", "18", Some("299"));
-        let cheaper = NewLine { unit_price: Some("250".parse().unwrap()), ..line("1") };
-        let refused = price(&[cheaper.clone()], &[&cable], None, Terms { may_override: false, ..TERMS });
-        assert!(matches!(refused, Err(Error::Fault(Fault::Forbidden("sales.price.override")))));
-        assert!(matches!(price(&[cheaper.clone()], &[&cable], None, TERMS), Err(Error::ReasonNeeded { line: 1 })));
-        let reasoned = NewLine { reason: Some("torn".into()), ..cheaper };
+        let cheaper = NewLine {
+            unit_price: Some("250".parse().unwrap()),
+            ..line("1")
+        };
+        let refused = price(
+            &[cheaper.clone()],
+            &[&cable],
+            None,
+            Terms {
+                may_override: false,
+                ..TERMS
+            },
+        );
+        assert!(matches!(
+            refused,
+            Err(Error::Fault(Fault::Forbidden("sales.price.override")))
+        ));
+        assert!(matches!(
+            price(&[cheaper.clone()], &[&cable], None, TERMS),
+            Err(Error::ReasonNeeded { line: 1 })
+        ));
+        let reasoned = NewLine {
+            reason: Some("torn".into()),
+            ..cheaper
+        };
         let sold = price(&[reasoned.clone()], &[&cable], None, TERMS).unwrap();
         assert_eq!(sold.lines[0].list_price, Some("299".parse().unwrap()));
         // 253.40 without tax is 299.01 with it.
-        let dearer = NewLine { unit_price: Some("253.40".parse().unwrap()), price_includes_tax: Some(false), ..reasoned };
-        assert!(matches!(price(&[dearer], &[&cable], None, TERMS), Err(Error::AboveMrp { line: 1, .. })));
+        let dearer = NewLine {
+            unit_price: Some("253.40".parse().unwrap()),
+            price_includes_tax: Some(false),
+            ..reasoned
+        };
+        assert!(matches!(
+            price(&[dearer], &[&cable], None, TERMS),
+            Err(Error::AboveMrp { line: 1, .. })
+        ));
     }
 
     #[test]
     fn naming_the_catalogue_price_is_no_override() {
         let cable = goods("299", "18", None);
-        let same = NewLine { unit_price: Some("299.00".parse().unwrap()), ..line("1") };
-        let sold = price(&[same], &[&cable], None, Terms { may_override: false, ..TERMS }).unwrap();
+        let same = NewLine {
+            unit_price: Some("299.00".parse().unwrap()),
+            ..line("1")
+        };
+        let sold = price(
+            &[same],
+            &[&cable],
+            None,
+            Terms {
+                may_override: false,
+                ..TERMS
+            },
+        )
+        .unwrap();
         assert_eq!(sold.lines[0].list_price, None);
     }
 
     #[test]
     fn a_discount_needs_permission() {
         let cable = goods("299", "18", None);
-        let none = Terms { may_discount: false, ..TERMS };
+        let none = Terms {
+            may_discount: false,
+            ..TERMS
+        };
         let ten = Some(Discounted::Percent(Rate::from(10)));
         let refused = price(&[line("1")], &[&cable], ten, none);
-        assert!(matches!(refused, Err(Error::Fault(Fault::Forbidden("sales.discount.give")))));
-        assert!(price(&[line("1")], &[&cable], Some(Discounted::Amount(Money::ZERO)), none).is_ok());
+        assert!(matches!(
+            refused,
+            Err(Error::Fault(Fault::Forbidden("sales.discount.give")))
+        ));
+        assert!(
+            price(
+                &[line("1")],
+                &[&cable],
+                Some(Discounted::Amount(Money::ZERO)),
+                none
+            )
+            .is_ok()
+        );
     }
 
     #[test]
     fn change_comes_from_cash_alone() {
-        let tender = |method, amount: &str| NewTender { method, amount: money(amount), reference: None };
-        let split = settle(money("431"), &[tender(Method::Upi, "200"), tender(Method::Cash, "300")]).unwrap();
+        let tender = |method, amount: &str| NewTender {
+            method,
+            amount: money(amount),
+            reference: None,
+        };
+        let split = settle(
+            money("431"),
+            &[tender(Method::Upi, "200"), tender(Method::Cash, "300")],
+        )
+        .unwrap();
         assert_eq!(split.change, money("69"));
         let short = settle(money("431"), &[tender(Method::Cash, "400")]);
         assert!(matches!(short, Err(Error::TenderShort { missing, .. }) if missing == money("31")));
-        let over = settle(money("431"), &[tender(Method::Upi, "450"), tender(Method::Cash, "10")]);
+        let over = settle(
+            money("431"),
+            &[tender(Method::Upi, "450"), tender(Method::Cash, "10")],
+        );
         assert!(matches!(over, Err(Error::ChangeNotCash { excess, .. }) if excess == money("29")));
         assert_eq!(settle(Money::ZERO, &[]).unwrap().change, Money::ZERO);
     }
@@ -673,7 +817,10 @@ mod tests {
     #[test]
     fn a_counter_sale_is_taxed_at_the_counter_and_goods_sent_where_they_go() {
         let home: StateCode = "27".parse().unwrap();
-        let vendor = Buyer { gstin: Some("29AABCR1718E1ZL".into()), ..Buyer::default() };
+        let vendor = Buyer {
+            gstin: Some("29AABCR1718E1ZL".into()),
+            ..Buyer::default()
+        };
         assert!(!supply(home, &vendor, None, false).unwrap().inter);
         assert!(supply(home, &vendor, None, true).unwrap().inter);
         assert!(!supply(home, &Buyer::default(), None, true).unwrap().inter);

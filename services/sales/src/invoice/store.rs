@@ -6,7 +6,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{
     OptionalExtension, QueryableByName,
     sql_types::{
-        Array, BigInt, Bool, Date, Integer, Jsonb, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid,
+        Array, BigInt, Bool, Date, Integer, Jsonb, Nullable, Numeric, Text, Timestamptz,
+        Uuid as SqlUuid,
     },
 };
 use diesel_async::RunQueryDsl;
@@ -150,7 +151,11 @@ pub(super) async fn insert_lines(tx: &Tx, invoice: InvoiceId, lines: &[Line]) ->
 }
 
 /// Writes the tenders.
-pub(super) async fn insert_tenders(tx: &Tx, invoice: InvoiceId, tenders: &[Tender]) -> Result<usize> {
+pub(super) async fn insert_tenders(
+    tx: &Tx,
+    invoice: InvoiceId,
+    tenders: &[Tender],
+) -> Result<usize> {
     if tenders.is_empty() {
         return Ok(0);
     }
@@ -160,9 +165,19 @@ pub(super) async fn insert_tenders(tx: &Tx, invoice: InvoiceId, tenders: &[Tende
           from unnest($3, $4, $5) with ordinality as n(method, amount, reference, tender)")
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<SqlUuid, _>(invoice)
-    .bind::<Array<Text>, _>(tenders.iter().map(|t| t.method.as_str()).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(
+        tenders
+            .iter()
+            .map(|t| t.method.as_str())
+            .collect::<Vec<_>>(),
+    )
     .bind::<Array<Numeric>, _>(tenders.iter().map(|t| t.amount).collect::<Vec<_>>())
-    .bind::<Array<Nullable<Text>>, _>(tenders.iter().map(|t| t.reference.as_deref()).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Text>>, _>(
+        tenders
+            .iter()
+            .map(|t| t.reference.as_deref())
+            .collect::<Vec<_>>(),
+    )
     .execute(&mut tx.shared())
     .await?)
 }
@@ -170,30 +185,46 @@ pub(super) async fn insert_tenders(tx: &Tx, invoice: InvoiceId, tenders: &[Tende
 /// An invoice with its lines and tenders.
 pub(crate) async fn get(tx: &Tx, invoice: InvoiceId) -> Result<Option<Invoice>> {
     let (mut a, mut b, mut c) = (tx.shared(), tx.shared(), tx.shared());
-    let header = sql(concat!("select ", header_columns!(), " from invoice where tenant_id = $1 and invoice_id = $2"))
-        .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<SqlUuid, _>(invoice)
-        .load::<Header>(&mut a);
-    let lines = sql(concat!("select ", line_columns!(), " from invoice_line where tenant_id = $1 and invoice_id = $2 order by line"))
-        .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<SqlUuid, _>(invoice)
-        .load::<Line>(&mut b);
+    let header = sql(concat!(
+        "select ",
+        header_columns!(),
+        " from invoice where tenant_id = $1 and invoice_id = $2"
+    ))
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<SqlUuid, _>(invoice)
+    .load::<Header>(&mut a);
+    let lines = sql(concat!(
+        "select ",
+        line_columns!(),
+        " from invoice_line where tenant_id = $1 and invoice_id = $2 order by line"
+    ))
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<SqlUuid, _>(invoice)
+    .load::<Line>(&mut b);
     let tenders = sql("select method, amount, reference from invoice_tender where tenant_id = $1 and invoice_id = $2 order by tender")
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<SqlUuid, _>(invoice)
         .load::<Tender>(&mut c);
     let (header, lines, tenders) = futures::try_join!(header, lines, tenders)?;
-    Ok(header.into_iter().next().map(|header| Invoice { header, lines, tenders }))
+    Ok(header.into_iter().next().map(|header| Invoice {
+        header,
+        lines,
+        tenders,
+    }))
 }
 
 /// An invoice's header, locked.
 pub(crate) async fn lock(tx: &mut Tx, invoice: InvoiceId) -> Result<Option<Header>> {
-    Ok(sql(concat!("select ", header_columns!(), " from invoice where tenant_id = $1 and invoice_id = $2 for update"))
-        .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<SqlUuid, _>(invoice)
-        .get_result(tx.conn())
-        .await
-        .optional()?)
+    Ok(sql(concat!(
+        "select ",
+        header_columns!(),
+        " from invoice where tenant_id = $1 and invoice_id = $2 for update"
+    ))
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<SqlUuid, _>(invoice)
+    .get_result(tx.conn())
+    .await
+    .optional()?)
 }
 
 /// What came back of a line, in all.
@@ -209,7 +240,11 @@ pub(crate) struct ReturnedLine {
 }
 
 /// Sets what came back of lines of a locked invoice.
-pub(crate) async fn return_lines(tx: &mut Tx, invoice: InvoiceId, lines: &[ReturnedLine]) -> Result<()> {
+pub(crate) async fn return_lines(
+    tx: &mut Tx,
+    invoice: InvoiceId,
+    lines: &[ReturnedLine],
+) -> Result<()> {
     sql("update invoice_line l set returned_qty = n.qty, returned_taxable = n.taxable, returned_cgst = n.cgst,
                 returned_sgst = n.sgst, returned_igst = n.igst, returned_cess = n.cess
            from unnest($3, $4, $5, $6, $7, $8, $9) as n(line, qty, taxable, cgst, sgst, igst, cess)
@@ -237,8 +272,10 @@ pub(crate) async fn credit_back(
     status: &str,
     version: i64,
 ) -> Result<()> {
-    sql("update invoice set returned = $3, returned_credit = $4, status = $5, version = $6
-          where tenant_id = $1 and invoice_id = $2")
+    sql(
+        "update invoice set returned = $3, returned_credit = $4, status = $5, version = $6
+          where tenant_id = $1 and invoice_id = $2",
+    )
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<SqlUuid, _>(invoice)
     .bind::<Numeric, _>(returned)
@@ -275,9 +312,18 @@ macro_rules! filters {
 macro_rules! listing {
     ($than:literal, $direction:literal) => {
         concat!(
-            "select ", header_columns!(), " from invoice", filters!(),
-            " and ($8 is null or (issued_at, invoice_id) ", $than, " ($8, $9))
-              order by issued_at ", $direction, ", invoice_id ", $direction, " limit $10 offset $11"
+            "select ",
+            header_columns!(),
+            " from invoice",
+            filters!(),
+            " and ($8 is null or (issued_at, invoice_id) ",
+            $than,
+            " ($8, $9))
+              order by issued_at ",
+            $direction,
+            ", invoice_id ",
+            $direction,
+            " limit $10 offset $11"
         )
     };
 }
@@ -289,7 +335,11 @@ pub(super) async fn list(tx: &Tx, filter: &Filter) -> Result<(Vec<Header>, i64)>
         #[diesel(sql_type = BigInt)]
         total: i64,
     }
-    let text = if filter.descending { listing!("<", "desc") } else { listing!(">", "asc") };
+    let text = if filter.descending {
+        listing!("<", "desc")
+    } else {
+        listing!(">", "asc")
+    };
     let (mut reader, mut counter) = (tx.shared(), tx.shared());
     let rows = sql(text)
         .bind::<SqlUuid, _>(tx.tenant())

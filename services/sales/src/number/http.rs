@@ -12,7 +12,10 @@ use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::store::{self, Purpose};
-use crate::{State, error::{Error, Result}};
+use crate::{
+    State,
+    error::{Error, Result},
+};
 
 /// The routes.
 pub(crate) fn routes(cfg: &mut ServiceConfig) {
@@ -53,7 +56,10 @@ impl Versioned for SeriesBody {
     (status = 201, body = SeriesBody),
     (status = 409, description = "SERIES_TAKEN, ALREADY_EXISTS or NOT_YET_KNOWN")))]
 #[post("/api/v1/sales/series")]
-async fn open(state: web::Data<State>, req: Post<OpenSeries>) -> std::result::Result<HttpResponse, Problem> {
+async fn open(
+    state: web::Data<State>,
+    req: Post<OpenSeries>,
+) -> std::result::Result<HttpResponse, Problem> {
     req.caller.require("sales.series.write")?;
     let made = open_series(&state, &req.caller, req.body).await?;
     Ok(created(&made))
@@ -74,8 +80,17 @@ async fn open_series(state: &State, caller: &Caller, body: OpenSeries) -> Result
                 return Err(bahi_db::Error::Unique("series_pkey".into()).into());
             }
             let details = json!({ "prefix": prefix, "purpose": body.purpose });
-            tx.audit("sales.series.open", ("registration", body.registration_id.uuid()), None, details);
-            Ok(SeriesBody { registration_id: body.registration_id, purpose: body.purpose, prefix })
+            tx.audit(
+                "sales.series.open",
+                ("registration", body.registration_id.uuid()),
+                None,
+                details,
+            );
+            Ok(SeriesBody {
+                registration_id: body.registration_id,
+                purpose: body.purpose,
+                prefix,
+            })
         })
         .await
 }
@@ -103,10 +118,19 @@ async fn list(
 ) -> std::result::Result<HttpResponse, Problem> {
     caller.require("sales.invoice.read")?;
     let (limit, offset) = (query.limit(), query.offset());
-    let (rows, total) =
-        state.db.read(&caller.ctx, async |tx| store::counters(tx, limit, offset).await.map_err(Error::from)).await?;
+    let (rows, total) = state
+        .db
+        .read(&caller.ctx, async |tx| {
+            store::counters(tx, limit, offset)
+                .await
+                .map_err(Error::from)
+        })
+        .await?;
     // A few rows a registration and year: pages are enough, there is no cursor.
-    let mut counters = Page::new(rows, &query, total, |c| Cursor { key: c.prefix.clone(), id: c.registration_id.uuid() });
+    let mut counters = Page::new(rows, &query, total, |c| Cursor {
+        key: c.prefix.clone(),
+        id: c.registration_id.uuid(),
+    });
     counters.next_cursor = None;
     Ok(page(&counters.map(|c| CounterBody {
         registration_id: c.registration_id,

@@ -34,7 +34,10 @@ pub(crate) struct Counter {
 impl Counter {
     /// A counter of `prefix`.
     pub(crate) fn new(prefix: &str, year: FiscalYear) -> Self {
-        Self { prefix: prefix.to_ascii_uppercase(), year }
+        Self {
+            prefix: prefix.to_ascii_uppercase(),
+            year,
+        }
     }
 
     /// What stands before the running number.

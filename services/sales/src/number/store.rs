@@ -70,9 +70,16 @@ pub(crate) async fn prefix(
 }
 
 /// Opens a series; 0 when the prefix is open already.
-pub(super) async fn open(tx: &mut Tx, registration: RegistrationId, prefix: &str, purpose: Purpose) -> Result<usize> {
-    Ok(sql("insert into series (tenant_id, registration_id, prefix, purpose, opened_at)
-            values ($1, $2, $3, $4, $5) on conflict do nothing")
+pub(super) async fn open(
+    tx: &mut Tx,
+    registration: RegistrationId,
+    prefix: &str,
+    purpose: Purpose,
+) -> Result<usize> {
+    Ok(sql(
+        "insert into series (tenant_id, registration_id, prefix, purpose, opened_at)
+            values ($1, $2, $3, $4, $5) on conflict do nothing",
+    )
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<SqlUuid, _>(registration)
     .bind::<Text, _>(prefix)
@@ -83,7 +90,12 @@ pub(super) async fn open(tx: &mut Tx, registration: RegistrationId, prefix: &str
 }
 
 /// Whether the prefix is a till's, or numbers other documents already.
-pub(super) async fn taken(tx: &mut Tx, registration: RegistrationId, prefix: &str, purpose: Purpose) -> Result<bool> {
+pub(super) async fn taken(
+    tx: &mut Tx,
+    registration: RegistrationId,
+    prefix: &str,
+    purpose: Purpose,
+) -> Result<bool> {
     #[derive(QueryableByName)]
     struct Row {
         #[diesel(sql_type = Bool)]

@@ -71,7 +71,10 @@ fn versions<P>(events: &[&Envelope<P>]) -> Vec<i64> {
 }
 
 /// Applies `registration.created` and `registration.updated`.
-pub(crate) async fn registrations(tx: &mut Tx, events: &[Envelope<Registration>]) -> std::result::Result<(), Failed> {
+pub(crate) async fn registrations(
+    tx: &mut Tx,
+    events: &[Envelope<Registration>],
+) -> std::result::Result<(), Failed> {
     let events = newest(events, |r| r.registration_id.uuid());
     sql("insert into registration as o (tenant_id, registration_id, gstin, state_code, legal_name, active, epoch, version)
          select $1, n.* from unnest($2, $3, $4, $5, $6, $7, $8) as n
@@ -94,7 +97,10 @@ pub(crate) async fn registrations(tx: &mut Tx, events: &[Envelope<Registration>]
 }
 
 /// Applies `branch.created` and `branch.updated`.
-pub(crate) async fn branches(tx: &mut Tx, events: &[Envelope<Branch>]) -> std::result::Result<(), Failed> {
+pub(crate) async fn branches(
+    tx: &mut Tx,
+    events: &[Envelope<Branch>],
+) -> std::result::Result<(), Failed> {
     let events = newest(events, |b| b.branch_id.uuid());
     sql("insert into branch as o (tenant_id, branch_id, code, name, registration_id, active, epoch, version)
          select $1, n.* from unnest($2, $3, $4, $5, $6, $7, $8) as n
@@ -117,7 +123,10 @@ pub(crate) async fn branches(tx: &mut Tx, events: &[Envelope<Branch>]) -> std::r
 }
 
 /// Applies `location.created` and `location.updated`.
-pub(crate) async fn locations(tx: &mut Tx, events: &[Envelope<Location>]) -> std::result::Result<(), Failed> {
+pub(crate) async fn locations(
+    tx: &mut Tx,
+    events: &[Envelope<Location>],
+) -> std::result::Result<(), Failed> {
     let events = newest(events, |l| l.location_id.uuid());
     sql("insert into location as o (tenant_id, location_id, branch_id, code, name, active, epoch, version)
          select $1, n.* from unnest($2, $3, $4, $5, $6, $7, $8) as n
@@ -140,7 +149,10 @@ pub(crate) async fn locations(tx: &mut Tx, events: &[Envelope<Location>]) -> std
 }
 
 /// Applies `till.created` and `till.updated`.
-pub(crate) async fn tills(tx: &mut Tx, events: &[Envelope<Till>]) -> std::result::Result<(), Failed> {
+pub(crate) async fn tills(
+    tx: &mut Tx,
+    events: &[Envelope<Till>],
+) -> std::result::Result<(), Failed> {
     let events = newest(events, |t| t.till_id.uuid());
     sql("insert into till as o (tenant_id, till_id, branch_id, location_id, code, name, series, round_to_rupee, active,
                                 epoch, version)

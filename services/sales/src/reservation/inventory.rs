@@ -7,7 +7,10 @@ use bahi_http::Signer;
 use bahi_proto::{
     auth::{Outbound, code_of},
     demand_hash,
-    inventory::v1::{DemandLine, ReleaseRequest, ReserveRequest, reserve_response::Outcome, stock_client::StockClient},
+    inventory::v1::{
+        DemandLine, ReleaseRequest, ReserveRequest, reserve_response::Outcome,
+        stock_client::StockClient,
+    },
 };
 use bahi_service::Env;
 use bahi_types::{BatchId, InvoiceId, LocationId, ProductId, Quantity};
@@ -33,8 +36,15 @@ pub(crate) struct Demand {
 impl Demand {
     /// The demand of stocked lines.
     pub(crate) fn new(location: LocationId, lines: Vec<(i32, ProductId, Quantity)>) -> Self {
-        let hash = demand_hash(location, lines.iter().map(|(_, product, qty)| (*product, *qty)));
-        Self { location, lines, hash }
+        let hash = demand_hash(
+            location,
+            lines.iter().map(|(_, product, qty)| (*product, *qty)),
+        );
+        Self {
+            location,
+            lines,
+            hash,
+        }
     }
 }
 
@@ -82,11 +92,21 @@ impl Inventory {
             .http2_keep_alive_interval(Duration::from_secs(10))
             .keep_alive_timeout(Duration::from_secs(3))
             .connect_lazy();
-        Ok(Self { stock: StockClient::new(channel), outbound: Outbound::new(signer), timeout })
+        Ok(Self {
+            stock: StockClient::new(channel),
+            outbound: Outbound::new(signer),
+            timeout,
+        })
     }
 
     /// Asks for the goods of one attempt.
-    pub(crate) async fn reserve(&self, ctx: &Ctx, invoice: InvoiceId, attempt: u32, demand: &Demand) -> Result<Promise> {
+    pub(crate) async fn reserve(
+        &self,
+        ctx: &Ctx,
+        invoice: InvoiceId,
+        attempt: u32,
+        demand: &Demand,
+    ) -> Result<Promise> {
         let lines = demand.lines.iter().map(|(line, product, qty)| DemandLine {
             line: *line,
             product_id: product.to_string(),
@@ -101,7 +121,10 @@ impl Inventory {
             deadline_seconds: 0,
             allow_short: false,
         };
-        let request = self.outbound.request(ctx, request, self.timeout).map_err(|s| unavailable(&s))?;
+        let request = self
+            .outbound
+            .request(ctx, request, self.timeout)
+            .map_err(|s| unavailable(&s))?;
         let answer = match self.stock.clone().reserve(request).await {
             Ok(answer) => answer.into_inner(),
             Err(status) => return refusal(&status),
@@ -109,16 +132,29 @@ impl Inventory {
         match answer.outcome {
             Some(Outcome::Granted(granted)) => {
                 let parts = granted.allocations.into_iter().map(|part| {
-                    let batch_id = part.batch_id.as_deref().map(str::parse).transpose().map_err(|_| unreadable())?;
+                    let batch_id = part
+                        .batch_id
+                        .as_deref()
+                        .map(str::parse)
+                        .transpose()
+                        .map_err(|_| unreadable())?;
                     let qty = part.qty.parse().map_err(|_| unreadable())?;
-                    Ok(Allocated { line: part.line, batch_id, qty })
+                    Ok(Allocated {
+                        line: part.line,
+                        batch_id,
+                        qty,
+                    })
                 });
                 parts.collect::<Result<_>>().map(Promise::Granted)
             }
             Some(Outcome::Refused(refused)) => {
                 let short = refused.lines.into_iter().map(|short| {
-                    let product_id: ProductId = short.product_id.parse().map_err(|_| unreadable())?;
-                    let of_product = demand.lines.iter().filter(|(_, product, _)| *product == product_id);
+                    let product_id: ProductId =
+                        short.product_id.parse().map_err(|_| unreadable())?;
+                    let of_product = demand
+                        .lines
+                        .iter()
+                        .filter(|(_, product, _)| *product == product_id);
                     Ok(Short {
                         product_id,
                         lines: of_product.map(|(line, _, _)| *line).collect(),
@@ -135,8 +171,13 @@ impl Inventory {
 
     /// Gives an attempt's hold back. Its `void` must be committed. Failing is harmless.
     pub(crate) async fn release(&self, ctx: &Ctx, invoice: InvoiceId, attempt: u32) {
-        let request = ReleaseRequest { invoice_id: invoice.to_string(), attempt };
-        let Ok(request) = self.outbound.request(ctx, request, RELEASE_WITHIN) else { return };
+        let request = ReleaseRequest {
+            invoice_id: invoice.to_string(),
+            attempt,
+        };
+        let Ok(request) = self.outbound.request(ctx, request, RELEASE_WITHIN) else {
+            return;
+        };
         if let Err(status) = self.stock.clone().release(request).await {
             tracing::info!(%invoice, attempt, code = %status.code(), "the hold stays until inventory asks about it");
         }
@@ -146,10 +187,13 @@ impl Inventory {
 fn refusal(status: &Status) -> Result<Promise> {
     match (status.code(), code_of(status)) {
         (Code::FailedPrecondition, Some("OTHER_BASKET")) => Ok(Promise::Gone),
-        (Code::FailedPrecondition, Some("NOT_YET_KNOWN")) => {
-            Err(bahi_http::Fault::NotYetKnown("A product or the location, to the stock,".into()).into())
+        (Code::FailedPrecondition, Some("NOT_YET_KNOWN")) => Err(bahi_http::Fault::NotYetKnown(
+            "A product or the location, to the stock,".into(),
+        )
+        .into()),
+        (Code::InvalidArgument | Code::FailedPrecondition, _) => {
+            Err(Error::InventoryRefused(status.message().to_owned()))
         }
-        (Code::InvalidArgument | Code::FailedPrecondition, _) => Err(Error::InventoryRefused(status.message().to_owned())),
         _ => Err(unavailable(status)),
     }
 }

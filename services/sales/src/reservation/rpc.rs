@@ -7,8 +7,8 @@ use bahi_proto::{
     auth::status_of,
     reservation_id,
     sales::v1::{
-        Decision, HoldRef, IssuedLine, IssuedSale, ReservationState, ReservationStatesRequest, ReservationStatesResponse,
-        reservations_server::Reservations,
+        Decision, HoldRef, IssuedLine, IssuedSale, ReservationState, ReservationStatesRequest,
+        ReservationStatesResponse, reservations_server::Reservations,
     },
 };
 use bahi_service::pause_point;
@@ -45,8 +45,13 @@ struct Hold {
 fn hold(asked: &HoldRef) -> Option<Hold> {
     let id: ReservationId = asked.reservation_id.parse().ok()?;
     let invoice: InvoiceId = asked.invoice_id.parse().ok()?;
-    let sound = (1..=i32::MAX as u32).contains(&asked.attempt) && id == reservation_id(invoice, asked.attempt);
-    sound.then_some(Hold { id, invoice, attempt: asked.attempt })
+    let sound = (1..=i32::MAX as u32).contains(&asked.attempt)
+        && id == reservation_id(invoice, asked.attempt);
+    sound.then_some(Hold {
+        id,
+        invoice,
+        attempt: asked.attempt,
+    })
 }
 
 /// An answer as the transaction finds it.
@@ -78,7 +83,9 @@ impl Reservations for Server {
             return Err(Status::invalid_argument("At most 500 holds at once."));
         }
         let holds: Option<Vec<Hold>> = asked.iter().map(hold).collect();
-        let holds = holds.ok_or_else(|| Status::invalid_argument("A hold is not UUIDv5(invoice_id, attempt)."))?;
+        let holds = holds.ok_or_else(|| {
+            Status::invalid_argument("A hold is not UUIDv5(invoice_id, attempt).")
+        })?;
         let wanted = holds.clone();
         let found = self
             .state
@@ -89,7 +96,9 @@ impl Reservations for Server {
             .value;
         pause_point("sales.after_void").await;
         let states = holds.iter().map(|hold| answer(hold, found.get(&hold.id)));
-        Ok(Response::new(ReservationStatesResponse { states: states.collect() }))
+        Ok(Response::new(ReservationStatesResponse {
+            states: states.collect(),
+        }))
     }
 }
 
@@ -101,14 +110,28 @@ async fn decide(tx: &mut Tx, holds: &[Hold]) -> Result<HashMap<ReservationId, Fo
     let decisions = store::of_holds(tx, &ids).await?;
     let mut found: HashMap<_, _> = decisions
         .into_iter()
-        .map(|row| (row.reservation_id, Found { decision: row.decision, sale: None }))
+        .map(|row| {
+            (
+                row.reservation_id,
+                Found {
+                    decision: row.decision,
+                    sale: None,
+                },
+            )
+        })
         .collect();
-    let issued: Vec<_> = found.iter().filter(|(_, f)| f.decision == "issued").map(|(id, _)| *id).collect();
+    let issued: Vec<_> = found
+        .iter()
+        .filter(|(_, f)| f.decision == "issued")
+        .map(|(id, _)| *id)
+        .collect();
     if issued.is_empty() {
         return Ok(found);
     }
     for row in store::issued_lines(tx, &issued).await? {
-        let Some(entry) = found.get_mut(&row.reservation_id) else { continue };
+        let Some(entry) = found.get_mut(&row.reservation_id) else {
+            continue;
+        };
         let sale = entry.sale.get_or_insert_with(|| Sale {
             invoice_id: row.invoice_id.to_string(),
             location_id: row.location_id.to_string(),
@@ -118,7 +141,8 @@ async fn decide(tx: &mut Tx, holds: &[Hold]) -> Result<HashMap<ReservationId, Fo
             number: row.number.clone(),
         });
         if let (Some(line), Some(product), Some(qty)) = (row.line, row.product_id, row.qty) {
-            sale.lines.push((line, product.to_string(), qty.to_string()));
+            sale.lines
+                .push((line, product.to_string(), qty.to_string()));
         }
     }
     Ok(found)
@@ -136,9 +160,21 @@ fn answer(hold: &Hold, found: Option<&Found>) -> ReservationState {
         invoice_id: sale.invoice_id,
         location_id: sale.location_id,
         demand_hash: sale.demand_hash,
-        lines: sale.lines.into_iter().map(|(line, product_id, qty)| IssuedLine { line, product_id, qty }).collect(),
+        lines: sale
+            .lines
+            .into_iter()
+            .map(|(line, product_id, qty)| IssuedLine {
+                line,
+                product_id,
+                qty,
+            })
+            .collect(),
         occurred_at: sale.occurred_at,
         number: sale.number,
     });
-    ReservationState { reservation_id: hold.id.to_string(), decision: decision.into(), issued }
+    ReservationState {
+        reservation_id: hold.id.to_string(),
+        decision: decision.into(),
+        issued,
+    }
 }

@@ -14,12 +14,14 @@ use super::{Standing, model::Decided};
 
 /// How an invoice stands now.
 pub(crate) async fn standing(tx: &Tx, invoice: InvoiceId) -> Result<Standing> {
-    let rows: Vec<Decided> = sql("select attempt, decision, request_hash from reservation_decision
-                                   where tenant_id = $1 and invoice_id = $2")
-        .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<SqlUuid, _>(invoice)
-        .load(&mut tx.shared())
-        .await?;
+    let rows: Vec<Decided> = sql(
+        "select attempt, decision, request_hash from reservation_decision
+                                   where tenant_id = $1 and invoice_id = $2",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<SqlUuid, _>(invoice)
+    .load(&mut tx.shared())
+    .await?;
     Ok(Standing::of(&rows))
 }
 
@@ -28,7 +30,12 @@ fn number(attempt: u32) -> i32 {
 }
 
 /// Writes `issued`; 0 when the attempt, or the invoice, is decided already. Waits for an undecided rival.
-pub(crate) async fn issue(tx: &Tx, invoice: InvoiceId, attempt: u32, request_hash: &[u8]) -> Result<usize> {
+pub(crate) async fn issue(
+    tx: &Tx,
+    invoice: InvoiceId,
+    attempt: u32,
+    request_hash: &[u8],
+) -> Result<usize> {
     Ok(sql("insert into reservation_decision (tenant_id, invoice_id, attempt, reservation_id, decision, request_hash, decided_at)
             values ($1, $2, $3, $4, 'issued', $5, $6) on conflict do nothing")
     .bind::<SqlUuid, _>(tx.tenant())
@@ -83,12 +90,14 @@ pub(super) struct OfHold {
 
 /// The decisions on holds.
 pub(super) async fn of_holds(tx: &Tx, holds: &[ReservationId]) -> Result<Vec<OfHold>> {
-    Ok(sql("select reservation_id, decision from reservation_decision
+    Ok(
+        sql("select reservation_id, decision from reservation_decision
              where tenant_id = $1 and reservation_id = any($2)")
-    .bind::<SqlUuid, _>(tx.tenant())
-    .bind::<Array<SqlUuid>, _>(holds)
-    .load(&mut tx.shared())
-    .await?)
+        .bind::<SqlUuid, _>(tx.tenant())
+        .bind::<Array<SqlUuid>, _>(holds)
+        .load(&mut tx.shared())
+        .await?,
+    )
 }
 
 /// A stocked line of an issued invoice, with its header; an invoice of services alone has one row without a line.

@@ -4,7 +4,8 @@ use bahi_db::{Done, Tx};
 use bahi_gst::{StateCode, SupplyFacts, place_of_supply};
 use bahi_http::{Caller, Fault};
 use bahi_types::{
-    BranchId, FiscalYear, InvoiceId, LocationId, Money, PosSessionId, ProductId, RegistrationId, TillId,
+    BranchId, FiscalYear, InvoiceId, LocationId, Money, PosSessionId, ProductId, RegistrationId,
+    TillId,
 };
 use serde_json::json;
 
@@ -66,13 +67,20 @@ pub(super) async fn take_back(
             let sold = invoice::get(tx, original).await?.ok_or(Fault::NotFound)?;
             let given = give_back(&header, &sold.lines, &backs)?;
             let takings = common.takings();
-            refundable(&header, given.total, takings.total(), takings.get(Method::Credit))?;
+            refundable(
+                &header,
+                given.total,
+                takings.total(),
+                takings.get(Method::Credit),
+            )?;
             let seat = match common.session_id {
                 Some(session) => Some(open_seat(tx, session).await?),
                 None => None,
             };
             if let Some(location) = common.location_id {
-                organisation::location(tx, location).await?.ok_or_else(|| Fault::NotYetKnown("The location".into()))?;
+                organisation::location(tx, location)
+                    .await?
+                    .ok_or_else(|| Fault::NotYetKnown("The location".into()))?;
             }
             let location_id = common
                 .location_id
@@ -80,7 +88,13 @@ pub(super) async fn take_back(
                 .unwrap_or(header.location_id);
             let date = invoice::today(tx);
             let year = FiscalYear::of(date);
-            let prefix = number::prefix(tx, header.registration_id, number::Purpose::CreditNote, None).await?;
+            let prefix = number::prefix(
+                tx,
+                header.registration_id,
+                number::Purpose::CreditNote,
+                None,
+            )
+            .await?;
             let counter = Counter::new(&prefix.unwrap_or_default(), year);
             let sum = |f: fn(&NoteLine) -> Money| given.lines.iter().map(f).sum::<Money>();
             let mut note = CreditNote {
@@ -118,10 +132,22 @@ pub(super) async fn take_back(
                 tenders: common.refunds(),
             };
             let version = header.version + 1;
-            let status = if given.whole { "credited_fully" } else { "credited_partially" };
+            let status = if given.whole {
+                "credited_fully"
+            } else {
+                "credited_partially"
+            };
             invoice::return_lines(tx, original, &given.after).await?;
             let credited = header.returned_credit + takings.get(Method::Credit);
-            invoice::credit_back(tx, original, header.returned + given.total, credited, status, version).await?;
+            invoice::credit_back(
+                tx,
+                original,
+                header.returned + given.total,
+                credited,
+                status,
+                version,
+            )
+            .await?;
             post(tx, &mut note, &counter, &takings).await?;
             tx.publish(events::return_processed(&note, version));
             Ok(note)
@@ -145,7 +171,11 @@ pub(super) async fn take_back_unbilled(
             let place = place(tx, &common).await?;
             let date = invoice::today(tx);
             let names = invoice::named(tx, &lines).await?;
-            let ids: Vec<_> = names.iter().flatten().map(|p: &ProductId| p.uuid()).collect();
+            let ids: Vec<_> = names
+                .iter()
+                .flatten()
+                .map(|p: &ProductId| p.uuid())
+                .collect();
             let found = catalogue::find(tx, &ids, date).await?;
             let goods: Vec<_> = names
                 .iter()
@@ -162,30 +192,36 @@ pub(super) async fn take_back_unbilled(
             let priced = invoice::price(&lines, &goods, None, terms)?;
             let takings = common.takings();
             if takings.total() != priced.total {
-                return Err(Error::RefundMismatch { total: priced.total });
+                return Err(Error::RefundMismatch {
+                    total: priced.total,
+                });
             }
             let year = FiscalYear::of(date);
             let counter = Counter::new(number::UNBILLED, year);
-            let note_lines = priced.lines.iter().zip(&dispositions).map(|(l, disposition)| NoteLine {
-                line: l.line,
-                original_line: None,
-                product_id: l.product_id,
-                description: l.description.clone(),
-                stocked: l.stocked,
-                hsn: l.hsn.clone(),
-                uqc: l.uqc.clone(),
-                qty: l.qty,
-                tax_category: l.tax_category.clone(),
-                rate: l.rate,
-                cess_rate: l.cess_rate,
-                taxable: l.taxable,
-                cgst: l.cgst,
-                sgst: l.sgst,
-                igst: l.igst,
-                cess: l.cess,
-                total: l.total,
-                disposition: disposition.name().to_owned(),
-            });
+            let note_lines = priced
+                .lines
+                .iter()
+                .zip(&dispositions)
+                .map(|(l, disposition)| NoteLine {
+                    line: l.line,
+                    original_line: None,
+                    product_id: l.product_id,
+                    description: l.description.clone(),
+                    stocked: l.stocked,
+                    hsn: l.hsn.clone(),
+                    uqc: l.uqc.clone(),
+                    qty: l.qty,
+                    tax_category: l.tax_category.clone(),
+                    rate: l.rate,
+                    cess_rate: l.cess_rate,
+                    taxable: l.taxable,
+                    cgst: l.cgst,
+                    sgst: l.sgst,
+                    igst: l.igst,
+                    cess: l.cess,
+                    total: l.total,
+                    disposition: disposition.name().to_owned(),
+                });
             let mut note = CreditNote {
                 lines: note_lines.collect(),
                 header: NoteHeader {
@@ -223,7 +259,12 @@ pub(super) async fn take_back_unbilled(
             post(tx, &mut note, &counter, &takings).await?;
             let details = json!({ "number": note.header.number, "total": note.header.total });
             let object = ("credit_note", note.header.credit_note_id.uuid());
-            tx.audit("sales.return.unbilled", object, note.header.reason.clone(), details);
+            tx.audit(
+                "sales.return.unbilled",
+                object,
+                note.header.reason.clone(),
+                details,
+            );
             tx.publish(events::return_processed(&note, 1));
             Ok(note)
         })
@@ -231,7 +272,12 @@ pub(super) async fn take_back_unbilled(
 }
 
 /// Writes the note and what it does to the session. The session is locked before the number, as a sale does.
-async fn post(tx: &mut Tx, note: &mut CreditNote, counter: &Counter, takings: &Takings) -> Result<()> {
+async fn post(
+    tx: &mut Tx,
+    note: &mut CreditNote,
+    counter: &Counter,
+    takings: &Takings,
+) -> Result<()> {
     if let Some(session) = note.header.session_id {
         let h = &note.header;
         let tax = h.cgst + h.sgst + h.igst + h.cess;
@@ -247,7 +293,11 @@ async fn post(tx: &mut Tx, note: &mut CreditNote, counter: &Counter, takings: &T
 
 async fn open_seat(tx: &Tx, session: PosSessionId) -> Result<session::Seat> {
     let seat = session::seat(tx, session).await?.ok_or(Fault::NotFound)?;
-    if seat.open { Ok(seat) } else { Err(Error::SessionClosed) }
+    if seat.open {
+        Ok(seat)
+    } else {
+        Err(Error::SessionClosed)
+    }
 }
 
 /// Where an unbilled return happens.
@@ -265,7 +315,8 @@ async fn place(tx: &Tx, common: &Common) -> Result<Spot> {
     let unknown = || Fault::NotYetKnown("The branch or its registration".into());
     let read = |text: Option<String>| -> Result<StateCode> {
         let text = text.ok_or_else(unknown)?;
-        text.parse().map_err(|e: bahi_gst::StateCodeError| Error::Uncomputable(e.to_string()))
+        text.parse()
+            .map_err(|e: bahi_gst::StateCodeError| Error::Uncomputable(e.to_string()))
     };
     if let Some(session) = common.session_id {
         let seat = open_seat(tx, session).await?;
@@ -279,9 +330,12 @@ async fn place(tx: &Tx, common: &Common) -> Result<Spot> {
             round_to_rupee: seat.round_to_rupee.unwrap_or(false),
         });
     }
-    let location = common.location_id.ok_or_else(|| Fault::field("location_id", "is needed without a session"))?;
-    let place =
-        organisation::location(tx, location).await?.ok_or_else(|| Fault::NotYetKnown("The location".into()))?;
+    let location = common
+        .location_id
+        .ok_or_else(|| Fault::field("location_id", "is needed without a session"))?;
+    let place = organisation::location(tx, location)
+        .await?
+        .ok_or_else(|| Fault::NotYetKnown("The location".into()))?;
     Ok(Spot {
         registration_id: place.registration_id.ok_or_else(unknown)?,
         state: read(place.state_code)?,

@@ -4,8 +4,8 @@ use actix_web::{HttpResponse, get, post, web};
 use bahi_db::Done;
 use bahi_http::{Caller, Fault, Post, Problem, Versioned, created, ok, page, validate};
 use bahi_types::{
-    BranchId, Cursor, InvoiceId, LocationId, Money, Page, PageQuery, PosSessionId, Price, ProductId, Quantity, Rate,
-    TillId, UserId,
+    BranchId, Cursor, InvoiceId, LocationId, Money, Page, PageQuery, PosSessionId, Price,
+    ProductId, Quantity, Rate, TillId, UserId,
 };
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use garde::Validate;
@@ -84,26 +84,49 @@ fn billed(lines: &[NewReturnLine]) -> Result<Vec<Back>, Fault> {
     let mut backs: Vec<Back> = Vec::with_capacity(lines.len());
     for (index, line) in lines.iter().enumerate() {
         let field = |name: &str| format!("lines[{index}].{name}");
-        let original = line.original_line.ok_or_else(|| Fault::field(field("original_line"), "is needed with a bill"))?;
-        if line.product_id.is_some() || line.barcode.is_some() || line.sku.is_some() || line.unit_price.is_some() {
-            return Err(Fault::field(field("original_line"), "says product and price already"));
+        let original = line
+            .original_line
+            .ok_or_else(|| Fault::field(field("original_line"), "is needed with a bill"))?;
+        if line.product_id.is_some()
+            || line.barcode.is_some()
+            || line.sku.is_some()
+            || line.unit_price.is_some()
+        {
+            return Err(Fault::field(
+                field("original_line"),
+                "says product and price already",
+            ));
         }
         if backs.iter().any(|b| b.line == original) {
             return Err(Fault::field(field("original_line"), "names a line twice"));
         }
-        backs.push(Back { line: original, qty: line.qty, disposition: line.disposition });
+        backs.push(Back {
+            line: original,
+            qty: line.qty,
+            disposition: line.disposition,
+        });
     }
     Ok(backs)
 }
 
 fn unbilled(lines: &[NewReturnLine]) -> Result<Vec<NewLine>, Fault> {
     let line = |(index, line): (usize, &NewReturnLine)| {
-        let names = [line.product_id.is_some(), line.barcode.is_some(), line.sku.is_some()];
+        let names = [
+            line.product_id.is_some(),
+            line.barcode.is_some(),
+            line.sku.is_some(),
+        ];
         if line.original_line.is_some() {
-            return Err(Fault::field(format!("lines[{index}].original_line"), "needs original_invoice_id"));
+            return Err(Fault::field(
+                format!("lines[{index}].original_line"),
+                "needs original_invoice_id",
+            ));
         }
         if names.into_iter().filter(|given| *given).count() != 1 {
-            return Err(Fault::field(format!("lines[{index}]"), "needs exactly one of product_id, barcode and sku"));
+            return Err(Fault::field(
+                format!("lines[{index}]"),
+                "needs exactly one of product_id, barcode and sku",
+            ));
         }
         Ok(NewLine {
             product_id: line.product_id,
@@ -239,7 +262,11 @@ impl From<CreditNote> for ReturnBody {
             amount: t.amount,
             reference: t.reference,
         });
-        Self { lines: lines.collect(), refund_tenders: tenders.collect(), summary: note.header.into() }
+        Self {
+            lines: lines.collect(),
+            refund_tenders: tenders.collect(),
+            summary: note.header.into(),
+        }
     }
 }
 
@@ -295,7 +322,9 @@ async fn list(
     filter: web::Query<ReturnFilter>,
 ) -> Result<HttpResponse, Problem> {
     caller.require("sales.return.read")?;
-    let sort = query.sort(&["issued_at"]).map_err(|s| Fault::field("sort", format!("{s} is not a sort order")))?;
+    let sort = query
+        .sort(&["issued_at"])
+        .map_err(|s| Fault::field("sort", format!("{s} is not a sort order")))?;
     let after = query.cursor.as_deref().map(time_cursor).transpose()?;
     let wanted = store::Filter {
         number: filter.number.as_deref().map(str::to_ascii_uppercase),
@@ -307,8 +336,12 @@ async fn list(
         offset: if after.is_some() { 0 } else { query.offset() },
         descending: sort.descending || query.sort.is_none(),
     };
-    let (rows, total) =
-        state.db.read(&caller.ctx, async |tx| store::list(tx, &wanted).await.map_err(Error::from)).await?;
+    let (rows, total) = state
+        .db
+        .read(&caller.ctx, async |tx| {
+            store::list(tx, &wanted).await.map_err(Error::from)
+        })
+        .await?;
     let notes = Page::new(rows, &query, total, |h| Cursor {
         key: h.issued_at.to_rfc3339_opts(SecondsFormat::Micros, true),
         id: h.credit_note_id.uuid(),
@@ -327,7 +360,11 @@ async fn get_one(
     caller.require("sales.return.read")?;
     let found = state
         .db
-        .read(&caller.ctx, async |tx| store::get(tx, *id).await?.ok_or_else(|| Error::from(Fault::NotFound)))
+        .read(&caller.ctx, async |tx| {
+            store::get(tx, *id)
+                .await?
+                .ok_or_else(|| Error::from(Fault::NotFound))
+        })
         .await?;
     Ok(ok(&Done::first(ReturnBody::from(found))))
 }

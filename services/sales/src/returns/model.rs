@@ -2,12 +2,15 @@
 
 use bahi_gst::{Amounts, Pricing, prorate_line};
 use bahi_types::{
-    BranchId, InvoiceId, LocationId, Money, PosSessionId, ProductId, Quantity, Rate, RegistrationId, TillId, UserId,
+    BranchId, InvoiceId, LocationId, Money, PosSessionId, ProductId, Quantity, Rate,
+    RegistrationId, TillId, UserId,
 };
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{
     QueryableByName,
-    sql_types::{BigInt, Bool, Date, Integer, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{
+        BigInt, Bool, Date, Integer, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid,
+    },
 };
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -213,16 +216,33 @@ pub(super) fn give_back(header: &Header, lines: &[Line], backs: &[Back]) -> Resu
     let mut note = Vec::with_capacity(backs.len());
     let mut after = Vec::with_capacity(backs.len());
     for (index, back) in backs.iter().enumerate() {
-        let line = lines.iter().find(|l| l.line == back.line).ok_or(Error::NoSuchLine(back.line))?;
+        let line = lines
+            .iter()
+            .find(|l| l.line == back.line)
+            .ok_or(Error::NoSuchLine(back.line))?;
         let left = line.qty - line.returned_qty;
         if back.qty > left {
-            return Err(Error::ExceedsSold { line: back.line, asked: back.qty, left });
+            return Err(Error::ExceedsSold {
+                line: back.line,
+                asked: back.qty,
+                left,
+            });
         }
         let cumulative = line.returned_qty + back.qty;
-        let pricing = if line.price_includes_tax { Pricing::Inclusive } else { Pricing::Exclusive };
+        let pricing = if line.price_includes_tax {
+            Pricing::Inclusive
+        } else {
+            Pricing::Exclusive
+        };
         let before = returned(line);
-        let share = prorate_line(&sold(line), pricing, line.qty.decimal(), cumulative.decimal(), &before)
-            .map_err(|e| Error::Uncomputable(e.to_string()))?;
+        let share = prorate_line(
+            &sold(line),
+            pricing,
+            line.qty.decimal(),
+            cumulative.decimal(),
+            &before,
+        )
+        .map_err(|e| Error::Uncomputable(e.to_string()))?;
         let plus = |a: Decimal, b: Decimal| Money::rounded(a + b);
         after.push(ReturnedLine {
             line: line.line,
@@ -255,7 +275,10 @@ pub(super) fn give_back(header: &Header, lines: &[Line], backs: &[Back]) -> Resu
         });
     }
     let standing = |line: &Line| match after.iter().find(|a| a.line == line.line) {
-        Some(now) => (now.qty, now.taxable + now.cgst + now.sgst + now.igst + now.cess),
+        Some(now) => (
+            now.qty,
+            now.taxable + now.cgst + now.sgst + now.igst + now.cess,
+        ),
         None => (line.returned_qty, Money::rounded(returned(line).total())),
     };
     let whole = lines.iter().all(|line| standing(line).0 == line.qty);
@@ -267,11 +290,22 @@ pub(super) fn give_back(header: &Header, lines: &[Line], backs: &[Back]) -> Resu
     };
     let total = due - header.returned;
     let of_lines: Money = note.iter().map(|l| l.total).sum();
-    Ok(Given { lines: note, after, round_off: total - of_lines, total, whole })
+    Ok(Given {
+        lines: note,
+        after,
+        round_off: total - of_lines,
+        total,
+        whole,
+    })
 }
 
 /// Checks a refund against what is due and what was paid. `credit` of it is credited, the rest refunded.
-pub(super) fn refundable(header: &Header, total: Money, refunded: Money, credit: Money) -> Result<()> {
+pub(super) fn refundable(
+    header: &Header,
+    total: Money,
+    refunded: Money,
+    credit: Money,
+) -> Result<()> {
     if refunded != total {
         return Err(Error::RefundMismatch { total });
     }

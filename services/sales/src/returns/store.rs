@@ -5,7 +5,9 @@ use bahi_types::{InvoiceId, Money};
 use chrono::{DateTime, Utc};
 use diesel::{
     OptionalExtension, QueryableByName,
-    sql_types::{Array, BigInt, Bool, Date, Integer, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{
+        Array, BigInt, Bool, Date, Integer, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid,
+    },
 };
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
@@ -22,7 +24,12 @@ macro_rules! columns {
 }
 
 /// Takes the next number of the counter and writes the header with it; `None` when the prefix numbers other documents.
-pub(super) async fn insert(tx: &mut Tx, header: &NoteHeader, counter: &Counter, refunded: Money) -> Result<Option<String>> {
+pub(super) async fn insert(
+    tx: &mut Tx,
+    header: &NoteHeader,
+    counter: &Counter,
+    refunded: Money,
+) -> Result<Option<String>> {
     #[derive(QueryableByName)]
     struct Row {
         #[diesel(sql_type = Text)]
@@ -126,10 +133,14 @@ pub(super) async fn insert_parts(tx: &mut Tx, note: &CreditNote) -> Result<()> {
 /// A credit note with its lines and refunds.
 pub(super) async fn get(tx: &Tx, note: InvoiceId) -> Result<Option<CreditNote>> {
     let (mut a, mut b, mut c) = (tx.shared(), tx.shared(), tx.shared());
-    let header = sql(concat!("select ", columns!(), " from credit_note where tenant_id = $1 and credit_note_id = $2"))
-        .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<SqlUuid, _>(note)
-        .load::<NoteHeader>(&mut a);
+    let header = sql(concat!(
+        "select ",
+        columns!(),
+        " from credit_note where tenant_id = $1 and credit_note_id = $2"
+    ))
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<SqlUuid, _>(note)
+    .load::<NoteHeader>(&mut a);
     let lines = sql("select line, original_line, product_id, description, stocked, hsn, uqc, qty, tax_category, rate, cess_rate,
                             taxable, cgst, sgst, igst, cess, total, disposition
                        from credit_note_line where tenant_id = $1 and credit_note_id = $2 order by line")
@@ -142,7 +153,11 @@ pub(super) async fn get(tx: &Tx, note: InvoiceId) -> Result<Option<CreditNote>> 
     .bind::<SqlUuid, _>(note)
     .load::<Refund>(&mut c);
     let (header, lines, tenders) = futures::try_join!(header, lines, tenders)?;
-    Ok(header.into_iter().next().map(|header| CreditNote { header, lines, tenders }))
+    Ok(header.into_iter().next().map(|header| CreditNote {
+        header,
+        lines,
+        tenders,
+    }))
 }
 
 /// Which credit notes a list shows.
@@ -167,9 +182,18 @@ macro_rules! filters {
 macro_rules! listing {
     ($than:literal, $direction:literal) => {
         concat!(
-            "select ", columns!(), " from credit_note", filters!(),
-            " and ($6 is null or (issued_at, credit_note_id) ", $than, " ($6, $7))
-              order by issued_at ", $direction, ", credit_note_id ", $direction, " limit $8 offset $9"
+            "select ",
+            columns!(),
+            " from credit_note",
+            filters!(),
+            " and ($6 is null or (issued_at, credit_note_id) ",
+            $than,
+            " ($6, $7))
+              order by issued_at ",
+            $direction,
+            ", credit_note_id ",
+            $direction,
+            " limit $8 offset $9"
         )
     };
 }
@@ -181,7 +205,11 @@ pub(super) async fn list(tx: &Tx, filter: &Filter) -> Result<(Vec<NoteHeader>, i
         #[diesel(sql_type = BigInt)]
         total: i64,
     }
-    let text = if filter.descending { listing!("<", "desc") } else { listing!(">", "asc") };
+    let text = if filter.descending {
+        listing!("<", "desc")
+    } else {
+        listing!(">", "asc")
+    };
     let (mut reader, mut counter) = (tx.shared(), tx.shared());
     let rows = sql(text)
         .bind::<SqlUuid, _>(tx.tenant())
@@ -194,13 +222,16 @@ pub(super) async fn list(tx: &Tx, filter: &Filter) -> Result<(Vec<NoteHeader>, i
         .bind::<BigInt, _>(filter.limit)
         .bind::<BigInt, _>(filter.offset)
         .load(&mut reader);
-    let total = sql(concat!("select count(*) as total from credit_note", filters!()))
-        .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<Nullable<Text>, _>(filter.number.as_deref())
-        .bind::<Nullable<SqlUuid>, _>(filter.original_invoice_id)
-        .bind::<Nullable<SqlUuid>, _>(filter.branch_id)
-        .bind::<Nullable<SqlUuid>, _>(filter.session_id)
-        .get_result::<Total>(&mut counter);
+    let total = sql(concat!(
+        "select count(*) as total from credit_note",
+        filters!()
+    ))
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Nullable<Text>, _>(filter.number.as_deref())
+    .bind::<Nullable<SqlUuid>, _>(filter.original_invoice_id)
+    .bind::<Nullable<SqlUuid>, _>(filter.branch_id)
+    .bind::<Nullable<SqlUuid>, _>(filter.session_id)
+    .get_result::<Total>(&mut counter);
     let (rows, total) = futures::try_join!(rows, total)?;
     Ok((rows, total.total))
 }

@@ -11,15 +11,26 @@ use super::{
     model::{CountFault, Method, Session},
     store,
 };
-use crate::{State, error::{Error, Result}, events, organisation};
+use crate::{
+    State,
+    error::{Error, Result},
+    events, organisation,
+};
 
 /// Opens a till.
-pub(super) async fn open(state: &State, caller: &Caller, till: TillId, float: Money) -> Result<Done<Session>> {
+pub(super) async fn open(
+    state: &State,
+    caller: &Caller,
+    till: TillId,
+    float: Money,
+) -> Result<Done<Session>> {
     let by = caller.user()?;
     state
         .db
         .write(&caller.ctx, async move |tx: &mut Tx| {
-            let place = organisation::till(tx, till).await?.ok_or_else(|| Fault::NotYetKnown("The till".into()))?;
+            let place = organisation::till(tx, till)
+                .await?
+                .ok_or_else(|| Fault::NotYetKnown("The till".into()))?;
             if place.registration_id.is_none() || place.state_code.is_none() {
                 return Err(Fault::NotYetKnown("The till's branch or registration".into()).into());
             }
@@ -27,8 +38,12 @@ pub(super) async fn open(state: &State, caller: &Caller, till: TillId, float: Mo
                 return Err(Error::NotActive("The till"));
             }
             let id = PosSessionId::new();
-            if store::insert(tx, id, till, place.branch_id, place.location_id, by, float).await? == 0 {
-                let open = store::open_of(tx, till).await?.ok_or(bahi_db::Error::Contention)?;
+            if store::insert(tx, id, till, place.branch_id, place.location_id, by, float).await?
+                == 0
+            {
+                let open = store::open_of(tx, till)
+                    .await?
+                    .ok_or(bahi_db::Error::Contention)?;
                 return Err(Error::TillInUse(open));
             }
             let session = store::find(tx, id).await?.ok_or(bahi_db::Error::NotFound)?;
@@ -58,12 +73,23 @@ pub(super) async fn move_cash(
         .db
         .write(&caller.ctx, async move |tx: &mut Tx| {
             let movement_id = Uuid::now_v7();
-            if store::move_cash(tx, movement_id, session, direction, amount, &reason, by).await? == 0 {
+            if store::move_cash(tx, movement_id, session, direction, amount, &reason, by).await?
+                == 0
+            {
                 store::find(tx, session).await?.ok_or(Fault::NotFound)?;
                 return Err(Error::SessionClosed);
             }
-            let action = if direction == "in" { "sales.cash.in" } else { "sales.cash.out" };
-            tx.audit(action, ("pos_session", session.uuid()), Some(reason), json!({ "amount": amount }));
+            let action = if direction == "in" {
+                "sales.cash.in"
+            } else {
+                "sales.cash.out"
+            };
+            tx.audit(
+                action,
+                ("pos_session", session.uuid()),
+                Some(reason),
+                json!({ "amount": amount }),
+            );
             Ok(Moved { movement_id })
         })
         .await
@@ -85,13 +111,24 @@ pub(super) async fn close(
             if session.state != "open" {
                 return Err(Error::SessionClosed);
             }
-            let counts = session.count(&counted, retained).map_err(|fault| match fault {
-                CountFault::Missing(methods) => Error::CountMissing(methods),
-                CountFault::RetainedTooMuch => Error::RetainedTooMuch,
-            })?;
-            let cash: Money = counted.iter().filter(|(m, _)| *m == Method::Cash).map(|(_, amount)| *amount).sum();
+            let counts = session
+                .count(&counted, retained)
+                .map_err(|fault| match fault {
+                    CountFault::Missing(methods) => Error::CountMissing(methods),
+                    CountFault::RetainedTooMuch => Error::RetainedTooMuch,
+                })?;
+            let cash: Money = counted
+                .iter()
+                .filter(|(m, _)| *m == Method::Cash)
+                .map(|(_, amount)| *amount)
+                .sum();
             store::close(tx, &session, by, &counts, retained, cash - retained).await?;
-            tx.publish(events::session_closed(&session, &counts, retained, cash - retained));
+            tx.publish(events::session_closed(
+                &session,
+                &counts,
+                retained,
+                cash - retained,
+            ));
             Ok(())
         })
         .await

@@ -2,7 +2,9 @@
 
 use actix_web::{HttpResponse, get, post, web};
 use bahi_http::{Caller, Fault, Post, Problem, Versioned, created, ok, page, validate};
-use bahi_types::{BranchId, Cursor, LocationId, Money, Page, PageQuery, PosSessionId, TillId, UserId};
+use bahi_types::{
+    BranchId, Cursor, LocationId, Money, Page, PageQuery, PosSessionId, TillId, UserId,
+};
 use chrono::{DateTime, SecondsFormat, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -15,11 +17,20 @@ use super::{
     model::{Count, Method, Session},
     store,
 };
-use crate::{State, error::{Error, Result}};
+use crate::{
+    State,
+    error::{Error, Result},
+};
 
 /// The routes.
 pub(crate) fn routes(cfg: &mut ServiceConfig) {
-    cfg.service(open).service(list).service(get_one).service(x_report).service(z_report).service(close).service(move_cash);
+    cfg.service(open)
+        .service(list)
+        .service(get_one)
+        .service(x_report)
+        .service(z_report)
+        .service(close)
+        .service(move_cash);
 }
 
 /// Opens a till.
@@ -93,7 +104,12 @@ struct CountBody {
 
 impl From<Count> for CountBody {
     fn from(c: Count) -> Self {
-        Self { method: c.method, expected: c.expected, counted: c.counted, variance: c.variance }
+        Self {
+            method: c.method,
+            expected: c.expected,
+            counted: c.counted,
+            variance: c.variance,
+        }
     }
 }
 
@@ -180,9 +196,18 @@ fn report(s: Session, movements: Vec<store::CashMovement>, counts: Vec<Count>) -
     (status = 201, body = SessionBody),
     (status = 409, description = "TILL_IN_USE, NOT_YET_KNOWN or NOT_ACTIVE")))]
 #[post("/api/v1/pos/sessions:open")]
-async fn open(state: web::Data<State>, req: Post<OpenSession>) -> std::result::Result<HttpResponse, Problem> {
+async fn open(
+    state: web::Data<State>,
+    req: Post<OpenSession>,
+) -> std::result::Result<HttpResponse, Problem> {
     req.caller.require("sales.pos.use")?;
-    let made = commands::open(&state, &req.caller, req.body.till_id, req.body.opening_float).await?;
+    let made = commands::open(
+        &state,
+        &req.caller,
+        req.body.till_id,
+        req.body.opening_float,
+    )
+    .await?;
     Ok(created(&made.map(SessionBody::from)))
 }
 
@@ -205,7 +230,9 @@ async fn list(
     filter: web::Query<SessionFilter>,
 ) -> std::result::Result<HttpResponse, Problem> {
     caller.require("sales.pos.read")?;
-    let sort = query.sort(&["opened_at"]).map_err(|s| Fault::field("sort", format!("{s} is not a sort order")))?;
+    let sort = query
+        .sort(&["opened_at"])
+        .map_err(|s| Fault::field("sort", format!("{s} is not a sort order")))?;
     let after = query.cursor.as_deref().map(time_cursor).transpose()?;
     let filter = store::Filter {
         till_id: filter.till_id.map(TillId::uuid),
@@ -215,8 +242,12 @@ async fn list(
         offset: if after.is_some() { 0 } else { query.offset() },
         descending: sort.descending || query.sort.is_none(),
     };
-    let (rows, total) =
-        state.db.read(&caller.ctx, async |tx| store::list(tx, &filter).await.map_err(Error::from)).await?;
+    let (rows, total) = state
+        .db
+        .read(&caller.ctx, async |tx| {
+            store::list(tx, &filter).await.map_err(Error::from)
+        })
+        .await?;
     let sessions = Page::new(rows, &query, total, |s| Cursor {
         key: s.opened_at.to_rfc3339_opts(SecondsFormat::Micros, true),
         id: s.session_id.uuid(),
@@ -245,7 +276,11 @@ async fn get_one(
     Ok(ok(&bahi_db::Done::first(SessionBody::from(found.0))))
 }
 
-async fn find(state: &State, caller: &Caller, id: PosSessionId) -> Result<(Session, Vec<store::CashMovement>, Vec<Count>)> {
+async fn find(
+    state: &State,
+    caller: &Caller,
+    id: PosSessionId,
+) -> Result<(Session, Vec<store::CashMovement>, Vec<Count>)> {
     state
         .db
         .read(&caller.ctx, async |tx| {
@@ -267,7 +302,9 @@ async fn x_report(
 ) -> std::result::Result<HttpResponse, Problem> {
     caller.require("sales.pos.report")?;
     let (session, movements, counts) = find(&state, &caller, *id).await?;
-    Ok(ok(&bahi_db::Done::first(report(session, movements, counts))))
+    Ok(ok(&bahi_db::Done::first(report(
+        session, movements, counts,
+    ))))
 }
 
 /// The totals of a closed session.
@@ -283,7 +320,9 @@ async fn z_report(
     if session.state == "open" {
         return Err(Error::TillInUse(session.session_id).into());
     }
-    Ok(ok(&bahi_db::Done::first(report(session, movements, counts))))
+    Ok(ok(&bahi_db::Done::first(report(
+        session, movements, counts,
+    ))))
 }
 
 /// What was counted of one means of payment.
@@ -312,7 +351,11 @@ fn each_once(counted: &[CountedTender], (): &()) -> garde::Result {
     let mut methods: Vec<Method> = counted.iter().map(|c| c.method).collect();
     methods.sort_unstable();
     methods.dedup();
-    if methods.len() == counted.len() { Ok(()) } else { Err(garde::Error::new("names a means of payment twice")) }
+    if methods.len() == counted.len() {
+        Ok(())
+    } else {
+        Err(garde::Error::new("names a means of payment twice"))
+    }
 }
 
 /// Counts the drawer and closes the session.
@@ -327,7 +370,12 @@ async fn close(
     req: Post<CloseSession>,
 ) -> std::result::Result<HttpResponse, Problem> {
     req.caller.require("sales.pos.use")?;
-    let counted = req.body.counted.iter().map(|c| (c.method, c.amount)).collect();
+    let counted = req
+        .body
+        .counted
+        .iter()
+        .map(|c| (c.method, c.amount))
+        .collect();
     let closed = commands::close(&state, &req.caller, *id, counted, req.body.retained).await?;
     let (session, movements, counts) = find(&state, &req.caller, *id).await?;
     Ok(ok(&closed.map(|()| report(session, movements, counts))))
@@ -371,14 +419,26 @@ impl Versioned for Moved {
     (status = 409, description = "SESSION_CLOSED"),
     (status = 422, description = "DRAWER_SHORT")))]
 #[post("/api/v1/pos/cash-movements")]
-async fn move_cash(state: web::Data<State>, req: Post<MoveCash>) -> std::result::Result<HttpResponse, Problem> {
+async fn move_cash(
+    state: web::Data<State>,
+    req: Post<MoveCash>,
+) -> std::result::Result<HttpResponse, Problem> {
     req.caller.require("sales.pos.use")?;
     let body = req.body;
     let direction = match body.direction {
         Direction::In => "in",
         Direction::Out => "out",
     };
-    let moved =
-        commands::move_cash(&state, &req.caller, body.session_id, direction, body.amount, body.reason).await?;
-    Ok(created(&moved.map(|m| Moved { movement_id: m.movement_id })))
+    let moved = commands::move_cash(
+        &state,
+        &req.caller,
+        body.session_id,
+        direction,
+        body.amount,
+        body.reason,
+    )
+    .await?;
+    Ok(created(&moved.map(|m| Moved {
+        movement_id: m.movement_id,
+    })))
 }

@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// A means of payment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Method {
     /// Notes and coins.
@@ -29,7 +31,14 @@ pub(crate) enum Method {
 
 impl Method {
     /// Every one.
-    pub const ALL: [Self; 6] = [Self::Cash, Self::Upi, Self::Card, Self::Wallet, Self::Credit, Self::Voucher];
+    pub const ALL: [Self; 6] = [
+        Self::Cash,
+        Self::Upi,
+        Self::Card,
+        Self::Wallet,
+        Self::Credit,
+        Self::Voucher,
+    ];
 
     /// As it is stored and said.
     pub const fn name(self) -> &'static str {
@@ -200,8 +209,17 @@ impl Session {
     }
 
     /// Sets the count against what is expected. Cash is counted always, other means when they moved.
-    pub fn count(&self, counted: &[(Method, Money)], retained: Money) -> Result<Vec<Count>, CountFault> {
-        let given = |method: Method| counted.iter().find(|(m, _)| *m == method).map(|(_, amount)| *amount);
+    pub fn count(
+        &self,
+        counted: &[(Method, Money)],
+        retained: Money,
+    ) -> Result<Vec<Count>, CountFault> {
+        let given = |method: Method| {
+            counted
+                .iter()
+                .find(|(m, _)| *m == method)
+                .map(|(_, amount)| *amount)
+        };
         let mut counts = Vec::new();
         let mut missing = Vec::new();
         for method in Method::ALL.into_iter().filter(|m| *m != Method::Credit) {
@@ -280,28 +298,52 @@ mod tests {
     #[test]
     fn a_count_gives_the_variance_of_each_means_that_moved() {
         let counts = session()
-            .count(&[(Method::Cash, money("2130")), (Method::Upi, money("200"))], money("2000"))
+            .count(
+                &[(Method::Cash, money("2130")), (Method::Upi, money("200"))],
+                money("2000"),
+            )
             .unwrap();
-        let seen: Vec<_> = counts.iter().map(|c| (c.method.as_str(), c.variance)).collect();
+        let seen: Vec<_> = counts
+            .iter()
+            .map(|c| (c.method.as_str(), c.variance))
+            .collect();
         assert_eq!(seen, [("cash", money("-1")), ("upi", money("0"))]);
     }
 
     #[test]
     fn what_moved_must_be_counted_and_credit_need_not() {
-        let missing = |counted: &[(Method, Money)]| session().count(counted, Money::ZERO).unwrap_err();
-        assert_eq!(missing(&[(Method::Cash, money("1"))]), CountFault::Missing(vec!["upi"]));
+        let missing =
+            |counted: &[(Method, Money)]| session().count(counted, Money::ZERO).unwrap_err();
+        assert_eq!(
+            missing(&[(Method::Cash, money("1"))]),
+            CountFault::Missing(vec!["upi"])
+        );
         assert_eq!(missing(&[]), CountFault::Missing(vec!["cash", "upi"]));
     }
 
     #[test]
     fn no_more_is_retained_than_was_counted() {
         let all = [(Method::Cash, money("10")), (Method::Upi, money("200"))];
-        assert_eq!(session().count(&all, money("10.01")).unwrap_err(), CountFault::RetainedTooMuch);
+        assert_eq!(
+            session().count(&all, money("10.01")).unwrap_err(),
+            CountFault::RetainedTooMuch
+        );
     }
 
     #[test]
     fn takings_sum_by_means() {
-        let takings = Takings::of([(Method::Upi, money("1")), (Method::Cash, money("2")), (Method::Upi, money("3"))]);
-        assert_eq!((takings.get(Method::Upi), takings.get(Method::Card), takings.total()), (money("4"), money("0"), money("6")));
+        let takings = Takings::of([
+            (Method::Upi, money("1")),
+            (Method::Cash, money("2")),
+            (Method::Upi, money("3")),
+        ]);
+        assert_eq!(
+            (
+                takings.get(Method::Upi),
+                takings.get(Method::Card),
+                takings.total()
+            ),
+            (money("4"), money("0"), money("6"))
+        );
     }
 }

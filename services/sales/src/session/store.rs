@@ -5,7 +5,9 @@ use bahi_types::{BranchId, LocationId, Money, PosSessionId, RegistrationId, Till
 use chrono::{DateTime, Utc};
 use diesel::{
     OptionalExtension, QueryableByName,
-    sql_types::{Array, BigInt, Bool, Integer, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{
+        Array, BigInt, Bool, Integer, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid,
+    },
 };
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
@@ -92,7 +94,13 @@ pub(crate) async fn add_sale(
 }
 
 /// Adds a return to the totals; 0 when the session is not open.
-pub(crate) async fn add_return(tx: &Tx, session: PosSessionId, refunds: &Takings, total: Money, tax: Money) -> Result<usize> {
+pub(crate) async fn add_return(
+    tx: &Tx,
+    session: PosSessionId,
+    refunds: &Takings,
+    total: Money,
+    tax: Money,
+) -> Result<usize> {
     Ok(sql("
         update pos_session set refunded_cash = refunded_cash + $3, refunded_upi = refunded_upi + $4,
                refunded_card = refunded_card + $5, refunded_wallet = refunded_wallet + $6,
@@ -156,22 +164,30 @@ pub(super) async fn insert(
 
 /// A session.
 pub(super) async fn find(tx: &mut Tx, session: PosSessionId) -> Result<Option<Session>> {
-    Ok(sql(concat!("select ", columns!(), " from pos_session where tenant_id = $1 and session_id = $2"))
-        .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<SqlUuid, _>(session)
-        .get_result(tx.conn())
-        .await
-        .optional()?)
+    Ok(sql(concat!(
+        "select ",
+        columns!(),
+        " from pos_session where tenant_id = $1 and session_id = $2"
+    ))
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<SqlUuid, _>(session)
+    .get_result(tx.conn())
+    .await
+    .optional()?)
 }
 
 /// A session, locked.
 pub(super) async fn lock(tx: &mut Tx, session: PosSessionId) -> Result<Option<Session>> {
-    Ok(sql(concat!("select ", columns!(), " from pos_session where tenant_id = $1 and session_id = $2 for update"))
-        .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<SqlUuid, _>(session)
-        .get_result(tx.conn())
-        .await
-        .optional()?)
+    Ok(sql(concat!(
+        "select ",
+        columns!(),
+        " from pos_session where tenant_id = $1 and session_id = $2 for update"
+    ))
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<SqlUuid, _>(session)
+    .get_result(tx.conn())
+    .await
+    .optional()?)
 }
 
 /// What was counted.
@@ -205,8 +221,10 @@ pub(super) async fn close(
     .bind::<Numeric, _>(deposited)
     .execute(tx.conn())
     .await?;
-    sql("insert into session_count (tenant_id, session_id, method, expected, counted)
-         select $1, $2, n.* from unnest($3, $4, $5) as n")
+    sql(
+        "insert into session_count (tenant_id, session_id, method, expected, counted)
+         select $1, $2, n.* from unnest($3, $4, $5) as n",
+    )
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<SqlUuid, _>(session.session_id)
     .bind::<Array<Text>, _>(counts.iter().map(|c| c.method.as_str()).collect::<Vec<_>>())
@@ -283,7 +301,11 @@ pub(super) async fn list(tx: &Tx, filter: &Filter) -> Result<(Vec<Session>, i64)
         #[diesel(sql_type = BigInt)]
         total: i64,
     }
-    let text = if filter.descending { listing!("<", "desc") } else { listing!(">", "asc") };
+    let text = if filter.descending {
+        listing!("<", "desc")
+    } else {
+        listing!(">", "asc")
+    };
     let (mut reader, mut counter) = (tx.shared(), tx.shared());
     let rows = sql(text)
         .bind::<SqlUuid, _>(tx.tenant())
@@ -322,9 +344,15 @@ pub(super) struct CashMovement {
 }
 
 /// The movements of cash of a session, oldest first.
-pub(super) async fn movements(tx: &mut Tx, session: PosSessionId, most: i32) -> Result<Vec<CashMovement>> {
-    Ok(sql("select movement_id, direction, amount, reason, moved_by, moved_at from cash_movement
-             where tenant_id = $1 and session_id = $2 order by moved_at, movement_id limit $3")
+pub(super) async fn movements(
+    tx: &mut Tx,
+    session: PosSessionId,
+    most: i32,
+) -> Result<Vec<CashMovement>> {
+    Ok(sql(
+        "select movement_id, direction, amount, reason, moved_by, moved_at from cash_movement
+             where tenant_id = $1 and session_id = $2 order by moved_at, movement_id limit $3",
+    )
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<SqlUuid, _>(session)
     .bind::<Integer, _>(most)

@@ -9,8 +9,9 @@ use std::{
 };
 
 use bahi_events::{
-    BRANCH_CREATED, Branch, Envelope, LOCATION_CREATED, Location, Outgoing, PRODUCT_CREATED, Product, ProductKind,
-    REGISTRATION_CREATED, Registration, TAX_RATE_CHANGED, TILL_CREATED, TaxProfile, TaxRate, Till, Tracking,
+    BRANCH_CREATED, Branch, Envelope, LOCATION_CREATED, Location, Outgoing, PRODUCT_CREATED,
+    Product, ProductKind, REGISTRATION_CREATED, Registration, TAX_RATE_CHANGED, TILL_CREATED,
+    TaxProfile, TaxRate, Till, Tracking,
 };
 use bahi_proto::sales::v1::{
     HoldRef, ReservationState, ReservationStatesRequest, reservations_client::ReservationsClient,
@@ -18,7 +19,8 @@ use bahi_proto::sales::v1::{
 use bahi_service::App;
 use bahi_testkit::{Client, Reply, TestApp};
 use bahi_types::{
-    BranchId, Clock, InvoiceId, LocationId, ProductId, RegistrationId, TaxProfileId, TenantId, TillId, UnitId,
+    BranchId, Clock, InvoiceId, LocationId, ProductId, RegistrationId, TaxProfileId, TenantId,
+    TillId, UnitId,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -42,11 +44,15 @@ pub struct Shop {
     pub location: LocationId,
     pub till: TillId,
     pub clock: Clock,
-    relayed: Arc<AtomicUsize>,
+    pub relayed: Arc<AtomicUsize>,
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 /// An event as it would come from its topic.
@@ -72,8 +78,12 @@ pub fn envelope(event: Outgoing, tenant: TenantId) -> Envelope<Value> {
 }
 
 /// Lets an app hear `events`, each twice.
-pub async fn feed<S: Clone + Send + Sync + 'static>(describe: App<S>, app: &TestApp<S>, events: &[Envelope<Value>]) {
-    for consumer in describe.consumers_of(&app.running.state) {
+pub async fn feed<S: Clone + Send + Sync + 'static>(
+    describe: App<S>,
+    app: &TestApp<S>,
+    events: &[Envelope<Value>],
+) {
+    for consumer in describe.hears()(&app.running.state) {
         for _ in 0..2 {
             for attempt in 0.. {
                 match consumer.feed(&app.db, events).await {
@@ -102,9 +112,17 @@ impl Shop {
         let clock = Clock::fixed("2026-11-05T06:00:00Z".parse().unwrap());
         let port = free_port();
         let sales_url = format!("http://127.0.0.1:{port}");
-        let stock = TestApp::start_with(inventory::app(), &[("BAHI_SALES_GRPC", &sales_url)], clock.clone()).await;
+        let stock = TestApp::start_with(
+            inventory::app(),
+            &[("BAHI_SALES_GRPC", &sales_url)],
+            clock.clone(),
+        )
+        .await;
         let (stock_url, listen) = (stock.grpc_url(), format!("127.0.0.1:{port}"));
-        let settings = [("BAHI_INVENTORY_GRPC", stock_url.as_str()), ("BAHI_GRPC_LISTEN", &listen)];
+        let settings = [
+            ("BAHI_INVENTORY_GRPC", stock_url.as_str()),
+            ("BAHI_GRPC_LISTEN", &listen),
+        ];
         let sales = Arc::new(TestApp::start_with(sales::app(), &settings, clock.clone()).await);
         Self::fit_out(sales, Some(Arc::new(stock)), clock).await
     }
@@ -146,7 +164,7 @@ impl Shop {
 
     async fn organise(&self) {
         let registration = self.registration_of(COMPANY, "27");
-        self.hear(&[
+        self.hear([
             REGISTRATION_CREATED.of(self.registration.uuid(), 1, &registration),
             BRANCH_CREATED.of(self.branch.uuid(), 1, &self.branch_of("Mumbai")),
             LOCATION_CREATED.of(self.location.uuid(), 1, &self.location_of("Shop floor")),
@@ -195,7 +213,8 @@ impl Shop {
         }
     }
     pub async fn add_till(&self, till: TillId, series: &str, round: bool) {
-        self.hear(&[TILL_CREATED.of(till.uuid(), 1, &self.till_of(till, series, round))]).await;
+        self.hear([TILL_CREATED.of(till.uuid(), 1, &self.till_of(till, series, round))])
+            .await;
     }
 
     pub fn tenant(&self) -> TenantId {
@@ -206,28 +225,12 @@ impl Shop {
     }
 
     /// Lets every app of the shop hear these, each twice.
-    pub async fn hear(&self, events: &[Outgoing])
-    where
-        Outgoing: Sized,
-    {
-        let events: Vec<_> = events.iter().map(|e| self.enveloped(e)).collect();
+    pub async fn hear(&self, events: impl IntoIterator<Item = Outgoing>) {
+        let events: Vec<_> = events
+            .into_iter()
+            .map(|e| envelope(e, self.tenant()))
+            .collect();
         self.hear_enveloped(&events).await;
-    }
-
-    fn enveloped(&self, event: &Outgoing) -> Envelope<Value> {
-        let copy = Outgoing {
-            event_id: event.event_id,
-            event_type: event.event_type,
-            topic: event.topic,
-            aggregate_type: event.aggregate_type,
-            key: event.key.clone(),
-            aggregate_id: event.aggregate_id.clone(),
-            aggregate_version: event.aggregate_version,
-            occurred_at: event.occurred_at,
-            causation_id: event.causation_id,
-            payload: Ok(event.payload.as_ref().unwrap().clone()),
-        };
-        envelope(copy, self.tenant())
     }
 
     pub async fn hear_enveloped(&self, events: &[Envelope<Value>]) {
@@ -238,11 +241,22 @@ impl Shop {
     }
 
     /// A product with a tax of its own.
-    pub async fn product(&self, sku: &str, price: &str, inclusive: bool, category: &str, rate: &str) -> ProductId {
+    pub async fn product(
+        &self,
+        sku: &str,
+        price: &str,
+        inclusive: bool,
+        category: &str,
+        rate: &str,
+    ) -> ProductId {
         let profile = TaxProfileId::new();
         let product = product(sku, price, inclusive, profile);
-        self.hear(&[
-            TAX_RATE_CHANGED.of(profile.uuid(), 1, &tax_profile(profile, category, &[("2017-07-01", None, rate)])),
+        self.hear([
+            TAX_RATE_CHANGED.of(
+                profile.uuid(),
+                1,
+                &tax_profile(profile, category, &[("2017-07-01", None, rate)]),
+            ),
             PRODUCT_CREATED.of(product.product_id.uuid(), 1, &product),
         ])
         .await;
@@ -251,19 +265,41 @@ impl Shop {
 
     /// Goods at a price of 10.00 with 5 % inside, of which there are `on_hand`.
     pub async fn goods(&self, on_hand: &str) -> ProductId {
-        let id = self.product(&Uuid::now_v7().to_string(), "10", true, "taxable", "5").await;
+        let id = self
+            .product(&Uuid::now_v7().to_string(), "10", true, "taxable", "5")
+            .await;
         self.receive(id, on_hand, "6").await;
         id
     }
 
     /// A service at 100.00 with 18 % on top.
     pub async fn service(&self) -> ProductId {
+        self.product_of_kind(
+            &Uuid::now_v7().to_string(),
+            "100",
+            false,
+            ProductKind::Service,
+        )
+        .await
+    }
+
+    /// A product at 18 %.
+    pub async fn product_of_kind(
+        &self,
+        sku: &str,
+        price: &str,
+        inclusive: bool,
+        kind: ProductKind,
+    ) -> ProductId {
         let profile = TaxProfileId::new();
-        let mut product = product(&Uuid::now_v7().to_string(), "100", false, profile);
-        product.kind = ProductKind::Service;
-        product.uqc = "NA".into();
-        self.hear(&[
-            TAX_RATE_CHANGED.of(profile.uuid(), 1, &tax_profile(profile, "taxable", &[("2017-07-01", None, "18")])),
+        let mut product = product(sku, price, inclusive, profile);
+        product.kind = kind;
+        self.hear([
+            TAX_RATE_CHANGED.of(
+                profile.uuid(),
+                1,
+                &tax_profile(profile, "taxable", &[("2017-07-01", None, "18")]),
+            ),
             PRODUCT_CREATED.of(product.product_id.uuid(), 1, &product),
         ])
         .await;
@@ -281,19 +317,29 @@ impl Shop {
         }
         let lines = json!([{ "product_id": product, "qty": qty, "unit_cost": cost }]);
         let body = json!({ "location_id": self.location, "lines": lines });
-        self.keeper().post("/api/v1/inventory/receipts", body).await.expect(201);
+        self.keeper()
+            .post("/api/v1/inventory/receipts", body)
+            .await
+            .expect(201);
     }
 
     /// On hand, reserved, available.
     pub async fn stock(&self, product: ProductId) -> (String, String, String) {
-        let path = format!("/api/v1/inventory/availability?items={product}&location={}", self.location);
+        let path = format!(
+            "/api/v1/inventory/availability?items={product}&location={}",
+            self.location
+        );
         let reply = self.keeper().get(&path).await.expect(200);
         let of = |name: &str| reply.body["items"][0][name].as_str().unwrap().to_owned();
         (of("on_hand"), of("reserved"), of("available"))
     }
 
     #[track_caller]
-    pub fn assert_stock(&self, product: ProductId, expected: (&str, &str, &str)) -> impl Future<Output = ()> {
+    pub fn assert_stock(
+        &self,
+        product: ProductId,
+        expected: (&str, &str, &str),
+    ) -> impl Future<Output = ()> {
         let at = std::panic::Location::caller();
         async move {
             let (on_hand, reserved, available) = self.stock(product).await;
@@ -310,8 +356,11 @@ impl Shop {
         let events = self.sales.events().await;
         let from = self.relayed.swap(events.len(), Ordering::SeqCst);
         let billing = ["invoice.issued", "return.processed"];
-        let fresh: Vec<_> =
-            events[from..].iter().filter(|e| billing.contains(&e.event_type.as_str())).cloned().collect();
+        let fresh: Vec<_> = events[from..]
+            .iter()
+            .filter(|e| billing.contains(&e.event_type.as_str()))
+            .cloned()
+            .collect();
         for slice in fresh.chunks(50) {
             feed(inventory::app(), self.stock.as_ref().unwrap(), slice).await;
         }
@@ -321,7 +370,19 @@ impl Shop {
     pub async fn ask_sales(&self) {
         let stock = self.stock.as_ref().unwrap();
         let jobs = inventory::jobs::table(&stock.running.state);
-        jobs.iter().find(|j| j.name() == "ask_sales").unwrap().once().await.unwrap();
+        jobs.iter()
+            .find(|j| j.name() == "ask_sales")
+            .unwrap()
+            .once()
+            .await
+            .unwrap();
+    }
+
+    /// Runs sales' own sweep of held bills.
+    pub async fn expire_held_bills(&self) {
+        for job in sales::jobs::table(&self.sales.running.state) {
+            job.once().await.unwrap();
+        }
     }
 
     pub fn later(&self, seconds: i64) {
@@ -330,7 +391,11 @@ impl Shop {
 
     pub async fn open_till(&self, till: TillId, float: &str) -> String {
         let body = json!({ "till_id": till, "opening_float": float });
-        self.owner.post("/api/v1/pos/sessions:open", body).await.expect(201).text_at("session_id")
+        self.owner
+            .post("/api/v1/pos/sessions:open", body)
+            .await
+            .expect(201)
+            .text_at("session_id")
     }
 
     pub async fn session(&self) -> String {
@@ -339,20 +404,33 @@ impl Shop {
 
     /// A sale at a till, paid in cash exactly or more.
     pub fn basket(&self, session: &str, lines: &[(ProductId, &str)], cash: &str) -> Value {
-        let lines: Vec<_> = lines.iter().map(|(p, q)| json!({ "product_id": p, "qty": q })).collect();
+        let lines: Vec<_> = lines
+            .iter()
+            .map(|(p, q)| json!({ "product_id": p, "qty": q }))
+            .collect();
         json!({ "session_id": session, "lines": lines, "tenders": [{ "method": "cash", "amount": cash }] })
     }
 
     pub async fn sell(&self, body: Value) -> Reply {
-        self.owner.post_with_key("/api/v1/pos/invoice", body, &Uuid::now_v7().to_string()).await
+        self.owner
+            .post_with_key("/api/v1/pos/invoice", body, &Uuid::now_v7().to_string())
+            .await
     }
 
     pub async fn abandon(&self, invoice: InvoiceId) -> Reply {
-        self.owner.post(&format!("/api/v1/pos/invoices/{invoice}:abandon"), json!({})).await
+        self.owner
+            .post(
+                &format!("/api/v1/pos/invoices/{invoice}:abandon"),
+                json!({}),
+            )
+            .await
     }
 
     /// Asks sales what became of attempts, as inventory would.
-    pub async fn states(&self, holds: &[(InvoiceId, u32)]) -> Result<Vec<ReservationState>, tonic::Status> {
+    pub async fn states(
+        &self,
+        holds: &[(InvoiceId, u32)],
+    ) -> Result<Vec<ReservationState>, tonic::Status> {
         self.states_as("inventory", holds).await
     }
 
@@ -366,11 +444,21 @@ impl Shop {
             invoice_id: invoice.to_string(),
             attempt: *attempt,
         });
-        let mut request = tonic::Request::new(ReservationStatesRequest { holds: holds.collect() });
+        let mut request = tonic::Request::new(ReservationStatesRequest {
+            holds: holds.collect(),
+        });
         let token = self.sales.service_token(service, self.tenant());
-        request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
-        let mut client = ReservationsClient::connect(self.sales.grpc_url()).await.unwrap();
-        Ok(client.reservation_states(request).await?.into_inner().states)
+        request
+            .metadata_mut()
+            .insert("authorization", format!("Bearer {token}").parse().unwrap());
+        let mut client = ReservationsClient::connect(self.sales.grpc_url())
+            .await
+            .unwrap();
+        Ok(client
+            .reservation_states(request)
+            .await?
+            .into_inner()
+            .states)
     }
 
     /// Decisions on an invoice as (attempt, decision), in order.
@@ -392,7 +480,10 @@ impl Shop {
     pub async fn said(&self, event_type: &str) -> Vec<Value> {
         let tenant = self.tenant();
         let events = self.sales.events().await.into_iter();
-        events.filter(|e| e.event_type == event_type && e.tenant_id == tenant).map(|e| e.payload).collect()
+        events
+            .filter(|e| e.event_type == event_type && e.tenant_id == tenant)
+            .map(|e| e.payload)
+            .collect()
     }
 
     /// The books of both databases agree: numbers without gap, one invoice for each `issued`, S1 to S3 by sums, and
@@ -432,7 +523,11 @@ impl Shop {
         let wrong: Vec<String> = wrong.into_iter().map(|r| r.get(0)).collect();
         assert!(wrong.is_empty(), "{wrong:#?}");
         if self.stock.is_some() {
-            let reply = self.keeper().get("/api/v1/inventory/integrity").await.expect(200);
+            let reply = self
+                .keeper()
+                .get("/api/v1/inventory/integrity")
+                .await
+                .expect(200);
             assert_eq!(reply.body["differences"], json!([]));
         }
     }
@@ -461,7 +556,11 @@ pub fn product(sku: &str, price: &str, inclusive: bool, profile: TaxProfileId) -
     }
 }
 
-pub fn tax_profile(id: TaxProfileId, category: &str, rates: &[(&str, Option<&str>, &str)]) -> TaxProfile {
+pub fn tax_profile(
+    id: TaxProfileId,
+    category: &str,
+    rates: &[(&str, Option<&str>, &str)],
+) -> TaxProfile {
     let rate = |(from, to, rate): &(&str, Option<&str>, &str)| TaxRate {
         valid_from: from.parse().unwrap(),
         valid_to: to.map(|t| t.parse().unwrap()),
@@ -473,6 +572,10 @@ pub fn tax_profile(id: TaxProfileId, category: &str, rates: &[(&str, Option<&str
         name: "Profile".into(),
         hsn: "330510".into(),
         category: category.into(),
-        rates: if category == "taxable" { rates.iter().map(rate).collect() } else { Vec::new() },
+        rates: if category == "taxable" {
+            rates.iter().map(rate).collect()
+        } else {
+            Vec::new()
+        },
     }
 }

@@ -1,0 +1,77 @@
+//! Chores between batches: released records, and the lag.
+
+use rdkafka::TopicPartitionList;
+
+use super::Member;
+use crate::{Failed, PartitionStatus, ends, meters};
+
+impl Member<'_> {
+    /// Takes up records whose key is not held any more.
+    pub(super) async fn release(&mut self) -> anyhow::Result<()> {
+        let partitions = match self.worker.released_partitions().await {
+            Ok(partitions) => partitions,
+            Err(error) => {
+                tracing::debug!(%error, "the quarantine cannot be read");
+                return Ok(());
+            }
+        };
+        for (topic, partition) in partitions {
+            let Some(at) = self.at(&topic, partition) else {
+                continue;
+            };
+            let Some(mine) = self.partitions.get(&at).filter(|mine| !mine.lost) else {
+                continue;
+            };
+            match self.worker.release(&topic, partition, mine.stored).await {
+                Ok(released) => {
+                    tracing::info!(topic, partition, released, "took records out of quarantine")
+                }
+                Err(Failed::Halt(error)) => return Err(error),
+                Err(Failed::Retry(error) | Failed::Reject { error, .. }) => {
+                    tracing::warn!(
+                        error = format!("{error:#}"),
+                        topic,
+                        partition,
+                        "quarantined records stay a little longer"
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Measures the lag.
+    pub(super) fn look(&mut self) {
+        let mut list = TopicPartitionList::with_capacity(self.partitions.len());
+        for (topic, partition) in self.partitions.keys() {
+            list.add_partition(&self.topics[*topic], *partition);
+        }
+        let ends = match ends::of_partitions(&self.session.kafka, list) {
+            Ok(ends) => ends,
+            Err(error) => {
+                tracing::warn!(error = format!("{error:#}"), "the lag is not known");
+                return;
+            }
+        };
+        let mut seen = Vec::with_capacity(ends.0.len());
+        for end in ends.0 {
+            let at = self.at(&end.topic, end.partition);
+            let Some(partition) = at.and_then(|at| self.partitions.get(&at)) else {
+                continue;
+            };
+            meters::lag(
+                self.worker.name,
+                &end.topic,
+                end.partition,
+                end.lag(partition.next),
+            );
+            seen.push(PartitionStatus {
+                topic: end.topic,
+                partition: end.partition,
+                next: partition.next,
+                end: end.end,
+            });
+        }
+        self.status.saw(seen);
+    }
+}

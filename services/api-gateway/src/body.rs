@@ -1,0 +1,113 @@
+//! Bodies on their way to a service: read whole when they are short, streamed in constant memory where a route takes
+//! long ones.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use actix_web::{HttpRequest, http::header, web};
+use bahi_http::Fault;
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt, TryStreamExt};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
+
+use crate::upstream::{Body, full};
+
+/// A request's body.
+pub enum Upload {
+    /// In memory; it can be sent again.
+    Whole(Bytes),
+    /// Still coming.
+    Streamed(Body, Overflow),
+}
+
+/// Set when a streamed body turns out longer than allowed.
+#[derive(Clone, Default)]
+pub struct Overflow(Arc<AtomicBool>);
+
+impl Overflow {
+    /// Whether it was longer.
+    pub fn happened(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Room made before any byte has come: a length is only a promise.
+const PROMISED: usize = 16 * 1024;
+
+/// Takes the body of a request, which may be `limit` bytes long.
+pub async fn take(
+    req: &HttpRequest,
+    mut payload: web::Payload,
+    limit: usize,
+    stream: bool,
+) -> Result<Upload, Fault> {
+    let headers = req.headers();
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    let length = if headers.contains_key(header::TRANSFER_ENCODING) {
+        None
+    } else {
+        Some(length.unwrap_or(0))
+    };
+    match length {
+        Some(0) => return Ok(Upload::Whole(Bytes::new())),
+        Some(length) if length > limit => return Err(Fault::TooLarge(limit)),
+        _ if stream => return Ok(streamed(payload, limit)),
+        _ => {}
+    }
+    let mut whole = BytesMut::with_capacity(length.unwrap_or(PROMISED).min(PROMISED));
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|e| Fault::Malformed(format!("the body breaks off ({e})")))?;
+        if whole.len() + chunk.len() > limit {
+            return Err(Fault::TooLarge(limit));
+        }
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(Upload::Whole(whole.freeze()))
+}
+
+/// A client's payload cannot leave its thread, so a task of that thread hands the pieces on; four of them wait at most,
+/// which holds a fast client to the pace of the service.
+fn streamed(mut payload: web::Payload, limit: usize) -> Upload {
+    let (pieces, received) = tokio::sync::mpsc::channel::<Result<Bytes, std::io::Error>>(4);
+    let overflow = Overflow::default();
+    let flag = overflow.clone();
+    actix_web::rt::spawn(async move {
+        let mut passed = 0;
+        while let Some(chunk) = payload.next().await {
+            let piece = chunk
+                .map_err(|e| std::io::Error::other(e.to_string()))
+                .and_then(|bytes| {
+                    passed += bytes.len();
+                    if passed > limit {
+                        flag.0.store(true, Ordering::Relaxed);
+                        return Err(std::io::Error::other("longer than allowed"));
+                    }
+                    Ok(bytes)
+                });
+            let broken = piece.is_err();
+            if pieces.send(piece).await.is_err() || broken {
+                return;
+            }
+        }
+    });
+    let stream = futures::stream::unfold(received, async |mut r| {
+        r.recv().await.map(|piece| (piece, r))
+    });
+    let body = StreamBody::new(Box::pin(stream.map_ok(Frame::data)));
+    Upload::Streamed(body.boxed_unsync(), overflow)
+}
+
+impl Upload {
+    /// The body to send first, what to send should that be needed again, and the flag of a body still coming.
+    pub fn split(self) -> (Body, Option<Bytes>, Option<Overflow>) {
+        match self {
+            Self::Whole(bytes) => (full(bytes.clone()), Some(bytes), None),
+            Self::Streamed(body, overflow) => (body, None, Some(overflow)),
+        }
+    }
+}

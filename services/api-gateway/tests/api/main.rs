@@ -1,0 +1,13 @@
+//! The gateway through its socket, in front of small servers that stand in for the services.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod bodies;
+mod framing;
+mod headers;
+mod limits;
+mod pages;
+mod routing;
+mod support;
+mod tokens;
+mod upstreams;

@@ -1,0 +1,747 @@
+//! What every service does alike: tenancy, tokens, validation, idempotency, versions, lists, contracts.
+
+use bahi_testkit::assert_tenant_tables;
+use bahi_types::TenantId;
+use futures::future::join_all;
+use reqwest::Method;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::support::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_table_is_the_tenants() {
+    assert_tenant_tables(&start().await, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_that_see_past_the_policies_are_for_this_service_alone() {
+    let app = start().await;
+    let admin = app.admin().await;
+    let may = async |role: &str, function: &str| -> bool {
+        let text = format!("select has_function_privilege('{role}', '{function}', 'execute')");
+        admin.query_one(&text, &[]).await.unwrap().get(0)
+    };
+    for function in [
+        "search_products(text, int)",
+        "import_jobs_waiting(timestamptz)",
+        "import_jobs_to_clear(timestamptz)",
+    ] {
+        assert!(may("bahi_product_app", function).await, "{function}");
+        assert!(!may("bahi_relay", function).await, "{function}");
+    }
+}
+
+const PATHS: [&str; 6] = [
+    "products",
+    "categories",
+    "brands",
+    "units",
+    "tax-profiles",
+    "import-jobs",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_an_internal_token_opens_anything() {
+    let app = start().await;
+    let owner = app.tenant();
+    for path in PATHS.map(|path| format!("/api/v1/{path}")) {
+        owner.get(&path).await.expect(200);
+        let nobody = owner.with_token("none");
+        nobody.get(&path).await.expect(401);
+        let request = nobody.request(Method::GET, &path);
+        let forged = request
+            .header("x-user-id", owner.user.to_string())
+            .header("x-tenant-id", owner.tenant.to_string());
+        nobody.send(forged).await.expect(401);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_endpoint_asks_for_its_permission() {
+    let app = start().await;
+    let client = app.client(TenantId::new(), &["product.nothing.read"]);
+    let id = Uuid::now_v7();
+    let product =
+        json!({ "sku": "A", "name": "A", "unit_id": id, "tax_profile_id": id, "price": "1" });
+    let brand = json!({ "name": "A" });
+    let unit = json!({ "code": "A", "name": "A", "uqc": "PCS" });
+    let tax = profile("A", "8544", "18");
+    let rate = json!({ "valid_from": "2017-07-01", "rate": "18" });
+    let none = || json!({});
+    let cases = [
+        ("GET", "products".to_owned(), none(), "product.product.read"),
+        (
+            "GET",
+            format!("products/{id}"),
+            none(),
+            "product.product.read",
+        ),
+        (
+            "GET",
+            format!("products/lookup?barcode={EAN}"),
+            none(),
+            "product.product.read",
+        ),
+        (
+            "POST",
+            "products".to_owned(),
+            product.clone(),
+            "product.product.write",
+        ),
+        (
+            "PUT",
+            format!("products/{id}"),
+            product,
+            "product.product.write",
+        ),
+        (
+            "DELETE",
+            format!("products/{id}"),
+            none(),
+            "product.product.write",
+        ),
+        (
+            "POST",
+            format!("products/{id}:activate"),
+            none(),
+            "product.product.write",
+        ),
+        (
+            "POST",
+            format!("products/{id}:discontinue"),
+            none(),
+            "product.product.write",
+        ),
+        (
+            "POST",
+            format!("products/{id}:archive"),
+            none(),
+            "product.product.write",
+        ),
+        (
+            "POST",
+            "products/bulk-import".to_owned(),
+            none(),
+            "product.product.write",
+        ),
+        (
+            "POST",
+            "barcodes/generate".to_owned(),
+            none(),
+            "product.product.write",
+        ),
+        (
+            "GET",
+            "import-jobs".to_owned(),
+            none(),
+            "product.product.read",
+        ),
+        (
+            "GET",
+            format!("import-jobs/{id}"),
+            none(),
+            "product.product.read",
+        ),
+        (
+            "GET",
+            format!("import-jobs/{id}/errors.csv"),
+            none(),
+            "product.product.read",
+        ),
+        (
+            "POST",
+            format!("import-jobs/{id}:apply"),
+            none(),
+            "product.product.write",
+        ),
+        (
+            "POST",
+            format!("import-jobs/{id}:cancel"),
+            none(),
+            "product.product.write",
+        ),
+        (
+            "GET",
+            "categories".to_owned(),
+            none(),
+            "product.category.read",
+        ),
+        (
+            "GET",
+            format!("categories/{id}"),
+            none(),
+            "product.category.read",
+        ),
+        (
+            "POST",
+            "categories".to_owned(),
+            brand.clone(),
+            "product.category.write",
+        ),
+        (
+            "PUT",
+            format!("categories/{id}"),
+            brand.clone(),
+            "product.category.write",
+        ),
+        (
+            "DELETE",
+            format!("categories/{id}"),
+            none(),
+            "product.category.write",
+        ),
+        ("GET", "brands".to_owned(), none(), "product.brand.read"),
+        ("GET", format!("brands/{id}"), none(), "product.brand.read"),
+        (
+            "POST",
+            "brands".to_owned(),
+            brand.clone(),
+            "product.brand.write",
+        ),
+        ("PUT", format!("brands/{id}"), brand, "product.brand.write"),
+        (
+            "DELETE",
+            format!("brands/{id}"),
+            none(),
+            "product.brand.write",
+        ),
+        ("GET", "units".to_owned(), none(), "product.unit.read"),
+        ("GET", format!("units/{id}"), none(), "product.unit.read"),
+        (
+            "POST",
+            "units".to_owned(),
+            unit.clone(),
+            "product.unit.write",
+        ),
+        ("PUT", format!("units/{id}"), unit, "product.unit.write"),
+        (
+            "DELETE",
+            format!("units/{id}"),
+            none(),
+            "product.unit.write",
+        ),
+        (
+            "GET",
+            "tax-profiles".to_owned(),
+            none(),
+            "product.tax_profile.read",
+        ),
+        (
+            "GET",
+            format!("tax-profiles/{id}"),
+            none(),
+            "product.tax_profile.read",
+        ),
+        (
+            "POST",
+            "tax-profiles".to_owned(),
+            tax.clone(),
+            "product.tax_profile.write",
+        ),
+        (
+            "PUT",
+            format!("tax-profiles/{id}"),
+            tax,
+            "product.tax_profile.write",
+        ),
+        (
+            "POST",
+            format!("tax-profiles/{id}/rates"),
+            rate,
+            "product.tax_profile.write",
+        ),
+        (
+            "DELETE",
+            format!("tax-profiles/{id}"),
+            none(),
+            "product.tax_profile.write",
+        ),
+    ];
+    let api = product::app().openapi();
+    let operations: usize = api
+        .paths
+        .paths
+        .values()
+        .map(|path| {
+            [&path.get, &path.post, &path.put, &path.delete, &path.patch]
+                .into_iter()
+                .flatten()
+                .count()
+        })
+        .sum();
+    assert_eq!(cases.len(), operations, "an endpoint is missing here");
+    for (method, path, body, permission) in cases {
+        let request = client
+            .request(method.parse().unwrap(), &format!("/api/v1/{path}"))
+            .header("If-Match", "\"1\"");
+        let request = if method == "GET" {
+            request
+        } else {
+            request.json(&body)
+        };
+        let refused = client.send(request).await;
+        assert_eq!(refused.status, 403, "{method} {path}: {}", refused.text);
+        assert_eq!(refused.body["permission"], permission, "{method} {path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_tenant_finds_nothing() {
+    let app = start().await;
+    let (shop, stranger) = (Shop::open(&app).await, Shop::open(&app).await);
+    let product = shop
+        .add("A", json!({ "barcodes": [EAN] }))
+        .await
+        .expect(201)
+        .text_at("id");
+    let brand = shop
+        .owner
+        .post("/api/v1/brands", json!({ "name": "B" }))
+        .await
+        .expect(201)
+        .text_at("id");
+    let category = shop
+        .owner
+        .post("/api/v1/categories", json!({ "name": "C" }))
+        .await
+        .expect(201)
+        .text_at("id");
+    let job = shop
+        .import("", "sku,name,unit,hsn,price\nZ,Z,PCS,854442,1\n")
+        .await["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let client = &stranger.owner;
+    for path in [
+        format!("products/{product}"),
+        format!("products/lookup?barcode={EAN}"),
+        format!("brands/{brand}"),
+        format!("categories/{category}"),
+        format!("units/{}", shop.unit),
+        format!("tax-profiles/{}", shop.tax),
+        format!("import-jobs/{job}"),
+        format!("import-jobs/{job}/errors.csv"),
+    ] {
+        client.get(&format!("/api/v1/{path}")).await.expect(404);
+    }
+    for path in [
+        "products",
+        "products?q=product",
+        "brands",
+        "categories",
+        "import-jobs",
+    ] {
+        assert_eq!(
+            client
+                .get(&format!("/api/v1/{path}"))
+                .await
+                .expect(200)
+                .body["total"],
+            0,
+            "{path}"
+        );
+    }
+    for path in [
+        format!("products/{product}"),
+        format!("brands/{brand}"),
+        format!("units/{}", shop.unit),
+    ] {
+        client
+            .delete(&format!("/api/v1/{path}"), 1)
+            .await
+            .expect(404);
+    }
+    client
+        .put(
+            &format!("/api/v1/products/{product}"),
+            stranger.product("A", json!({})),
+            1,
+        )
+        .await
+        .expect(404);
+    stranger.step(&product, "activate").await.expect(404);
+    client
+        .post(&format!("/api/v1/import-jobs/{job}:cancel"), json!({}))
+        .await
+        .expect(404);
+    // What another tenant has cannot be referred to, and does not stand in the way.
+    for (field, id) in [
+        ("brand_id", &brand),
+        ("category_id", &category),
+        ("unit_id", &shop.unit),
+        ("tax_profile_id", &shop.tax),
+    ] {
+        let refused = stranger.add("A", json!({ field: id })).await.expect(422);
+        assert_eq!(
+            (refused.code(), &refused.body["field"]),
+            ("UNKNOWN_REFERENCE", &json!(field))
+        );
+    }
+    stranger
+        .add("A", json!({ "barcodes": [EAN] }))
+        .await
+        .expect(201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refuses_what_is_malformed_and_names_the_field() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let long = "x".repeat(201);
+    let with = |base: &Value, field: &str, value: Value| {
+        let mut body = base.clone();
+        body[field] = value;
+        body
+    };
+    let product = shop.product("A", json!({}));
+    let unit = json!({ "code": "KG", "name": "Kilogram", "uqc": "KGS" });
+    let tax = profile("T", "8544", "18");
+    let rate = |rate: Value| with(&tax, "rates", json!([rate]));
+    let cases = [
+        ("products", with(&product, "sku", json!("")), "sku"),
+        ("products", with(&product, "sku", json!(" A")), "sku"),
+        (
+            "products",
+            with(&product, "sku", json!("x".repeat(65))),
+            "sku",
+        ),
+        ("products", with(&product, "sku", json!("चाय")), "sku"),
+        ("products", with(&product, "sku", json!(7)), "sku"),
+        ("products", with(&product, "name", json!(" ")), "name"),
+        ("products", with(&product, "name", json!(long)), "name"),
+        ("products", with(&product, "name", json!("a\u{7}b")), "name"),
+        ("products", with(&product, "kind", json!("thing")), "kind"),
+        (
+            "products",
+            with(&product, "status", json!("sold")),
+            "status",
+        ),
+        ("products", with(&product, "unit_id", json!("x")), "unit_id"),
+        (
+            "products",
+            with(&product, "category_id", json!("x")),
+            "category_id",
+        ),
+        ("products", with(&product, "price", json!(100)), "price"),
+        ("products", with(&product, "price", json!("-1")), "price"),
+        (
+            "products",
+            with(&product, "price", json!("1.00001")),
+            "price",
+        ),
+        ("products", with(&product, "price", json!("1e3")), "price"),
+        ("products", with(&product, "price", json!("NaN")), "price"),
+        (
+            "products",
+            with(&product, "price", json!("1000000000000000")),
+            "price",
+        ),
+        ("products", with(&product, "mrp", json!("0")), "mrp"),
+        ("products", with(&product, "mrp", json!("1.001")), "mrp"),
+        (
+            "products",
+            with(&product, "price_includes_tax", json!("yes")),
+            "price_includes_tax",
+        ),
+        (
+            "products",
+            with(&product, "tracking", json!({ "colour": true })),
+            "tracking.colour",
+        ),
+        (
+            "products",
+            with(&product, "barcodes", json!(["4006381333932"])),
+            "barcodes[0]",
+        ),
+        (
+            "products",
+            with(&product, "barcodes", json!(["400638133393"])),
+            "barcodes[0]",
+        ),
+        (
+            "products",
+            with(&product, "barcodes", json!([EAN, EAN])),
+            "barcodes",
+        ),
+        ("products", with(&product, "colour", json!("red")), "colour"),
+        ("brands", json!({ "name": "" }), "name"),
+        ("brands", json!({ "name": "A", "id": Uuid::now_v7() }), "id"),
+        ("brands", json!({}), ""),
+        (
+            "categories",
+            json!({ "name": "A ", "parent_id": null }),
+            "name",
+        ),
+        (
+            "categories",
+            json!({ "name": "A", "parent_id": 1 }),
+            "parent_id",
+        ),
+        ("units", with(&unit, "uqc", json!("KILO")), "uqc"),
+        ("units", with(&unit, "decimals", json!(4)), "decimals"),
+        ("units", with(&unit, "decimals", json!(-1)), "decimals"),
+        ("units", with(&unit, "code", json!("x".repeat(21))), "code"),
+        ("tax-profiles", with(&tax, "hsn", json!("85444")), "hsn"),
+        ("tax-profiles", with(&tax, "hsn", json!("0012")), "hsn"),
+        (
+            "tax-profiles",
+            with(&tax, "category", json!("none")),
+            "category",
+        ),
+        ("tax-profiles", with(&tax, "rates", json!([])), "rates"),
+        (
+            "tax-profiles",
+            rate(json!({ "valid_from": "2017-07-32", "rate": "18" })),
+            "rates[0].valid_from",
+        ),
+        (
+            "tax-profiles",
+            rate(json!({ "valid_from": "2017-07-01", "rate": "101" })),
+            "rates[0].rate",
+        ),
+        (
+            "tax-profiles",
+            rate(json!({ "valid_from": "2017-07-01", "rate": "18", "cess": "-1" })),
+            "rates[0].cess",
+        ),
+        ("barcodes/generate", json!({ "count": 0 }), "count"),
+        ("barcodes/generate", json!({ "count": 101 }), "count"),
+    ];
+    for (path, body, field) in cases {
+        let refused = shop
+            .owner
+            .post(&format!("/api/v1/{path}"), body.clone())
+            .await;
+        assert_eq!(refused.status, 400, "{path} {body}: {}", refused.text);
+        if !field.is_empty() {
+            assert_eq!(
+                refused.body["errors"][0]["field"], field,
+                "{path} {body}: {}",
+                refused.text
+            );
+        }
+    }
+    let nul = shop
+        .add("A", json!({ "name": "a\u{0}b" }))
+        .await
+        .expect(400);
+    assert_eq!(nul.code(), "MALFORMED");
+    for path in [
+        "products/1",
+        "products?colour=red",
+        "products?status=sold",
+        "products?category=x",
+        "products?sort=colour",
+        "products?sort=name:sideways",
+        "products?cursor=x",
+        "products?q=",
+        "products?page=x",
+        "products/lookup",
+        "products/lookup?barcode=1",
+        "products/lookup?barcode=4006381333932",
+        "brands?sort=id",
+        "units?kind=x",
+        "categories?parent=x",
+        "tax-profiles?category=none",
+        "import-jobs?status=none",
+        "import-jobs/1",
+    ] {
+        shop.owner.get(&format!("/api/v1/{path}")).await.expect(400);
+    }
+    // A cursor of another order.
+    let cursor = bahi_types::Cursor {
+        key: "no price".into(),
+        id: Uuid::now_v7(),
+    }
+    .encode();
+    shop.owner
+        .get(&format!("/api/v1/products?sort=price&cursor={cursor}"))
+        .await
+        .expect(400);
+    shop.upload("?dry_run=perhaps", "sku\nA\n")
+        .await
+        .expect(400);
+    shop.upload("", "").await.expect(400);
+    let json = shop
+        .owner
+        .post("/api/v1/products/bulk-import", json!({}))
+        .await
+        .expect(415);
+    assert_eq!(json.code(), "UNSUPPORTED_MEDIA_TYPE");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_carries_one_command() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let (path, body) = (
+        "/api/v1/products",
+        shop.product("A", json!({ "barcodes": [EAN] })),
+    );
+    let replies =
+        join_all((0..20).map(|_| shop.owner.post_with_key(path, body.clone(), "p1"))).await;
+    assert!(
+        replies
+            .iter()
+            .all(|r| r.status == 201 && r.body == replies[0].body),
+        "{replies:#?}"
+    );
+    assert_eq!(
+        replies
+            .iter()
+            .filter(|r| r.header("idempotency-hit").is_none())
+            .count(),
+        1
+    );
+    let again = shop.owner.post_with_key(path, body, "p1").await.expect(201);
+    assert_eq!(
+        (again.header("idempotency-hit"), &again.body),
+        (Some("true"), &replies[0].body)
+    );
+    let other = shop
+        .owner
+        .post_with_key(path, shop.product("B", json!({})), "p1")
+        .await
+        .expect(422);
+    assert_eq!(other.code(), "IDEMPOTENCY_KEY_REUSED");
+    assert_eq!(events(&app, "product.created").await.len(), 1);
+    assert_eq!(shop.owner.get(path).await.expect(200).body["total"], 1);
+    // A refusal is not kept: the key is free for the corrected command.
+    let taken = shop
+        .owner
+        .post_with_key(path, shop.product("a", json!({})), "p2")
+        .await
+        .expect(409);
+    assert_eq!(taken.code(), "SKU_TAKEN");
+    shop.owner
+        .post_with_key(path, shop.product("B", json!({})), "p2")
+        .await
+        .expect(201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_needs_the_version_it_was_made_on() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let made = shop.add("A", json!({})).await.expect(201);
+    assert_eq!(made.header("etag"), Some("\"1\""));
+    let path = format!("/api/v1/products/{}", made.text_at("id"));
+    let blind = shop
+        .owner
+        .request(Method::PUT, &path)
+        .json(&shop.product("A", json!({})));
+    assert_eq!(
+        shop.owner.send(blind).await.expect(428).code(),
+        "VERSION_REQUIRED"
+    );
+    let replies = join_all((0..10).map(|n| {
+        let body = shop.product("A", json!({ "name": format!("Name {n}") }));
+        let (owner, path) = (&shop.owner, &path);
+        async move { owner.put(path, body, 1).await }
+    }))
+    .await;
+    let count = |status| replies.iter().filter(|r| r.status == status).count();
+    assert_eq!((count(200), count(412)), (1, 9));
+    assert_eq!(events(&app, "product.updated").await.len(), 1);
+    assert_eq!(
+        shop.owner.get(&path).await.expect(200).header("etag"),
+        Some("\"2\"")
+    );
+    assert_eq!(
+        shop.owner.delete(&path, 1).await.expect(412).code(),
+        "STALE_VERSION"
+    );
+    let blind = shop.owner.request(Method::DELETE, &path);
+    shop.owner.send(blind).await.expect(428);
+    shop.owner.delete(&path, 2).await.expect(204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_is_walked_by_page_or_by_cursor() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    for (sku, name, price) in [
+        ("E", "b", "5"),
+        ("d", "a", "1"),
+        ("C", "c", "3"),
+        ("b", "b", "10"),
+        ("A", "e", "3"),
+    ] {
+        shop.add(sku, json!({ "name": name, "price": price }))
+            .await
+            .expect(201);
+    }
+    let owner = &shop.owner;
+    let get = async |query: &str| {
+        owner
+            .get(&format!("/api/v1/products?{query}"))
+            .await
+            .expect(200)
+    };
+    let first = get("limit=2&page=2&sort=sku").await;
+    assert_eq!(column(&first, "sku"), ["C", "d"]);
+    assert_eq!(
+        (
+            &first.body["total"],
+            &first.body["page"],
+            &first.body["limit"]
+        ),
+        (&json!(5), &json!(2), &json!(2))
+    );
+    assert_eq!(
+        column(&get("sort=price").await, "price"),
+        ["1", "3", "3", "5", "10"]
+    );
+    for (sort, by) in [
+        ("sku", vec!["A", "b", "C", "d", "E"]),
+        ("sku:desc", vec!["E", "d", "C", "b", "A"]),
+        ("name", vec!["d", "E", "b", "C", "A"]),
+        ("price:desc", vec!["b", "E", "A", "C", "d"]),
+        ("created_at", vec!["E", "d", "C", "b", "A"]),
+        ("updated_at:desc", vec!["A", "b", "C", "d", "E"]),
+    ] {
+        let (mut seen, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = get(&format!("limit=2&sort={sort}{cursor}")).await;
+            seen.extend(column(&page, "sku"));
+            let Some(next) = page.body["next_cursor"].as_str() else {
+                break;
+            };
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!(seen, by, "{sort}");
+    }
+    for path in ["brands", "categories"] {
+        for name in ["c", "A", "b"] {
+            owner
+                .post(&format!("/api/v1/{path}"), json!({ "name": name }))
+                .await
+                .expect(201);
+        }
+        let list = owner
+            .get(&format!("/api/v1/{path}?limit=2&sort=created_at:desc"))
+            .await
+            .expect(200);
+        assert_eq!(column(&list, "name"), ["b", "A"]);
+        let next = list.text_at("next_cursor");
+        let list = owner
+            .get(&format!(
+                "/api/v1/{path}?limit=2&sort=created_at:desc&cursor={next}"
+            ))
+            .await
+            .expect(200);
+        assert_eq!(column(&list, "name"), ["c"]);
+        assert_eq!(
+            column(&owner.get(&format!("/api/v1/{path}?name=C")).await, "name"),
+            ["c"]
+        );
+    }
+}
+
+#[test]
+fn the_api_is_as_written_down() {
+    let api = product::app().openapi().to_pretty_json().unwrap();
+    insta::assert_snapshot!("openapi", api);
+}

@@ -1,0 +1,584 @@
+//! Bulk imports.
+
+use std::{collections::HashSet, sync::Arc};
+
+use bahi_testkit::eventually;
+use product::State;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use crate::support::*;
+
+const HEAD: &str = "sku,name,category,brand,unit,hsn,price,mrp,barcode,status\n";
+
+/// `count` good rows.
+fn rows(prefix: &str, count: usize) -> String {
+    (0..count)
+        .map(|n| {
+            format!(
+                "{prefix}{n},Product {n},Food > Dairy,Amul,pcs,854442,{}.50,,,\n",
+                n % 1000
+            )
+        })
+        .collect()
+}
+
+fn counts(job: &Value) -> [i64; 5] {
+    ["rows", "created", "updated", "unchanged", "refused"].map(|field| job[field].as_i64().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_messy_file_goes_in_as_far_as_it_is_good() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    shop.add(
+        "OLD-1",
+        json!({ "name": "Old", "price": "10", "barcodes": ["416000336108"] }),
+    )
+    .await
+    .expect(201);
+    shop.owner
+        .post("/api/v1/tax-profiles", profile("Milk", "0401", "5"))
+        .await
+        .expect(201);
+    let file = "\u{feff}SKU;Item Name;Category Path;Brand;UOM;HSN Code;Selling Price;MRP;EAN;Colour\r\n\
+        A-1;\"Cable; 2 m\";Electric > Cables;Finolex;pcs;854442;100;120;4006381333931;red\r\n\
+        A-2;Milk;Food > Dairy;AMUL;PCS;401;25.50;;;\r\n\
+        ;No key;;;PCS;854442;1;;;\r\n\
+        A-3;Bad price;;;PCS;854442;1,299.00;;;\r\n\
+        A-4;;;;BOX;9999;-1;0;8.90E+12;\r\n\
+        \r\n\
+        A-5;=HYPERLINK(1);;;=1+1;854442;5;;;\r\n\
+        A-6;Above MRP;;;PCS;854442;121;120;;\r\n\
+        a-1;Twice;;;PCS;854442;5;;;\r\n\
+        A-7;Barcode twice;;;PCS;854442;5;;4006381333931;\r\n\
+        A-8;Barcode of another;;;PCS;854442;5;;0416000336108;\r\n\
+        A-9;too;many;cells;PCS;854442;5;;;x;y;z\r\n\
+        old-1;;;Amul;;;12;;;\r\n\
+        A-10;Butter;dairy;amul;PCS;0401;55;;;";
+    let job = shop.import("", file).await;
+    assert_eq!(job["status"], "completed_with_errors", "{job}");
+    assert_eq!(counts(&job), [13, 3, 1, 0, 9]);
+    assert_eq!(
+        (&job["checked"], &job["ignored_columns"]),
+        (&json!(12), &json!(["Colour"]))
+    );
+    assert_eq!(
+        shop.errors(&job).await,
+        [
+            r#"4,"sku","","is missing""#,
+            r#"5,"price","1,299.00","is not a plain decimal like 12.50""#,
+            r#"6,"barcode","8.90E+12","""8.90E+12"" is not a barcode of 8, 12, 13 or 14 digits""#,
+            r#"6,"hsn","9999","is not the HSN or SAC of a tax profile""#,
+            r#"6,"mrp","0","must be greater than zero""#,
+            r#"6,"name","","is missing""#,
+            r#"6,"price","'-1","must not be negative""#,
+            r#"6,"unit","BOX","is not the code of a unit""#,
+            r#"8,"unit","'=1+1","is not the code of a unit""#,
+            r#"9,"price","121","The price including tax is 121.00, above the MRP of 120.00.""#,
+            r#"10,"sku","a-1","stands in line 2 already""#,
+            r#"11,"barcode","04006381333931","stands in line 2 already""#,
+            r#"12,"barcode","0416000336108","Another product has one of these barcodes.""#,
+            r#"13,"row","","has 12 cells, the header has 10""#,
+        ]
+    );
+    let cable = shop.by_sku("A-1").await;
+    assert_eq!(
+        (&cable["name"], &cable["status"], &cable["mrp"]),
+        (&json!("Cable; 2 m"), &json!("active"), &json!("120.00"))
+    );
+    let (milk, butter) = (shop.by_sku("A-2").await, shop.by_sku("A-10").await);
+    assert_eq!(milk["hsn"], "0401", "a spreadsheet ate the zero");
+    assert_eq!(
+        (&milk["category_id"], &milk["brand_id"]),
+        (&butter["category_id"], &butter["brand_id"])
+    );
+    let old = shop.by_sku("OLD-1").await;
+    // The SKU is taken as the file writes it; what the file leaves empty stays.
+    assert_eq!(
+        (
+            &old["sku"],
+            &old["name"],
+            &old["price"],
+            &old["brand_id"],
+            &old["barcodes"]
+        ),
+        (
+            &json!("old-1"),
+            &json!("Old"),
+            &json!("12"),
+            &milk["brand_id"],
+            &json!(["416000336108"])
+        )
+    );
+    assert_eq!(
+        column(&shop.owner.get("/api/v1/brands").await, "name"),
+        ["AMUL", "Finolex"]
+    );
+    assert_eq!(
+        column(&shop.owner.get("/api/v1/categories").await, "name"),
+        ["Cables", "Dairy", "Electric", "Food"]
+    );
+    let end = events(&app, "product.import_completed")
+        .await
+        .pop()
+        .unwrap();
+    assert_eq!(
+        end.payload,
+        json!({ "job_id": job["id"], "rows": 13, "created": 3, "updated": 1, "refused": 9 })
+    );
+    // What a file does is its uploader's doing.
+    for event in app
+        .events()
+        .await
+        .iter()
+        .filter(|e| e.event_type.starts_with("category."))
+    {
+        assert_eq!(
+            serde_json::to_value(&event.actor).unwrap(),
+            json!({ "type": "user", "id": shop.owner.user })
+        );
+    }
+    assert_eq!(events(&app, "product.created").await.len(), 4);
+    assert_eq!(events(&app, "price.changed").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_file_again_changes_nothing() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let file = format!("{HEAD}{}", rows("A", 50));
+    assert_eq!(
+        counts(&shop.import("", file.clone()).await),
+        [50, 50, 0, 0, 0]
+    );
+    let before = app.events().await.len();
+    let job = shop.import("", file.clone()).await;
+    assert_eq!(
+        (counts(&job), &job["status"]),
+        ([50, 0, 0, 50, 0], &json!("completed"))
+    );
+    // Nothing is told but the end of the import, and its audit record.
+    assert_eq!(app.events().await.len(), before + 2);
+    let job = shop
+        .import(
+            "",
+            file.replace("A7,Product 7,", "A7,Other,")
+                .replace("A8,", "B8,"),
+        )
+        .await;
+    assert_eq!(counts(&job), [50, 1, 1, 48, 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_tells_what_would_happen_and_writes_nothing() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    shop.add("A1", json!({})).await.expect(201);
+    let before = app.events().await.len();
+    let file = format!("{HEAD}{}A9,Nine,,,none,854442,1,,,\n", rows("A", 3));
+    let job = shop.import("?dry_run=true", file).await;
+    assert_eq!(
+        (counts(&job), &job["status"]),
+        ([4, 2, 1, 0, 1], &json!("ready"))
+    );
+    assert_eq!(
+        shop.errors(&job).await,
+        [r#"5,"unit","none","is not the code of a unit""#]
+    );
+    assert_eq!(app.events().await.len(), before);
+    for (path, total) in [("products", 1), ("brands", 0), ("categories", 0)] {
+        assert_eq!(
+            shop.owner
+                .get(&format!("/api/v1/{path}"))
+                .await
+                .expect(200)
+                .body["total"],
+            total,
+            "{path}"
+        );
+    }
+    // It can be applied later, once.
+    let id = job["id"].as_str().unwrap();
+    let path = format!("/api/v1/import-jobs/{id}:apply");
+    shop.owner.post(&path, json!({})).await.expect(202);
+    let job = shop.rests(id).await;
+    assert_eq!(
+        (counts(&job), &job["status"]),
+        ([4, 2, 1, 0, 1], &json!("completed_with_errors"))
+    );
+    assert_eq!(
+        shop.owner.post(&path, json!({})).await.expect(409).code(),
+        "INVALID_TRANSITION"
+    );
+    // Or be cancelled.
+    let job = shop
+        .import("?dry_run=true", format!("{HEAD}{}", rows("B", 3)))
+        .await;
+    let path = format!("/api/v1/import-jobs/{}:cancel", job["id"].as_str().unwrap());
+    assert_eq!(
+        shop.owner.post(&path, json!({})).await.expect(200).body["status"],
+        "cancelled"
+    );
+    shop.owner.post(&path, json!({})).await.expect(409);
+    assert_eq!(
+        shop.owner.get("/api/v1/products").await.expect(200).body["total"],
+        3
+    );
+    assert_eq!(
+        shop.owner
+            .get("/api/v1/import-jobs?status=cancelled")
+            .await
+            .expect(200)
+            .body["total"],
+        1
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_read_is_invalid() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    for (file, reason) in [
+        ("name,price\nx,1\n", "The first line names no column sku."),
+        ("sku,name\n", "The file has no rows."),
+        ("\n\n", "The file is empty."),
+        ("sku,name\nA,B\nC,D\n", "Every row has an error."),
+        ("{\"sku\": 1}", "The first line names no column sku."),
+    ] {
+        let job = shop.import("", file).await;
+        assert_eq!(
+            (&job["status"], &job["reason"]),
+            (&json!("invalid"), &json!(reason))
+        );
+        assert_eq!(job["created"], 0);
+        assert!(job["finished_at"].is_string());
+    }
+    assert!(events(&app, "product.created").await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_taken_once_under_its_key() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let send = async |file: String, query: &str| {
+        let request = shop.owner.request(
+            Method::POST,
+            &format!("/api/v1/products/bulk-import{query}"),
+        );
+        let request = request
+            .header("content-type", "text/csv")
+            .header("idempotency-key", "f1");
+        shop.owner.send(request.body(file)).await
+    };
+    let file = format!("{HEAD}{}", rows("A", 5));
+    let first = send(file.clone(), "").await.expect(202);
+    let again = send(file.clone(), "").await.expect(202);
+    assert_eq!(
+        (first.text_at("id"), again.header("idempotency-hit")),
+        (again.text_at("id"), Some("true"))
+    );
+    assert_eq!(
+        send(file.replace("A0", "B0"), "").await.expect(422).code(),
+        "IDEMPOTENCY_KEY_REUSED"
+    );
+    assert_eq!(
+        send(file, "?dry_run=true").await.expect(422).code(),
+        "IDEMPOTENCY_KEY_REUSED"
+    );
+    shop.rests(&first.text_at("id")).await;
+    assert_eq!(
+        shop.owner.get("/api/v1/import-jobs").await.expect(200).body["total"],
+        1
+    );
+    assert_eq!(events(&app, "product.created").await.len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_rows_go_in_small_transactions() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let head = "sku,name,category,brand,unit,hsn,price\n";
+    let row = |n: usize| format!("A{n},Product {n},C{},B{},PCS,854442,{n}\n", n % 300, n % 50);
+    let job = shop
+        .import(
+            "",
+            format!("{head}{}", (0..10_000).map(row).collect::<String>()),
+        )
+        .await;
+    assert_eq!(
+        (counts(&job), &job["status"]),
+        ([10_000, 10_000, 0, 0, 0], &json!("completed")),
+        "{job}"
+    );
+    let dearer = |n: usize| format!("A{n},,,,,,{}\n", n + 1);
+    let job = shop
+        .import(
+            "",
+            format!("{head}{}", (0..2000).map(dearer).collect::<String>()),
+        )
+        .await;
+    assert_eq!(counts(&job), [2000, 0, 2000, 0, 0]);
+    let admin = app.admin().await;
+    let query = "select count(*)::int8, max(n)::int8, sum(n)::int8
+                 from (select txid, count(*) as n from outbox.event group by txid) t where n > 2";
+    let row = admin.query_one(query, &[]).await.unwrap();
+    let (transactions, largest): (i64, i64) = (row.get(0), row.get(1));
+    assert!(largest <= 500, "{largest} events in one transaction");
+    assert!(transactions >= 30, "{transactions} transactions");
+    // Each product is told once for each change, and each change is one version.
+    let told = events(&app, "product.created").await;
+    assert_eq!(
+        told.iter()
+            .map(|e| &e.aggregate_id)
+            .collect::<HashSet<_>>()
+            .len(),
+        10_000
+    );
+    assert_eq!(told.len(), 10_000);
+    let changed = events(&app, "price.changed").await;
+    assert_eq!(
+        (
+            changed.len(),
+            changed.iter().all(|e| e.aggregate_version == 2)
+        ),
+        (2000, true)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_takes_the_same_memory_whatever_its_length() {
+    fn resident() -> usize {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap();
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<usize>()
+            .unwrap()
+            / 1024
+    }
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    // The work on it is not what this is about.
+    app.running.state.imports.close();
+    let before = resident();
+    // 20 MB, made as they are sent: rows are long so that there are not too many.
+    let pieces = (0..20_000).map(|n| {
+        let row = format!("A{n},{},,,PCS,854442,1,,,\n", "x".repeat(1000));
+        Ok::<_, std::io::Error>(if n == 0 { format!("{HEAD}{row}") } else { row })
+    });
+    let job = shop
+        .upload(
+            "",
+            reqwest::Body::wrap_stream(futures::stream::iter(pieces)),
+        )
+        .await
+        .expect(202)
+        .body;
+    assert_eq!(job["rows"], 20_000);
+    assert!(job["bytes"].as_i64().unwrap() > 20_000_000);
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 60, "{grown} MB for 20 MB");
+    // Fifty megabytes are the end.
+    let endless = futures::stream::repeat_with(|| Ok::<_, std::io::Error>("x".repeat(1 << 20)));
+    let request = shop
+        .owner
+        .request(Method::POST, "/api/v1/products/bulk-import")
+        .header("content-type", "text/csv");
+    let sent = request
+        .body(reqwest::Body::wrap_stream(endless))
+        .send()
+        .await;
+    // The answer comes before the end of the body; a client may see it, or only that nobody reads on.
+    if let Ok(answer) = sent {
+        assert_eq!(answer.status(), 413);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_left_behind_is_taken_up_again() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    // A process that dies right after the upload: it never gets its turn.
+    app.running.state.imports.close();
+    let id = shop
+        .upload("", format!("{HEAD}{}", rows("A", 20)))
+        .await
+        .expect(202)
+        .text_at("id");
+    let other = State {
+        db: app.db.clone(),
+        imports: Arc::new(Semaphore::new(1)),
+    };
+    // As long as the first has its lease, nobody else touches the job.
+    run_job(&other, "resume_imports").await;
+    let path = format!("/api/v1/import-jobs/{id}");
+    assert_eq!(
+        shop.owner.get(&path).await.expect(200).body["status"],
+        "uploaded"
+    );
+    let admin = app.admin().await;
+    admin
+        .batch_execute("update import_job set lease_until = now() - interval '1 second'")
+        .await
+        .unwrap();
+    run_job(&other, "resume_imports").await;
+    let job = shop.rests(&id).await;
+    assert_eq!(
+        (counts(&job), &job["status"]),
+        ([20, 20, 0, 0, 0], &json!("completed"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_who_work_on_one_job_do_each_row_once() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    shop.add("A700", json!({})).await.expect(201);
+    // Somebody holds a product of the second chunk.
+    let mut admin = app.admin().await;
+    let lock = admin.transaction().await.unwrap();
+    lock.execute("select 1 from product where sku = 'A700' for update", &[])
+        .await
+        .unwrap();
+    let id = shop
+        .upload("", format!("{HEAD}{}", rows("A", 1200)))
+        .await
+        .expect(202)
+        .text_at("id");
+    let path = format!("/api/v1/import-jobs/{id}");
+    eventually(async || {
+        let job = shop.owner.get(&path).await.expect(200).body;
+        (job["status"] == "applying" && job["applied"].as_i64() > Some(0)).then_some(())
+    })
+    .await;
+    // The lease runs out while the first still tries.
+    app.admin()
+        .await
+        .batch_execute(
+            "set lock_timeout = '10s'; update import_job set lease_until = now() - interval '1 second'",
+        )
+        .await
+        .unwrap();
+    let other = State {
+        db: app.db.clone(),
+        imports: Arc::new(Semaphore::new(1)),
+    };
+    run_job(&other, "resume_imports").await;
+    lock.rollback().await.unwrap();
+    let job = shop.rests(&id).await;
+    assert_eq!(
+        (counts(&job), &job["status"]),
+        ([1200, 1199, 1, 0, 0], &json!("completed")),
+        "{job}"
+    );
+    let told = events(&app, "product.created").await;
+    assert_eq!(
+        (
+            told.len(),
+            told.iter()
+                .map(|e| &e.aggregate_id)
+                .collect::<HashSet<_>>()
+                .len()
+        ),
+        (1200, 1200)
+    );
+    assert_eq!(events(&app, "product.import_completed").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_and_people_who_add_the_same_things_get_along() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let id = shop
+        .upload("", format!("{HEAD}{}", rows("A", 1500)))
+        .await
+        .expect(202)
+        .text_at("id");
+    let adding = async {
+        for n in (0..1500).rev().step_by(100) {
+            let reply = shop
+                .add(&format!("a{n}"), json!({ "name": format!("Product {n}") }))
+                .await;
+            assert!(matches!(reply.status, 201 | 409), "{}", reply.text);
+        }
+        for path in ["brands", "categories"] {
+            shop.owner
+                .post(&format!("/api/v1/{path}"), json!({ "name": "Amul" }))
+                .await;
+        }
+    };
+    let (job, ()) = futures::join!(shop.rests(&id), adding);
+    assert_eq!(
+        (&job["status"], &job["refused"]),
+        (&json!("completed"), &json!(0)),
+        "{job}"
+    );
+    assert_eq!(
+        shop.owner.get("/api/v1/products").await.expect(200).body["total"],
+        1500
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn staged_rows_are_cleared_when_they_are_done_with() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let state = &app.running.state;
+    shop.import("", format!("{HEAD}{}A9,,,,none,,,,,\n", rows("A", 3)))
+        .await;
+    let dry = shop
+        .import("?dry_run=true", format!("{HEAD}{}", rows("B", 3)))
+        .await;
+    let admin = app.admin().await;
+    let count = async |table: &str| -> i64 {
+        admin
+            .query_one(&format!("select count(*) from {table}"), &[])
+            .await
+            .unwrap()
+            .get(0)
+    };
+    assert_eq!(
+        (count("import_row").await, count("import_key").await),
+        (7, 6)
+    );
+    run_job(state, "clear_imports").await;
+    assert_eq!(
+        (
+            count("import_row").await,
+            count("import_key").await,
+            count("import_error").await
+        ),
+        (3, 3, 4)
+    );
+    // A dry run that nobody wants after a week, and an upload that broke off.
+    admin
+        .batch_execute(
+            "update import_job set updated_at = now() - interval '8 days' where status = 'ready';
+             insert into import_job select (j).* from (select jsonb_populate_record(j, jsonb_build_object(
+               'id', gen_random_uuid(), 'status', 'uploading', 'staged', true,
+               'lease_until', now() - interval '1 second')) as j from import_job j limit 1) t",
+        )
+        .await
+        .unwrap();
+    assert_eq!(count("import_job").await, 3);
+    run_job(state, "clear_imports").await;
+    assert_eq!(
+        (
+            count("import_row").await,
+            count("import_key").await,
+            count("import_job").await
+        ),
+        (0, 0, 2)
+    );
+    let path = format!("/api/v1/import-jobs/{}", dry["id"].as_str().unwrap());
+    assert_eq!(
+        shop.owner.get(&path).await.expect(200).body["status"],
+        "cancelled"
+    );
+}

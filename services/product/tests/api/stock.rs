@@ -1,0 +1,228 @@
+//! What inventory says: products that have moved are frozen in part, and stay.
+
+use bahi_events::{
+    INVENTORY_ADJUSTED, InventoryAdjusted, Outgoing, STOCK_ISSUED, STOCK_RECEIVED, STOCK_RETURNED,
+    StockIssued, StockLine, StockReceived, StockReturned, StockSource,
+};
+use bahi_types::{LocationId, MovementId, ProductId};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::support::*;
+
+fn source(kind: &str) -> StockSource {
+    StockSource {
+        kind: kind.into(),
+        id: Uuid::now_v7(),
+        line: None,
+    }
+}
+
+fn lines(product: &str) -> Vec<StockLine> {
+    let (qty, cost_value) = (5.into(), 50.into());
+    let product_id = product.parse().unwrap();
+    vec![StockLine {
+        line: 1,
+        product_id,
+        batch_id: None,
+        status: "saleable".into(),
+        qty,
+        cost_value,
+    }]
+}
+
+fn received(product: &str) -> Outgoing {
+    let (source, location_id, lines) = (source("receipt"), LocationId::new(), lines(product));
+    STOCK_RECEIVED.of(
+        source.id,
+        1,
+        &StockReceived {
+            source: source.clone(),
+            location_id,
+            lines,
+        },
+    )
+}
+
+fn issued(product: &str) -> Outgoing {
+    let (source, location_id, lines) = (source("invoice"), LocationId::new(), lines(product));
+    STOCK_ISSUED.of(
+        source.id,
+        1,
+        &StockIssued {
+            source: source.clone(),
+            invoice_id: source.id,
+            location_id,
+            lines,
+        },
+    )
+}
+
+fn returned(product: &str) -> Outgoing {
+    let (source, location_id, lines) = (source("return"), LocationId::new(), lines(product));
+    STOCK_RETURNED.of(
+        source.id,
+        1,
+        &StockReturned {
+            source: source.clone(),
+            invoice_id: None,
+            location_id,
+            lines,
+        },
+    )
+}
+
+fn adjusted(product: &str) -> Outgoing {
+    let product_id: ProductId = product.parse().unwrap();
+    let adjustment = InventoryAdjusted {
+        movement_id: MovementId::new(),
+        product_id,
+        location_id: LocationId::new(),
+        batch_id: None,
+        status: "saleable".into(),
+        qty_delta: 1.into(),
+        unit_cost: 10.into(),
+        value_delta: 10.into(),
+        reason: "found".into(),
+        source: source("adjustment"),
+        on_hand_after: 1.into(),
+    };
+    INVENTORY_ADJUSTED.of(product_id.uuid(), 1, &adjustment)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_movement_of_stock_marks_its_products() {
+    let app = start().await;
+    let (shop, other) = (Shop::open(&app).await, Shop::open(&app).await);
+    let mut ids = Vec::new();
+    for sku in ["RECEIVED", "ISSUED", "RETURNED", "ADJUSTED", "STILL"] {
+        ids.push(shop.add(sku, json!({})).await.expect(201).text_at("id"));
+    }
+    let theirs = other
+        .add("STILL", json!({}))
+        .await
+        .expect(201)
+        .text_at("id");
+    let before = app.events().await.len();
+    let stray = Uuid::now_v7().to_string();
+    let movements = vec![
+        received(&ids[0]),
+        issued(&ids[1]),
+        returned(&ids[2]),
+        adjusted(&ids[3]),
+        // Of a product that is gone, and of one that is another tenant's.
+        received(&stray),
+        received(&theirs),
+    ];
+    app.feed(movements, shop.owner.tenant).await;
+    for (id, transacted) in ids.iter().zip([true, true, true, true, false]) {
+        let product = shop
+            .owner
+            .get(&format!("/api/v1/products/{id}"))
+            .await
+            .expect(200)
+            .body;
+        assert_eq!(
+            (&product["transacted"], &product["version"]),
+            (&json!(transacted), &json!(1)),
+            "{product}"
+        );
+    }
+    let theirs = other
+        .owner
+        .get(&format!("/api/v1/products/{theirs}"))
+        .await
+        .expect(200)
+        .body;
+    assert_eq!(theirs["transacted"], false);
+    assert_eq!(app.events().await.len(), before, "nobody needs to be told");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_moved_is_frozen_in_part_and_cannot_be_deleted() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let owner = &shop.owner;
+    let made = shop
+        .add(
+            "A",
+            json!({ "status": "active", "tracking": { "batch": true } }),
+        )
+        .await
+        .expect(201);
+    let path = format!("/api/v1/products/{}", made.text_at("id"));
+    app.feed(vec![received(&made.text_at("id"))], owner.tenant)
+        .await;
+    let refused = owner.delete(&path, 1).await.expect(409);
+    assert_eq!(refused.code(), "PRODUCT_TRANSACTED");
+    let sac = owner
+        .post("/api/v1/tax-profiles", profile("Freight", "9965", "18"))
+        .await
+        .expect(201)
+        .text_at("id");
+    let boxes = json!({ "code": "BOX", "name": "Box", "uqc": "BOX" });
+    let boxes = owner
+        .post("/api/v1/units", boxes)
+        .await
+        .expect(201)
+        .text_at("id");
+    for (field, other) in [
+        (
+            "kind",
+            json!({ "kind": "service", "tax_profile_id": sac, "tracking": { "batch": true } }),
+        ),
+        ("tracking", json!({ "tracking": { "batch": false } })),
+        (
+            "tracking",
+            json!({ "tracking": { "batch": true, "expiry": true } }),
+        ),
+        (
+            "stock_unit_id",
+            json!({ "unit_id": boxes, "tracking": { "batch": true } }),
+        ),
+    ] {
+        let refused = owner
+            .put(&path, shop.product("A", other), 1)
+            .await
+            .expect(409);
+        assert_eq!(
+            (refused.code(), &refused.body["field"]),
+            ("FIELD_FROZEN", &json!(field)),
+            "{}",
+            refused.text
+        );
+    }
+    let dearer = shop.product(
+        "A",
+        json!({ "price": "120", "tracking": { "batch": true } }),
+    );
+    let changed = owner.put(&path, dearer, 1).await.expect(200);
+    assert_eq!(
+        (&changed.body["transacted"], &changed.body["version"]),
+        (&json!(true), &json!(2))
+    );
+    shop.step(&made.text_at("id"), "archive").await.expect(200);
+    owner.delete(&path, 3).await.expect(409);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_and_a_first_movement_at_once_agree() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    for round in 0..10 {
+        let id = shop
+            .add(&format!("A{round}"), json!({}))
+            .await
+            .expect(201)
+            .text_at("id");
+        let path = format!("/api/v1/products/{id}");
+        let hearing = app.feed(vec![received(&id)], shop.owner.tenant);
+        let (deleted, ()) = futures::join!(shop.owner.delete(&path, 1), hearing);
+        let left = shop.owner.get(&path).await;
+        match deleted.status {
+            204 => assert_eq!(left.status, 404),
+            409 => assert_eq!(left.expect(200).body["transacted"], true),
+            other => panic!("{other}: {}", deleted.text),
+        }
+    }
+}

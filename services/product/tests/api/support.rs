@@ -1,0 +1,172 @@
+//! A shop with a unit and a tax profile, and short ways to say things.
+
+use bahi_events::Envelope;
+use bahi_testkit::{Client, Reply, TestApp, eventually};
+use product::State;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+pub type App = TestApp<State>;
+
+/// A valid EAN-13.
+pub const EAN: &str = "4006381333931";
+
+pub async fn start() -> App {
+    TestApp::start(product::app()).await
+}
+
+/// A tenant that can make products.
+pub struct Shop {
+    pub owner: Client,
+    /// Unit `PCS`.
+    pub unit: String,
+    /// Tax profile `GST 18`, HSN 854442, 18 %.
+    pub tax: String,
+}
+
+impl Shop {
+    pub async fn open(app: &App) -> Self {
+        let owner = app.tenant();
+        let unit = json!({ "code": "PCS", "name": "Piece", "uqc": "PCS" });
+        let unit = owner
+            .post("/api/v1/units", unit)
+            .await
+            .expect(201)
+            .text_at("id");
+        let tax = profile("GST 18", "854442", "18");
+        let tax = owner
+            .post("/api/v1/tax-profiles", tax)
+            .await
+            .expect(201)
+            .text_at("id");
+        Self { owner, unit, tax }
+    }
+
+    /// A product as a client says it, with some fields said otherwise.
+    pub fn product(&self, sku: &str, other: Value) -> Value {
+        let mut body = json!({
+            "sku": sku, "name": format!("Product {sku}"), "unit_id": self.unit, "tax_profile_id": self.tax,
+            "price": "100",
+        });
+        merge(&mut body, other);
+        body
+    }
+
+    pub async fn add(&self, sku: &str, other: Value) -> Reply {
+        self.owner
+            .post("/api/v1/products", self.product(sku, other))
+            .await
+    }
+
+    pub async fn step(&self, id: &str, verb: &str) -> Reply {
+        self.owner
+            .post(&format!("/api/v1/products/{id}:{verb}"), json!({}))
+            .await
+    }
+
+    pub async fn upload(&self, query: &str, file: impl Into<reqwest::Body>) -> Reply {
+        let request = self.owner.request(
+            Method::POST,
+            &format!("/api/v1/products/bulk-import{query}"),
+        );
+        self.owner
+            .send(
+                request
+                    .header("content-type", "text/csv; charset=utf-8")
+                    .body(file),
+            )
+            .await
+    }
+
+    /// Uploads a file and waits until its job rests.
+    pub async fn import(&self, query: &str, file: impl Into<reqwest::Body>) -> Value {
+        let id = self.upload(query, file).await.expect(202).text_at("id");
+        self.rests(&id).await
+    }
+
+    /// Waits until a job rests.
+    pub async fn rests(&self, id: &str) -> Value {
+        let path = format!("/api/v1/import-jobs/{id}");
+        eventually(async || {
+            let job = self.owner.get(&path).await.expect(200).body;
+            let moving = matches!(
+                job["status"].as_str(),
+                Some("uploaded" | "validating" | "applying")
+            ) || job["status"] == "ready" && job["dry_run"] == false;
+            (!moving).then_some(job)
+        })
+        .await
+    }
+
+    /// The errors of a job, without their header.
+    pub async fn errors(&self, job: &Value) -> Vec<String> {
+        let id = job["id"].as_str().unwrap();
+        let answer = self
+            .owner
+            .get(&format!("/api/v1/import-jobs/{id}/errors.csv"))
+            .await
+            .expect(200);
+        assert!(
+            answer
+                .header("content-type")
+                .unwrap()
+                .starts_with("text/csv")
+        );
+        let mut lines = answer.text.lines().map(str::to_owned);
+        assert_eq!(lines.next().as_deref(), Some("line,column,value,reason"));
+        lines.collect()
+    }
+
+    /// The product with this SKU.
+    pub async fn by_sku(&self, sku: &str) -> Value {
+        let list = self
+            .owner
+            .get(&format!("/api/v1/products?sku={sku}"))
+            .await
+            .expect(200)
+            .body;
+        list["items"][0].clone()
+    }
+}
+
+/// A tax profile with one rate since the beginning of GST.
+pub fn profile(name: &str, hsn: &str, rate: &str) -> Value {
+    json!({ "name": name, "hsn": hsn, "rates": [{ "valid_from": "2017-07-01", "rate": rate }] })
+}
+
+pub fn merge(body: &mut Value, other: Value) {
+    for (field, value) in other.as_object().unwrap() {
+        body[field] = value.clone();
+    }
+}
+
+/// Events of one type, in order.
+pub async fn events(app: &App, event_type: &str) -> Vec<Envelope<Value>> {
+    app.events()
+        .await
+        .into_iter()
+        .filter(|event| event.event_type == event_type)
+        .collect()
+}
+
+/// The names in a list.
+pub fn column(list: &Reply, field: &str) -> Vec<String> {
+    let items = list.body["items"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{}", list.text));
+    items
+        .iter()
+        .map(|item| item[field].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// Runs one of the service's jobs once.
+pub async fn run_job(state: &State, name: &str) {
+    let jobs = product::jobs::table(state);
+    jobs.iter()
+        .find(|job| job.name() == name)
+        .unwrap()
+        .once()
+        .await
+        .unwrap();
+}
