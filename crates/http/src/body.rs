@@ -167,7 +167,7 @@ fn parse<T: DeserializeOwned + Validate<Context = ()>>(bytes: &[u8]) -> Result<T
     let body: T = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let field = error.path().to_string();
         let message = error.into_inner().to_string();
-        if field == "." {
+        if field == "." || field == "?" {
             Fault::Malformed(message)
         } else {
             Fault::field(field, message)

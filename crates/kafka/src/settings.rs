@@ -1,13 +1,15 @@
 //! Settings of Kafka clients. librdkafka's defaults lack idempotence, commit by themselves and partition
 //! unlike Java's clients; these do not.
 
-use rdkafka::ClientConfig;
+use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
 
 /// The largest record a topic takes, in bytes; dead letters carry a little more.
 pub const MAX_RECORD: usize = 1_048_588;
 
 fn client(brokers: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
+    // Otherwise the level depends on a logger of the `log` crate, which there is none of.
+    config.set_log_level(RDKafkaLogLevel::Warning);
     config
         .set("bootstrap.servers", brokers)
         .set("allow.auto.create.topics", "false")

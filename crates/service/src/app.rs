@@ -126,6 +126,9 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         self.name.clone_into(&mut api.info.title);
         env!("CARGO_PKG_VERSION").clone_into(&mut api.info.version);
         api.info.description = None;
+        // utoipa takes these from a Cargo.toml that is not ours.
+        api.info.contact = None;
+        api.info.license = None;
         api
     }
 

@@ -65,7 +65,7 @@ pub enum Error {
     #[error("Tracking by expiry needs tracking by batch.")]
     ExpiryWithoutBatch,
     /// Goods with a SAC, or a service with an HSN code.
-    #[error("Codes that begin with 99 are for services, all others for goods; {0} is not.")]
+    #[error("{0} does not fit: codes that begin with 99 are for services, all others for goods.")]
     WrongKindOfCode(String),
     /// The new parent lies below the category itself.
     #[error("A category cannot lie below itself.")]

@@ -44,36 +44,39 @@ impl<'c> Member<'c> {
         Ok(())
     }
 
-    /// Handles what is held and not put off.
+    /// Handles what is held and not put off, to the end.
     pub(super) async fn work(&mut self) -> anyhow::Result<()> {
-        let ready = |(at, partition): (&At, &Partition<'_>)| {
-            (!partition.held.is_empty() && partition.until.is_none()).then_some(*at)
-        };
-        let ready: Vec<At> = self.partitions.iter().filter_map(ready).collect();
-        match ready[..] {
-            [] => Ok(()),
-            [at] => self.alone(at).await,
-            _ => {
-                match self.attempt(&ready).await {
-                    Ok(outcome @ (Outcome::Done(_) | Outcome::Idle)) => {
-                        self.settle(&ready, outcome)
-                    }
-                    Err(Failed::Halt(error)) => return Err(error),
-                    Err(Failed::Retry(error)) if is_outage(&error) => {
-                        for at in ready {
-                            self.put_off(at, &error);
-                        }
-                    }
-                    // One partition's trouble shall not hold up the rest.
-                    _ => {
-                        for at in ready {
-                            self.alone(at).await?;
-                        }
-                    }
-                }
-                Ok(())
+        while !self.stop.is_cancelled() {
+            let ready = |(at, partition): (&At, &Partition<'_>)| {
+                (!partition.held.is_empty() && partition.until.is_none()).then_some(*at)
+            };
+            let ready: Vec<At> = self.partitions.iter().filter_map(ready).collect();
+            match ready[..] {
+                [] => break,
+                [at] => self.alone(at).await?,
+                _ => self.together(&ready).await?,
             }
         }
+        Ok(())
+    }
+
+    async fn together(&mut self, ready: &[At]) -> anyhow::Result<()> {
+        match self.attempt(ready).await {
+            Ok(outcome @ (Outcome::Done(_) | Outcome::Idle)) => self.settle(ready, outcome),
+            Err(Failed::Halt(error)) => return Err(error),
+            Err(Failed::Retry(error)) if is_outage(&error) => {
+                for at in ready {
+                    self.put_off(*at, &error);
+                }
+            }
+            // One partition's trouble shall not hold up the rest.
+            _ => {
+                for at in ready {
+                    self.alone(*at).await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Handles what one partition holds, and settles its failures.

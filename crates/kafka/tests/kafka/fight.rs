@@ -6,11 +6,6 @@ use crate::support::*;
 
 /// Two groups: Kafka gives all partitions to each, as to a member that missed its dismissal.
 async fn fight(stage: &Stage) {
-    tracing_subscriber::fmt()
-        .with_env_filter("info,bahi_kafka=debug")
-        .with_thread_names(true)
-        .try_init()
-        .ok();
     let sent = series(&[TenantId::new(), TenantId::new()], 20, 2_000);
     let running = [
         stage.start(stage.consumer().with_group("left")),

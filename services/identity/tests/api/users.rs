@@ -547,10 +547,8 @@ async fn a_token_minted_during_a_change_of_rights_is_made_after_it() {
         .await;
         held.commit().await.unwrap();
     };
-    let (next, ()) = futures::join!(
-        refresh(&app, &hired.tokens.text_at("refresh_token")),
-        change
-    );
+    let token = hired.tokens.text_at("refresh_token");
+    let (next, ()) = futures::join!(refresh(&app, &token), change);
     let access = claims(&next.expect(200).text_at("access_token"));
     assert_eq!((access.perms.len(), access.iat), (0, not_before));
 }

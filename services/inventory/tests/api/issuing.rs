@@ -178,6 +178,30 @@ async fn the_hold_of_another_basket_is_freed_and_counts_for_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_batches_of_another_baskets_hold_are_not_this_sales() {
+    let shop = Shop::open().await;
+    let milk = shop.batched().await;
+    let promised = shop
+        .receive_batch(milk, "B1", Some("2026-12-05"), "2", "9")
+        .await;
+    let free = shop
+        .receive_batch(milk, "B2", Some("2027-12-05"), "3", "10")
+        .await;
+    let invoice = InvoiceId::new();
+    shop.reserve(invoice, 1, &[(milk, "2")]).await.granted();
+    let block = format!("/api/v1/inventory/batches/{promised}:block");
+    shop.owner
+        .post(&block, json!({ "reason": "recall" }))
+        .await
+        .expect(200);
+    shop.issue(invoice, 1, &[(milk, "1")]).await;
+    let said = shop.said("stock.issued").await;
+    assert_eq!(said[0]["lines"][0]["batch_id"], free.to_string());
+    shop.assert_stock(milk, ("4", "0", "2")).await;
+    shop.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_another_baskets_hold_frees_serves_whoever_waits() {
     let shop = Shop::open().await;
     let (tea, milk) = (shop.product().await, shop.product().await);

@@ -8,8 +8,8 @@ create table public.import_job (
   dry_run         boolean     not null,
   bytes           bigint      not null,
   rows            bigint      not null,  -- staged
-  checked         bigint      not null,  -- of them checked
-  applied         bigint      not null,  -- of them applied or, in the end, refused
+  checked         bigint      not null,  -- of them checked, or refused before
+  applied         bigint      not null,  -- of them applied, or refused before
   created         bigint      not null,
   updated         bigint      not null,
   unchanged       bigint      not null,

@@ -44,7 +44,15 @@ impl Versioned for BarcodesBody {
     }
 }
 
-#[utoipa::path(tag = "barcodes", request_body = GenerateInput, responses((status = 201, body = BarcodesBody)))]
+#[utoipa::path(
+    tag = "barcodes",
+    operation_id = "generate_barcodes",
+    request_body = GenerateInput,
+    responses(
+        (status = 201, body = BarcodesBody),
+        (status = 409, description = "RANGE_EXHAUSTED")
+    )
+)]
 #[post("/api/v1/barcodes/generate")]
 async fn generate(
     state: web::Data<State>,

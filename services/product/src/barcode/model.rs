@@ -100,6 +100,11 @@ impl fmt::Display for Gtin {
 pub struct Barcodes(Vec<Gtin>);
 
 impl Barcodes {
+    /// The codes.
+    pub fn iter(&self) -> impl Iterator<Item = &Gtin> {
+        self.0.iter()
+    }
+
     /// The codes in GTIN-14.
     pub fn canonical(&self) -> impl Iterator<Item = String> {
         self.0.iter().map(Gtin::canonical)

@@ -94,7 +94,12 @@ pub struct ListBrands {
 }
 paging!(ListBrands);
 
-#[utoipa::path(tag = "brands", request_body = BrandInput, responses((status = 201, body = BrandBody)))]
+#[utoipa::path(
+    tag = "brands",
+    operation_id = "create_brand",
+    request_body = BrandInput,
+    responses((status = 201, body = BrandBody), (status = 409, description = "NAME_TAKEN"))
+)]
 #[post("/api/v1/brands")]
 async fn create(state: web::Data<State>, req: Post<BrandInput>) -> Result<HttpResponse, Problem> {
     req.caller.require("product.brand.write")?;
@@ -102,7 +107,12 @@ async fn create(state: web::Data<State>, req: Post<BrandInput>) -> Result<HttpRe
     Ok(created(&made.map(BrandBody::from)))
 }
 
-#[utoipa::path(tag = "brands", params(ListBrands), responses((status = 200, body = Page<BrandBody>)))]
+#[utoipa::path(
+    tag = "brands",
+    operation_id = "list_brands",
+    params(ListBrands),
+    responses((status = 200, body = Page<BrandBody>))
+)]
 #[get("/api/v1/brands")]
 async fn list(
     state: web::Data<State>,
@@ -134,7 +144,12 @@ async fn list(
     ))
 }
 
-#[utoipa::path(tag = "brands", responses((status = 200, body = BrandBody)))]
+#[utoipa::path(
+    tag = "brands",
+    operation_id = "read_brand",
+    params(("id" = BrandId, Path)),
+    responses((status = 200, body = BrandBody))
+)]
 #[get("/api/v1/brands/{id}")]
 async fn read(
     state: web::Data<State>,
@@ -149,7 +164,17 @@ async fn read(
     Ok(ok(&Done::first(BrandBody::from(brand))))
 }
 
-#[utoipa::path(tag = "brands", request_body = BrandInput, responses((status = 200, body = BrandBody)))]
+#[utoipa::path(
+    tag = "brands",
+    operation_id = "update_brand",
+    params(("id" = BrandId, Path)),
+    request_body = BrandInput,
+    responses(
+        (status = 200, body = BrandBody),
+        (status = 409, description = "NAME_TAKEN"),
+        (status = 412, description = "STALE_VERSION")
+    )
+)]
 #[put("/api/v1/brands/{id}")]
 async fn update(
     state: web::Data<State>,
@@ -161,7 +186,16 @@ async fn update(
     Ok(ok(&done.map(BrandBody::from)))
 }
 
-#[utoipa::path(tag = "brands", responses((status = 204)))]
+#[utoipa::path(
+    tag = "brands",
+    operation_id = "delete_brand",
+    params(("id" = BrandId, Path)),
+    responses(
+        (status = 204),
+        (status = 409, description = "IN_USE"),
+        (status = 412, description = "STALE_VERSION")
+    )
+)]
 #[delete("/api/v1/brands/{id}")]
 async fn remove(
     state: web::Data<State>,

@@ -106,7 +106,16 @@ pub struct ListCategories {
 }
 paging!(ListCategories);
 
-#[utoipa::path(tag = "categories", request_body = CategoryInput, responses((status = 201, body = CategoryBody)))]
+#[utoipa::path(
+    tag = "categories",
+    operation_id = "create_category",
+    request_body = CategoryInput,
+    responses(
+        (status = 201, body = CategoryBody),
+        (status = 409, description = "NAME_TAKEN"),
+        (status = 422, description = "UNKNOWN_REFERENCE, CATEGORY_TOO_DEEP")
+    )
+)]
 #[post("/api/v1/categories")]
 async fn create(
     state: web::Data<State>,
@@ -117,7 +126,12 @@ async fn create(
     Ok(created(&made.map(CategoryBody::from)))
 }
 
-#[utoipa::path(tag = "categories", params(ListCategories), responses((status = 200, body = Page<CategoryBody>)))]
+#[utoipa::path(
+    tag = "categories",
+    operation_id = "list_categories",
+    params(ListCategories),
+    responses((status = 200, body = Page<CategoryBody>))
+)]
 #[get("/api/v1/categories")]
 async fn list(
     state: web::Data<State>,
@@ -150,7 +164,12 @@ async fn list(
     ))
 }
 
-#[utoipa::path(tag = "categories", responses((status = 200, body = CategoryBody)))]
+#[utoipa::path(
+    tag = "categories",
+    operation_id = "read_category",
+    params(("id" = CategoryId, Path)),
+    responses((status = 200, body = CategoryBody))
+)]
 #[get("/api/v1/categories/{id}")]
 async fn read(
     state: web::Data<State>,
@@ -165,7 +184,18 @@ async fn read(
     Ok(ok(&Done::first(CategoryBody::from(category))))
 }
 
-#[utoipa::path(tag = "categories", request_body = CategoryInput, responses((status = 200, body = CategoryBody)))]
+#[utoipa::path(
+    tag = "categories",
+    operation_id = "update_category",
+    params(("id" = CategoryId, Path)),
+    request_body = CategoryInput,
+    responses(
+        (status = 200, body = CategoryBody),
+        (status = 409, description = "NAME_TAKEN"),
+        (status = 412, description = "STALE_VERSION"),
+        (status = 422, description = "UNKNOWN_REFERENCE, CATEGORY_CYCLE, CATEGORY_TOO_DEEP")
+    )
+)]
 #[put("/api/v1/categories/{id}")]
 async fn update(
     state: web::Data<State>,
@@ -178,7 +208,16 @@ async fn update(
     Ok(ok(&done.map(CategoryBody::from)))
 }
 
-#[utoipa::path(tag = "categories", responses((status = 204)))]
+#[utoipa::path(
+    tag = "categories",
+    operation_id = "delete_category",
+    params(("id" = CategoryId, Path)),
+    responses(
+        (status = 204),
+        (status = 409, description = "IN_USE"),
+        (status = 412, description = "STALE_VERSION")
+    )
+)]
 #[delete("/api/v1/categories/{id}")]
 async fn remove(
     state: web::Data<State>,

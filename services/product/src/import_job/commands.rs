@@ -20,8 +20,8 @@ use crate::{
         store::{self, StagedRow},
     },
     import_row::{
-        model::{Known, Outcome, Wanted, decide, keys},
-        sheet::{Column, Flaw, Line, Sheet},
+        model::{Claim, Known, Outcome, Wanted, claims, decide},
+        sheet::{Flaw, Line, Sheet},
     },
     product::{self, model::Change},
     tax_profile, unit,
@@ -29,8 +29,10 @@ use crate::{
 
 /// Longest file in bytes.
 pub const LONGEST: i64 = 50 * 1024 * 1024;
-/// Rows staged in one transaction.
+/// Rows staged in one transaction, unless there are enough bytes before.
 const STAGED: usize = 1000;
+/// Bytes of the file held before they are staged.
+const HELD: usize = 1024 * 1024;
 /// Rows checked or applied in one transaction.
 const CHUNK: i64 = 500;
 /// Most events of one transaction.
@@ -53,6 +55,7 @@ pub struct Upload {
     sheet: Sheet,
     hash: Sha256,
     lines: Vec<Line>,
+    held: usize,
 }
 
 impl Upload {
@@ -77,6 +80,7 @@ impl Upload {
             sheet: Sheet::default(),
             hash,
             lines: Vec::new(),
+            held: 0,
         })
     }
 
@@ -88,10 +92,12 @@ impl Upload {
         }
         self.hash.update(bytes);
         self.sheet.feed(bytes, &mut self.lines);
-        while self.lines.len() >= STAGED {
-            let rest = self.lines.split_off(STAGED);
+        self.held += bytes.len();
+        while self.lines.len() >= STAGED || self.held >= HELD {
+            let rest = self.lines.split_off(STAGED.min(self.lines.len()));
             let lines = std::mem::replace(&mut self.lines, rest);
             self.stage(lines).await?;
+            self.held = 0;
         }
         Ok(())
     }
@@ -432,31 +438,19 @@ async fn repeated(
     job: Uuid,
     rows: impl Iterator<Item = &StagedRow>,
 ) -> Result<Vec<Flaw>, Error> {
-    let claims: Vec<(Column, String, i64)> = rows
-        .flat_map(|row| {
-            keys(&row.cells)
-                .into_iter()
-                .map(|(column, key)| (column, key, row.line))
-        })
-        .collect();
-    let named = |column: Column, key: &str| format!("{}:{key}", column.word());
-    let wanted: Vec<(String, i64)> = claims
-        .iter()
-        .map(|(column, key, line)| (named(*column, key), *line))
-        .collect();
-    let holders: HashMap<String, i64> = store::claim_keys(tx, job, &wanted)
-        .await?
-        .into_iter()
-        .collect();
-    let flaw = |(column, key, line): &(Column, String, i64)| {
+    let claims: Vec<Claim> = rows.flat_map(|row| claims(row.line, &row.cells)).collect();
+    let holders = store::claim_keys(tx, job, &claims).await?;
+    let holders: HashMap<String, i64> = holders.into_iter().collect();
+    let flaw = |claim: &Claim| {
         let holder = holders
-            .get(&named(*column, key))
-            .filter(|holder| *holder != line)?;
+            .get(&claim.key)
+            .filter(|holder| **holder != claim.line)?;
+        let reason = format!("stands in line {holder} already");
         Some(Flaw::new(
-            *line,
-            column.word(),
-            key,
-            format!("stands in line {holder} already"),
+            claim.line,
+            claim.column.word(),
+            &claim.value,
+            reason,
         ))
     };
     Ok(claims.iter().filter_map(flaw).collect())

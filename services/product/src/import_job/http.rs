@@ -130,9 +130,15 @@ paging!(ListImportJobs);
 /// track_batch, track_serial, track_expiry.
 #[utoipa::path(
     tag = "imports",
+    operation_id = "import_products",
     params(UploadQuery),
     request_body(content = String, content_type = "text/csv"),
-    responses((status = 202, body = ImportJobBody))
+    responses(
+        (status = 202, body = ImportJobBody),
+        (status = 413, description = "TOO_LARGE"),
+        (status = 415, description = "UNSUPPORTED_MEDIA_TYPE"),
+        (status = 422, description = "IDEMPOTENCY_KEY_REUSED")
+    )
 )]
 #[post("/api/v1/products/bulk-import")]
 async fn upload(
@@ -166,7 +172,12 @@ async fn upload(
     Ok(accepted(&upload.finish().await?.map(ImportJobBody::from)))
 }
 
-#[utoipa::path(tag = "imports", params(ListImportJobs), responses((status = 200, body = Page<ImportJobBody>)))]
+#[utoipa::path(
+    tag = "imports",
+    operation_id = "list_import_jobs",
+    params(ListImportJobs),
+    responses((status = 200, body = Page<ImportJobBody>))
+)]
 #[get("/api/v1/import-jobs")]
 async fn list(
     state: web::Data<State>,
@@ -193,7 +204,12 @@ async fn list(
     ))
 }
 
-#[utoipa::path(tag = "imports", responses((status = 200, body = ImportJobBody)))]
+#[utoipa::path(
+    tag = "imports",
+    operation_id = "read_import_job",
+    params(("id" = Uuid, Path)),
+    responses((status = 200, body = ImportJobBody))
+)]
 #[get("/api/v1/import-jobs/{id}")]
 async fn read(
     state: web::Data<State>,
@@ -209,7 +225,12 @@ async fn read(
 }
 
 /// What is wrong with which cell: line, column, value, reason.
-#[utoipa::path(tag = "imports", responses((status = 200, body = String, content_type = "text/csv")))]
+#[utoipa::path(
+    tag = "imports",
+    operation_id = "read_import_errors",
+    params(("id" = Uuid, Path)),
+    responses((status = 200, body = String, content_type = "text/csv"))
+)]
 #[get("/api/v1/import-jobs/{id}/errors.csv")]
 async fn errors(
     state: web::Data<State>,
@@ -281,7 +302,16 @@ fn cell(text: &str) -> String {
 }
 
 /// Applies a dry run that is ready.
-#[utoipa::path(tag = "imports", request_body = Empty, responses((status = 202, body = ImportJobBody)))]
+#[utoipa::path(
+    tag = "imports",
+    operation_id = "apply_import_job",
+    params(("id" = Uuid, Path)),
+    request_body = Empty,
+    responses(
+        (status = 202, body = ImportJobBody),
+        (status = 409, description = "INVALID_TRANSITION")
+    )
+)]
 #[post("/api/v1/import-jobs/{id}:apply")]
 async fn apply(
     state: web::Data<State>,
@@ -297,7 +327,16 @@ async fn apply(
 }
 
 /// Stops a job that is ready or applying; what went in stays in.
-#[utoipa::path(tag = "imports", request_body = Empty, responses((status = 200, body = ImportJobBody)))]
+#[utoipa::path(
+    tag = "imports",
+    operation_id = "cancel_import_job",
+    params(("id" = Uuid, Path)),
+    request_body = Empty,
+    responses(
+        (status = 200, body = ImportJobBody),
+        (status = 409, description = "INVALID_TRANSITION")
+    )
+)]
 #[post("/api/v1/import-jobs/{id}:cancel")]
 async fn cancel(
     state: web::Data<State>,

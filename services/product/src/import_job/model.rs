@@ -11,6 +11,7 @@ use crate::{Error, import_row::model::Outcome, schema::import_job, text::words};
 
 words! {
     /// Where a job stands.
+    #[schema(as = ImportStatus)]
     pub enum Status {
         /// Its file is on the way; nobody sees it yet.
         Uploading = "uploading",
@@ -79,9 +80,9 @@ pub struct ImportJob {
     pub bytes: i64,
     /// Rows of the file.
     pub rows: i64,
-    /// Rows checked.
+    /// Rows checked, of which some were refused.
     pub checked: i64,
-    /// Rows applied.
+    /// Rows applied, or refused.
     pub applied: i64,
     /// Products made, or that would be.
     pub created: i64,
@@ -178,8 +179,14 @@ impl ImportJob {
         self.version += 1;
         self.updated_at = now;
         self.cursor = 0;
-        if to == Status::Applying {
-            (self.created, self.updated, self.unchanged) = (0, 0, 0);
+        match to {
+            // Rows that are refused already are dealt with.
+            Status::Validating => self.checked = self.refused,
+            Status::Applying => {
+                (self.created, self.updated, self.unchanged) = (0, 0, 0);
+                self.applied = self.refused;
+            }
+            _ => {}
         }
         if to.is_final() {
             self.finished_at = Some(now);

@@ -13,7 +13,10 @@ use uuid::Uuid;
 use crate::{
     Error,
     import_job::model::{ImportJob, Status},
-    import_row::sheet::{Cells, Flaw},
+    import_row::{
+        model::Claim,
+        sheet::{Cells, Flaw},
+    },
     list::{Walk, walk},
     schema::{
         import_error,
@@ -171,11 +174,11 @@ pub async fn next_rows(
 pub async fn claim_keys(
     tx: &mut Tx,
     job: Uuid,
-    claims: &[(String, i64)],
+    claims: &[Claim],
 ) -> Result<Vec<(String, i64)>, Error> {
     let (keys, lines): (Vec<&str>, Vec<i64>) = claims
         .iter()
-        .map(|(key, line)| (key.as_str(), *line))
+        .map(|claim| (claim.key.as_str(), claim.line))
         .unzip();
     sql("insert into import_key (tenant_id, job_id, key, line)
          select $1, $2, k.key, k.line from unnest($3, $4) as k(key, line) order by k.line

@@ -290,18 +290,38 @@ pub fn decide(
     Ok(Outcome::Change(Box::new(Change { before, after })))
 }
 
-/// The keys that a row claims within its file.
-pub fn keys(cells: &Cells) -> Vec<(Column, String)> {
+/// What a row claims within its file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Line of the row.
+    pub line: i64,
+    /// `sku` or `barcode`.
+    pub column: Column,
+    /// The value as the file has it.
+    pub value: String,
+    /// The value in the form in which two are compared.
+    pub key: String,
+}
+
+/// What a row claims within its file: its SKU and its barcodes.
+pub fn claims(line: i64, cells: &Cells) -> Vec<Claim> {
+    let claim = |column: Column, value: &str, key: String| Claim {
+        line,
+        column,
+        value: value.to_owned(),
+        key: format!("{}:{key}", column.word()),
+    };
     let sku = cells
         .get(&Column::Sku)
-        .map(|cell| (Column::Sku, fold(cell)));
+        .map(|cell| claim(Column::Sku, cell, fold(cell)));
     let codes = cells
         .get(&Column::Barcode)
         .and_then(|cell| barcodes(cell).ok())
         .unwrap_or_default();
-    sku.into_iter()
-        .chain(codes.canonical().map(|code| (Column::Barcode, code)))
-        .collect()
+    let codes = codes
+        .iter()
+        .map(|code| claim(Column::Barcode, code.as_str(), code.canonical()));
+    sku.into_iter().chain(codes).collect()
 }
 
 fn unit(known: &Known, check: &mut Check, said: Option<&Draft>) -> Option<Unit> {

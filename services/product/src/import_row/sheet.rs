@@ -110,6 +110,8 @@ pub enum Line {
 
 /// Longest row in bytes: a quote that is never closed must not swallow the memory.
 const LONGEST: usize = 64 * 1024;
+/// Longest cell in bytes that means anything: eight levels of categories.
+const LONGEST_CELL: usize = 2000;
 /// Most columns.
 const WIDEST: usize = 256;
 
@@ -349,6 +351,9 @@ fn row(layout: &[Option<Column>], cells: &[&[u8]], first: i64, last: i64) -> Lin
             return flawed(format!(
                 "lines {first} to {last} read as one row: is a quote not closed?"
             ));
+        }
+        if text.len() > LONGEST_CELL {
+            return flawed(format!("is longer than {LONGEST_CELL} bytes"));
         }
         if text.chars().any(char::is_control) {
             return flawed("contains a control character".into());

@@ -233,7 +233,16 @@ pub struct Lookup {
     barcode: Gtin,
 }
 
-#[utoipa::path(tag = "products", request_body = ProductInput, responses((status = 201, body = ProductBody)))]
+#[utoipa::path(
+    tag = "products",
+    operation_id = "create_product",
+    request_body = ProductInput,
+    responses(
+        (status = 201, body = ProductBody),
+        (status = 409, description = "SKU_TAKEN, BARCODE_TAKEN"),
+        (status = 422, description = "UNKNOWN_REFERENCE, PRICE_ABOVE_MRP, WRONG_KIND_OF_CODE, TRACKED_SERVICE, EXPIRY_WITHOUT_BATCH")
+    )
+)]
 #[post("/api/v1/products")]
 async fn create(state: web::Data<State>, req: Post<ProductInput>) -> Result<HttpResponse, Problem> {
     req.caller.require("product.product.write")?;
@@ -241,7 +250,12 @@ async fn create(state: web::Data<State>, req: Post<ProductInput>) -> Result<Http
     Ok(created(&made.map(ProductBody::from)))
 }
 
-#[utoipa::path(tag = "products", params(ListProducts), responses((status = 200, body = Page<ProductBody>)))]
+#[utoipa::path(
+    tag = "products",
+    operation_id = "list_products",
+    params(ListProducts),
+    responses((status = 200, body = Page<ProductBody>))
+)]
 #[get("/api/v1/products")]
 async fn list(
     state: web::Data<State>,
@@ -312,7 +326,12 @@ fn searchable(text: &str) -> Result<String, Fault> {
 }
 
 /// The product that a barcode stands for; archived products have none.
-#[utoipa::path(tag = "products", params(Lookup), responses((status = 200, body = ProductBody)))]
+#[utoipa::path(
+    tag = "products",
+    operation_id = "look_up_barcode",
+    params(Lookup),
+    responses((status = 200, body = ProductBody))
+)]
 #[get("/api/v1/products/lookup")]
 async fn lookup(
     state: web::Data<State>,
@@ -331,7 +350,12 @@ async fn lookup(
     Ok(ok(&Done::first(ProductBody::from(product))))
 }
 
-#[utoipa::path(tag = "products", responses((status = 200, body = ProductBody)))]
+#[utoipa::path(
+    tag = "products",
+    operation_id = "read_product",
+    params(("id" = ProductId, Path)),
+    responses((status = 200, body = ProductBody))
+)]
 #[get("/api/v1/products/{id}")]
 async fn read(
     state: web::Data<State>,
@@ -346,7 +370,18 @@ async fn read(
     Ok(ok(&Done::first(ProductBody::from(product))))
 }
 
-#[utoipa::path(tag = "products", request_body = ProductInput, responses((status = 200, body = ProductBody)))]
+#[utoipa::path(
+    tag = "products",
+    operation_id = "update_product",
+    params(("id" = ProductId, Path)),
+    request_body = ProductInput,
+    responses(
+        (status = 200, body = ProductBody),
+        (status = 409, description = "SKU_TAKEN, BARCODE_TAKEN, FIELD_FROZEN, INVALID_TRANSITION"),
+        (status = 412, description = "STALE_VERSION"),
+        (status = 422, description = "UNKNOWN_REFERENCE, PRICE_ABOVE_MRP, WRONG_KIND_OF_CODE, TRACKED_SERVICE, EXPIRY_WITHOUT_BATCH")
+    )
+)]
 #[put("/api/v1/products/{id}")]
 async fn update(
     state: web::Data<State>,
@@ -358,7 +393,16 @@ async fn update(
     Ok(ok(&done.map(ProductBody::from)))
 }
 
-#[utoipa::path(tag = "products", responses((status = 204)))]
+#[utoipa::path(
+    tag = "products",
+    operation_id = "delete_product",
+    params(("id" = ProductId, Path)),
+    responses(
+        (status = 204),
+        (status = 409, description = "PRODUCT_TRANSACTED"),
+        (status = 412, description = "STALE_VERSION")
+    )
+)]
 #[delete("/api/v1/products/{id}")]
 async fn remove(
     state: web::Data<State>,
@@ -372,7 +416,16 @@ async fn remove(
 }
 
 /// Puts a draft or an archived product on sale.
-#[utoipa::path(tag = "products", request_body = Empty, responses((status = 200, body = ProductBody)))]
+#[utoipa::path(
+    tag = "products",
+    operation_id = "activate_product",
+    params(("id" = ProductId, Path)),
+    request_body = Empty,
+    responses(
+        (status = 200, body = ProductBody),
+        (status = 409, description = "INVALID_TRANSITION, BARCODE_TAKEN")
+    )
+)]
 #[post("/api/v1/products/{id}:activate")]
 async fn activate(
     state: web::Data<State>,
@@ -383,7 +436,16 @@ async fn activate(
 }
 
 /// Ends the buying of an active product; what is left is sold.
-#[utoipa::path(tag = "products", request_body = Empty, responses((status = 200, body = ProductBody)))]
+#[utoipa::path(
+    tag = "products",
+    operation_id = "discontinue_product",
+    params(("id" = ProductId, Path)),
+    request_body = Empty,
+    responses(
+        (status = 200, body = ProductBody),
+        (status = 409, description = "INVALID_TRANSITION")
+    )
+)]
 #[post("/api/v1/products/{id}:discontinue")]
 async fn discontinue(
     state: web::Data<State>,
@@ -394,7 +456,16 @@ async fn discontinue(
 }
 
 /// Takes an active or discontinued product out of the assortment and frees its barcodes.
-#[utoipa::path(tag = "products", request_body = Empty, responses((status = 200, body = ProductBody)))]
+#[utoipa::path(
+    tag = "products",
+    operation_id = "archive_product",
+    params(("id" = ProductId, Path)),
+    request_body = Empty,
+    responses(
+        (status = 200, body = ProductBody),
+        (status = 409, description = "INVALID_TRANSITION")
+    )
+)]
 #[post("/api/v1/products/{id}:archive")]
 async fn archive(
     state: web::Data<State>,

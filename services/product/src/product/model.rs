@@ -14,6 +14,7 @@ use crate::{
 
 words! {
     /// Whether a product has stock.
+    #[schema(as = ProductKind)]
     pub enum Kind {
         /// Kept in stock.
         Goods = "goods",
@@ -24,6 +25,7 @@ words! {
 
 words! {
     /// Where a product stands in its life.
+    #[schema(as = ProductStatus)]
     pub enum Status {
         /// Being prepared; not for sale.
         Draft = "draft",

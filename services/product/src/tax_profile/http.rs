@@ -209,7 +209,16 @@ pub struct ListTaxProfiles {
 }
 paging!(ListTaxProfiles);
 
-#[utoipa::path(tag = "tax profiles", request_body = TaxProfileInput, responses((status = 201, body = TaxProfileBody)))]
+#[utoipa::path(
+    tag = "tax profiles",
+    operation_id = "create_tax_profile",
+    request_body = TaxProfileInput,
+    responses(
+        (status = 201, body = TaxProfileBody),
+        (status = 409, description = "NAME_TAKEN"),
+        (status = 422, description = "RATES_OVERLAP, RATES_GAP, RATE_PERIOD, UNLAWFUL_RATE")
+    )
+)]
 #[post("/api/v1/tax-profiles")]
 async fn create(
     state: web::Data<State>,
@@ -220,7 +229,12 @@ async fn create(
     Ok(created(&made.map(TaxProfileBody::from)))
 }
 
-#[utoipa::path(tag = "tax profiles", params(ListTaxProfiles), responses((status = 200, body = Page<TaxProfileBody>)))]
+#[utoipa::path(
+    tag = "tax profiles",
+    operation_id = "list_tax_profiles",
+    params(ListTaxProfiles),
+    responses((status = 200, body = Page<TaxProfileBody>))
+)]
 #[get("/api/v1/tax-profiles")]
 async fn list(
     state: web::Data<State>,
@@ -260,7 +274,12 @@ async fn list(
     ))
 }
 
-#[utoipa::path(tag = "tax profiles", responses((status = 200, body = TaxProfileBody)))]
+#[utoipa::path(
+    tag = "tax profiles",
+    operation_id = "read_tax_profile",
+    params(("id" = TaxProfileId, Path)),
+    responses((status = 200, body = TaxProfileBody))
+)]
 #[get("/api/v1/tax-profiles/{id}")]
 async fn read(
     state: web::Data<State>,
@@ -275,7 +294,18 @@ async fn read(
     Ok(ok(&Done::first(TaxProfileBody::from(profile))))
 }
 
-#[utoipa::path(tag = "tax profiles", request_body = TaxProfileInput, responses((status = 200, body = TaxProfileBody)))]
+#[utoipa::path(
+    tag = "tax profiles",
+    operation_id = "update_tax_profile",
+    params(("id" = TaxProfileId, Path)),
+    request_body = TaxProfileInput,
+    responses(
+        (status = 200, body = TaxProfileBody),
+        (status = 409, description = "NAME_TAKEN, FIXED_BY_USE"),
+        (status = 412, description = "STALE_VERSION"),
+        (status = 422, description = "RATES_OVERLAP, RATES_GAP, RATE_PERIOD, UNLAWFUL_RATE")
+    )
+)]
 #[put("/api/v1/tax-profiles/{id}")]
 async fn update(
     state: web::Data<State>,
@@ -288,7 +318,17 @@ async fn update(
 }
 
 /// Adds a rate that holds from a day on; the one before it ends there.
-#[utoipa::path(tag = "tax profiles", request_body = NewRateInput, responses((status = 201, body = TaxProfileBody)))]
+#[utoipa::path(
+    tag = "tax profiles",
+    operation_id = "add_tax_rate",
+    params(("id" = TaxProfileId, Path)),
+    request_body = NewRateInput,
+    responses(
+        (status = 201, body = TaxProfileBody),
+        (status = 409, description = "RATE_EXISTS"),
+        (status = 422, description = "UNLAWFUL_RATE")
+    )
+)]
 #[post("/api/v1/tax-profiles/{id}/rates")]
 async fn add_rate(
     state: web::Data<State>,
@@ -305,7 +345,16 @@ async fn add_rate(
     Ok(created(&made.map(TaxProfileBody::from)))
 }
 
-#[utoipa::path(tag = "tax profiles", responses((status = 204)))]
+#[utoipa::path(
+    tag = "tax profiles",
+    operation_id = "delete_tax_profile",
+    params(("id" = TaxProfileId, Path)),
+    responses(
+        (status = 204),
+        (status = 409, description = "IN_USE"),
+        (status = 412, description = "STALE_VERSION")
+    )
+)]
 #[delete("/api/v1/tax-profiles/{id}")]
 async fn remove(
     state: web::Data<State>,

@@ -15,6 +15,7 @@ use crate::{
 
 words! {
     /// How the law treats a supply.
+    #[schema(as = TaxCategory)]
     pub enum Category {
         /// Taxed at a rate.
         Taxable = "taxable",

@@ -137,7 +137,12 @@ pub struct ListUnits {
 }
 paging!(ListUnits);
 
-#[utoipa::path(tag = "units", request_body = UnitInput, responses((status = 201, body = UnitBody)))]
+#[utoipa::path(
+    tag = "units",
+    operation_id = "create_unit",
+    request_body = UnitInput,
+    responses((status = 201, body = UnitBody), (status = 409, description = "CODE_TAKEN"))
+)]
 #[post("/api/v1/units")]
 async fn create(state: web::Data<State>, req: Post<UnitInput>) -> Result<HttpResponse, Problem> {
     req.caller.require("product.unit.write")?;
@@ -145,7 +150,12 @@ async fn create(state: web::Data<State>, req: Post<UnitInput>) -> Result<HttpRes
     Ok(created(&made.map(UnitBody::from)))
 }
 
-#[utoipa::path(tag = "units", params(ListUnits), responses((status = 200, body = Page<UnitBody>)))]
+#[utoipa::path(
+    tag = "units",
+    operation_id = "list_units",
+    params(ListUnits),
+    responses((status = 200, body = Page<UnitBody>))
+)]
 #[get("/api/v1/units")]
 async fn list(
     state: web::Data<State>,
@@ -176,7 +186,12 @@ async fn list(
     ))
 }
 
-#[utoipa::path(tag = "units", responses((status = 200, body = UnitBody)))]
+#[utoipa::path(
+    tag = "units",
+    operation_id = "read_unit",
+    params(("id" = UnitId, Path)),
+    responses((status = 200, body = UnitBody))
+)]
 #[get("/api/v1/units/{id}")]
 async fn read(
     state: web::Data<State>,
@@ -191,7 +206,17 @@ async fn read(
     Ok(ok(&Done::first(UnitBody::from(unit))))
 }
 
-#[utoipa::path(tag = "units", request_body = UnitInput, responses((status = 200, body = UnitBody)))]
+#[utoipa::path(
+    tag = "units",
+    operation_id = "update_unit",
+    params(("id" = UnitId, Path)),
+    request_body = UnitInput,
+    responses(
+        (status = 200, body = UnitBody),
+        (status = 409, description = "CODE_TAKEN, FIXED_BY_USE"),
+        (status = 412, description = "STALE_VERSION")
+    )
+)]
 #[put("/api/v1/units/{id}")]
 async fn update(
     state: web::Data<State>,
@@ -203,7 +228,16 @@ async fn update(
     Ok(ok(&done.map(UnitBody::from)))
 }
 
-#[utoipa::path(tag = "units", responses((status = 204)))]
+#[utoipa::path(
+    tag = "units",
+    operation_id = "delete_unit",
+    params(("id" = UnitId, Path)),
+    responses(
+        (status = 204),
+        (status = 409, description = "IN_USE"),
+        (status = 412, description = "STALE_VERSION")
+    )
+)]
 #[delete("/api/v1/units/{id}")]
 async fn remove(
     state: web::Data<State>,

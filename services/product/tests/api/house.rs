@@ -741,6 +741,25 @@ async fn a_list_is_walked_by_page_or_by_cursor() {
 }
 
 #[test]
+fn every_operation_has_a_name_of_its_own_and_names_its_parameters() {
+    let api = serde_json::to_value(product::app().openapi()).unwrap();
+    let mut names = Vec::new();
+    for (path, operations) in api["paths"].as_object().unwrap() {
+        for operation in operations.as_object().unwrap().values() {
+            names.push(operation["operationId"].as_str().unwrap().to_owned());
+            let id = operation["parameters"]
+                .as_array()
+                .is_some_and(|all| all.iter().any(|p| p["in"] == "path"));
+            assert_eq!(id, path.contains("{id}"), "{path}");
+        }
+    }
+    let count = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), count);
+}
+
+#[test]
 fn the_api_is_as_written_down() {
     let api = product::app().openapi().to_pretty_json().unwrap();
     insta::assert_snapshot!("openapi", api);

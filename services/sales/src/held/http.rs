@@ -1,7 +1,7 @@
 //! Held bills over HTTP.
 
 use actix_web::{HttpResponse, get, post, web};
-use bahi_http::{Caller, Empty, Fault, Post, Problem, Versioned, created, ok, page, validate};
+use bahi_http::{Caller, Empty, Fault, Post, Problem, Versioned, created, ok, page};
 use bahi_types::{BranchId, Cursor, Page, PageQuery, PosSessionId, TillId, UserId};
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use garde::Validate;
@@ -39,7 +39,7 @@ const KEEP: i64 = 24 * 60;
 struct Hold {
     session_id: PosSessionId,
     /// Whose it is: a name, a table.
-    #[garde(custom(validate::optional(short_text)))]
+    #[garde(inner(custom(short_text)))]
     label: Option<String>,
     #[garde(dive)]
     basket: Basket,

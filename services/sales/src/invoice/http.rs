@@ -62,7 +62,7 @@ struct PosInvoice {
     salesperson_id: Option<UserId>,
     /// Number of an outside document that this sale mirrors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(custom(validate::optional(short_text)))]
+    #[garde(inner(custom(short_text)))]
     external_reference: Option<String>,
     /// Date of that document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -98,7 +98,7 @@ struct SalesInvoice {
     buyer: Option<Buyer>,
     /// State of the delivery address, where it is another than the buyer's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(custom(validate::optional(sound_state)))]
+    #[garde(inner(custom(sound_state)))]
     delivery_state: Option<String>,
     /// Payable in whole rupees; yes when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,7 +110,7 @@ struct SalesInvoice {
     salesperson_id: Option<UserId>,
     /// Number of an outside document that this sale mirrors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(custom(validate::optional(short_text)))]
+    #[garde(inner(custom(short_text)))]
     external_reference: Option<String>,
     /// Date of that document.
     #[serde(default, skip_serializing_if = "Option::is_none")]

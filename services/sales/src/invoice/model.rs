@@ -94,12 +94,12 @@ pub(crate) struct NewLine {
     pub discount: Option<Discounted>,
     /// Why the price is another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(custom(validate::optional(short_text)))]
+    #[garde(inner(custom(short_text)))]
     pub reason: Option<String>,
 }
 
 /// A line of text.
-pub(crate) fn short_text(text: &String, ctx: &()) -> garde::Result {
+pub(crate) fn short_text(text: &str, ctx: &()) -> garde::Result {
     validate::line(text, ctx)
 }
 
@@ -149,7 +149,7 @@ pub(crate) struct NewTender {
     pub amount: Money,
     /// UPI transaction, card slip, voucher number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(custom(validate::optional(short_text)))]
+    #[garde(inner(custom(short_text)))]
     pub reference: Option<String>,
 }
 
@@ -158,29 +158,29 @@ pub(crate) struct NewTender {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Buyer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(custom(validate::optional(short_text)))]
+    #[garde(inner(custom(short_text)))]
     pub name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[garde(length(min = 4, max = 20), pattern(r"^\+?[0-9 -]+$"))]
     pub phone: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(custom(validate::optional(sound_gstin)))]
+    #[garde(inner(custom(sound_gstin)))]
     pub gstin: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[garde(length(min = 1, max = 500))]
     pub address: Option<String>,
     /// GST state code of the address, like `27`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[garde(custom(validate::optional(sound_state)))]
+    #[garde(inner(custom(sound_state)))]
     pub state_code: Option<String>,
 }
 
-fn sound_gstin(text: &String, (): &()) -> garde::Result {
+fn sound_gstin(text: &str, (): &()) -> garde::Result {
     text.parse::<Gstin>().map(|_| ()).map_err(garde::Error::new)
 }
 
 /// A GST state code.
-pub(crate) fn sound_state(text: &String, (): &()) -> garde::Result {
+pub(crate) fn sound_state(text: &str, (): &()) -> garde::Result {
     text.parse::<StateCode>()
         .map(|_| ())
         .map_err(garde::Error::new)
@@ -713,7 +713,7 @@ mod tests {
             ..line("1")
         };
         let refused = price(
-            &[cheaper.clone()],
+            std::slice::from_ref(&cheaper),
             &[&cable],
             None,
             Terms {
@@ -726,14 +726,14 @@ mod tests {
             Err(Error::Fault(Fault::Forbidden("sales.price.override")))
         ));
         assert!(matches!(
-            price(&[cheaper.clone()], &[&cable], None, TERMS),
+            price(std::slice::from_ref(&cheaper), &[&cable], None, TERMS),
             Err(Error::ReasonNeeded { line: 1 })
         ));
         let reasoned = NewLine {
             reason: Some("torn".into()),
             ..cheaper
         };
-        let sold = price(&[reasoned.clone()], &[&cable], None, TERMS).unwrap();
+        let sold = price(std::slice::from_ref(&reasoned), &[&cable], None, TERMS).unwrap();
         assert_eq!(sold.lines[0].list_price, Some("299".parse().unwrap()));
         // 253.40 without tax is 299.01 with it.
         let dearer = NewLine {

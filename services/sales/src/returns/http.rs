@@ -48,7 +48,7 @@ struct NewReturnLine {
     #[garde(custom(validate::optional(validate::non_negative)))]
     unit_price: Option<Price>,
     /// Why the price is another.
-    #[garde(custom(validate::optional(short_text)))]
+    #[garde(inner(custom(short_text)))]
     reason: Option<String>,
     /// `restock` when absent.
     #[serde(default)]
@@ -73,10 +73,10 @@ struct NewReturn {
     #[garde(length(max = 20), dive)]
     refund_tenders: Vec<NewTender>,
     /// Why.
-    #[garde(custom(validate::optional(short_text)))]
+    #[garde(inner(custom(short_text)))]
     reason: Option<String>,
     /// Number of an outside document that this return mirrors.
-    #[garde(custom(validate::optional(short_text)))]
+    #[garde(inner(custom(short_text)))]
     external_reference: Option<String>,
 }
 

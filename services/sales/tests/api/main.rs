@@ -1,5 +1,7 @@
 //! Sales over HTTP and gRPC, on real databases, with the real inventory beside it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // Tests fail by panicking.
+
 mod catalogue;
 mod held;
 mod house;

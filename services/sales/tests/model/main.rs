@@ -5,6 +5,8 @@
 //! Each rule of the protocol is a switch. With all of them no state is wrong; without any one of them there is a
 //! state that is, and [`without_any_one_rule_something_goes_wrong`] names it.
 
+#![allow(clippy::unwrap_used)] // Tests fail by panicking.
+
 mod search;
 mod world;
 
@@ -18,107 +20,98 @@ const TWO: u8 = 2;
 const OTHER_ONE: u8 = 3;
 
 fn scenarios() -> Vec<Scenario> {
-    let base = Scenario::default();
+    let sale = |name, requests: &[(usize, u8)], stock| Scenario {
+        name,
+        requests: requests.to_vec(),
+        stock,
+        ..Scenario::default()
+    };
+    let (again, two) = ([(0, ONE), (0, ONE)], [(0, ONE), (1, ONE)]);
+    let baskets = [(0, ONE), (0, TWO)];
+    let services = [(0, ONE), (0, NOTHING)];
+    let late = [(0, ONE), (0, NOTHING), (0, ONE)];
     vec![
         Scenario {
-            name: "one sale, everything breaks",
-            requests: vec![(0, ONE)],
-            stock: 1,
             crashes: 1,
             timeouts: 1,
             errors: 1,
             unknowns: 1,
+            refusals: 1,
             twice: 1,
-            ..base
+            asks: 3,
+            ..sale("one sale, everything breaks", &[(0, ONE)], 1)
         },
         Scenario {
-            name: "one sale, asked again after a crash",
-            requests: vec![(0, ONE), (0, ONE)],
-            stock: 1,
             crashes: 1,
             twice: 1,
-            ..base
+            asks: 2,
+            ..sale("asked again after a crash", &again, 1)
         },
         Scenario {
-            name: "one sale, asked again after a timeout",
-            requests: vec![(0, ONE), (0, ONE)],
-            stock: 1,
             timeouts: 1,
             refusals: 1,
-            ..base
+            asks: 2,
+            ..sale("asked again after a timeout", &again, 1)
         },
         Scenario {
-            name: "one sale, two requests and an unknown commit",
-            requests: vec![(0, ONE), (0, ONE)],
-            stock: 2,
             unknowns: 1,
-            ..base
+            asks: 2,
+            ..sale("two requests and an unknown commit", &again, 2)
         },
         Scenario {
-            name: "two baskets under one id",
-            requests: vec![(0, ONE), (0, TWO)],
-            stock: 2,
             timeouts: 1,
-            ..base
+            ..sale("two baskets under one id", &baskets, 2)
         },
         Scenario {
-            name: "two baskets under one id, too little stock",
-            requests: vec![(0, ONE), (0, TWO)],
-            stock: 1,
             timeouts: 1,
-            ..base
+            ..sale("two baskets under one id, too little stock", &baskets, 1)
         },
         Scenario {
-            name: "two baskets under one id, one of services",
-            requests: vec![(0, ONE), (0, NOTHING)],
-            stock: 1,
             timeouts: 1,
-            ..base
+            errors: 1,
+            asks: 2,
+            ..sale("two baskets under one id, one of services", &services, 2)
         },
         Scenario {
-            name: "two sales of the last piece",
-            requests: vec![(0, ONE), (1, ONE)],
-            stock: 1,
             errors: 1,
             twice: 1,
-            ..base
+            asks: 2,
+            ..sale("two sales of the last piece", &two, 1)
         },
         Scenario {
-            name: "two sales of the last piece, an unknown commit",
-            requests: vec![(0, ONE), (1, ONE)],
-            stock: 1,
             unknowns: 1,
-            ..base
+            asks: 2,
+            ..sale("two sales of the last piece, an unknown commit", &two, 1)
         },
         Scenario {
-            name: "two sales of the last piece, a crash",
-            requests: vec![(0, ONE), (1, ONE)],
-            stock: 1,
             crashes: 1,
-            ..base
+            asks: 2,
+            ..sale("two sales of the last piece, a crash", &two, 1)
         },
         Scenario {
-            name: "a sale given up",
-            requests: vec![(0, ONE)],
-            stock: 1,
             abandons: true,
             timeouts: 1,
-            ..base
+            asks: 2,
+            ..sale("a sale given up", &again, 1)
         },
         Scenario {
-            name: "goods lost while sold",
-            requests: vec![(0, ONE), (1, ONE)],
-            stock: 2,
             losses: 1,
-            ..base
+            twice: 1,
+            ..sale("goods lost while sold", &two, 2)
         },
         Scenario {
-            name: "goods lost, another basket",
-            requests: vec![(0, ONE), (1, ONE), (1, OTHER_ONE)],
-            stock: 2,
-            losses: 1,
-            asks: false,
-            ..base
+            timeouts: 1,
+            errors: 1,
+            asks: 0,
+            ..sale("a call that arrives late", &late, 2)
+        },
+        Scenario {
+            unheld: true,
+            ..sale(
+                "a sale without a hold, another basket",
+                &[(1, ONE), (1, OTHER_ONE)],
+                1,
+            )
         },
     ]
 }

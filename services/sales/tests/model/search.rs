@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque, hash_map::Entry};
 
-use crate::world::{Rules, Scenario, World};
+use crate::world::{Rules, Scenario, Step, World};
 
 /// What a search found.
 pub enum Outcome {
@@ -21,17 +21,17 @@ pub enum Outcome {
 }
 
 /// More than this is a mistake in the bounds.
-const MOST: usize = 3_000_000;
+const MOST: usize = 150_000;
 
 /// Visits every state of a scenario.
 pub fn search(scenario: &Scenario, rules: Rules) -> Outcome {
     let start = World::new(scenario, rules);
     let mut seen: HashMap<World, usize> = HashMap::from([(start.clone(), 0)]);
     // Where each state came from, and by which step.
-    let mut origins: Vec<(usize, String)> = vec![(0, String::new())];
+    let mut origins: Vec<(usize, Step)> = vec![(0, Step::Loss)];
     let mut queue = VecDeque::from([(start, 0)]);
     while let Some((world, id)) = queue.pop_front() {
-        let next = world.steps(scenario, rules);
+        let next = world.steps(rules);
         let verdict = world.wrong().or_else(|| {
             if next.is_empty() {
                 world.wrong_at_rest(rules)
@@ -43,7 +43,7 @@ pub fn search(scenario: &Scenario, rules: Rules) -> Outcome {
             let mut trace = Vec::new();
             let mut at = id;
             while at != 0 {
-                trace.push(origins[at].1.clone());
+                trace.push(origins[at].1.to_string());
                 at = origins[at].0;
             }
             trace.reverse();

@@ -1,6 +1,6 @@
 //! The state of everything, and every step that can be taken from it.
 
-use std::collections::BTreeSet;
+use std::fmt;
 
 /// Rules of the protocol that can be left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +25,12 @@ pub enum Rule {
     AskBeforeRelease,
     /// A hold is granted again only to the basket it was made for.
     CompareHash,
-    /// A `Reserve` ends every lower attempt, also those never seen.
+    /// A `Reserve` releases the lower attempts of its invoice.
+    ReleaseLower,
+    /// All of them, not the nearest alone.
     ReleaseAllLower,
+    /// It remembers those never seen, too, as released.
+    RememberUnseen,
     /// A refusal keeps those releases.
     RefusalKeepsReleases,
     /// Shortages are settled only after this sale has taken its part.
@@ -42,7 +46,7 @@ pub enum Rule {
 }
 
 impl Rule {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::OneFinalDecision,
         Self::NoLimitOfAttempts,
         Self::ReadBeforeRefusing,
@@ -53,7 +57,9 @@ impl Rule {
         Self::VoidBeforeNext,
         Self::AskBeforeRelease,
         Self::CompareHash,
+        Self::ReleaseLower,
         Self::ReleaseAllLower,
+        Self::RememberUnseen,
         Self::RefusalKeepsReleases,
         Self::SettleAfterTake,
         Self::FreeOtherBasket,
@@ -102,8 +108,10 @@ pub struct Scenario {
     pub losses: u8,
     /// The till may give invoice 0 up.
     pub abandons: bool,
-    /// Deadlines pass.
-    pub asks: bool,
+    /// Invoice 0 was sold without a hold (offline, or restored): its event is on its way.
+    pub unheld: bool,
+    /// Deadlines that pass while there is still something going on; those of the rest pass afterwards.
+    pub asks: u8,
 }
 
 impl Default for Scenario {
@@ -120,7 +128,8 @@ impl Default for Scenario {
             twice: 0,
             losses: 0,
             abandons: false,
-            asks: true,
+            unheld: false,
+            asks: 1,
         }
     }
 }
@@ -167,12 +176,6 @@ enum Answer {
     Sold(u8),
     Reused,
     Abandoned,
-    /// For stock, or by a rule of the business.
-    Refused {
-        stock: bool,
-    },
-    /// 503: nothing is said.
-    Unknown,
 }
 
 /// Why an attempt ended.
@@ -195,15 +198,13 @@ enum At {
     Ended(u8, Why),
     /// Void is written: the hold is to be released.
     Voided(u8, Why),
-    Refusing {
-        stock: bool,
-    },
+    Refusing,
     TimedOut,
-    Done(Answer),
-    Dead,
+    /// Answered or dead: what it said was checked when it said it.
+    Over,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Request {
     invoice: u8,
     basket: u8,
@@ -218,6 +219,8 @@ struct Invoice {
     /// The till was told that it is given up.
     given_up: bool,
     holds: [Hold; ATTEMPTS],
+    /// The highest attempt that was refused for stock.
+    refused: u8,
     /// The event: attempt, basket, deliveries so far.
     event: Option<(u8, u8, u8)>,
     /// Inventory's header row.
@@ -228,14 +231,13 @@ struct Invoice {
 
 /// What is on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Message {
+pub enum Message {
     Reserve { request: u8, attempt: u8 },
     Granted { request: u8, attempt: u8 },
     Short { request: u8, attempt: u8 },
     Gone { request: u8, attempt: u8 },
     Release { invoice: u8, attempt: u8 },
     Void { invoice: u8, attempt: u8 },
-    Issued { invoice: u8, attempt: u8 },
 }
 
 /// Everything.
@@ -243,7 +245,8 @@ enum Message {
 pub struct World {
     requests: Vec<Request>,
     invoices: [Invoice; INVOICES],
-    wire: BTreeSet<Message>,
+    /// In order, none twice.
+    wire: Vec<Message>,
     on_hand: u8,
     lost: u8,
     budget: Budget,
@@ -260,10 +263,38 @@ struct Budget {
     refusals: u8,
     twice: u8,
     losses: u8,
+    asks: u8,
     abandons: bool,
 }
 
-type Steps = Vec<(String, World)>;
+/// A step, in few words.
+#[derive(Clone, Copy)]
+pub enum Step {
+    /// Something a request does.
+    Request(usize, &'static str),
+    /// Something arrives.
+    Arrives(Message),
+    /// Something happens to an invoice.
+    Invoice(usize, &'static str),
+    /// Something happens to a hold.
+    Hold(usize, u8, &'static str),
+    /// A piece is found gone.
+    Loss,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Request(request, what) => write!(f, "request {request} {what}"),
+            Self::Arrives(message) => write!(f, "{message:?} arrives"),
+            Self::Invoice(invoice, what) => write!(f, "invoice {invoice} {what}"),
+            Self::Hold(invoice, attempt, what) => write!(f, "the hold {invoice}/{attempt} {what}"),
+            Self::Loss => write!(f, "a piece is found gone"),
+        }
+    }
+}
+
+type Steps = Vec<(Step, World)>;
 
 impl World {
     pub fn new(scenario: &Scenario, _: Rules) -> Self {
@@ -278,17 +309,24 @@ impl World {
             closed: false,
             given_up: false,
             holds: [Hold::Unseen; ATTEMPTS],
+            refused: 0,
             event: None,
             handled: false,
             moved: 0,
             shortage: 0,
         };
+        let mut invoices = [invoice; INVOICES];
+        if scenario.unheld {
+            invoices[0].decisions[1] = Some(Decision::Issued(1));
+            invoices[0].event = Some((1, 1, 0));
+        }
         Self {
             requests: scenario.requests.iter().map(request).collect(),
-            invoices: [invoice; INVOICES],
-            wire: BTreeSet::new(),
+            invoices,
+            wire: Vec::new(),
             on_hand: scenario.stock,
-            lost: 0,
+            // What was sold without a hold may be short, too.
+            lost: u8::from(scenario.unheld),
             budget: Budget {
                 crashes: scenario.crashes,
                 timeouts: scenario.timeouts,
@@ -297,6 +335,7 @@ impl World {
                 refusals: scenario.refusals,
                 twice: scenario.twice,
                 losses: scenario.losses,
+                asks: scenario.asks,
                 abandons: scenario.abandons,
             },
             fault: None,
@@ -337,38 +376,6 @@ impl World {
             }
             if invoice.shortage > 0 && self.lost == 0 {
                 return Some("goods were sold twice");
-            }
-        }
-        for (index, request) in self.requests.iter().enumerate() {
-            if request.at != At::Done(Answer::Refused { stock: true }) {
-                continue;
-            }
-            let invoice = &self.invoices[usize::from(request.invoice)];
-            let others = self.requests.iter().enumerate().any(|(other, r)| {
-                other != index
-                    && r.invoice == request.invoice
-                    && r.at != At::Done(Answer::Refused { stock: true })
-            });
-            let on_its_way = self.wire.iter().any(|m| match m {
-                Message::Reserve { request: of, .. } => {
-                    self.requests[usize::from(*of)].invoice == request.invoice
-                }
-                _ => false,
-            });
-            let issued = invoice.issued().is_some();
-            let holds = invoice
-                .holds
-                .iter()
-                .any(|h| matches!(h, Hold::Pending { .. }));
-            // Another request on the id that said nothing final (timed out) may have left its hold before, but the
-            // refused one came later and ended every lower attempt.
-            let quiet = !others
-                || self
-                    .requests
-                    .iter()
-                    .all(|r| r.invoice != request.invoice || matches!(r.at, At::Done(_)));
-            if quiet && !on_its_way && !issued && holds {
-                return Some("a refused sale keeps goods from others");
             }
         }
         None
@@ -417,7 +424,7 @@ impl World {
     // ---- steps
 
     /// Every step that can be taken.
-    pub fn steps(&self, scenario: &Scenario, rules: Rules) -> Steps {
+    pub fn steps(&self, rules: Rules) -> Steps {
         let mut steps = Vec::new();
         if self.fault.is_some() {
             return steps;
@@ -427,34 +434,72 @@ impl World {
         }
         for message in &self.wire {
             let mut next = self.clone();
-            next.wire.remove(message);
+            next.wire.retain(|m| m != message);
             next.deliver(*message, rules);
-            steps.push((format!("arrives: {message:?}"), next));
+            steps.push((Step::Arrives(*message), next));
         }
         for index in 0..INVOICES {
-            self.of_invoice(index, scenario, rules, &mut steps);
+            self.of_invoice(index, rules, &mut steps);
         }
         if self.budget.losses > 0 && self.on_hand > 0 {
             let mut next = self.clone();
             next.budget.losses -= 1;
             next.lose();
-            steps.push(("a piece is found gone".into(), next));
+            steps.push((Step::Loss, next));
+        }
+        for (_, next) in &mut steps {
+            next.tidy();
         }
         steps
+    }
+
+    /// Drops what can have no effect any more, and puts requests that are alike in order, so that states that differ
+    /// in nothing that matters are one.
+    fn tidy(&mut self) {
+        let (requests, invoices) = (&self.requests, &self.invoices);
+        self.wire.retain(|message| match *message {
+            Message::Reserve { .. } => true,
+            Message::Granted { request, attempt }
+            | Message::Short { request, attempt }
+            | Message::Gone { request, attempt } => {
+                requests[usize::from(request)].at == At::Waiting(attempt)
+            }
+            Message::Release { invoice, attempt } | Message::Void { invoice, attempt } => {
+                let hold = invoices[usize::from(invoice)].holds[usize::from(attempt)];
+                !matches!(hold, Hold::Released | Hold::Committed)
+            }
+        });
+        let alike = |a: &Request, b: &Request| (a.invoice, a.basket) == (b.invoice, b.basket);
+        if self.requests.len() == 2
+            && alike(&self.requests[0], &self.requests[1])
+            && self.requests[0] > self.requests[1]
+        {
+            self.requests.swap(0, 1);
+            for message in &mut self.wire {
+                if let Message::Reserve { request, .. }
+                | Message::Granted { request, .. }
+                | Message::Short { request, .. }
+                | Message::Gone { request, .. } = message
+                {
+                    *request = 1 - *request;
+                }
+            }
+            self.wire.sort_unstable();
+        }
     }
 
     fn of_request(&self, index: usize, rules: Rules, steps: &mut Steps) {
         let request = self.requests[index];
         let number = u8::try_from(index).unwrap();
-        let mut step = |what: &str, change: &mut dyn FnMut(&mut Self)| {
+        let mut step = |what: &'static str, change: &mut dyn FnMut(&mut Self)| {
             let mut next = self.clone();
             change(&mut next);
-            steps.push((format!("request {index} {what}"), next));
+            steps.push((Step::Request(index, what), next));
         };
-        if self.budget.crashes > 0 && !matches!(request.at, At::Done(_) | At::Dead) {
+        if self.budget.crashes > 0 && request.at != At::Over {
             step("dies", &mut |w| {
                 w.budget.crashes -= 1;
-                w.requests[index].at = At::Dead;
+                w.requests[index].at = At::Over;
             });
         }
         match request.at {
@@ -463,7 +508,7 @@ impl World {
                 if self.budget.refusals > 0 {
                     step("is refused", &mut |w| {
                         w.budget.refusals -= 1;
-                        w.requests[index].at = At::Refusing { stock: false };
+                        w.requests[index].at = At::Refusing;
                     });
                 }
                 if pieces(request.basket) == 0 {
@@ -472,7 +517,7 @@ impl World {
                     });
                 } else {
                     step("calls inventory", &mut |w| {
-                        w.wire.insert(Message::Reserve {
+                        w.send(Message::Reserve {
                             request: number,
                             attempt,
                         });
@@ -492,7 +537,7 @@ impl World {
                 step("decides", &mut |w| {
                     let ok = w.issue(index, attempt, rules);
                     w.requests[index].at = if ok {
-                        At::Done(Answer::Sold(request.basket))
+                        At::Over
                     } else {
                         At::Ended(attempt, Why::Again)
                     };
@@ -520,7 +565,12 @@ impl World {
                     w.void(request.invoice, attempt);
                     w.requests[index].at = At::Look;
                 } else {
-                    w.requests[index].at = At::Looked(attempt + 1);
+                    let room = usize::from(attempt) + 1 < ATTEMPTS;
+                    w.requests[index].at = if room {
+                        At::Looked(attempt + 1)
+                    } else {
+                        At::Over
+                    };
                 }
             }),
             At::Ended(attempt, why) => step("voids", &mut |w| {
@@ -532,7 +582,7 @@ impl World {
             }),
             At::Voided(attempt, why) => step("releases", &mut |w| {
                 if pieces(request.basket) > 0 {
-                    w.wire.insert(Message::Release {
+                    w.send(Message::Release {
                         invoice: request.invoice,
                         attempt,
                     });
@@ -540,10 +590,10 @@ impl World {
                 w.requests[index].at = if why == Why::Again {
                     At::Look
                 } else {
-                    At::Refusing { stock: false }
+                    At::Refusing
                 };
             }),
-            At::Refusing { stock } => step("answers", &mut |w| {
+            At::Refusing => step("refuses", &mut |w| {
                 let invoice = w.invoices[usize::from(request.invoice)];
                 let late = if rules.hold(Rule::ReadBeforeRefusing) {
                     invoice.answer(request.basket, rules)
@@ -553,14 +603,13 @@ impl World {
                 if late.is_none() && invoice.issued().is_some() {
                     w.fault = Some("a sale that happened is refused");
                 }
-                w.requests[index].at = At::Done(late.unwrap_or(Answer::Refused { stock }));
+                w.answered(index, late);
             }),
-            At::TimedOut => step("answers", &mut |w| {
+            At::TimedOut => step("answers that it does not know", &mut |w| {
                 let late = w.invoices[usize::from(request.invoice)].answer(request.basket, rules);
-                w.requests[index].at = At::Done(late.unwrap_or(Answer::Unknown));
-                w.check_answer(index);
+                w.answered(index, late);
             }),
-            At::Done(_) | At::Dead => {}
+            At::Over => {}
         }
     }
 
@@ -573,25 +622,23 @@ impl World {
         } else {
             LIMIT
         };
-        let at = match invoice.answer(request.basket, rules) {
-            Some(answer) => At::Done(answer),
-            None if request.tries == TRIES || usize::from(invoice.next()) > limit => {
-                At::Done(Answer::Unknown)
-            }
-            None => At::Looked(invoice.next()),
-        };
         self.requests[index].tries += 1;
-        self.requests[index].at = at;
-        self.check_answer(index);
+        match invoice.answer(request.basket, rules) {
+            Some(answer) => self.answered(index, Some(answer)),
+            None if request.tries == TRIES || usize::from(invoice.next()) > limit => {
+                self.answered(index, None)
+            }
+            None => self.requests[index].at = At::Looked(invoice.next()),
+        }
     }
 
-    fn check_answer(&mut self, index: usize) {
-        let request = self.requests[index];
-        if let At::Done(Answer::Sold(basket)) = request.at
-            && basket != request.basket
-        {
+    fn answered(&mut self, index: usize, answer: Option<Answer>) {
+        if answer.is_some_and(
+            |a| matches!(a, Answer::Sold(basket) if basket != self.requests[index].basket),
+        ) {
             self.fault = Some("a request is answered with another's basket");
         }
+        self.requests[index].at = At::Over;
     }
 
     /// Step 3: true when it is issued.
@@ -615,7 +662,7 @@ impl World {
         invoice.issued().is_some()
     }
 
-    fn of_invoice(&self, index: usize, scenario: &Scenario, rules: Rules, steps: &mut Steps) {
+    fn of_invoice(&self, index: usize, rules: Rules, steps: &mut Steps) {
         let invoice = &self.invoices[index];
         let number = u8::try_from(index).unwrap();
         if index == 0 && self.budget.abandons {
@@ -626,7 +673,7 @@ impl World {
                 of.closed = rules.hold(Rule::AbandonCloses);
                 of.given_up = true;
             }
-            steps.push(("the till gives up".into(), next));
+            steps.push((Step::Invoice(index, "is given up by the till"), next));
         }
         if let Some((attempt, basket, deliveries)) = invoice.event
             && (deliveries == 0 || self.budget.twice > 0)
@@ -637,9 +684,10 @@ impl World {
             }
             next.invoices[index].event = Some((attempt, basket, 1));
             next.hear(index, attempt, basket, rules);
-            steps.push((format!("the event of invoice {index} is heard"), next));
+            steps.push((Step::Invoice(index, "is heard of"), next));
         }
-        if !scenario.asks && !self.at_rest_but_for_holds() {
+        let early = !self.at_rest_but_for_holds();
+        if early && self.budget.asks == 0 {
             return;
         }
         for (attempt, hold) in invoice.holds.iter().enumerate() {
@@ -648,77 +696,70 @@ impl World {
             };
             let attempt = u8::try_from(attempt).unwrap();
             let asked = self.wire.iter().any(|m| {
-                matches!(m, Message::Void { invoice: i, attempt: a } | Message::Issued { invoice: i, attempt: a }
-                    if (*i, *a) == (number, attempt))
+                matches!(m, Message::Void { invoice: i, attempt: a } if (*i, *a) == (number, attempt))
             });
             if asked {
                 continue;
             }
             let mut next = self.clone();
+            next.budget.asks -= u8::from(early);
             if !rules.hold(Rule::AskBeforeRelease) {
                 next.release(number, attempt);
                 next.settle();
-                steps.push((format!("the hold {index}/{attempt} lapses"), next));
+                steps.push((Step::Hold(index, attempt, "lapses"), next));
                 continue;
             }
-            let said = next.ask(number, attempt, rules);
-            next.wire.insert(said);
-            steps.push((format!("inventory asks about {index}/{attempt}"), next));
+            next.ask(number, attempt, rules);
+            steps.push((Step::Hold(index, attempt, "is asked about"), next));
         }
     }
 
     /// In scenarios without deadlines in between, they pass at the end.
     fn at_rest_but_for_holds(&self) -> bool {
         self.wire.is_empty()
-            && self
-                .requests
-                .iter()
-                .all(|r| matches!(r.at, At::Done(_) | At::Dead))
+            && self.requests.iter().all(|r| r.at == At::Over)
             && self
                 .invoices
                 .iter()
                 .all(|i| i.event.is_none_or(|(_, _, deliveries)| deliveries > 0))
     }
 
-    /// `ReservationStates`.
-    fn ask(&mut self, invoice: u8, attempt: u8, rules: Rules) -> Message {
+    /// `ReservationStates`. The answer `void` may be slow; `issued` changes nothing but that nobody asks again.
+    fn ask(&mut self, invoice: u8, attempt: u8, rules: Rules) {
         let of = &mut self.invoices[usize::from(invoice)];
-        let slot = &mut of.decisions[usize::from(attempt)];
-        match *slot {
-            Some(Decision::Issued(_)) => Message::Issued { invoice, attempt },
-            Some(Decision::Void) => Message::Void { invoice, attempt },
-            None => {
-                if rules.hold(Rule::VoidBeforeAnswering) {
-                    *slot = Some(Decision::Void);
-                }
-                Message::Void { invoice, attempt }
+        if let Some(Decision::Issued(_)) = of.decisions[usize::from(attempt)] {
+            if let Hold::Pending { known, .. } = &mut of.holds[usize::from(attempt)] {
+                *known = true;
             }
+            return;
         }
+        if rules.hold(Rule::VoidBeforeAnswering) {
+            of.decisions[usize::from(attempt)].get_or_insert(Decision::Void);
+        }
+        self.send(Message::Void { invoice, attempt });
     }
 
     fn deliver(&mut self, message: Message, rules: Rules) {
         match message {
             Message::Reserve { request, attempt } => {
                 let answer = self.reserve(request, attempt, rules);
-                self.wire.insert(answer);
+                self.send(answer);
             }
             Message::Granted { request, attempt } => {
                 self.reply(request, attempt, At::Granted(attempt))
             }
-            Message::Short { request, attempt } => {
-                self.reply(request, attempt, At::Refusing { stock: true })
-            }
+            Message::Short { request, attempt } => self.reply(request, attempt, At::Refusing),
             Message::Gone { request, attempt } => self.reply(request, attempt, At::Gone(attempt)),
             Message::Release { invoice, attempt } | Message::Void { invoice, attempt } => {
                 self.release(invoice, attempt);
                 self.settle();
             }
-            Message::Issued { invoice, attempt } => {
-                let hold = &mut self.invoices[usize::from(invoice)].holds[usize::from(attempt)];
-                if let Hold::Pending { known, .. } = hold {
-                    *known = true;
-                }
-            }
+        }
+    }
+
+    fn send(&mut self, message: Message) {
+        if let Err(place) = self.wire.binary_search(&message) {
+            self.wire.insert(place, message);
         }
     }
 
@@ -755,8 +796,14 @@ impl World {
                 }
             })
             .sum();
-        if rules.hold(Rule::ReleaseAllLower) {
-            for lower in 1..attempt {
+        let lowest = if rules.hold(Rule::ReleaseAllLower) {
+            1
+        } else {
+            attempt.saturating_sub(1).max(1)
+        };
+        for lower in lowest..attempt {
+            let unseen = before[usize::from(lower)] == Hold::Unseen;
+            if rules.hold(Rule::ReleaseLower) && (!unseen || rules.hold(Rule::RememberUnseen)) {
                 self.release(invoice, lower);
             }
         }
@@ -765,6 +812,9 @@ impl World {
         }
         let wanted = pieces(basket);
         if wanted <= self.available() {
+            if attempt < self.invoices[usize::from(invoice)].refused {
+                self.fault = Some("a late call takes goods for a sale that was refused since");
+            }
             self.invoices[usize::from(invoice)].holds[usize::from(attempt)] = Hold::Pending {
                 basket,
                 held: wanted,
@@ -778,6 +828,14 @@ impl World {
         }
         if !rules.hold(Rule::RefusalKeepsReleases) {
             self.invoices[usize::from(invoice)].holds = before;
+        }
+        let of = &mut self.invoices[usize::from(invoice)];
+        of.refused = of.refused.max(attempt);
+        if of.holds[..usize::from(attempt)]
+            .iter()
+            .any(|h| matches!(h, Hold::Pending { .. }))
+        {
+            self.fault = Some("a refused sale keeps goods from others");
         }
         self.settle();
         Message::Short { request, attempt }
