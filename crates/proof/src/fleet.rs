@@ -100,7 +100,7 @@ impl Fleet {
         let topics = ["billing", "inventory", "products", "identity", "audit"]
             .map(|d| format!("{}{d}.events.v1", fleet.prefix));
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-        bahi_kafka::create_topics(&test_env("BAHI_TEST_KAFKA"), &topics, 2, &[])
+        bahi_kafka::create_topics(&test_env("BAHI_TEST_KAFKA"), &topics, 2)
             .await
             .expect("topics");
         fleet
