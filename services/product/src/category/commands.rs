@@ -41,7 +41,7 @@ pub async fn amend(
     parent: Option<CategoryId>,
 ) -> Result<Done<Category>, Error> {
     let amend = async move |tx: &mut Tx| -> Result<Category, Error> {
-        // store::lock_tree(tx).await?;
+        store::lock_tree(tx).await?;
         let before = store::lock(tx, id, seen).await?;
         let after = before.amended(name, parent, tx.now());
         if after == before {

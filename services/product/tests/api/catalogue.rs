@@ -166,32 +166,42 @@ async fn the_tree_has_eight_levels_at_most() {
 async fn two_moves_at_once_make_no_cycle_together() {
     let app = start().await;
     let owner = app.tenant();
+    let add = async |name: String, parent: Option<&str>| {
+        let body = json!({ "name": name, "parent_id": parent });
+        owner
+            .post("/api/v1/categories", body)
+            .await
+            .expect(201)
+            .text_at("id")
+    };
+    let below = async |id: &str, name: &str, parent: &str| {
+        let body = json!({ "name": name, "parent_id": parent });
+        owner
+            .put(&format!("/api/v1/categories/{id}"), body, 1)
+            .await
+            .status
+    };
     for round in 0..10 {
-        let add = async |name: String| {
-            owner
-                .post("/api/v1/categories", json!({ "name": name }))
-                .await
-                .expect(201)
-                .text_at("id")
-        };
         let (a, b) = (
-            add(format!("a{round}")).await,
-            add(format!("b{round}")).await,
+            add(format!("a{round}"), None).await,
+            add(format!("b{round}"), None).await,
         );
-        let below = async |id: &str, name: String, parent: &str| {
-            let body = json!({ "name": name, "parent_id": parent });
-            owner
-                .put(&format!("/api/v1/categories/{id}"), body, 1)
-                .await
-                .status
-        };
-        let (first, second) = futures::join!(
-            below(&a, format!("a{round}"), &b),
-            below(&b, format!("b{round}"), &a)
+        // Each goes below a child of the other: neither move touches a row that the other one locks.
+        let (a_child, b_child) = (
+            add("child".into(), Some(&a)).await,
+            add("child".into(), Some(&b)).await,
         );
+        let (first, second) = futures::join!(below(&a, "A", &b_child), below(&b, "B", &a_child));
         let mut both = [first, second];
         both.sort_unstable();
         assert_eq!(both, [200, 422]);
+        // For the next round.
+        let winner = if first == 200 { &a } else { &b };
+        let body = json!({ "name": format!("{round}") });
+        owner
+            .put(&format!("/api/v1/categories/{winner}"), body, 2)
+            .await
+            .expect(200);
     }
 }
 
