@@ -156,7 +156,7 @@ impl Load {
         let lanes = (0..connections).map(|till| {
             let load = self.clone();
             tokio::spawn(async move {
-                let mut latency = Histogram::<u64>::new(3)?;
+                let mut latency = microseconds()?;
                 while Instant::now() < end {
                     let began = Instant::now();
                     load.sell(till).await;
@@ -165,7 +165,7 @@ impl Load {
                 anyhow::Ok(latency)
             })
         });
-        let mut latency = Histogram::new(3)?;
+        let mut latency = microseconds()?;
         for lane in futures::future::join_all(lanes).await {
             latency.add(lane??)?;
         }
@@ -177,7 +177,7 @@ impl Load {
 
     /// On a schedule: a sale is due every 1/`rate` second and its time runs from when it was due, sent or not.
     async fn open(self: &Arc<Self>, rate: u32, time: Duration) -> anyhow::Result<Step> {
-        let latency = Arc::new(Mutex::new(Histogram::<u64>::new(3)?));
+        let latency = Arc::new(Mutex::new(microseconds()?));
         let started = Instant::now();
         let count = rate * u32::try_from(time.as_secs())?;
         let mut sales = tokio::task::JoinSet::new();
@@ -203,6 +203,11 @@ impl Load {
             latency,
         })
     }
+}
+
+/// Up to a minute.
+fn microseconds() -> anyhow::Result<Histogram<u64>> {
+    Ok(Histogram::new_with_max(60_000_000, 3)?)
 }
 
 fn micros(since: Instant) -> u64 {
@@ -241,18 +246,19 @@ async fn pos(url: &str, postgres: &str, time: Duration, least: f64) -> anyhow::R
         "five-line sales", "sales/s", "p50 ms", "p95 ms", "p99 ms", "floor/s", "ratio"
     );
     let before = usage::sample(postmaster);
-    let (mut last_ratio, began) = (0.0, Instant::now());
+    let (mut lowest, began) = (f64::INFINITY, Instant::now());
     let mut loaded = Duration::ZERO;
     for connections in [1, 8, 32] {
         let at_floor = floor.run(connections, time / 2).await?;
         let step_began = Instant::now();
         let step = load.closed(connections, time).await?;
         loaded += step_began.elapsed();
-        last_ratio = step.rate / at_floor;
+        let ratio = step.rate / at_floor;
+        lowest = lowest.min(ratio);
         print_step(
             &format!("closed loop, c={connections}"),
             &step,
-            Some((at_floor, last_ratio)),
+            Some((at_floor, ratio)),
         );
     }
     for rate in [100, 300] {
@@ -288,11 +294,11 @@ async fn pos(url: &str, postgres: &str, time: Duration, least: f64) -> anyhow::R
         .unwrap_or_default();
     anyhow::ensure!(errors == 0, "{errors} sales failed; the first: {first}");
     anyhow::ensure!(
-        last_ratio >= least,
-        "at c=32 the fleet sells {last_ratio:.3} of the floor, less than {least}"
+        lowest >= least,
+        "the fleet sells {lowest:.3} of the floor, less than {least}"
     );
     println!(
-        "\nno errors; at c=32 the fleet sells {last_ratio:.2} of the floor (at least {least} is asked)"
+        "\nno errors; at worst the fleet sells {lowest:.2} of the floor (at least {least} is asked)"
     );
     Ok(())
 }

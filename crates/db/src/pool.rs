@@ -68,6 +68,8 @@ impl Db {
         let manager = AsyncDieselConnectionManager::new_with_config(url.clone(), manager);
         let pool = Pool::builder(manager)
             .max_size(config.connections)
+            // The connection used last has its statements planned and its caches warm; the others rest.
+            .queue_mode(deadpool::managed::QueueMode::Lifo)
             .wait_timeout(Some(config.checkout))
             .create_timeout(Some(Duration::from_secs(3)))
             .runtime(deadpool::Runtime::Tokio1)

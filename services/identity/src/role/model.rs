@@ -63,6 +63,8 @@ pub const DEFAULTS: [(&str, &[&str]); 5] = [
             "product.unit.read",
             "sales.invoice.read",
             "sales.pos.*",
+            "sales.return.read",
+            "sales.return.write",
         ],
     ),
     (
@@ -70,6 +72,7 @@ pub const DEFAULTS: [(&str, &[&str]); 5] = [
         &[
             "identity.organisation.read",
             "inventory.stock.read",
+            "inventory.valuation.read",
             "product.brand.read",
             "product.category.read",
             "product.product.read",
@@ -77,6 +80,9 @@ pub const DEFAULTS: [(&str, &[&str]); 5] = [
             "product.unit.read",
             "sales.invoice.*",
             "sales.pos.read",
+            "sales.return.read",
+            "sales.return.write",
+            "sales.series.write",
         ],
     ),
     (
@@ -87,6 +93,7 @@ pub const DEFAULTS: [(&str, &[&str]); 5] = [
             "identity.role.read",
             "identity.user.read",
             "inventory.stock.read",
+            "inventory.valuation.read",
             "product.brand.read",
             "product.category.read",
             "product.product.read",
@@ -94,6 +101,7 @@ pub const DEFAULTS: [(&str, &[&str]); 5] = [
             "product.unit.read",
             "sales.invoice.read",
             "sales.pos.read",
+            "sales.return.read",
         ],
     ),
 ];

@@ -1,0 +1,246 @@
+//! Processes of the shipped binaries, and their databases.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use bahi_testkit::{TestDb, eventually, test_env};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+/// A shipped binary beside the running test: built by `scripts/test` before the tests run.
+pub fn binary(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("own path");
+    let folder = test.ancestors().find(|a| a.join(name).is_file());
+    folder
+        .unwrap_or_else(|| panic!("{name} is not built: cargo build --workspace --bins"))
+        .join(name)
+}
+
+/// A running process; killed when it goes out of scope.
+pub struct Process {
+    child: Child,
+    /// `http://127.0.0.1:port`.
+    pub url: String,
+}
+
+impl Process {
+    /// SIGKILL, from outside, and wait until it is gone.
+    pub fn kill(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+
+    /// Process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|l| l.local_addr())
+        .expect("a free port")
+        .port()
+}
+
+/// What a service owns while its processes come and go.
+struct Seat {
+    database: Option<TestDb>,
+    http: u16,
+    grpc: u16,
+}
+
+/// The databases, addresses and topics of a fleet that has its machine to itself.
+pub struct Fleet {
+    seats: BTreeMap<&'static str, Seat>,
+    folder: TempDir,
+    prefix: String,
+}
+
+/// How a process is started; the default is as in production.
+#[derive(Clone, Copy, Default)]
+pub struct How<'a> {
+    /// Pause points to arm, separated by commas.
+    pub pause: &'a str,
+    /// Another way to the service's database.
+    pub database: Option<&'a str>,
+    /// On ports of its own, which no other service calls.
+    pub replica: bool,
+}
+
+impl Fleet {
+    /// Databases and topics for these services; no process runs yet.
+    pub async fn of(services: &[&'static str]) -> Self {
+        let mut seats = BTreeMap::new();
+        for service in services {
+            let migrations = match *service {
+                "identity" => identity::app().embedded_migrations(),
+                "product" => product::app().embedded_migrations(),
+                "inventory" => inventory::app().embedded_migrations(),
+                "sales" => sales::app().embedded_migrations(),
+                _ => None,
+            };
+            let database = match migrations {
+                Some(_) => Some(TestDb::create(service, migrations).await),
+                None => None,
+            };
+            let (http, grpc) = (free_port(), free_port());
+            seats.insert(
+                *service,
+                Seat {
+                    database,
+                    http,
+                    grpc,
+                },
+            );
+        }
+        let fleet = Self {
+            seats,
+            folder: TempDir::new().expect("a folder"),
+            prefix: format!("proof-{}.", Uuid::now_v7().simple()),
+        };
+        let topics =
+            ["billing", "inventory", "products", "identity", "audit"].map(|d| fleet.topic(d));
+        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+        bahi_kafka::create_topics(&test_env("BAHI_TEST_KAFKA"), &topics, 2)
+            .await
+            .expect("topics");
+        fleet
+    }
+
+    /// The database of a service.
+    pub fn database(&self, service: &str) -> &TestDb {
+        let seat = &self.seats[service];
+        seat.database.as_ref().expect("it has a database")
+    }
+
+    /// Services with a database.
+    pub fn databases(&self) -> impl Iterator<Item = (&'static str, &TestDb)> {
+        self.seats
+            .iter()
+            .filter_map(|(name, seat)| Some((*name, seat.database.as_ref()?)))
+    }
+
+    /// Kafka topic of a domain.
+    pub fn topic(&self, domain: &str) -> String {
+        format!("{}{domain}.events.v1", self.prefix)
+    }
+
+    /// Starts a service and waits until it is ready.
+    pub async fn start(&self, service: &'static str, how: How<'_>) -> Process {
+        let seat = &self.seats[service];
+        let (http, grpc) = if how.replica {
+            (free_port(), free_port())
+        } else {
+            (seat.http, seat.grpc)
+        };
+        let keys = test_env("BAHI_TEST_KEYS");
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.path().join(format!("{service}.log")))
+            .expect("log");
+        let mut command = Command::new(binary(service));
+        command
+            .env("BAHI_LISTEN", format!("127.0.0.1:{http}"))
+            .env("BAHI_KAFKA", test_env("BAHI_TEST_KAFKA"))
+            .env("BAHI_REDIS", test_env("BAHI_TEST_REDIS"))
+            .env("BAHI_TOPIC_PREFIX", &self.prefix)
+            .env("BAHI_TRUST_DIR", format!("{keys}/public"))
+            .env("BAHI_KEY_FILE", format!("{keys}/private/{service}.pem"))
+            .env("BAHI_REGISTER", self.register())
+            .env("BAHI_HOLD_SECONDS", "1")
+            .env("BAHI_DB_CHECKOUT_MS", "10000")
+            .env("BAHI_PAUSE_DIR", self.folder.path())
+            .env("BAHI_LOG", "info")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("log"))
+            .stderr(log);
+        if !how.pause.is_empty() {
+            command.env("BAHI_PAUSE", how.pause);
+        }
+        if let Some(database) = &seat.database {
+            let own = database.url();
+            command.env("BAHI_DATABASE_URL", how.database.unwrap_or(&own));
+        }
+        if matches!(service, "inventory" | "sales") {
+            command.env("BAHI_GRPC_LISTEN", format!("127.0.0.1:{grpc}"));
+        }
+        for (name, seat) in &self.seats {
+            let name = name.to_uppercase();
+            command
+                .env(
+                    format!("BAHI_UPSTREAM_{name}"),
+                    format!("http://127.0.0.1:{}", seat.http),
+                )
+                .env(
+                    format!("BAHI_{name}_GRPC"),
+                    format!("http://127.0.0.1:{}", seat.grpc),
+                );
+            if let Some(database) = &seat.database {
+                let relay = format!("{}?options=-c%20role%3Dbahi_relay", database.admin_url());
+                command.env(format!("BAHI_RELAY_{name}_URL"), relay);
+            }
+        }
+        let process = Process {
+            child: command.spawn().expect("the binary starts"),
+            url: format!("http://127.0.0.1:{http}"),
+        };
+        let client = reqwest::Client::new();
+        let ready = format!("{}/readyz", process.url);
+        eventually(|| async {
+            let reply = client.get(&ready).send().await.ok()?;
+            reply.status().is_success().then_some(())
+        })
+        .await;
+        process
+    }
+
+    /// The register, with the services of this fleet only.
+    fn register(&self) -> PathBuf {
+        let file = self.folder.path().join("services.toml");
+        let real: &Path =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/services.toml").as_ref();
+        let text = fs::read_to_string(real).expect("the register");
+        let mut blocks = text.split("[[service]]");
+        let mut own = blocks.next().unwrap_or_default().to_owned();
+        for block in blocks.filter(|b| {
+            self.seats
+                .keys()
+                .any(|n| b.trim_start().starts_with(&format!("name = \"{n}\"")))
+        }) {
+            own.push_str("[[service]]");
+            own.push_str(block);
+        }
+        fs::write(&file, own).expect("a register");
+        file
+    }
+
+    /// Waits until `process` stands at the pause point.
+    pub async fn reached(&self, process: &Process, point: &str) {
+        let file = self.pause(process, point);
+        eventually(|| async { file.exists().then_some(()) }).await;
+    }
+
+    /// Lets a process that stands at the pause point go on.
+    pub fn go_on(&self, process: &Process, point: &str) {
+        fs::remove_file(self.pause(process, point)).expect("it stands there");
+    }
+
+    fn pause(&self, process: &Process, point: &str) -> PathBuf {
+        self.folder
+            .path()
+            .join(format!("{point}.{}", process.pid()))
+    }
+}

@@ -1,0 +1,6 @@
+//! What no service can prove alone: on the shipped binaries, killed from outside, and with two tenants side by side.
+
+#![allow(missing_docs)]
+
+mod crash;
+mod tenants;
