@@ -1,5 +1,7 @@
 //! A consumer: its name, and what it does about which events.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use bahi_db::{Db, Tx};
 use bahi_events::{Envelope, EventType, Topic};
@@ -29,6 +31,7 @@ pub struct Consumer {
     prefix: String,
     group: Option<String>,
     instance: Option<String>,
+    gather: Duration,
     handlers: Vec<Box<dyn Handler>>,
     status: Status,
     asks: mpsc::UnboundedReceiver<Ask>,
@@ -46,6 +49,7 @@ impl Consumer {
             prefix,
             group,
             instance,
+            gather: Duration::ZERO,
             handlers: Vec::new(),
             status,
             asks,
@@ -93,6 +97,13 @@ impl Consumer {
     /// partitions at once, also after a crash, where otherwise ten seconds pass. No two processes may share one.
     pub fn with_instance(mut self, instance: &str) -> Self {
         self.instance = Some(instance.to_owned());
+        self
+    }
+
+    /// Lets events lie up to this long, so that those that come one by one share a commit. For effects that
+    /// nobody waits for.
+    pub fn gather(mut self, time: Duration) -> Self {
+        self.gather = time;
         self
     }
 
@@ -176,7 +187,7 @@ impl Consumer {
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         session.kafka.subscribe(&names)?;
         let worker = worker(&self.name, &self.prefix, &self.handlers, &self.rejected, db);
-        let member = Member::new(&session, &worker, &topics, &self.status, stop);
+        let member = Member::new(&session, &worker, &topics, &self.status, self.gather, stop);
         tokio::select! {
             result = member.serve(changed, &mut self.asks) => result,
             never = letters.run(&self.rejected) => match never {},

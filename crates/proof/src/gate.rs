@@ -141,12 +141,13 @@ async fn pass(
             // What is looked for may come in two pieces.
             seen.drain(..seen.len().saturating_sub(64));
             seen.extend_from_slice(sent);
-            let says = |text: &str| {
+            let says = |text: &[u8]| {
                 let mut places = seen.windows(text.len());
-                places.any(|w| w.eq_ignore_ascii_case(text.as_bytes()))
+                places.any(|w| w.eq_ignore_ascii_case(text))
             };
-            marked |= says(marker);
-            if marked && says("COMMIT") {
+            marked |= says(marker.as_bytes());
+            // The message Query, whole: the word alone is also in statements.
+            if marked && says(b"Q\0\0\0\x0bCOMMIT\0") {
                 shutter.send_replace(true);
             }
             if to_postgres.write_all(sent).await.is_err() {

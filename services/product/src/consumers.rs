@@ -1,6 +1,8 @@
 //! Everything this service hears: which products have moved through stock. From then on they cannot be deleted,
 //! and what stock depends on is frozen.
 
+use std::time::Duration;
+
 use bahi_db::Tx;
 use bahi_events::{
     Envelope, INVENTORY_ADJUSTED, InventoryAdjusted, STOCK_ISSUED, STOCK_RECEIVED, STOCK_RETURNED,
@@ -14,6 +16,7 @@ use crate::{State, product::commands::mark_transacted};
 pub fn table(_: &State) -> Vec<Consumer> {
     vec![
         Consumer::new("product")
+            .gather(Duration::from_millis(200))
             .on(STOCK_RECEIVED, received)
             .on(STOCK_ISSUED, issued)
             .on(STOCK_RETURNED, returned)

@@ -1,5 +1,7 @@
 //! Order within a key, across types and batches.
 
+use std::time::Duration;
+
 use bahi_types::TenantId;
 
 use crate::support::*;
@@ -43,4 +45,19 @@ async fn a_test_without_a_broker_can_feed_events() {
     let tally = consumer.feed(&stage.db, &events).await.unwrap();
     assert_eq!((tally.handled, tally.duplicates), (0, 12));
     assert_eq!(verdict(&sent, &stage.effects().await), Verdict::FINE);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_one_by_one_is_gathered_into_few_commits() {
+    let stage = Stage::new().await;
+    let running = stage.start(stage.consumer().gather(Duration::from_secs(2)));
+    let sent = series(&[TenantId::new()], 3, 30);
+    for one in &sent {
+        stage.send(std::slice::from_ref(one)).await;
+    }
+    stage.await_caught_up(&running).await;
+    assert_eq!(verdict(&sent, &stage.effects().await), Verdict::FINE);
+    let commits = "select count(distinct xmin::text) from effect";
+    assert!(stage.count(commits).await <= 3);
+    running.stop().await;
 }

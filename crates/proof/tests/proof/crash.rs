@@ -13,8 +13,8 @@ async fn sales_dies_and_the_till_repeats(point: &str) {
     let (_inventory, _worker) = (shop.inventory("").await, shop.worker().await);
     let mut first = shop.sales(point).await;
     let till = shop.client(&first);
-    let basket = shop.basket();
-    let sale = tokio::spawn(async move { till.try_post_with_key(PATH, basket, "sale-1").await });
+    let (patient, basket) = (till.clone(), shop.basket());
+    let sale = tokio::spawn(async move { patient.try_post_with_key(PATH, basket, "sale-1").await });
     shop.reached(&first, point).await;
     first.kill();
     assert!(
@@ -22,7 +22,7 @@ async fn sales_dies_and_the_till_repeats(point: &str) {
         "nobody answered"
     );
     let again = shop.sales("").await;
-    let till = shop.client(&again);
+    let till = till.at(&again.url);
     let answer = till
         .post_with_key(PATH, shop.basket(), "sale-1")
         .await
@@ -80,8 +80,8 @@ async fn sales_dies_with_the_answer_to_commit_on_the_wire(repeats: bool) {
     let gate = Gate::to(&shop.database("sales").url(), "insert into invoice_line").await;
     let mut first = shop.behind(&gate, "sales").await;
     let till = shop.client(&first);
-    let basket = shop.basket();
-    let sale = tokio::spawn(async move { till.try_post_with_key(PATH, basket, "sale-1").await });
+    let (patient, basket) = (till.clone(), shop.basket());
+    let sale = tokio::spawn(async move { patient.try_post_with_key(PATH, basket, "sale-1").await });
     let sales = shop.database("sales").admin().await;
     gate.committed(async || count(&sales, "select count(*) from invoice").await == 1)
         .await;
@@ -90,7 +90,7 @@ async fn sales_dies_with_the_answer_to_commit_on_the_wire(repeats: bool) {
     assert!(answer.is_none(), "nobody answered");
     let again = shop.sales("").await;
     if repeats {
-        let till = shop.client(&again);
+        let till = till.at(&again.url);
         till.post_with_key(PATH, shop.basket(), "sale-1")
             .await
             .expect(201);
@@ -114,14 +114,14 @@ async fn sales_killed_after_it_voided_a_hold_past_its_deadline() {
     let (_inventory, _worker) = (shop.inventory("").await, shop.worker().await);
     let mut first = shop.sales("sales.after_reserve,sales.after_void").await;
     let till = shop.client(&first);
-    let basket = shop.basket();
-    let sale = tokio::spawn(async move { till.try_post_with_key(PATH, basket, "sale-1").await });
+    let (patient, basket) = (till.clone(), shop.basket());
+    let sale = tokio::spawn(async move { patient.try_post_with_key(PATH, basket, "sale-1").await });
     shop.reached(&first, "sales.after_reserve").await;
     shop.reached(&first, "sales.after_void").await;
     first.kill();
     sale.await.expect("the request ends");
     let again = shop.sales("").await;
-    till_sells(&shop.client(&again), shop.basket(), "sale-1").await;
+    till_sells(&till.at(&again.url), shop.basket(), "sale-1").await;
     check(&shop, 1).await;
 }
 
@@ -129,9 +129,7 @@ async fn sales_killed_after_it_voided_a_hold_past_its_deadline() {
 async fn sales_killed_between_void_and_release() {
     let shop = Shop::create().await;
     let (_inventory, _worker) = (shop.inventory("").await, shop.worker().await);
-    let mut first = fleet
-        .sales("sales.after_reserve,sales.before_release")
-        .await;
+    let mut first = shop.sales("sales.after_reserve,sales.before_release").await;
     let till = shop.client(&first);
     let basket = shop.basket();
     let sale = tokio::spawn(async move { till.try_post_with_key(PATH, basket, "sale-1").await });
