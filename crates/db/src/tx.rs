@@ -82,7 +82,8 @@ impl Db {
     {
         let mut tx = Tx::begin(self, ctx.clone(), "BEGIN READ ONLY").await?;
         let result = f(&mut tx).await;
-        tx.rollback().await?;
+        // Nobody waits for the end of what has only read; should it fail, the connection is closed.
+        tokio::spawn(tx.rollback());
         result
     }
 

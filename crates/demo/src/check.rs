@@ -227,7 +227,7 @@ impl Subject<'_> {
         let (mut wrong, mut counted) = (Vec::new(), 0);
         for (sku, product) in self.book.products.iter().filter(|(_, p)| p.goods) {
             let id = self.products.get(sku).context("an imported product")?;
-            let expected = product.outward - of(&sold, sku) - of(&back, sku)
+            let expected = product.opening() - of(&sold, sku) - of(&back, sku)
                 + of(&fixed, sku)
                 + open.get(id).copied().unwrap_or_default();
             let found = on_hand.get(id).copied().unwrap_or_default();

@@ -96,6 +96,17 @@ pub struct Product {
     pub outward: Quantity,
 }
 
+impl Product {
+    /// Received before the first sale: all that goes out, and a few more to sell by hand.
+    pub fn opening(&self) -> Quantity {
+        if self.goods && self.outward.is_positive() {
+            self.outward + Quantity::from(5)
+        } else {
+            Quantity::ZERO
+        }
+    }
+}
+
 /// The file, read.
 pub struct Book {
     /// Documents in the order of the file.

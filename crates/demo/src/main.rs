@@ -160,7 +160,7 @@ async fn prepare(client: &Client, book: &Book) -> anyhow::Result<(Shop, BTreeMap
     for (sku, product) in book
         .products
         .iter()
-        .filter(|(_, p)| p.goods && p.outward.is_positive())
+        .filter(|(_, p)| p.opening().is_positive())
     {
         let price = if product.price.is_zero() {
             one
@@ -174,7 +174,7 @@ async fn prepare(client: &Client, book: &Book) -> anyhow::Result<(Shop, BTreeMap
             .with_context(|| format!("{sku} was not imported"))?;
         stock.push(Opening {
             product: id.clone(),
-            qty: product.outward,
+            qty: product.opening(),
             cost,
         });
     }

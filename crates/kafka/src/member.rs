@@ -47,9 +47,6 @@ pub(crate) struct Member<'c> {
     pub(super) partitions: BTreeMap<At, Partition<'c>>,
     /// An assignment that waits for the database.
     assigning: Option<(TopicPartitionList, u32, Instant)>,
-    /// How long events may lie, and until when those that lie now.
-    gather: Duration,
-    work_at: Option<Instant>,
     look_at: Instant,
     release_at: Instant,
     clean_at: Instant,
@@ -61,7 +58,6 @@ impl<'c> Member<'c> {
         worker: &'c Worker<'c>,
         topics: &'c [String],
         status: &'c Status,
-        gather: Duration,
         stop: &'c CancellationToken,
     ) -> Self {
         let now = Instant::now();
@@ -74,8 +70,6 @@ impl<'c> Member<'c> {
             stop,
             partitions,
             assigning: None,
-            gather,
-            work_at: None,
             look_at: now + LOOK,
             release_at: now + RELEASE,
             clean_at: now,
@@ -103,13 +97,7 @@ impl<'c> Member<'c> {
                 () = sleep_until(due) => self.due_now().await?,
                 Some(chunk) = messages.next() => {
                     self.take(chunk)?;
-                    let many = self.partitions.values().map(|p| p.held.len()).sum::<usize>() >= BATCH;
-                    if self.gather.is_zero() || many {
-                        self.work_at = None;
-                        self.work().await?;
-                    } else if self.work_at.is_none() {
-                        self.work_at = Some(Instant::now() + self.gather);
-                    }
+                    self.work().await?;
                 }
             }
         }
@@ -121,7 +109,6 @@ impl<'c> Member<'c> {
         let chores = [self.look_at, self.release_at, self.clean_at];
         partitions
             .chain(assigning)
-            .chain(self.work_at)
             .chain(chores)
             .min()
             .unwrap_or(self.look_at)
@@ -131,10 +118,6 @@ impl<'c> Member<'c> {
         let now = Instant::now();
         if self.assigning.as_ref().is_some_and(|(_, _, at)| *at <= now) {
             self.assign().await?;
-        }
-        if self.work_at.is_some_and(|work_at| work_at <= now) {
-            self.work_at = None;
-            self.work().await?;
         }
         let ats: Vec<At> = self.partitions.keys().copied().collect();
         for at in ats {
