@@ -6,6 +6,7 @@ use bahi_events::Outgoing;
 use bahi_types::TenantId;
 use chrono::{DateTime, Utc};
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection, pooled_connection::deadpool::Object};
+use futures::future::poll_immediate;
 use rand::Rng;
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -172,13 +173,15 @@ where
 }
 
 impl Tx {
-    /// Opens a transaction and sets its tenant in the same round trip.
+    /// Opens a transaction and sets its tenant, without a round trip of its own: the first statement follows at once.
+    /// On a connection that breaks before BEGIN has run, that statement fails too, and nothing has happened.
     pub(crate) async fn begin(db: &Db, ctx: Ctx, how: &str) -> Result<Self> {
         let opening = format!("{how}; {}", set_tenant(ctx.tenant));
         let mut dead = 0;
         loop {
-            let mut conn = db.checkout().await?;
-            match conn.batch_execute(&opening).await.map_err(Error::from) {
+            let conn = db.checkout().await?;
+            let sent = poll_immediate((&*conn).batch_execute(&opening)).await;
+            match sent.unwrap_or(Ok(())).map_err(Error::from) {
                 Ok(()) => {
                     let now = db.clock().now();
                     let conn = Some(conn);

@@ -25,9 +25,6 @@ use crate::{
     worker::{Load, Outcome, Worker},
 };
 
-/// So many bytes are not left lying, however patient a consumer is.
-const GATHERED: &str = "262144";
-
 /// A consumer of the fleet's events. See the crate's example.
 pub struct Consumer {
     name: String,
@@ -103,8 +100,9 @@ impl Consumer {
         self
     }
 
-    /// Lets events lie in the broker up to this long, so that those that come one by one share a fetch and a commit.
-    /// For effects that nobody waits for.
+    /// Lets events lie up to this long, so that those that come one by one share a commit. For effects that
+    /// nobody waits for. They lie here and not in the broker, where a longer poll would hold up every other question
+    /// on its connection.
     pub fn gather(mut self, time: Duration) -> Self {
         self.gather = time;
         self
@@ -185,17 +183,12 @@ impl Consumer {
         if let Some(instance) = &self.instance {
             settings.set("group.instance.id", instance);
         }
-        if !self.gather.is_zero() {
-            settings
-                .set("fetch.min.bytes", GATHERED)
-                .set("fetch.wait.max.ms", self.gather.as_millis().to_string());
-        }
         let kafka = settings.create_with_context(Group::new(changes))?;
         let session = Session { kafka };
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         session.kafka.subscribe(&names)?;
         let worker = worker(&self.name, &self.prefix, &self.handlers, &self.rejected, db);
-        let member = Member::new(&session, &worker, &topics, &self.status, stop);
+        let member = Member::new(&session, &worker, &topics, &self.status, self.gather, stop);
         tokio::select! {
             result = member.serve(changed, &mut self.asks) => result,
             never = letters.run(&self.rejected) => match never {},

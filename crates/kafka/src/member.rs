@@ -47,6 +47,9 @@ pub(crate) struct Member<'c> {
     pub(super) partitions: BTreeMap<At, Partition<'c>>,
     /// An assignment that waits for the database.
     assigning: Option<(TopicPartitionList, u32, Instant)>,
+    /// How long events may lie, and until when those that lie now.
+    gather: Duration,
+    work_at: Option<Instant>,
     look_at: Instant,
     release_at: Instant,
     clean_at: Instant,
@@ -58,6 +61,7 @@ impl<'c> Member<'c> {
         worker: &'c Worker<'c>,
         topics: &'c [String],
         status: &'c Status,
+        gather: Duration,
         stop: &'c CancellationToken,
     ) -> Self {
         let now = Instant::now();
@@ -70,6 +74,8 @@ impl<'c> Member<'c> {
             stop,
             partitions,
             assigning: None,
+            gather,
+            work_at: None,
             look_at: now + LOOK,
             release_at: now + RELEASE,
             clean_at: now,
@@ -97,7 +103,13 @@ impl<'c> Member<'c> {
                 () = sleep_until(due) => self.due_now().await?,
                 Some(chunk) = messages.next() => {
                     self.take(chunk)?;
-                    self.work().await?;
+                    let many = self.partitions.values().map(|p| p.held.len()).sum::<usize>() >= BATCH;
+                    if self.gather.is_zero() || many {
+                        self.work_at = None;
+                        self.work().await?;
+                    } else if self.work_at.is_none() {
+                        self.work_at = Some(Instant::now() + self.gather);
+                    }
                 }
             }
         }
@@ -109,6 +121,7 @@ impl<'c> Member<'c> {
         let chores = [self.look_at, self.release_at, self.clean_at];
         partitions
             .chain(assigning)
+            .chain(self.work_at)
             .chain(chores)
             .min()
             .unwrap_or(self.look_at)
@@ -118,6 +131,10 @@ impl<'c> Member<'c> {
         let now = Instant::now();
         if self.assigning.as_ref().is_some_and(|(_, _, at)| *at <= now) {
             self.assign().await?;
+        }
+        if self.work_at.is_some_and(|work_at| work_at <= now) {
+            self.work_at = None;
+            self.work().await?;
         }
         let ats: Vec<At> = self.partitions.keys().copied().collect();
         for at in ats {

@@ -10,10 +10,6 @@ mod pause;
 mod run;
 mod telemetry;
 
-/// Gives large blocks back to the system at once: after a burst a service is as small as before.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 pub use app::{App, Parts};
 pub use env::Env;
 pub use job::Job;

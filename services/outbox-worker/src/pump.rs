@@ -29,11 +29,13 @@ use crate::{
     window::{Cursor, Windows},
 };
 
-/// After a look that found something, and after one, two, three that did not. The first lets windows grow into
-/// batches; the last is what an idle database costs.
+/// Between two looks, however many hints come: it lets windows grow into batches.
+const GAP: Duration = Duration::from_millis(1);
+/// Without a hint, after a look that found something, and after one, two, three that did not. The last is what an idle
+/// database costs.
 const PACE: [Duration; 4] = [
-    Duration::from_millis(1),
-    Duration::from_millis(5),
+    Duration::from_millis(4),
+    Duration::from_millis(10),
     Duration::from_millis(20),
     Duration::from_millis(50),
 ];
@@ -253,7 +255,7 @@ impl<'a> Pump<'a> {
         let now = Instant::now();
         let mut until = self.last_touch + TOUCH;
         if self.is_dirty() || !self.relay.flight.is_empty() {
-            until = until.min((self.last_checkpoint + CHECKPOINT.0).max(now + PACE[0]));
+            until = until.min((self.last_checkpoint + CHECKPOINT.0).max(now + GAP));
         }
         if room && self.backlog.is_some() {
             // The producer's queue is full of other databases' events.
@@ -263,7 +265,7 @@ impl<'a> Pump<'a> {
         }
         tokio::select! {
             () = sleep_until(until) => {}
-            () = self.hint.notified(), if room => self.next_look = now.max(self.last_look + PACE[0]),
+            () = self.hint.notified(), if room => self.next_look = now.max(self.last_look + GAP),
             () = self.relay.flight.changed(), if !room => {}
             () = self.relay.stop.cancelled() => {}
         }
