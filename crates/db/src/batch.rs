@@ -14,7 +14,7 @@ use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use futures::try_join;
 use uuid::Uuid;
 
-use crate::{Ctx, Db, Error, Result, Tx, sql};
+use crate::{Ctx, Db, Error, Result, Tx, sql, tx::BATCH};
 
 /// Where a consumer stands in a partition: this, not Kafka, decides where reading goes on.
 #[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
@@ -86,10 +86,6 @@ on conflict do nothing returning event_id";
 const HELD: &str = "
 select distinct topic, key from inbox.quarantine where consumer = $1 and topic = any ($2) and key = any ($3)";
 
-/// A batch that a crash of the database takes back takes its position back with it and is consumed again, so its locks
-/// need not wait for the disk; its events wait in the outbox until it is there.
-const ASYNC: &str = "BEGIN; SET LOCAL synchronous_commit = off";
-
 /// An open batch.
 pub struct Batch {
     tx: Tx,
@@ -106,7 +102,7 @@ impl Batch {
             tenant.unwrap_or(TenantId::from_uuid(Uuid::nil())),
         );
         Ok(Self {
-            tx: Tx::begin(db, ctx, ASYNC).await?,
+            tx: Tx::begin(db, ctx, BATCH).await?,
         })
     }
 

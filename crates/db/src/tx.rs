@@ -67,6 +67,16 @@ where
     type Fut = Fut;
 }
 
+const READ: &str = "BEGIN READ ONLY";
+/// Commands find rows by their keys: to plan them anew each time costs more than to run them. A plan that is kept may
+/// have been made while its table was empty, so it must not be one that reads the whole table.
+const WRITE: &str = "BEGIN; SELECT set_config('plan_cache_mode', 'force_generic_plan', true), \
+                     set_config('enable_seqscan', 'off', true)";
+/// A batch that a crash of the database takes back takes its position back with it and is consumed again, so its locks
+/// need not wait for the disk; its events wait in the outbox until it is there.
+pub(crate) const BATCH: &str = "BEGIN; SELECT set_config('plan_cache_mode', 'force_generic_plan', true), \
+                                set_config('enable_seqscan', 'off', true), set_config('synchronous_commit', 'off', true)";
+
 /// Times a command may run in all when it keeps losing races.
 const ATTEMPTS: u32 = 4;
 
@@ -81,7 +91,7 @@ impl Db {
         F: for<'r> AsyncFnOnce(&'r mut Tx) -> std::result::Result<T, E>
             + for<'r> Command<&'r mut Tx, std::result::Result<T, E>, Fut: Send>,
     {
-        let mut tx = Tx::begin(self, ctx.clone(), "BEGIN READ ONLY").await?;
+        let mut tx = Tx::begin(self, ctx.clone(), READ).await?;
         let result = f(&mut tx).await;
         // Nobody waits for the end of what has only read; should it fail, the connection is closed.
         tokio::spawn(tx.rollback());
@@ -140,7 +150,7 @@ where
         + for<'r> Command<&'r mut Tx, std::result::Result<T, E>, Fut: Send>
         + Send,
 {
-    let mut tx = Tx::begin(db, ctx, "BEGIN").await?;
+    let mut tx = Tx::begin(db, ctx, WRITE).await?;
     match idempotency::claim(&mut tx).await {
         Ok(None) => {}
         Ok(Some(stored)) => {
@@ -180,8 +190,7 @@ impl Tx {
         let mut dead = 0;
         loop {
             let conn = db.checkout().await?;
-            let sent = poll_immediate((&*conn).batch_execute(&opening)).await;
-            match sent.unwrap_or(Ok(())).map_err(Error::from) {
+            match send(&conn, &opening).await {
                 Ok(()) => {
                     let now = db.clock().now();
                     let conn = Some(conn);
@@ -273,10 +282,7 @@ impl Tx {
     pub async fn enter(&mut self, tenant: TenantId) -> Result<()> {
         self.flush().await?;
         self.ctx.tenant = tenant;
-        self.conn()
-            .batch_execute(&set_tenant(tenant))
-            .await
-            .map_err(Error::from)
+        send(self.conn(), &set_tenant(tenant)).await
     }
 
     pub(crate) fn set_ctx(&mut self, ctx: Ctx) {
@@ -331,6 +337,13 @@ impl Drop for Tx {
             drop(Object::take(conn));
         }
     }
+}
+
+/// Sends what cannot fail on a sound connection and does not wait for the answer; on a broken one the next statement
+/// fails too.
+async fn send(mut conn: &AsyncPgConnection, text: &str) -> Result<()> {
+    let sent = poll_immediate(conn.batch_execute(text)).await;
+    sent.unwrap_or(Ok(())).map_err(Error::from)
 }
 
 fn set_tenant(tenant: TenantId) -> String {

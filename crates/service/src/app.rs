@@ -129,6 +129,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         // utoipa takes these from a Cargo.toml that is not ours.
         api.info.contact = None;
         api.info.license = None;
+        crate::openapi::complete(&mut api);
         api
     }
 

@@ -6,6 +6,7 @@
 mod app;
 mod env;
 mod job;
+mod openapi;
 mod pause;
 mod run;
 mod telemetry;

@@ -62,7 +62,7 @@ async fn merged(state: &State) -> (String, bool) {
     (document.to_string(), complete)
 }
 
-/// Adds a service's document: only paths that the gateway routes, each schema under its service's name.
+/// Adds a service's document: only paths that the gateway routes, each schema and operation under its service's name.
 fn merge(
     service: &str,
     document: Value,
@@ -77,7 +77,13 @@ fn merge(
     let Ok(mut document) = serde_json::from_str::<Value>(&text) else {
         return;
     };
-    if let Some(Value::Object(own)) = document.get_mut("paths").map(Value::take) {
+    if let Some(Value::Object(mut own)) = document.get_mut("paths").map(Value::take) {
+        let items = own.values_mut().filter_map(Value::as_object_mut);
+        for operation in items.flat_map(Map::values_mut) {
+            if let Some(Value::String(id)) = operation.get_mut("operationId") {
+                id.insert_str(0, &format!("{service}."));
+            }
+        }
         paths.extend(own.into_iter().filter(|(path, _)| routed(path)));
     }
     if let Some(Value::Object(own)) = document.pointer_mut("/components/schemas").map(Value::take) {
@@ -96,7 +102,7 @@ mod tests {
     fn equal_names_of_two_services_do_not_clash() {
         let document = |field: &str| {
             json!({
-                "paths": { format!("/{field}"): { "get": { "$ref": "#/components/schemas/Thing" } }, "/hidden": {} },
+                "paths": { format!("/{field}"): { "get": { "operationId": "list", "$ref": "#/components/schemas/Thing" } }, "/hidden": {} },
                 "components": { "schemas": { "Thing": { "title": field } } },
             })
         };
@@ -112,6 +118,7 @@ mod tests {
         }
         assert_eq!(paths.keys().collect::<Vec<_>>(), ["/a", "/b"]);
         assert_eq!(paths["/b"]["get"]["$ref"], "#/components/schemas/b.Thing");
+        assert_eq!(paths["/b"]["get"]["operationId"], "b.list");
         assert_eq!(schemas["a.Thing"]["title"], "a");
     }
 }

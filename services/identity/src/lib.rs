@@ -10,7 +10,6 @@ mod error;
 mod events;
 mod jobs;
 mod jwks;
-mod list;
 mod location;
 mod password;
 mod registration;

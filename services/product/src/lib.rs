@@ -10,7 +10,6 @@ mod events;
 mod import_job;
 mod import_row;
 pub mod jobs;
-mod list;
 mod product;
 mod schema;
 mod state;

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, get, web};
 use bahi_db::Tx;
-use bahi_http::{Caller, Problem, page};
+use bahi_http::{Caller, Problem, Walk, page};
 use bahi_types::{Page, PageQuery};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
 use super::{model::Record, store};
-use crate::{State, list::Walk};
+use crate::State;
 
 /// The endpoint.
 pub fn routes(cfg: &mut ServiceConfig) {

@@ -1,17 +1,14 @@
 //! The SQL of the trail: there is an insert and a list, and nothing else.
 
 use bahi_db::{Result, Tx};
+use bahi_http::{Walk, paged, walk};
 use bahi_types::{Page, PageQuery};
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::model::Record;
-use crate::{
-    Error,
-    list::{Walk, paged, time_key, walk},
-    schema::audit,
-};
+use crate::{Error, schema::audit};
 
 /// Adds records; one that is there already stays as it is.
 pub async fn insert(tx: &mut Tx, records: &[Record]) -> Result<()> {
@@ -80,9 +77,11 @@ pub async fn list(
         matching().select(Record::as_select()),
         walk,
         audit::at,
-        audit::id,
-        walk.time()?
+        DateTime<Utc>,
+        audit::id
     );
     let rows: Vec<Record> = rows.load(tx.conn()).await?;
-    Ok(paged(rows, query, total, |row| (time_key(row.at), row.id)))
+    Ok(paged(rows, query, total, |row| {
+        (row.at.to_rfc3339(), row.id)
+    }))
 }

@@ -1,16 +1,14 @@
 //! The SQL of branches.
 
 use bahi_db::{Result, Tx};
+use bahi_http::{Walk, paged, walk};
 use bahi_types::{BranchId, Page, PageQuery, RegistrationId};
+use chrono::{DateTime, Utc};
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
 use super::model::Branch;
-use crate::{
-    Error,
-    list::{Walk, paged, time_key, walk},
-    schema::branch,
-};
+use crate::{Error, schema::branch};
 
 /// A branch.
 pub async fn get(tx: &mut Tx, id: BranchId) -> Result<Branch> {
@@ -107,16 +105,16 @@ pub async fn list(
     let total = matching().count().get_result(tx.conn()).await?;
     let rows = matching().select(Branch::as_select());
     let rows = match walk.sort.field {
-        "name" => walk!(rows, walk, branch::name, branch::id, walk.text()),
-        "created_at" => walk!(rows, walk, branch::created_at, branch::id, walk.time()?),
-        _ => walk!(rows, walk, branch::code, branch::id, walk.text()),
+        "name" => walk!(rows, walk, branch::name, String, branch::id),
+        "created_at" => walk!(rows, walk, branch::created_at, DateTime<Utc>, branch::id),
+        _ => walk!(rows, walk, branch::code, String, branch::id),
     };
     let rows: Vec<Branch> = rows.load(tx.conn()).await?;
     let field = walk.sort.field;
     Ok(paged(rows, query, total, |row| {
         let key = match field {
             "name" => row.name.clone(),
-            "created_at" => time_key(row.created_at),
+            "created_at" => row.created_at.to_rfc3339(),
             _ => row.code.clone(),
         };
         (key, row.id.uuid())

@@ -1,16 +1,14 @@
 //! The SQL of locations.
 
 use bahi_db::{Result, Tx};
+use bahi_http::{Walk, paged, walk};
 use bahi_types::{BranchId, LocationId, Page, PageQuery};
+use chrono::{DateTime, Utc};
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
 use super::model::Location;
-use crate::{
-    Error,
-    list::{Walk, paged, time_key, walk},
-    schema::location,
-};
+use crate::{Error, schema::location};
 
 /// A location.
 pub async fn get(tx: &mut Tx, id: LocationId) -> Result<Location> {
@@ -107,16 +105,22 @@ pub async fn list(
     let total = matching().count().get_result(tx.conn()).await?;
     let rows = matching().select(Location::as_select());
     let rows = match walk.sort.field {
-        "name" => walk!(rows, walk, location::name, location::id, walk.text()),
-        "created_at" => walk!(rows, walk, location::created_at, location::id, walk.time()?),
-        _ => walk!(rows, walk, location::code, location::id, walk.text()),
+        "name" => walk!(rows, walk, location::name, String, location::id),
+        "created_at" => walk!(
+            rows,
+            walk,
+            location::created_at,
+            DateTime<Utc>,
+            location::id
+        ),
+        _ => walk!(rows, walk, location::code, String, location::id),
     };
     let rows: Vec<Location> = rows.load(tx.conn()).await?;
     let field = walk.sort.field;
     Ok(paged(rows, query, total, |row| {
         let key = match field {
             "name" => row.name.clone(),
-            "created_at" => time_key(row.created_at),
+            "created_at" => row.created_at.to_rfc3339(),
             _ => row.code.clone(),
         };
         (key, row.id.uuid())

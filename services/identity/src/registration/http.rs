@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, get, post, put, web};
 use bahi_db::{Done, Tx};
-use bahi_http::{Amend, Caller, Post, Problem, Versioned, created, ok, page, validate};
+use bahi_http::{Amend, Caller, Post, Problem, Versioned, Walk, created, ok, page, validate};
 use bahi_types::{Page, PageQuery, RegistrationId};
 use chrono::{DateTime, Utc};
 use garde::Validate;
@@ -15,7 +15,7 @@ use super::{
     model::{Registration, place},
     store,
 };
-use crate::{Error, State, list::Walk};
+use crate::{Error, State};
 
 /// The endpoints.
 pub fn routes(cfg: &mut ServiceConfig) {

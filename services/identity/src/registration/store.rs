@@ -1,16 +1,14 @@
 //! The SQL of registrations.
 
 use bahi_db::{Result, Tx};
+use bahi_http::{Walk, paged, walk};
 use bahi_types::{Page, PageQuery, RegistrationId};
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::model::Registration;
-use crate::{
-    Error,
-    list::{Walk, paged, time_key, walk},
-    schema::registration,
-};
+use crate::{Error, schema::registration};
 
 /// A registration.
 pub async fn get(tx: &mut Tx, id: RegistrationId) -> Result<Registration> {
@@ -91,16 +89,16 @@ pub async fn list(
             rows,
             walk,
             registration::legal_name,
-            registration::id,
-            walk.text()
+            String,
+            registration::id
         )
     } else {
         walk!(
             rows,
             walk,
             registration::created_at,
-            registration::id,
-            walk.time()?
+            DateTime<Utc>,
+            registration::id
         )
     };
     let rows: Vec<Registration> = rows.load(tx.conn()).await?;
@@ -109,7 +107,7 @@ pub async fn list(
             if by_name {
                 row.legal_name.clone()
             } else {
-                time_key(row.created_at)
+                row.created_at.to_rfc3339()
             },
             row.id.uuid(),
         )

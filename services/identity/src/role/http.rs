@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, delete, get, post, put, web};
 use bahi_db::{Done, Tx};
 use bahi_http::{
-    Amend, Caller, Empty, Post, Problem, Versioned, created, no_content, ok, page, validate,
+    Amend, Caller, Empty, Post, Problem, Versioned, Walk, created, no_content, ok, page, validate,
 };
 use bahi_types::{Page, PageQuery, RoleId};
 use chrono::{DateTime, Utc};
@@ -17,7 +17,7 @@ use super::{
     model::{Role, is_grant},
     store,
 };
-use crate::{Error, State, list::Walk};
+use crate::{Error, State};
 
 /// The endpoints.
 pub fn routes(cfg: &mut ServiceConfig) {

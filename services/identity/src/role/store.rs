@@ -1,16 +1,14 @@
 //! The SQL of roles.
 
 use bahi_db::{Result, Tx};
+use bahi_http::{Walk, paged, walk};
 use bahi_types::{Page, PageQuery, RoleId};
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::model::{Role, grant_set};
-use crate::{
-    Error,
-    list::{Walk, paged, time_key, walk},
-    schema::role,
-};
+use crate::{Error, schema::role};
 
 /// A role.
 pub async fn get(tx: &mut Tx, id: RoleId) -> Result<Role> {
@@ -101,15 +99,15 @@ pub async fn list(
     let rows = all().select(Role::as_select());
     let by_time = walk.sort.field == "created_at";
     let rows = if by_time {
-        walk!(rows, walk, role::created_at, role::id, walk.time()?)
+        walk!(rows, walk, role::created_at, DateTime<Utc>, role::id)
     } else {
-        walk!(rows, walk, role::name, role::id, walk.text())
+        walk!(rows, walk, role::name, String, role::id)
     };
     let rows: Vec<Role> = rows.load(tx.conn()).await?;
     Ok(paged(rows, query, total, |row| {
         (
             if by_time {
-                time_key(row.created_at)
+                row.created_at.to_rfc3339()
             } else {
                 row.name.clone()
             },

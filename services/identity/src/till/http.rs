@@ -2,7 +2,9 @@
 
 use actix_web::{HttpResponse, get, post, put, web};
 use bahi_db::{Done, Tx};
-use bahi_http::{Amend, Caller, Fault, Post, Problem, Versioned, created, ok, page, validate};
+use bahi_http::{
+    Amend, Caller, Fault, Post, Problem, Versioned, Walk, created, ok, page, validate,
+};
 use bahi_types::{BranchId, LocationId, Page, PageQuery, RegistrationId, TillId};
 use chrono::{DateTime, Utc};
 use garde::Validate;
@@ -15,7 +17,7 @@ use super::{
     model::{Till, series},
     store,
 };
-use crate::{Error, State, code, list::Walk};
+use crate::{Error, State, code};
 
 /// The endpoints.
 pub fn routes(cfg: &mut ServiceConfig) {

@@ -1,16 +1,14 @@
 //! The SQL of tills.
 
 use bahi_db::{Result, Tx};
+use bahi_http::{Walk, paged, walk};
 use bahi_types::{BranchId, LocationId, Page, PageQuery, TillId};
+use chrono::{DateTime, Utc};
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
 use super::model::Till;
-use crate::{
-    Error,
-    list::{Walk, paged, time_key, walk},
-    schema::till,
-};
+use crate::{Error, schema::till};
 
 /// A till.
 pub async fn get(tx: &mut Tx, id: TillId) -> Result<Till> {
@@ -112,16 +110,16 @@ pub async fn list(
     let total = matching().count().get_result(tx.conn()).await?;
     let rows = matching().select(Till::as_select());
     let rows = match walk.sort.field {
-        "name" => walk!(rows, walk, till::name, till::id, walk.text()),
-        "created_at" => walk!(rows, walk, till::created_at, till::id, walk.time()?),
-        _ => walk!(rows, walk, till::code, till::id, walk.text()),
+        "name" => walk!(rows, walk, till::name, String, till::id),
+        "created_at" => walk!(rows, walk, till::created_at, DateTime<Utc>, till::id),
+        _ => walk!(rows, walk, till::code, String, till::id),
     };
     let rows: Vec<Till> = rows.load(tx.conn()).await?;
     let field = walk.sort.field;
     Ok(paged(rows, query, total, |row| {
         let key = match field {
             "name" => row.name.clone(),
-            "created_at" => time_key(row.created_at),
+            "created_at" => row.created_at.to_rfc3339(),
             _ => row.code.clone(),
         };
         (key, row.id.uuid())

@@ -2,7 +2,9 @@
 
 use actix_web::{HttpResponse, get, http::header::CACHE_CONTROL, post, put, web};
 use bahi_db::Tx;
-use bahi_http::{Amend, Caller, Empty, Post, Problem, Versioned, created, ok, page, validate};
+use bahi_http::{
+    Amend, Caller, Empty, Post, Problem, Versioned, Walk, created, ok, page, validate,
+};
 use bahi_types::{Page, PageQuery, RoleId, UserId};
 use chrono::{DateTime, Utc};
 use garde::Validate;
@@ -15,7 +17,7 @@ use super::{
     model::Member,
     store,
 };
-use crate::{Error, State, list::Walk, ticket::Ticket};
+use crate::{Error, State, ticket::Ticket};
 
 /// The endpoints.
 pub fn routes(cfg: &mut ServiceConfig) {

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use bahi_db::{Error, Result, Tx, sql};
+use bahi_http::{Walk, paged, walk};
 use bahi_types::{Page, PageQuery, RoleId, UserId};
+use chrono::{DateTime, Utc};
 use diesel::{
     QueryableByName,
     prelude::*,
@@ -12,10 +14,7 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 
 use super::model::{Credentials, Member, User};
-use crate::{
-    list::{Walk, paged, time_key, walk},
-    schema::{app_user, role, user_role},
-};
+use crate::schema::{app_user, role, user_role};
 
 /// A user with his roles.
 pub async fn get(tx: &mut Tx, id: UserId) -> Result<Member> {
@@ -259,9 +258,15 @@ pub async fn list(
     let total = matching().count().get_result(tx.conn()).await?;
     let rows = matching().select(User::as_select());
     let rows = match walk.sort.field {
-        "email" => walk!(rows, walk, app_user::email, app_user::id, walk.text()),
-        "created_at" => walk!(rows, walk, app_user::created_at, app_user::id, walk.time()?),
-        _ => walk!(rows, walk, app_user::name, app_user::id, walk.text()),
+        "email" => walk!(rows, walk, app_user::email, String, app_user::id),
+        "created_at" => walk!(
+            rows,
+            walk,
+            app_user::created_at,
+            DateTime<Utc>,
+            app_user::id
+        ),
+        _ => walk!(rows, walk, app_user::name, String, app_user::id),
     };
     let users: Vec<User> = rows.load(tx.conn()).await?;
     let ids: Vec<_> = users.iter().map(|user| user.id).collect();
@@ -278,7 +283,7 @@ pub async fn list(
         |Member { user, .. }| {
             let key = match field {
                 "email" => user.email.clone(),
-                "created_at" => time_key(user.created_at),
+                "created_at" => user.created_at.to_rfc3339(),
                 _ => user.name.clone(),
             };
             (key, user.id.uuid())

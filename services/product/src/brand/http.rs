@@ -3,7 +3,8 @@
 use actix_web::{HttpResponse, delete, get, post, put, web};
 use bahi_db::{Done, Tx};
 use bahi_http::{
-    Amend, Caller, Empty, Post, Problem, Versioned, created, no_content, ok, page, validate,
+    Amend, Caller, Empty, Post, Problem, Versioned, Walk, created, no_content, ok, page, paging,
+    validate,
 };
 use bahi_types::{BrandId, Cursor, Page};
 use chrono::{DateTime, Utc};
@@ -19,7 +20,6 @@ use crate::{
         model::Brand,
         store::{self, Filter},
     },
-    list::{Walk, paging},
 };
 
 /// The endpoints.

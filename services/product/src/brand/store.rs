@@ -1,6 +1,7 @@
 //! Every statement about brands.
 
 use bahi_db::{Error as Db, Tx, sql};
+use bahi_http::{Walk, walk};
 use bahi_types::BrandId;
 use diesel::{
     prelude::*,
@@ -11,7 +12,6 @@ use diesel_async::RunQueryDsl;
 use crate::{
     Error,
     brand::model::Brand,
-    list::{Walk, walk},
     schema::brand::{self, dsl},
     text::fold,
 };

@@ -1,6 +1,7 @@
 //! Every statement about categories.
 
 use bahi_db::{Error as Db, Tx, sql};
+use bahi_http::{Walk, walk};
 use bahi_types::CategoryId;
 use diesel::{
     prelude::*,
@@ -11,7 +12,6 @@ use diesel_async::RunQueryDsl;
 use crate::{
     Error,
     category::model::{Category, LEVELS},
-    list::{Walk, walk},
     schema::category::{self, dsl},
     text::fold,
 };

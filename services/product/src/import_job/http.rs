@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, get, http::header, post, web};
 use bahi_db::{Ctx, Done, Tx};
-use bahi_http::{Caller, Empty, Fault, Post, Problem, Versioned, accepted, ok, page};
+use bahi_http::{Caller, Empty, Fault, Post, Problem, Versioned, Walk, accepted, ok, page, paging};
 use bahi_types::{Cursor, Page};
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, stream};
@@ -18,7 +18,6 @@ use crate::{
         model::{ImportJob, Status},
         store::{self, StoredFlaw},
     },
-    list::{Walk, paging},
 };
 
 /// The endpoints.

@@ -1,6 +1,7 @@
 //! Every statement about import jobs.
 
 use bahi_db::{Error as Db, Tx, sql};
+use bahi_http::{Walk, walk};
 use bahi_types::TenantId;
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -17,7 +18,6 @@ use crate::{
         model::Claim,
         sheet::{Cells, Flaw},
     },
-    list::{Walk, walk},
     schema::{
         import_error,
         import_job::{self, dsl},

@@ -3,7 +3,8 @@
 use actix_web::{HttpResponse, delete, get, post, put, web};
 use bahi_db::{Done, Tx};
 use bahi_http::{
-    Amend, Caller, Empty, Fault, Post, Problem, Versioned, created, no_content, ok, page, validate,
+    Amend, Caller, Empty, Fault, Post, Problem, Versioned, Walk, created, no_content, ok, page,
+    paging, validate,
 };
 use bahi_types::{
     BrandId, CategoryId, Cursor, Money, Page, Price, ProductId, TaxProfileId, UnitId,
@@ -18,7 +19,6 @@ use crate::{
     Error, State,
     barcode::model::{Barcodes, Gtin},
     category,
-    list::{Walk, paging},
     product::{
         commands,
         model::{self, Draft, Kind, Product, Status, Tracking},

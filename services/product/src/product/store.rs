@@ -1,6 +1,7 @@
 //! Every statement about products.
 
 use bahi_db::{Error as Db, Tx, sql};
+use bahi_http::{Walk, walk};
 use bahi_types::{BrandId, CategoryId, Price, ProductId, TenantId};
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -13,7 +14,6 @@ use serde::Serialize;
 
 use crate::{
     Error,
-    list::{Walk, walk},
     product::model::{Kind, Product, Status},
     schema::{
         barcode,

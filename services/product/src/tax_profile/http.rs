@@ -4,7 +4,8 @@ use actix_web::{HttpResponse, delete, get, post, put, web};
 use bahi_db::{Done, Tx};
 use bahi_gst::Hsn;
 use bahi_http::{
-    Amend, Caller, Empty, Post, Problem, Versioned, created, no_content, ok, page, validate,
+    Amend, Caller, Empty, Post, Problem, Versioned, Walk, created, no_content, ok, page, paging,
+    validate,
 };
 use bahi_types::{Cursor, Page, Rate, TaxProfileId};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -15,7 +16,6 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::{
     State,
-    list::{Walk, paging},
     tax_profile::{
         commands,
         model::{Category, Draft, TaxProfile, TaxRate},

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use bahi_db::{Error as Db, Tx};
+use bahi_http::{Walk, walk};
 use bahi_types::TaxProfileId;
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
 use crate::{
     Error,
-    list::{Walk, walk},
     schema::{
         product,
         tax_profile::{self, dsl},

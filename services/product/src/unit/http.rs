@@ -4,7 +4,8 @@ use actix_web::{HttpResponse, delete, get, post, put, web};
 use bahi_db::{Done, Tx};
 use bahi_gst::Uqc;
 use bahi_http::{
-    Amend, Caller, Empty, Post, Problem, Versioned, created, no_content, ok, page, validate,
+    Amend, Caller, Empty, Post, Problem, Versioned, Walk, created, no_content, ok, page, paging,
+    validate,
 };
 use bahi_types::{Cursor, Page, UnitId};
 use chrono::{DateTime, Utc};
@@ -15,7 +16,6 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::{
     State,
-    list::{Walk, paging},
     unit::{
         commands,
         model::{Draft, Unit},

@@ -1,13 +1,13 @@
 //! Every statement about units.
 
 use bahi_db::{Error as Db, Tx};
+use bahi_http::{Walk, walk};
 use bahi_types::UnitId;
 use diesel::{dsl::exists, prelude::*};
 use diesel_async::RunQueryDsl;
 
 use crate::{
     Error,
-    list::{Walk, walk},
     schema::{
         product,
         unit::{self, dsl},

@@ -1,9 +1,11 @@
-//! The walk through a list: order, and where it goes on. The same for every list of this service.
+//! The walk through a list: order, and where it goes on.
 
-use bahi_http::Fault;
+use std::str::FromStr;
+
 use bahi_types::{Cursor, Page, PageQuery, Sort};
-use chrono::{DateTime, Utc};
 use uuid::Uuid;
+
+use crate::Fault;
 
 /// What a client asked for, checked.
 #[derive(Clone, Debug)]
@@ -32,42 +34,31 @@ impl Walk {
         })?;
         let after = query.cursor.as_deref().map(Cursor::decode).transpose();
         let after = after.map_err(|error| Fault::field("cursor", error.to_string()))?;
-        let walk = Self {
+        Ok(Self {
             sort,
             after,
             offset: query.offset(),
             limit: query.limit(),
-        };
-        if sort.field.ends_with("at") {
-            walk.time()?;
-        }
-        Ok(walk)
+        })
     }
 
-    /// The cursor of a list in order of text.
-    pub fn text(&self) -> Option<(String, Uuid)> {
-        self.after.clone().map(|cursor| (cursor.key, cursor.id))
-    }
-
-    /// The cursor of a list in order of time.
+    /// The cursor, its key read as the type of the column.
     ///
     /// # Errors
     /// When it is the cursor of another order.
-    pub fn time(&self) -> Result<Option<(DateTime<Utc>, Uuid)>, Fault> {
+    pub fn after<K: FromStr>(&self) -> Result<Option<(K, Uuid)>, Fault> {
         let Some(cursor) = &self.after else {
             return Ok(None);
         };
-        let time = cursor
+        let key = cursor
             .key
             .parse()
-            .ok()
-            .and_then(DateTime::from_timestamp_micros);
-        let time = time.ok_or_else(|| Fault::field("cursor", "is not one of this order"))?;
-        Ok(Some((time, cursor.id)))
+            .map_err(|_| Fault::field("cursor", "is not one of this order"))?;
+        Ok(Some((key, cursor.id)))
     }
 }
 
-/// A page of rows whose cursors hold the time or text they are sorted by.
+/// A page of rows whose cursors hold what they are sorted by, as text.
 pub fn paged<T>(
     rows: Vec<T>,
     query: &PageQuery,
@@ -80,17 +71,30 @@ pub fn paged<T>(
     })
 }
 
-/// A time as the key of a cursor.
-pub fn time_key(at: DateTime<Utc>) -> String {
-    at.timestamp_micros().to_string()
+/// The query parameters of paging, for a list's own struct of parameters.
+#[macro_export]
+macro_rules! paging {
+    ($list:ty) => {
+        impl $list {
+            fn paging(&self) -> bahi_types::PageQuery {
+                bahi_types::PageQuery {
+                    page: self.page,
+                    limit: self.limit,
+                    cursor: self.cursor.clone(),
+                    sort: self.sort.clone(),
+                }
+            }
+        }
+    };
 }
 
-/// Orders a boxed query by a column and the id, and lets it continue after a cursor.
+/// Orders a boxed query by a column, whose values read as `$key`, and by the id, and lets it continue after a cursor.
+#[macro_export]
 macro_rules! walk {
-    ($query:expr, $walk:expr, $column:expr, $id:expr, $after:expr) => {{
+    ($query:expr, $walk:expr, $column:expr, $key:ty, $id:expr) => {{
         use diesel::{BoolExpressionMethods, ExpressionMethods, QueryDsl};
         let mut query = $query.limit($walk.limit);
-        match $after {
+        match $walk.after::<$key>()? {
             None => query = query.offset($walk.offset),
             Some((key, id)) if $walk.sort.descending => {
                 query = query.filter($column.lt(key.clone()).or($column.eq(key).and($id.lt(id))));
@@ -106,4 +110,3 @@ macro_rules! walk {
         }
     }};
 }
-pub(crate) use walk;
