@@ -77,6 +77,10 @@ const WRITE: &str = "BEGIN; SELECT set_config('plan_cache_mode', 'force_generic_
 pub(crate) const BATCH: &str = "BEGIN; SELECT set_config('plan_cache_mode', 'force_generic_plan', true), \
                                 set_config('enable_seqscan', 'off', true), set_config('synchronous_commit', 'off', true)";
 
+/// After a restart of the database every idle connection is dead, and what was sent on it has not happened: so many
+/// are passed over.
+const DEAD: u32 = 32;
+
 /// Times a command may run in all when it keeps losing races.
 const ATTEMPTS: u32 = 4;
 
@@ -118,13 +122,20 @@ impl Db {
     {
         let (db, ctx) = (self.clone(), ctx.clone());
         let task = async move {
-            let mut attempt = 1;
+            let (mut attempt, mut dead) = (1, 0);
             loop {
-                let result = once(&db, ctx.clone(), f.clone()).await;
-                let lost =
-                    matches!(&result, Err(e) if e.database().is_some_and(Error::is_retryable));
-                if !lost || attempt == ATTEMPTS {
-                    return result;
+                let mut tx = Tx::checkout(&db, ctx.clone()).await?;
+                let result = match tx.begin_unheard(WRITE).await {
+                    Ok(()) => once(tx, f.clone()).await,
+                    Err(error) => Err(error.into()),
+                };
+                match result.as_ref().err().and_then(|e| e.database()) {
+                    Some(Error::Unavailable) if dead < DEAD => {
+                        dead += 1;
+                        continue;
+                    }
+                    Some(error) if error.is_retryable() && attempt < ATTEMPTS => {}
+                    _ => return result,
                 }
                 let pause = rand::rng().random_range(1..=10u64 << attempt);
                 tokio::time::sleep(Duration::from_millis(pause)).await;
@@ -142,7 +153,7 @@ impl Db {
     }
 }
 
-async fn once<T, E, F>(db: &Db, ctx: Ctx, f: F) -> std::result::Result<Done<T>, E>
+async fn once<T, E, F>(mut tx: Tx, f: F) -> std::result::Result<Done<T>, E>
 where
     T: Serialize + DeserializeOwned + Send + 'static,
     E: Failure,
@@ -150,7 +161,6 @@ where
         + for<'r> Command<&'r mut Tx, std::result::Result<T, E>, Fut: Send>
         + Send,
 {
-    let mut tx = Tx::begin(db, ctx, WRITE).await?;
     match idempotency::claim(&mut tx).await {
         Ok(None) => {}
         Ok(Some(stored)) => {
@@ -183,35 +193,37 @@ where
 }
 
 impl Tx {
-    /// Opens a transaction and sets its tenant, without a round trip of its own: the first statement follows at once.
-    /// On a connection that breaks before BEGIN has run, that statement fails too, and nothing has happened.
+    /// Opens a transaction and sets its tenant in the same round trip.
     pub(crate) async fn begin(db: &Db, ctx: Ctx, how: &str) -> Result<Self> {
         let opening = format!("{how}; {}", set_tenant(ctx.tenant));
         let mut dead = 0;
         loop {
-            let conn = db.checkout().await?;
-            match send(&conn, &opening).await {
-                Ok(()) => {
-                    let now = db.clock().now();
-                    let conn = Some(conn);
-                    return Ok(Self {
-                        db: db.clone(),
-                        conn,
-                        ctx,
-                        now,
-                        events: Vec::new(),
-                        said: false,
-                        open: true,
-                    });
-                }
-                // After a restart of the database every idle connection is dead: take another. Nothing has run.
-                Err(Error::Unavailable) if dead < 32 => {
-                    dead += 1;
-                    drop(Object::take(conn));
-                }
+            let mut tx = Self::checkout(db, ctx.clone()).await?;
+            match tx.conn().batch_execute(&opening).await.map_err(Error::from) {
+                Ok(()) => return Ok(tx),
+                Err(Error::Unavailable) if dead < DEAD => dead += 1,
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// The same without waiting for it: the first statement follows at once. On a connection that is broken
+    /// that statement fails, and nothing has happened.
+    async fn begin_unheard(&mut self, how: &str) -> Result<()> {
+        let opening = format!("{how}; {}", set_tenant(self.ctx.tenant));
+        send(self.conn(), &opening).await
+    }
+
+    async fn checkout(db: &Db, ctx: Ctx) -> Result<Self> {
+        Ok(Self {
+            db: db.clone(),
+            conn: Some(db.checkout().await?),
+            ctx,
+            now: db.clock().now(),
+            events: Vec::new(),
+            said: false,
+            open: true,
+        })
     }
 
     pub(crate) fn db(&self) -> &Db {

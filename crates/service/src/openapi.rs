@@ -23,10 +23,11 @@ pub(crate) fn complete(api: &mut OpenApi) {
             if uses.get(&id).is_some_and(|uses| *uses > 1) {
                 operation.operation_id = Some(format!("{id}_{}", noun(path)));
             }
-            let parameters = operation.parameters.get_or_insert_default();
             for name in placeholders(path) {
+                let mut parameters = operation.parameters.iter().flatten();
                 let known = |p: &RefOr<Parameter>| matches!(p, RefOr::T(p) if p.name == name && p.parameter_in == ParameterIn::Path);
-                if !parameters.iter().any(known) {
+                if !parameters.any(known) {
+                    let parameters = operation.parameters.get_or_insert_default();
                     parameters.push(RefOr::T(id_in_path(name)));
                 }
             }

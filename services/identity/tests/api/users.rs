@@ -49,7 +49,13 @@ async fn an_invited_person_joins_once_with_the_token_that_was_handed_over() {
     let tokens = accept(&token, PASSWORD).await.expect(200);
     let mut perms = claims(&tokens.text_at("access_token")).perms;
     perms.retain(|p| p.starts_with("sales."));
-    assert_eq!(perms, ["sales.invoice.read", "sales.pos.*"]);
+    let cashier = [
+        "sales.invoice.read",
+        "sales.pos.*",
+        "sales.return.read",
+        "sales.return.write",
+    ];
+    assert_eq!(perms, cashier);
     accept(&token, "another password").await.expect(422);
     log_in(&app, email, PASSWORD).await.expect(200);
     let statuses: Vec<_> = said(&app, "user.updated", id)
