@@ -365,8 +365,9 @@ async fn a_session_closed_after_the_grant_leaves_void_and_no_hold() {
     assert!(counters.is_empty());
 }
 
+/// What was lost with the connection has not happened, so the same attempt goes on over another one.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_lost_in_step_3_leaves_void_and_no_hold_and_the_retry_sells() {
+async fn a_connection_lost_in_step_3_is_replaced_and_the_sale_is_made_once() {
     let shop = Shop::open().await;
     let goods = shop.goods("1").await;
     let session = shop.session().await;
@@ -374,22 +375,19 @@ async fn a_connection_lost_in_step_3_leaves_void_and_no_hold_and_the_retry_sells
     let kill = "do $$ begin
         perform pg_terminate_backend(pid) from pg_locks where not granted and relation = 'reservation_decision'::regclass;
       end $$";
-    let refused = while_deciding(&shop, id, goods, &session, kill)
+    let sold = while_deciding(&shop, id, goods, &session, kill)
         .await
-        .expect(503);
-    assert_eq!(refused.code(), "DATABASE_UNAVAILABLE");
-    assert_eq!(shop.decisions(id).await, decided(&[(1, "void")]));
-    shop.assert_stock(goods, ("1", "0", "1")).await;
+        .expect(201);
+    assert_eq!(shop.decisions(id).await, decided(&[(1, "issued")]));
     let mut body = shop.basket(&session, &[(goods, "1")], "10");
     body["invoice_id"] = json!(id);
-    shop.owner
+    let again = shop
+        .owner
         .post("/api/v1/pos/invoice", body)
         .await
         .expect(201);
-    assert_eq!(
-        shop.decisions(id).await,
-        decided(&[(1, "void"), (2, "issued")])
-    );
+    assert_eq!(again.text_at("number"), sold.text_at("number"));
+    assert_eq!(shop.decisions(id).await, decided(&[(1, "issued")]));
     shop.assert_sound().await;
 }
 
