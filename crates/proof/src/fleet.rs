@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 /// A shipped binary beside the running test: built by `scripts/test` before the tests run.
-pub fn binary(name: &str) -> PathBuf {
+fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("own path");
     let folder = test.ancestors().find(|a| a.join(name).is_file());
     folder
@@ -110,6 +110,7 @@ impl Fleet {
             folder: TempDir::new().expect("a folder"),
             prefix: format!("proof-{}.", Uuid::now_v7().simple()),
         };
+        fs::write(fleet.register(), fleet.own_register()).expect("a register");
         let topics =
             ["billing", "inventory", "products", "identity", "audit"].map(|d| fleet.topic(d));
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
@@ -207,9 +208,12 @@ impl Fleet {
         process
     }
 
-    /// The register, with the services of this fleet only.
     fn register(&self) -> PathBuf {
-        let file = self.folder.path().join("services.toml");
+        self.folder.path().join("services.toml")
+    }
+
+    /// The register, with the services of this fleet only.
+    fn own_register(&self) -> String {
         let real: &Path =
             concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/services.toml").as_ref();
         let text = fs::read_to_string(real).expect("the register");
@@ -223,8 +227,7 @@ impl Fleet {
             own.push_str("[[service]]");
             own.push_str(block);
         }
-        fs::write(&file, own).expect("a register");
-        file
+        own
     }
 
     /// Waits until `process` stands at the pause point.

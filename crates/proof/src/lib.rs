@@ -7,6 +7,6 @@ mod gate;
 mod shop;
 
 pub use checker::check;
-pub use fleet::{Fleet, How, Process, binary};
+pub use fleet::{Fleet, How, Process};
 pub use gate::{Gate, Unfiltered};
 pub use shop::Shop;

@@ -2,10 +2,17 @@
 //! with each sale whole or not there.
 
 use bahi_proof::{Gate, Shop, check};
-use bahi_testkit::eventually;
+use bahi_testkit::{Client, Reply, eventually};
 use serde_json::Value;
+use tokio::task::JoinHandle;
 
 const PATH: &str = "/api/v1/pos/invoice";
+
+/// The till asks for the first sale and waits; nobody may answer.
+fn asks(till: &Client, basket: Value) -> JoinHandle<Option<Reply>> {
+    let till = till.clone();
+    tokio::spawn(async move { till.try_post_with_key(PATH, basket, "sale-1").await })
+}
 
 /// Sales is killed at `point` of the first sale; the till repeats it under the same key.
 async fn sales_dies_and_the_till_repeats(point: &str) {
@@ -13,8 +20,7 @@ async fn sales_dies_and_the_till_repeats(point: &str) {
     let (_inventory, _worker) = (shop.inventory("").await, shop.worker().await);
     let mut first = shop.sales(point).await;
     let till = shop.client(&first);
-    let (patient, basket) = (till.clone(), shop.basket());
-    let sale = tokio::spawn(async move { patient.try_post_with_key(PATH, basket, "sale-1").await });
+    let sale = asks(&till, shop.basket());
     shop.reached(&first, point).await;
     first.kill();
     assert!(
@@ -41,8 +47,7 @@ async fn sales_dies_and_nobody_repeats(point: &str, issued: i64) {
     let (_inventory, _worker) = (shop.inventory("").await, shop.worker().await);
     let mut first = shop.sales(point).await;
     let till = shop.client(&first);
-    let basket = shop.basket();
-    let sale = tokio::spawn(async move { till.try_post_with_key(PATH, basket, "sale-1").await });
+    let sale = asks(&till, shop.basket());
     shop.reached(&first, point).await;
     first.kill();
     sale.await.expect("the request ends");
@@ -80,8 +85,7 @@ async fn sales_dies_with_the_answer_to_commit_on_the_wire(repeats: bool) {
     let gate = Gate::to(&shop.database("sales").url(), "insert into invoice_line").await;
     let mut first = shop.behind(&gate, "sales").await;
     let till = shop.client(&first);
-    let (patient, basket) = (till.clone(), shop.basket());
-    let sale = tokio::spawn(async move { patient.try_post_with_key(PATH, basket, "sale-1").await });
+    let sale = asks(&till, shop.basket());
     let sales = shop.database("sales").admin().await;
     gate.committed(async || count(&sales, "select count(*) from invoice").await == 1)
         .await;
@@ -114,8 +118,7 @@ async fn sales_killed_after_it_voided_a_hold_past_its_deadline() {
     let (_inventory, _worker) = (shop.inventory("").await, shop.worker().await);
     let mut first = shop.sales("sales.after_reserve,sales.after_void").await;
     let till = shop.client(&first);
-    let (patient, basket) = (till.clone(), shop.basket());
-    let sale = tokio::spawn(async move { patient.try_post_with_key(PATH, basket, "sale-1").await });
+    let sale = asks(&till, shop.basket());
     shop.reached(&first, "sales.after_reserve").await;
     shop.reached(&first, "sales.after_void").await;
     first.kill();
@@ -131,8 +134,7 @@ async fn sales_killed_between_void_and_release() {
     let (_inventory, _worker) = (shop.inventory("").await, shop.worker().await);
     let mut first = shop.sales("sales.after_reserve,sales.before_release").await;
     let till = shop.client(&first);
-    let basket = shop.basket();
-    let sale = tokio::spawn(async move { till.try_post_with_key(PATH, basket, "sale-1").await });
+    let sale = asks(&till, shop.basket());
     shop.reached(&first, "sales.after_reserve").await;
     // The session is closed under the sale: it is refused after its grant.
     let close = "update pos_session set state = 'closed', closed_at = now(), closed_by = opened_by, retained = 0, deposited = 0";
@@ -152,8 +154,7 @@ async fn inventory_dies_while_it_promises(point: &str) {
     let mut first = shop.inventory(point).await;
     let (sales, _worker) = (shop.sales("").await, shop.worker().await);
     let till = shop.client(&sales);
-    let (patient, basket) = (till.clone(), shop.basket());
-    let sale = tokio::spawn(async move { patient.try_post_with_key(PATH, basket, "sale-1").await });
+    let sale = asks(&till, shop.basket());
     shop.reached(&first, point).await;
     first.kill();
     let answer = sale
@@ -168,7 +169,7 @@ async fn inventory_dies_while_it_promises(point: &str) {
 }
 
 /// The till's patience: what answers 503 is sent again under the same key.
-async fn till_sells(till: &bahi_testkit::Client, basket: Value, key: &str) -> bahi_testkit::Reply {
+async fn till_sells(till: &Client, basket: Value, key: &str) -> Reply {
     eventually(|| async {
         let reply = till.post_with_key(PATH, basket.clone(), key).await;
         (reply.status != 503).then_some(reply)
@@ -212,8 +213,7 @@ async fn inventory_killed_between_commit_of_the_promise_and_its_answer() {
     let mut first = shop.behind(&gate, "inventory").await;
     let (sales, _worker) = (shop.sales("").await, shop.worker().await);
     let till = shop.client(&sales);
-    let (patient, basket) = (till.clone(), shop.basket());
-    let sale = tokio::spawn(async move { patient.try_post_with_key(PATH, basket, "sale-1").await });
+    let sale = asks(&till, shop.basket());
     let stock = shop.database("inventory").admin().await;
     gate.committed(async || count(&stock, "select count(*) from reservation").await == 1)
         .await;
@@ -274,11 +274,9 @@ async fn two_replicas_on_one_key_make_one_sale() {
     let quick = shop.sales("").await;
     let slow = shop.sales_replica(point).await;
     let till = shop.client(&slow);
-    let user = till.clone();
-    let (patient, basket) = (till.clone(), shop.basket());
-    let sale = tokio::spawn(async move { patient.try_post_with_key(PATH, basket, "sale-1").await });
+    let sale = asks(&till, shop.basket());
     shop.reached(&slow, point).await;
-    let answer = user
+    let answer = till
         .at(&quick.url)
         .post_with_key(PATH, shop.basket(), "sale-1")
         .await
@@ -304,8 +302,7 @@ async fn a_given_up_sale_cannot_be_issued_by_its_slow_request() {
     let id = uuid::Uuid::now_v7();
     let mut basket = shop.basket();
     basket["invoice_id"] = serde_json::json!(id);
-    let patient = till.clone();
-    let sale = tokio::spawn(async move { patient.try_post_with_key(PATH, basket, "sale-1").await });
+    let sale = asks(&till, basket);
     shop.reached(&slow, point).await;
     let given_up = till
         .at(&quick.url)
