@@ -68,14 +68,21 @@ where
 }
 
 const READ: &str = "BEGIN READ ONLY";
-/// Commands find rows by their keys: to plan them anew each time costs more than to run them. A plan that is kept may
-/// have been made while its table was empty, so it must not be one that reads the whole table.
-const WRITE: &str = "BEGIN; SELECT set_config('plan_cache_mode', 'force_generic_plan', true), \
-                     set_config('enable_seqscan', 'off', true)";
+
+// Commands find rows by their keys: to plan them anew each time costs more than to run them. A plan that is kept may
+// have been made while its table was empty, so it must not be one that reads the whole table.
+macro_rules! planned {
+    () => {
+        "BEGIN; SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true)"
+    };
+}
+const WRITE: &str = planned!();
 /// A batch that a crash of the database takes back takes its position back with it and is consumed again, so its locks
 /// need not wait for the disk; its events wait in the outbox until it is there.
-pub(crate) const BATCH: &str = "BEGIN; SELECT set_config('plan_cache_mode', 'force_generic_plan', true), \
-                                set_config('enable_seqscan', 'off', true), set_config('synchronous_commit', 'off', true)";
+pub(crate) const BATCH: &str = concat!(
+    planned!(),
+    ", set_config('synchronous_commit', 'off', true)"
+);
 
 /// After a restart of the database every idle connection is dead, and what was sent on it has not happened: so many
 /// are passed over.
@@ -106,7 +113,8 @@ impl Db {
     ///
     /// The transaction runs in a task of its own: a client that hangs up cannot leave it half done.
     /// With an idempotency key in `ctx`, a repeated request gets the first answer. Lost races
-    /// (40001, 40P01) are run again, at most three times, after a short random pause.
+    /// (40001, 40P01) are run again, at most three times, after a short random pause; what was lost with its
+    /// connection before COMMIT was sent has not happened and is run again on another.
     ///
     /// # Errors
     /// What `f` returns (nothing is written then), or why the database refused.
@@ -195,7 +203,7 @@ where
 impl Tx {
     /// Opens a transaction and sets its tenant in the same round trip.
     pub(crate) async fn begin(db: &Db, ctx: Ctx, how: &str) -> Result<Self> {
-        let opening = format!("{how}; {}", set_tenant(ctx.tenant));
+        let opening = opening(how, ctx.tenant);
         let mut dead = 0;
         loop {
             let mut tx = Self::checkout(db, ctx.clone()).await?;
@@ -210,7 +218,7 @@ impl Tx {
     /// The same without waiting for it: the first statement follows at once. On a connection that is broken
     /// that statement fails, and nothing has happened.
     async fn begin_unheard(&mut self, how: &str) -> Result<()> {
-        let opening = format!("{how}; {}", set_tenant(self.ctx.tenant));
+        let opening = opening(how, self.ctx.tenant);
         send(self.conn(), &opening).await
     }
 
@@ -356,6 +364,10 @@ impl Drop for Tx {
 async fn send(mut conn: &AsyncPgConnection, text: &str) -> Result<()> {
     let sent = poll_immediate(conn.batch_execute(text)).await;
     sent.unwrap_or(Ok(())).map_err(Error::from)
+}
+
+fn opening(how: &str, tenant: TenantId) -> String {
+    format!("{how}; {}", set_tenant(tenant))
 }
 
 fn set_tenant(tenant: TenantId) -> String {

@@ -9,6 +9,7 @@ mod catalogue;
 mod client;
 mod database;
 mod edge;
+mod ledger;
 mod wait;
 
 pub use app::TestApp;
@@ -16,6 +17,7 @@ pub use catalogue::assert_tenant_tables;
 pub use client::{Client, Reply};
 pub use database::TestDb;
 pub use edge::TestEdge;
+pub use ledger::{Entry, Outcome, Seen, Verdict, digest, judge};
 pub use wait::eventually;
 
 /// A variable of the test environment.

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use bahi_testkit::judge;
+
 use crate::{
     load::{Load, committed},
-    oracle::judge,
     world::{World, emit, eventually},
 };
 

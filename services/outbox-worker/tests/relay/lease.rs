@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bahi_testkit::judge;
 use outbox_worker::{
     checkpoint::{self, Checkpoints},
     lease,
@@ -11,7 +12,6 @@ use outbox_worker::{
 
 use crate::{
     load::{Load, committed},
-    oracle::judge,
     world::{World, emit, eventually},
 };
 

@@ -3,16 +3,14 @@
 
 use std::sync::Arc;
 
+use bahi_testkit::{Entry, Outcome};
 use parking_lot::Mutex;
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::index::sample};
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use crate::{
-    oracle::{Entry, Outcome},
-    world::World,
-};
+use crate::world::World;
 
 /// When a writer draws the number of its event.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use bahi_testkit::Seen;
 use parking_lot::Mutex;
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
@@ -19,7 +20,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::{oracle::Seen, world::eventually};
+use crate::world::eventually;
 
 /// A record as it lies in the topic.
 #[derive(Clone)]
@@ -42,12 +43,12 @@ impl Record {
     pub fn seen(&self) -> Seen {
         let envelope: Envelope<'_> =
             serde_json::from_str(&self.value).expect("the value is an envelope");
-        Seen {
-            event_id: envelope.event_id,
-            key: self.key.clone(),
-            version: envelope.aggregate_version,
-            payload: envelope.payload.get().to_owned(),
-        }
+        Seen::new(
+            envelope.event_id,
+            &self.key,
+            envelope.aggregate_version,
+            envelope.payload.get(),
+        )
     }
 }
 

@@ -10,7 +10,6 @@ mod load;
 mod log;
 mod measure;
 mod mutant;
-mod oracle;
 mod order;
 mod poison;
 mod ring;

@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use bahi_testkit::Seen;
 use outbox_worker::{
     reader::{self, Reader, Tail},
     row::Event,
@@ -17,17 +18,12 @@ use outbox_worker::{
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Row};
 
-use crate::{oracle::Seen, world::World};
+use crate::world::World;
 
 const COLUMNS: &str = "event_id, key, aggregate_version, payload::text, seq, txid::text";
 
 fn seen(row: &Row) -> Seen {
-    Seen {
-        event_id: row.get(0),
-        key: row.get(1),
-        version: row.get(2),
-        payload: row.get(3),
-    }
+    Seen::new(row.get(0), row.get(1), row.get(2), row.get(3))
 }
 
 /// A reader that looks again and again.
@@ -107,12 +103,12 @@ impl SnapshotWindows {
 }
 
 fn own(event: &Event<'_>) -> Seen {
-    Seen {
-        event_id: event.event_id,
-        key: event.key.into(),
-        version: event.aggregate_version,
-        payload: event.payload.into(),
-    }
+    Seen::new(
+        event.event_id,
+        event.key,
+        event.aggregate_version,
+        event.payload,
+    )
 }
 
 impl Algorithm for SnapshotWindows {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bahi_testkit::{Outcome, judge};
 use outbox_worker::relay::Limits;
 
 use crate::{
@@ -11,7 +12,6 @@ use crate::{
         Algorithm, ChunkedWindows, Looking, NumberCursor, OldestRunning, SnapshotWindows,
         TransactionOrder,
     },
-    oracle::{Outcome, judge},
     world::{World, emit, eventually},
 };
 
@@ -162,7 +162,7 @@ async fn a_backlog_of_any_size_is_read_in_chunks_and_resumed_in_the_middle() {
     world.close().await;
 }
 
-async fn app_events(world: &World) -> Vec<crate::oracle::Entry> {
+async fn app_events(world: &World) -> Vec<bahi_testkit::Entry> {
     let rows = world
         .admin()
         .await
@@ -173,7 +173,7 @@ async fn app_events(world: &World) -> Vec<crate::oracle::Entry> {
         .await
         .unwrap();
     rows.iter()
-        .map(|row| crate::oracle::Entry::committed(row.get(0), row.get(1), row.get(2), row.get(3)))
+        .map(|row| bahi_testkit::Entry::committed(row.get(0), row.get(1), row.get(2), row.get(3)))
         .collect()
 }
 

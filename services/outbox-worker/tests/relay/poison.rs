@@ -1,9 +1,8 @@
 //! What Kafka will not take stops its own key and nothing else.
 
-use crate::{
-    oracle::{Entry, judge},
-    world::{World, emit, eventually},
-};
+use bahi_testkit::{Entry, judge};
+
+use crate::world::{World, emit, eventually};
 
 /// JSON that does not compress.
 fn noise(bytes: usize) -> String {
@@ -110,7 +109,7 @@ async fn the_largest_event_that_the_table_takes_is_one_that_kafka_takes() {
         "the table takes no payload above its limit"
     );
     log.until_len(1).await;
-    assert_eq!(log.seen()[0].payload.len(), 900_000);
+    assert!(log.records()[0].value.len() > 900_000);
     worker.stop().await;
     world.close().await;
 }

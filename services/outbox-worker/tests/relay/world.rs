@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bahi_testkit::Entry;
 use outbox_worker::{
     config::{Config, Database},
     relay::Limits,
@@ -24,7 +25,7 @@ use tokio_postgres::{Client, NoTls};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{log::Log, oracle::Entry};
+use crate::log::Log;
 
 const OUTBOX: &str = include_str!("../../../../crates/db/sql/outbox.sql");
 const APP: &str = "relay_test_app";
