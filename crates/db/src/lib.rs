@@ -19,7 +19,7 @@ pub use batch::{Batch, Claim, Move, Position};
 pub use context::{Ctx, Idempotency, Trace};
 pub use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 pub use error::{Error, Failure, Result};
-pub use migrate::migrate;
+pub use migrate::{migrate, outbox_sql};
 pub use pool::{Db, DbConfig, PoolStatus};
 pub use quarantine::{Held, Quarantined};
 pub use sql::{Bound, Sql, sql};

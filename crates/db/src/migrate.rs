@@ -8,10 +8,11 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 use tokio_postgres::NoTls;
 
 /// What every service's database has, in order. A version that has run is never changed; add one.
-const PLATFORM: [(&str, &str); 3] = [
+const PLATFORM: [(&str, &str); 4] = [
     ("0001_tenancy", include_str!("../sql/tenancy.sql")),
     ("0002_outbox", include_str!("../sql/outbox.sql")),
     ("0003_inbox", include_str!("../sql/inbox.sql")),
+    ("0004_relay", include_str!("../sql/relay.sql")),
 ];
 
 /// Brings a database up to date as its owner. Several processes may try at once: an advisory lock lets one work.
@@ -65,4 +66,13 @@ pub async fn migrate(
     // Fresh tables have no statistics, and a plan made without them can be a hundred times slower.
     harness.into_inner().batch_execute("analyze").await?;
     Ok(())
+}
+
+/// The text of the outbox and of what operates its relay, for tests of the relay alone.
+pub fn outbox_sql(app_role: &str) -> String {
+    PLATFORM
+        .iter()
+        .filter(|(version, _)| version.ends_with("outbox") || version.ends_with("relay"))
+        .map(|(_, text)| text.replace("{app}", app_role))
+        .collect()
 }

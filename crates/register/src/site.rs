@@ -144,12 +144,11 @@ impl Site {
             }
         }
         if service.name == "outbox-worker" {
-            for (other, database) in register.databases() {
-                add(
-                    &format!("BAHI_RELAY_{}_URL", other.env_name()),
-                    self.database_url("bahi_relay", database)?,
-                );
-            }
+            // One for all: a service that is new in the register needs no new environment.
+            add(
+                "BAHI_RELAY_URL",
+                self.database_url("bahi_relay", "{database}")?,
+            );
         }
         Ok(env)
     }

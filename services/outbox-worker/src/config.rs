@@ -9,6 +9,7 @@ use bahi_service::Env;
 use crate::metrics::Metrics;
 
 /// Settings of the worker.
+#[derive(Clone)]
 pub struct Config {
     /// Kafka's bootstrap servers.
     pub kafka: String,
@@ -21,6 +22,7 @@ pub struct Config {
 }
 
 /// A database to relay.
+#[derive(Clone)]
 pub struct Database {
     /// The service that owns it.
     pub service: String,
@@ -29,8 +31,9 @@ pub struct Database {
 }
 
 impl Config {
-    /// Reads the settings: for each database of the register, `BAHI_RELAY_<SERVICE>_URL`. One that is not set is
-    /// another worker's; that nobody relays it shows in `outbox_lease_owned`.
+    /// Reads the settings: for each database of the register `BAHI_RELAY_<SERVICE>_URL`, else `BAHI_RELAY_URL` with
+    /// `{database}` in the place of its name. One that neither gives is another worker's; that nobody relays it shows
+    /// in `outbox_lease_owned`.
     ///
     /// # Errors
     /// When a setting is wrong, or no database is given.
@@ -41,15 +44,18 @@ impl Config {
         let register =
             Register::load(&register).with_context(|| format!("BAHI_REGISTER={register}"))?;
         let kafka = env.required("BAHI_KAFKA");
+        let template = env.optional("BAHI_RELAY_URL");
         let mut databases = Vec::new();
-        for (service, _) in register.databases() {
-            match env.optional(&format!("BAHI_RELAY_{}_URL", service.env_name())) {
+        for (service, database) in register.databases() {
+            let any = || Some(template.as_ref()?.replace("{database}", database));
+            let own = env.optional(&format!("BAHI_RELAY_{}_URL", service.env_name()));
+            match own.or_else(any) {
                 Some(url) => databases.push(Database {
                     service: service.name.clone(),
                     url,
                 }),
                 None => {
-                    Metrics::of(&service.name).lease_owned.set(0);
+                    Metrics::of(&service.name, 0).lease_owned.set(0);
                     tracing::warn!(
                         db = service.name,
                         "no URL is given: not relayed by this worker"
@@ -105,6 +111,22 @@ mod tests {
             .map(|database| database.service)
             .collect();
         assert_eq!(services, ["identity", "sales"]);
+    }
+
+    #[test]
+    fn relays_every_database_of_the_register_by_one_setting() {
+        let given = [
+            ("BAHI_KAFKA", "k:9092"),
+            ("BAHI_RELAY_URL", "postgres://relay@h/{database}"),
+            ("BAHI_RELAY_SALES_URL", "postgres://elsewhere/s"),
+        ];
+        let databases = config(&given).unwrap().databases;
+        let url = |service: &str| {
+            let found = databases.iter().find(|d| d.service == service);
+            found.unwrap().url.clone()
+        };
+        assert_eq!(url("identity"), "postgres://relay@h/bahi_identity");
+        assert_eq!(url("sales"), "postgres://elsewhere/s");
     }
 
     #[test]

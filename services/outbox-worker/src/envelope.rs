@@ -47,8 +47,13 @@ pub fn compose(event: &Event<'_>, source_service: &str, out: &mut Vec<u8>) {
 }
 
 /// The headers of the record: CloudEvents' Kafka binding in binary mode, the trace, where the row came from,
-/// and what the service added.
-pub fn headers(event: &Event<'_>, source_service: &str, scratch: &mut Vec<u8>) -> OwnedHeaders {
+/// and what the service added. What is published once more bears the number of the command that asked for it.
+pub fn headers(
+    event: &Event<'_>,
+    source_service: &str,
+    replay: Option<i64>,
+    scratch: &mut Vec<u8>,
+) -> OwnedHeaders {
     let mut headers = Headers {
         list: OwnedHeaders::new_with_capacity(16),
         scratch,
@@ -80,6 +85,9 @@ pub fn headers(event: &Event<'_>, source_service: &str, scratch: &mut Vec<u8>) -
     .written("x-outbox-epoch", |out| push_number(out, event.epoch));
     if let Some(traceparent) = event.traceparent {
         headers = headers.text("traceparent", traceparent);
+    }
+    if let Some(command) = replay {
+        headers = headers.written("x-replay", |out| push_number(out, command));
     }
     match event.headers {
         Some(additional) => headers.additional(additional),
@@ -285,7 +293,7 @@ mod tests {
             headers: Some(r#"{"x-shard": "7", "x-n": 7}"#),
             ..event()
         };
-        let headers = headers(&event, "sales", &mut Vec::new());
+        let headers = headers(&event, "sales", Some(3), &mut Vec::new());
         let pairs: Vec<(&str, &str)> = headers
             .iter()
             .map(|header| {
@@ -313,6 +321,7 @@ mod tests {
                     "traceparent",
                     "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
                 ),
+                ("x-replay", "3"),
                 ("x-n", "7"),
                 ("x-shard", "7"),
             ]

@@ -24,6 +24,17 @@ pub struct Sent {
     pub bytes: u32,
     /// The relay's own number of the topic.
     pub topic: u16,
+    /// Whether it moves the cursor: what is published again, or late, does not.
+    pub moves: bool,
+}
+
+/// Where Kafka put a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ack {
+    /// The partition.
+    pub partition: i32,
+    /// The offset; negative where Kafka did not say.
+    pub offset: i64,
 }
 
 /// What was taken off the front.
@@ -46,7 +57,7 @@ pub struct Flight {
 #[derive(Default)]
 struct Inner {
     base: u64,
-    events: VecDeque<(Sent, bool)>,
+    events: VecDeque<(Sent, Option<Ack>)>,
     unacknowledged: usize,
     bytes: usize,
     refused: Vec<(i64, RDKafkaErrorCode)>,
@@ -65,7 +76,7 @@ impl Flight {
     /// Adds an event at the end and returns its position. Call it before the send: the answer may be faster.
     pub fn push(&self, sent: Sent) -> u64 {
         let mut inner = self.inner.lock();
-        inner.events.push_back((sent, false));
+        inner.events.push_back((sent, None));
         inner.unacknowledged += 1;
         inner.bytes += sent.bytes as usize;
         inner.base + inner.events.len() as u64 - 1
@@ -81,7 +92,7 @@ impl Flight {
     }
 
     /// Kafka has the event at `position`.
-    pub fn acknowledge(&self, position: u64) {
+    pub fn acknowledge(&self, position: u64, ack: Ack) {
         let mut inner = self.inner.lock();
         let Some(index) = position.checked_sub(inner.base) else {
             return;
@@ -89,7 +100,7 @@ impl Flight {
         let Some((sent, acknowledged)) = inner.events.get_mut(index as usize) else {
             return;
         };
-        if std::mem::replace(acknowledged, true) {
+        if acknowledged.replace(ack).is_some() {
             return;
         }
         let sent = *sent;
@@ -123,12 +134,14 @@ impl Flight {
     }
 
     /// Takes the acknowledged events off the front, handing each to `each`.
-    pub fn land(&self, mut each: impl FnMut(&Sent)) -> Landed {
+    pub fn land(&self, mut each: impl FnMut(&Sent, Ack)) -> Landed {
         let mut inner = self.inner.lock();
         let mut last_seq = None;
-        while let Some((sent, true)) = inner.events.front() {
-            each(sent);
-            last_seq = Some(sent.seq);
+        while let Some((sent, Some(ack))) = inner.events.front() {
+            each(sent, *ack);
+            if sent.moves {
+                last_seq = Some(sent.seq);
+            }
             inner.events.pop_front();
             inner.base += 1;
         }
@@ -146,6 +159,11 @@ impl Flight {
         inner.unacknowledged = 0;
         inner.bytes = 0;
         std::mem::take(&mut inner.refused)
+    }
+
+    /// Position of the first event that has not landed.
+    pub fn base(&self) -> u64 {
+        self.inner.lock().base
     }
 
     /// Position after the last event.
@@ -201,6 +219,11 @@ mod tests {
 
     use super::*;
 
+    const ACK: Ack = Ack {
+        partition: 0,
+        offset: 0,
+    };
+
     fn flight() -> Flight {
         Flight::new(Histogram::with_opts(HistogramOpts::new("test", "test")).unwrap())
     }
@@ -211,12 +234,13 @@ mod tests {
             inserted: 0,
             bytes: 10,
             topic: 0,
+            moves: true,
         }
     }
 
     fn land(flight: &Flight) -> (Vec<i64>, Landed) {
         let mut seqs = Vec::new();
-        let landed = flight.land(|sent| seqs.push(sent.seq));
+        let landed = flight.land(|sent, _| seqs.push(sent.seq));
         (seqs, landed)
     }
 
@@ -227,7 +251,7 @@ mod tests {
             .into_iter()
             .map(|seq| flight.push(sent(seq)))
             .collect();
-        flight.acknowledge(positions[1]);
+        flight.acknowledge(positions[1], ACK);
         assert_eq!(
             land(&flight),
             (
@@ -238,7 +262,7 @@ mod tests {
                 }
             )
         );
-        flight.acknowledge(positions[0]);
+        flight.acknowledge(positions[0], ACK);
         assert_eq!(
             land(&flight),
             (
@@ -263,7 +287,7 @@ mod tests {
         );
         let new = flight.push(sent(10));
         assert_ne!(old, new);
-        flight.acknowledge(old);
+        flight.acknowledge(old, ACK);
         flight.refuse(old, RDKafkaErrorCode::MessageSizeTooLarge);
         assert_eq!(land(&flight).0, Vec::<i64>::new());
         assert_eq!(flight.load(), (1, 10));
@@ -281,7 +305,7 @@ mod tests {
             }
             let mut landed = Vec::new();
             for position in order.iter().chain(&order[..twice]) {
-                flight.acknowledge(*position);
+                flight.acknowledge(*position, ACK);
                 landed.extend(land(&flight).0);
             }
             prop_assert_eq!(landed, (0..60).collect::<Vec<i64>>());

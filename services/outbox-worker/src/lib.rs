@@ -8,7 +8,11 @@ pub mod config;
 pub mod envelope;
 pub mod flight;
 pub mod lease;
+pub mod member;
 pub mod metrics;
+pub mod order;
+pub mod orders;
+pub mod origin;
 pub mod park;
 pub mod producer;
 pub mod pump;
@@ -25,7 +29,11 @@ pub mod worker;
 
 use std::{sync::Arc, time::Duration};
 
-use bahi_service::{App, Job, Parts};
+use bahi_service::{App, Env, Job, Parts};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::Notify,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{config::Config, relay::Limits};
@@ -33,15 +41,17 @@ use crate::{config::Config, relay::Limits};
 /// What the process runs with.
 #[derive(Clone)]
 pub struct State {
-    config: Arc<Config>,
+    env: Env,
     stop: CancellationToken,
 }
 
 /// The service: nothing but the relays, which run for as long as the process does.
 pub fn app() -> App<State> {
     let state = |parts: Parts| {
+        // A wrong setting ends the start, not the first run of the job.
+        Config::from_env(&parts.env)?;
         Ok(State {
-            config: Arc::new(Config::from_env(&parts.env)?),
+            env: parts.env,
             stop: parts.stop,
         })
     };
@@ -49,7 +59,25 @@ pub fn app() -> App<State> {
         let state = state.clone();
         vec![Job::every("relay", Duration::from_secs(1), move || {
             let state = state.clone();
-            async move { worker::run(&state.config, Limits::default(), state.stop.clone()).await }
+            async move {
+                let load = || Config::from_env(&state.env);
+                let reload = Arc::new(Notify::new());
+                let relay =
+                    worker::run(load, Limits::default(), reload.clone(), state.stop.clone());
+                tokio::select! {
+                    ended = relay => ended,
+                    // The register may have a new service.
+                    ended = hangups(&reload) => ended,
+                }
+            }
         })]
     })
+}
+
+async fn hangups(reload: &Notify) -> anyhow::Result<()> {
+    let mut hangups = signal(SignalKind::hangup())?;
+    while hangups.recv().await.is_some() {
+        reload.notify_one();
+    }
+    Ok(())
 }

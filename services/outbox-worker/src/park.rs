@@ -8,6 +8,7 @@ use tokio_postgres::{Client, types::ToSql};
 use uuid::Uuid;
 
 use crate::{
+    lease::Shard,
     row::Event,
     session::{PATIENCE, SessionError, within},
 };
@@ -35,14 +36,13 @@ struct Fresh {
 
 impl Parked {
     /// Reads which keys are held.
-    pub async fn load(client: &Client) -> Result<Self, SessionError> {
+    pub async fn load(client: &Client, shard: Shard) -> Result<Self, SessionError> {
         let mut parked = Self::default();
-        for row in within(
-            PATIENCE,
-            client.query("select distinct topic, key from outbox.parked", &[]),
-        )
-        .await?
-        {
+        let query = format!(
+            "select distinct topic, key from outbox.parked where true{}",
+            shard.condition()
+        );
+        for row in within(PATIENCE, client.query(&query, &[])).await? {
             parked
                 .held
                 .entry(row.get(0))
@@ -74,6 +74,30 @@ impl Parked {
             "behind_another",
             "an earlier event of this key is parked".into(),
         );
+    }
+
+    /// Parks an event of a topic or key that an operator paused, and holds its key.
+    pub fn pause(&mut self, event: &Event<'_>) {
+        self.held
+            .entry(event.topic.to_owned())
+            .or_default()
+            .insert(event.key.to_owned());
+        self.add(event, "waiting", "paused", String::new());
+    }
+
+    /// Nothing of the key is parked any more.
+    pub fn free(&mut self, topic: &str, key: &str) {
+        if let Some(keys) = self.held.get_mut(topic) {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.held.remove(topic);
+            }
+        }
+    }
+
+    /// How many keys are held.
+    pub fn keys(&self) -> usize {
+        self.held.values().map(HashSet::len).sum()
     }
 
     fn add(&mut self, event: &Event<'_>, state: &'static str, reason: &'static str, error: String) {

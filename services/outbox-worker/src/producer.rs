@@ -16,7 +16,7 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 use prometheus::IntCounter;
 use rdkafka::{
-    ClientConfig, ClientContext,
+    ClientConfig, ClientContext, Message as _, Statistics,
     config::FromClientConfigAndContext,
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
     message::OwnedHeaders,
@@ -25,7 +25,10 @@ use rdkafka::{
     },
 };
 
-use crate::flight::Flight;
+use crate::{
+    flight::{Ack, Flight},
+    metrics,
+};
 
 /// Where one database's positions end and the number of the database begins in a message's opaque value.
 const POSITION_BITS: u32 = 48;
@@ -59,6 +62,37 @@ pub enum Rejected {
     Refused(RDKafkaErrorCode),
     /// The producer is of no use any more.
     Broken,
+}
+
+/// Where the partitions of a topic end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ends {
+    /// The offset of each partition's next record.
+    Known(Vec<i64>),
+    /// The cluster does not have the topic.
+    NoTopic,
+}
+
+/// The flights of the process, by the number under which a message names its own. It only grows.
+#[derive(Clone, Default)]
+pub struct Flights(Arc<RwLock<Vec<Arc<Flight>>>>);
+
+impl Flights {
+    /// Adds a flight and returns its number; None when there are as many as a message can name.
+    pub fn add(&self, flight: Arc<Flight>) -> Option<u16> {
+        let mut all = self.0.write();
+        let number = u16::try_from(all.len()).ok()?;
+        all.push(flight);
+        Some(number)
+    }
+
+    fn get(&self, number: usize) -> Option<Arc<Flight>> {
+        self.0.read().get(number).cloned()
+    }
+
+    fn wake(&self) {
+        self.0.read().iter().for_each(|flight| flight.wake());
+    }
 }
 
 /// One producer from its creation to its failure.
@@ -119,6 +153,22 @@ impl Generation {
         self.producer.context().wake();
     }
 
+    fn ends(&self, topic: &str, partitions: usize) -> KafkaResult<Ends> {
+        if !self.knows(topic)? {
+            return Ok(Ends::NoTopic);
+        }
+        let client = self.producer.client();
+        let end = |partition| {
+            let (_, end) = client.fetch_watermarks(topic, partition, METADATA_TIMEOUT)?;
+            Ok(end)
+        };
+        (0i32..)
+            .take(partitions)
+            .map(end)
+            .collect::<KafkaResult<_>>()
+            .map(Ends::Known)
+    }
+
     /// Whether the cluster has `topic`. Blocks; an error says nothing about the topic.
     fn knows(&self, topic: &str) -> KafkaResult<bool> {
         let metadata = self
@@ -141,20 +191,15 @@ impl Generation {
 /// The current generation, and the way to the next.
 pub struct Producer {
     config: ClientConfig,
-    flights: Arc<[Arc<Flight>]>,
+    flights: Flights,
     current: Mutex<Arc<Generation>>,
     rebuilds: IntCounter,
 }
 
 impl Producer {
-    /// A producer for the databases of which `flights` are the flights, by number.
-    pub fn new(
-        bootstrap: &str,
-        flights: Vec<Arc<Flight>>,
-        rebuilds: IntCounter,
-    ) -> KafkaResult<Self> {
+    /// A producer for the relays of which `flights` are the flights.
+    pub fn new(bootstrap: &str, flights: Flights, rebuilds: IntCounter) -> KafkaResult<Self> {
         let config = config(bootstrap);
-        let flights: Arc<[Arc<Flight>]> = flights.into();
         let current = Mutex::new(generation(&config, &flights)?);
         Ok(Self {
             config,
@@ -177,6 +222,22 @@ impl Producer {
             self.rebuilds.inc();
         }
         Ok(current.clone())
+    }
+
+    /// The cluster's first addresses.
+    pub fn bootstrap(&self) -> &str {
+        self.config.get("bootstrap.servers").unwrap_or_default()
+    }
+
+    /// Where the first `partitions` partitions of `topic` end.
+    ///
+    /// # Errors
+    /// When the cluster does not answer; that says nothing about the topic.
+    pub async fn ends(&self, topic: &str, partitions: usize) -> KafkaResult<Ends> {
+        let (generation, topic) = (self.current(), topic.to_owned());
+        tokio::task::spawn_blocking(move || generation.ends(&topic, partitions))
+            .await
+            .unwrap_or(Err(KafkaError::Canceled))
     }
 
     /// Whether the cluster has `topic`.
@@ -216,13 +277,14 @@ fn config(bootstrap: &str) -> ClientConfig {
         ("reconnect.backoff.max.ms", "1000"),
         ("retry.backoff.ms", "20"),
         ("enable.metrics.push", "false"),
+        ("statistics.interval.ms", "5000"),
     ] {
         config.set(key, value);
     }
     config
 }
 
-fn generation(config: &ClientConfig, flights: &Arc<[Arc<Flight>]>) -> KafkaResult<Arc<Generation>> {
+fn generation(config: &ClientConfig, flights: &Flights) -> KafkaResult<Arc<Generation>> {
     let context = Context {
         flights: flights.clone(),
         broken: AtomicBool::new(false),
@@ -252,7 +314,7 @@ fn generation(config: &ClientConfig, flights: &Arc<[Arc<Flight>]>) -> KafkaResul
 }
 
 struct Context {
-    flights: Arc<[Arc<Flight>]>,
+    flights: Flights,
     broken: AtomicBool,
 }
 
@@ -265,11 +327,15 @@ impl Context {
     }
 
     fn wake(&self) {
-        self.flights.iter().for_each(|flight| flight.wake());
+        self.flights.wake();
     }
 }
 
 impl ClientContext for Context {
+    fn stats(&self, statistics: Statistics) {
+        metrics::kafka(&statistics);
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::GaplessGuarantee) => self.fail(&error),
@@ -290,7 +356,13 @@ impl ProducerContext for Context {
             return;
         };
         match result {
-            Ok(_) => flight.acknowledge(position),
+            Ok(message) => flight.acknowledge(
+                position,
+                Ack {
+                    partition: message.partition(),
+                    offset: message.offset(),
+                },
+            ),
             Err((error, _)) => {
                 if let Some(code) = error.rdkafka_error_code().filter(|code| is_refusal(*code)) {
                     flight.refuse(position, code);

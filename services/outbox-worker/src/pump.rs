@@ -1,6 +1,7 @@
 //! The loop of a session that owns its database: reads windows, sends them, and moves the cursor after what
 //! Kafka has acknowledged.
 
+mod orders;
 mod read;
 mod send;
 
@@ -11,19 +12,20 @@ use std::{
 };
 
 use rdkafka::types::RDKafkaErrorCode;
-use tokio::{
-    sync::Notify,
-    time::{Instant, sleep, sleep_until},
-};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
-    checkpoint::Checkpoints,
+    checkpoint::{Checkpoint, Checkpoints},
+    flight::now_micros,
     lease,
+    order::Order,
+    orders::{Orders, Pauses},
     park::Parked,
     producer::Generation,
     reader::{Reader, TAIL_ROWS},
     relay::{RETRY, Relay},
     session::{PATIENCE, SessionError, within},
+    side::Hints,
     snapshot::Snapshot,
     topic::Topics,
     window::{Cursor, Windows},
@@ -45,6 +47,8 @@ const CHECKPOINT: (Duration, i64) = (Duration::from_millis(100), 50_000);
 const IDLE_CHECKPOINT: Duration = Duration::from_secs(60);
 /// A session that has nothing to read says something this often, or the server would end it.
 const TOUCH: Duration = Duration::from_secs(1);
+/// Between looks at what operators ask for and who else is there, unless told.
+const ROUND: Duration = Duration::from_secs(1);
 /// How long events in flight are waited for when the worker stops.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -74,6 +78,17 @@ enum Alone {
 enum End {
     Stopped,
     ProducerFailed,
+    /// The shard is another's; stay away for so long.
+    HandedOver(Duration),
+}
+
+/// How a session ended in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// The worker stops.
+    Stopped,
+    /// Another worker takes over; stay away for so long.
+    HandedOver(Duration),
 }
 
 /// A session at work.
@@ -81,7 +96,8 @@ pub struct Pump<'a> {
     relay: &'a Relay,
     reader: Reader,
     checkpoints: Checkpoints,
-    hint: Arc<Notify>,
+    orders: Orders,
+    hints: Arc<Hints>,
     generation: Arc<Generation>,
     windows: Windows,
     saved: Cursor,
@@ -95,6 +111,17 @@ pub struct Pump<'a> {
     /// The suspect whose turn it is.
     alone: Option<Alone>,
     errand: Option<Errand>,
+    pauses: Pauses,
+    /// Parked keys may have become free.
+    release_due: bool,
+    /// The key whose parked events are in flight, alone.
+    releasing: Option<orders::Release>,
+    /// Keys of which a whole batch of parked events was refused.
+    singly: HashSet<(String, String)>,
+    replay: Option<orders::Replay>,
+    /// Rounds in a row that found a worker whose turn it rather is.
+    outranked: u32,
+    order: Order,
     value: Vec<u8>,
     scratch: Vec<u8>,
     /// Bytes of a row, on the average of late.
@@ -104,34 +131,45 @@ pub struct Pump<'a> {
     next_look: Instant,
     last_checkpoint: Instant,
     last_touch: Instant,
+    last_round: Instant,
 }
 
 impl<'a> Pump<'a> {
-    /// A pump that goes on at `cursor`.
+    /// A pump that goes on at `checkpoint`.
     pub fn new(
         relay: &'a Relay,
         reader: Reader,
         checkpoints: Checkpoints,
-        cursor: Cursor,
+        checkpoint: Checkpoint,
         parked: Parked,
-        hint: Arc<Notify>,
+        orders: Orders,
+        hints: Arc<Hints>,
     ) -> Self {
         let now = Instant::now();
+        let cursor = checkpoint.cursor;
         Self {
             relay,
             reader,
             checkpoints,
-            hint,
+            orders,
+            hints,
             generation: relay.producer.current(),
             saved: cursor.clone(),
             windows: Windows::new(cursor),
             backlog: None,
-            topics: Topics::default(),
+            topics: Topics::new(checkpoint.reached),
             parked,
             suspects: HashSet::new(),
             condemned: HashMap::new(),
             alone: None,
             errand: None,
+            pauses: Pauses::default(),
+            release_due: true,
+            releasing: None,
+            singly: HashSet::new(),
+            replay: None,
+            outranked: 0,
+            order: Order::default(),
             value: Vec::new(),
             scratch: Vec::new(),
             row_bytes: 1024,
@@ -140,23 +178,26 @@ impl<'a> Pump<'a> {
             next_look: now,
             last_checkpoint: now,
             last_touch: now,
+            // Pauses are known before anything is read.
+            last_round: now - ROUND,
         }
     }
 
-    /// Pumps until the worker stops.
+    /// Pumps until the worker stops or hands the shard over.
     ///
     /// # Errors
     /// What ends the session.
-    pub async fn run(mut self) -> Result<(), SessionError> {
+    pub async fn run(mut self) -> Result<Left, SessionError> {
         let mut wait = RETRY.0;
         loop {
             let before = self.windows.cursor().published;
             match self.pump().await? {
-                End::Stopped => return Ok(()),
+                End::Stopped => return Ok(Left::Stopped),
+                End::HandedOver(away) => return Ok(Left::HandedOver(away)),
                 End::ProducerFailed => self.rewind().await?,
             }
             if self.relay.stop.is_cancelled() {
-                return Ok(());
+                return Ok(Left::Stopped);
             }
             if self.windows.cursor().published > before || !self.condemned.is_empty() {
                 wait = RETRY.0;
@@ -175,7 +216,18 @@ impl<'a> Pump<'a> {
             self.changed().await?;
         }
         self.land();
-        for (seq, code) in self.relay.flight.abandon() {
+        self.relay
+            .metrics
+            .repeated
+            .inc_by(self.relay.flight.len() as u64);
+        let mut refused = self.relay.flight.abandon();
+        if let Some(release) = self.releasing.take() {
+            self.release_failed(release, &refused).await?;
+            refused.clear();
+        }
+        self.replay_failed();
+        self.order = Order::default();
+        for (seq, code) in refused {
             if self.alone == Some(Alone::Sent(seq)) {
                 self.condemned.insert(seq, code);
                 self.suspects.remove(&seq);
@@ -210,17 +262,29 @@ impl<'a> Pump<'a> {
         loop {
             self.land();
             if self.relay.stop.is_cancelled() {
-                return self.drain().await;
+                return self.drain(End::Stopped).await;
             }
             if self.generation.is_broken() {
                 return Ok(End::ProducerFailed);
             }
             self.checkpoint_if_due().await?;
+            if self.last_round.elapsed() >= ROUND
+                && let Some(end) = self.round().await?
+            {
+                return self.drain(end).await;
+            }
+            if self.release_due && !self.pauses.all {
+                self.release().await?;
+                continue;
+            }
             if let Some(errand) = self.errand.take() {
                 self.run_errand(errand).await?;
                 continue;
             }
             let room = self.room();
+            if room > 0 && self.replay.is_some() {
+                self.replay().await?;
+            }
             if room > 0 {
                 match self.backlog.take() {
                     Some(backlog) => {
@@ -240,7 +304,8 @@ impl<'a> Pump<'a> {
         let (held, (_, bytes)) = (self.relay.flight.len(), self.relay.flight.load());
         let limits = self.relay.limits;
         let free = limits.events.saturating_sub(held);
-        let full = matches!(self.alone, Some(Alone::Sent(_)))
+        let full = self.pauses.all
+            || matches!(self.alone, Some(Alone::Sent(_)))
             || bytes >= limits.bytes
             || (self.backlog.is_none() && self.windows.len() >= limits.windows);
         // Below a quarter a statement is not worth its cost, and the tail may bring its whole number at once.
@@ -253,7 +318,7 @@ impl<'a> Pump<'a> {
 
     async fn wait(&mut self, room: bool) -> Result<(), SessionError> {
         let now = Instant::now();
-        let mut until = self.last_touch + TOUCH;
+        let mut until = (self.last_touch + TOUCH).min(self.last_round + ROUND);
         if self.is_dirty() || !self.relay.flight.is_empty() {
             until = until.min((self.last_checkpoint + CHECKPOINT.0).max(now + GAP));
         }
@@ -265,8 +330,9 @@ impl<'a> Pump<'a> {
         }
         tokio::select! {
             () = sleep_until(until) => {}
-            () = self.hint.notified(), if room => self.next_look = now.max(self.last_look + GAP),
-            () = self.relay.flight.changed(), if !room => {}
+            () = self.hints.look.notified(), if room => self.next_look = now.max(self.last_look + GAP),
+            () = self.hints.asked.notified() => self.last_round = now - ROUND,
+            () = self.relay.flight.changed(), if !room || self.replay.is_some() => {}
             () = self.relay.stop.cancelled() => {}
         }
         self.touch_if_due().await
@@ -297,15 +363,20 @@ impl<'a> Pump<'a> {
 
     /// Moves the cursor over what is acknowledged.
     fn land(&mut self) {
-        let (mut count, topics) = (0, &self.topics);
-        let landed = self.relay.flight.land(|sent| {
-            count += 1;
-            topics.count(sent.topic);
+        let (mut count, topics, relay) = (0, &mut self.topics, self.relay);
+        let landed = relay.flight.land(|sent, ack| {
+            count += i64::from(sent.moves);
+            if let Some((topic, records)) = topics.landed(sent.topic, ack) {
+                relay.regressed(topic, records);
+            }
         });
         if let Some(seq) = landed.last_seq {
             self.relay.standing.at(seq);
         }
         self.windows.landed(&landed, count);
+        if count > 0 && self.relay.standing.unsaved() == 0 {
+            self.relay.standing.unsaved_since(now_micros());
+        }
         if let Some(Alone::Sent(seq)) = self.alone
             && self.relay.flight.is_empty()
         {
@@ -329,15 +400,19 @@ impl<'a> Pump<'a> {
 
     async fn checkpoint(&mut self) -> Result<(), SessionError> {
         let cursor = self.windows.cursor().clone();
-        self.checkpoints.save(self.reader.client(), &cursor).await?;
+        self.checkpoints
+            .save(self.reader.client(), &cursor, &self.topics.reached())
+            .await?;
         self.saved = cursor;
+        self.relay.standing.unsaved_since(0);
+        self.relay.standing.hold(self.parked.keys());
         self.last_checkpoint = Instant::now();
         self.last_touch = self.last_checkpoint;
         Ok(())
     }
 
-    /// Stops in order: what is in flight lands, the cursor is saved, the lease given back.
-    async fn drain(&mut self) -> Result<End, SessionError> {
+    /// Ends in order: what is in flight lands, the cursor is saved, the lease given back.
+    async fn drain(&mut self, end: End) -> Result<End, SessionError> {
         let deadline = Instant::now() + DRAIN;
         while !self.relay.flight.is_empty()
             && !self.generation.is_broken()
@@ -350,12 +425,12 @@ impl<'a> Pump<'a> {
         if self.windows.cursor() != &self.saved {
             self.checkpoint().await?;
         }
-        lease::release(self.reader.client()).await?;
+        lease::release(self.reader.client(), self.checkpoints.lease().shard.number).await?;
         tracing::info!(
             db = self.relay.service,
             left = self.relay.flight.len(),
             "stopped"
         );
-        Ok(End::Stopped)
+        Ok(end)
     }
 }

@@ -14,6 +14,7 @@ use tokio_postgres::{
 };
 
 use crate::{
+    lease::Shard,
     row::{COLUMNS, CopyRows, Event, Malformed, RowFields},
     session::{LONG_PATIENCE, PATIENCE, SessionError, durable, within},
     snapshot::Snapshot,
@@ -35,38 +36,52 @@ pub enum Tail {
 }
 
 /// A row of the tail.
-pub struct TailRow(Row);
+pub struct TailRow {
+    row: Row,
+    head: usize,
+}
 
 impl TailRow {
     /// The event, borrowed from the row.
     pub fn event(&self) -> Result<Event<'_>, Malformed> {
-        Event::decode(&mut RowFields::new(&self.0, TAIL_HEAD))
+        Event::decode(&mut RowFields::new(&self.row, self.head))
+    }
+
+    /// A row of the event's columns alone.
+    pub fn bare(row: Row) -> Self {
+        Self { row, head: 0 }
     }
 }
 
 /// Reads the outbox on the session of the lease.
 pub struct Reader {
     client: Client,
+    shard: Shard,
     tail: Statement,
 }
 
 impl Reader {
     /// Prepares the statements.
-    pub async fn new(client: Client) -> Result<Self, SessionError> {
+    pub async fn new(client: Client, shard: Shard) -> Result<Self, SessionError> {
+        let own = shard.condition();
         // A transaction was invisible to the previous snapshot if it started later or was then in progress: no
         // third way. All rows are visible to the new one, because it is the one of this very statement.
         let tail = format!(
             "with s as materialized (select pg_current_snapshot() as snap, pg_current_wal_insert_lsn() as inserted, \
                                             pg_current_wal_flush_lsn() as flushed) \
              select s.snap::text, s.inserted, s.flushed >= s.inserted, e.* from s left join lateral ( \
-               select * from (select {COLUMNS} from outbox.event where txid >= $1::text::xid8 \
+               select * from (select {COLUMNS} from outbox.event where txid >= $1::text::xid8{own} \
                               union all \
-                              select {COLUMNS} from outbox.event where txid = any($2::text[]::xid8[]) and txid < $1::text::xid8) w \
+                              select {COLUMNS} from outbox.event where txid = any($2::text[]::xid8[]) and txid < $1::text::xid8{own}) w \
                limit $3) e on true \
              order by e.seq"
         );
         let tail = within(PATIENCE, client.prepare(&tail)).await?;
-        Ok(Self { client, tail })
+        Ok(Self {
+            client,
+            shard,
+            tail,
+        })
     }
 
     /// The session.
@@ -86,7 +101,10 @@ impl Reader {
             let (mut rows, mut bytes) = (Vec::new(), 0);
             while let Some(row) = stream.try_next().await? {
                 bytes += row.raw_size_bytes();
-                rows.push(TailRow(row));
+                rows.push(TailRow {
+                    row,
+                    head: TAIL_HEAD,
+                });
                 if rows.len() > TAIL_ROWS as usize || bytes > TAIL_BYTES {
                     break;
                 }
@@ -94,7 +112,7 @@ impl Reader {
             Ok::<_, SessionError>((rows, bytes))
         };
         let (rows, bytes) = within(PATIENCE, read).await?;
-        let Some(TailRow(first)) = rows.first() else {
+        let Some(TailRow { row: first, .. }) = rows.first() else {
             return Err(Malformed("not even a snapshot").into());
         };
         let snap: Snapshot = first.try_get::<_, &str>(0)?.parse()?;
@@ -143,8 +161,9 @@ impl Reader {
     ) -> Result<Chunk, SessionError> {
         let copy = format!(
             "copy (select {COLUMNS} from outbox.event where seq > {after} and {} \
-                    and pg_visible_in_snapshot(txid, '{current}') order by seq limit {limit}) to stdout (format binary)",
-            invisible(previous)
+                    and pg_visible_in_snapshot(txid, '{current}'){} order by seq limit {limit}) to stdout (format binary)",
+            invisible(previous),
+            self.shard.condition()
         );
         let stream = within(LONG_PATIENCE, self.client.copy_out(&copy)).await?;
         Ok(Chunk {

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use tokio_postgres::Client;
 
-use crate::{
-    lease::SHARD,
-    session::{PATIENCE, SessionError, within},
-};
+use crate::session::{PATIENCE, SessionError, within};
 
 /// Slots of the ring, as the table declares them.
 const SLOTS: i16 = 8;
+/// How long a slot is written.
+const PERIOD: Duration = Duration::from_secs(3 * 3600);
 /// Checkpoints that are kept; only the last matters, the others tell what happened.
 const CHECKPOINTS: i64 = 1000;
 
@@ -24,10 +23,19 @@ pub async fn sweep(client: &mut Client, retention: Duration) -> Result<u64, Sess
             emptied += 1;
         }
     }
-    let trim = "delete from outbox.checkpoint where shard = $1 \
-                 and id < (select max(id) - $2::int8 from outbox.checkpoint where shard = $1)";
-    within(PATIENCE, client.execute(trim, &[&SHARD, &CHECKPOINTS])).await?;
+    let trim = "delete from outbox.checkpoint c using (select shard, max(id) - $1::int8 as kept from outbox.checkpoint group by shard) k \
+                 where c.shard = k.shard and c.id < k.kept";
+    within(PATIENCE, client.execute(trim, &[&CHECKPOINTS])).await?;
     Ok(emptied)
+}
+
+/// How many slots hold rows of which the newest could have been published and emptied two periods ago.
+pub async fn overdue(client: &Client, retention: Duration) -> Result<i64, SessionError> {
+    let mut overdue = 0;
+    for slot in 0..SLOTS {
+        overdue += i64::from(is_due(client, slot, retention + 2 * PERIOD).await?);
+    }
+    Ok(overdue)
 }
 
 /// Whether the slot is neither the one that is written nor the next, has rows, and its newest is old enough.
@@ -63,15 +71,17 @@ async fn empty(client: &mut Client, slot: i16) -> Result<bool, SessionError> {
         locked => locked?,
     }
     // Under the lock every row of the slot is committed or dead. What a checkpoint's snapshot does not see is not
-    // published, also where the window after it is published in part.
+    // published, also where the window after it is published in part. Of every shard, whosever the row is: that keeps
+    // a row too long at most.
     let needed = format!(
-        "select not exists (select from outbox.checkpoint where shard = $1) \
-             or exists (select from outbox.event_{slot} e, \
-                          (select snap from outbox.checkpoint where shard = $1 order by lease_epoch desc, id desc limit 1) c \
-                         where e.txid >= pg_snapshot_xmin(c.snap) and not pg_visible_in_snapshot(e.txid, c.snap)) \
-             or exists (select from outbox.parked where slot = $2)"
+        "select exists (select from outbox.shard s left join lateral \
+                          (select snap from outbox.checkpoint where shard = s.shard order by lease_epoch desc, id desc limit 1) c on true \
+                         where c.snap is null \
+                            or exists (select from outbox.event_{slot} e \
+                                        where e.txid >= pg_snapshot_xmin(c.snap) and not pg_visible_in_snapshot(e.txid, c.snap))) \
+             or exists (select from outbox.parked where slot = $1)"
     );
-    if within(PATIENCE, tx.query_one(&needed, &[&SHARD, &slot]))
+    if within(PATIENCE, tx.query_one(&needed, &[&slot]))
         .await?
         .get(0)
     {

@@ -43,7 +43,13 @@ pub enum SessionError {
     /// The outbox is not as the worker's proof of order needs it.
     #[error("{0}")]
     Unsound(&'static str),
-    /// No producer could be made.
+    /// The database is not the one that was left: nothing is relayed until an operator has said so.
+    #[error("{0}")]
+    Restored(String),
+    /// The database has another number of shards now.
+    #[error("the shards have changed")]
+    Resharded,
+    /// Kafka did not answer, or no producer could be made.
     #[error("kafka: {0}")]
     Kafka(#[from] rdkafka::error::KafkaError),
 }

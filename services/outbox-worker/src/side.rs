@@ -1,7 +1,13 @@
 //! The second connection of a database: listens for hints and keeps house. Nothing depends on it: without hints
 //! the relay polls, and a house that is not kept for a while only grows.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures::{StreamExt, stream::poll_fn};
 use tokio::sync::Notify;
@@ -27,13 +33,42 @@ const RETRY: [Duration; 4] = [
     Duration::from_secs(5),
 ];
 
+/// What is heard.
+#[derive(Default)]
+pub struct Hints {
+    /// There may be something to read.
+    pub look: Notify,
+    /// An operator has done something.
+    pub asked: Notify,
+    told: AtomicBool,
+}
+
+impl Hints {
+    /// Whether an operator has done something since this was last asked.
+    pub fn take_orders(&self) -> bool {
+        self.told.swap(false, Ordering::AcqRel)
+    }
+
+    fn hear(&self, payload: &str) {
+        if payload == ASKED {
+            self.told.store(true, Ordering::Release);
+            self.asked.notify_one();
+        } else {
+            self.look.notify_one();
+        }
+    }
+}
+
+/// The payload of the notification that an operator has done something.
+pub const ASKED: &str = "asked";
+
 /// Listens and keeps house until it is aborted.
 pub async fn run(
     mut config: Config,
-    hint: Arc<Notify>,
+    hints: Arc<Hints>,
     metrics: Metrics,
     standing: Arc<Standing>,
-    retention: Duration,
+    retention: Option<Duration>,
 ) {
     config.application_name(APPLICATION);
     let mut failures = 0;
@@ -41,7 +76,7 @@ pub async fn run(
         let mut listening = false;
         if let Err(error) = attend(
             &config,
-            &hint,
+            &hints,
             &metrics,
             &standing,
             retention,
@@ -62,20 +97,20 @@ pub async fn run(
 
 async fn attend(
     config: &Config,
-    hint: &Arc<Notify>,
+    hints: &Arc<Hints>,
     metrics: &Metrics,
     standing: &Standing,
-    retention: Duration,
+    retention: Option<Duration>,
     listening: &mut bool,
 ) -> Result<(), SessionError> {
     let (mut client, mut connection) = within(PATIENCE, config.connect(NoTls)).await?;
-    let (heard, hints) = (hint.clone(), metrics.hints.clone());
+    let (heard, count) = (hints.clone(), metrics.hints.clone());
     let mut messages = tokio::spawn(async move {
         let mut messages = poll_fn(|cx| connection.poll_message(cx));
         while let Some(Ok(message)) = messages.next().await {
-            if let AsyncMessage::Notification(_) = message {
-                hints.inc();
-                heard.notify_one();
+            if let AsyncMessage::Notification(hint) = message {
+                count.inc();
+                heard.hear(hint.payload());
             }
         }
     });
@@ -84,15 +119,22 @@ async fn attend(
     within(PATIENCE, client.batch_execute(listen)).await?;
     *listening = true;
     // Hints that came before are lost.
-    hint.notify_one();
+    hints.look.notify_one();
+    hints.hear(ASKED);
     let mut tick = tokio::time::interval(GAUGES);
     for count in 0u32.. {
         tokio::select! {
             _ = &mut messages => break,
             _ = tick.tick() => {
-                gauges(&client, metrics, standing).await?;
-                if count.is_multiple_of(SWEEP) {
-                    metrics.truncated.inc_by(ring::sweep(&mut client, retention).await?);
+                let drawn: i64 = within(PATIENCE, client.query_one("select last_value from outbox.event_seq", &[])).await?.get(0);
+                metrics.backlog.set(standing.distance(drawn));
+                // The rest is the same for every shard.
+                if let Some(retention) = retention {
+                    gauges(&client, metrics).await?;
+                    if count.is_multiple_of(SWEEP) {
+                        metrics.truncated.inc_by(ring::sweep(&mut client, retention).await?);
+                        metrics.overdue.set(ring::overdue(&client, retention).await?);
+                    }
                 }
             }
         }
@@ -100,21 +142,21 @@ async fn attend(
     Ok(())
 }
 
-async fn gauges(
-    client: &Client,
-    metrics: &Metrics,
-    standing: &Standing,
-) -> Result<(), SessionError> {
-    let drawn: i64 = within(
-        PATIENCE,
-        client.query_one("select last_value from outbox.event_seq", &[]),
-    )
-    .await?
-    .get(0);
-    metrics.backlog.set(standing.distance(drawn));
-    let parked = "select count(*) filter (where state = 'refused'), count(*) filter (where state = 'waiting') from outbox.parked";
-    let row = within(PATIENCE, client.query_one(parked, &[])).await?;
+async fn gauges(client: &Client, metrics: &Metrics) -> Result<(), SessionError> {
+    let gauges = "select (select count(*) from outbox.parked where state = 'refused'), \
+                         (select count(*) from outbox.parked where state = 'waiting'), \
+                         (select count(*) from (select distinct topic, key from outbox.parked) held), \
+                         (select coalesce(max(extract(epoch from clock_timestamp() - xact_start)), 0)::float8 \
+                            from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()), \
+                         array(select pg_total_relation_size(format('outbox.event_%s', slot)::regclass) \
+                                 from generate_series(0, 7) slot order by slot)";
+    let row = within(PATIENCE, client.query_one(gauges, &[])).await?;
     metrics.parked_refused.set(row.get(0));
     metrics.parked_waiting.set(row.get(1));
+    metrics.quarantined.set(row.get(2));
+    metrics.oldest_xact.set(row.get(3));
+    for (slot, bytes) in (0i16..).zip(row.get::<_, Vec<i64>>(4)) {
+        metrics.ring_bytes(slot).set(bytes);
+    }
     Ok(())
 }

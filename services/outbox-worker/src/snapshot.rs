@@ -36,6 +36,25 @@ impl Snapshot {
         &self.in_progress
     }
 
+    /// What both see.
+    pub fn intersection(&self, other: &Self) -> Self {
+        let xmax = self.xmax.min(other.xmax);
+        let mut in_progress: Vec<u64> = self
+            .in_progress
+            .iter()
+            .chain(&other.in_progress)
+            .copied()
+            .filter(|xid| *xid < xmax)
+            .collect();
+        in_progress.sort_unstable();
+        in_progress.dedup();
+        Self {
+            xmin: self.xmin.min(other.xmin).min(xmax),
+            xmax,
+            in_progress,
+        }
+    }
+
     /// Whether `txid` had committed (or rolled back) when the snapshot was taken.
     pub fn sees(&self, txid: u64) -> bool {
         txid < self.xmin || (txid < self.xmax && self.in_progress.binary_search(&txid).is_err())
@@ -91,6 +110,8 @@ fn parse(text: &str) -> Option<Snapshot> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn snapshot(text: &str) -> Snapshot {
@@ -135,6 +156,34 @@ mod tests {
         let snapshot = snapshot("10:20:12,15");
         let seen: Vec<u64> = (8..23).filter(|xid| snapshot.sees(*xid)).collect();
         assert_eq!(seen, [8, 9, 10, 11, 13, 14, 16, 17, 18, 19]);
+    }
+
+    proptest! {
+        #[test]
+        fn an_intersection_sees_what_both_see(a in any_snapshot(), b in any_snapshot()) {
+            let both = a.intersection(&b);
+            for xid in 3..60 {
+                prop_assert_eq!(both.sees(xid), a.sees(xid) && b.sees(xid), "{} of {} and {}", xid, &a, &b);
+            }
+            prop_assert_eq!(both.to_string().parse::<Snapshot>().unwrap(), both);
+        }
+    }
+
+    fn any_snapshot() -> impl Strategy<Value = Snapshot> {
+        (
+            3u64..40,
+            0u64..15,
+            proptest::collection::btree_set(0u64..15, 0..8),
+        )
+            .prop_map(|(xmin, width, gaps)| Snapshot {
+                xmin,
+                xmax: xmin + width,
+                in_progress: gaps
+                    .into_iter()
+                    .filter(|gap| *gap < width)
+                    .map(|gap| xmin + gap)
+                    .collect(),
+            })
     }
 
     #[test]

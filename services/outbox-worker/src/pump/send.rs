@@ -45,6 +45,9 @@ impl Pump<'_> {
             self.parked.queue(event);
             return self.parked(event);
         }
+        if self.pauses.hold(event.topic, event.key) {
+            return self.hold(event);
+        }
         if let Some(code) = self.condemned.remove(&event.seq) {
             return self.refuse(event, code);
         }
@@ -61,16 +64,52 @@ impl Pump<'_> {
                 return Offer::Errand;
             }
             Some(Topic::Missing) => return self.refuse(event, RDKafkaErrorCode::UnknownTopic),
-            Some(Topic::Known(number)) => number,
+            Some(Topic::Known(topic)) => topic,
         };
+        match self.send(event, topic, true, None) {
+            Ok(()) => {
+                if self.alone.is_some() {
+                    self.alone = Some(Alone::Sent(event.seq));
+                }
+                Offer::Sent
+            }
+            Err(Rejected::Full | Rejected::Broken) => Offer::Full,
+            Err(Rejected::Refused(code)) => self.refuse(event, code),
+        }
+    }
+
+    /// Hands an event to the producer. `moves`: the cursor follows it; `replay`: the command that asked for it again.
+    pub(super) fn send(
+        &mut self,
+        event: &Event<'_>,
+        topic: u16,
+        moves: bool,
+        replay: Option<i64>,
+    ) -> Result<(), Rejected> {
+        if moves
+            && self.order.is_broken(
+                event.topic,
+                event.key,
+                event.aggregate_id,
+                event.aggregate_version,
+            )
+        {
+            self.relay.metrics.anomalies.inc();
+            tracing::debug!(
+                db = self.relay.service,
+                seq = event.seq,
+                "an aggregate's version lies behind the one before"
+            );
+        }
         envelope::compose(event, &self.relay.service, &mut self.value);
-        let headers = envelope::headers(event, &self.relay.service, &mut self.scratch);
+        let headers = envelope::headers(event, &self.relay.service, replay, &mut self.scratch);
         let bytes = u32::try_from(self.value.len() + event.key.len()).unwrap_or(u32::MAX);
         let position = self.relay.flight.push(Sent {
             seq: event.seq,
             inserted: event.timestamp,
             bytes,
             topic,
+            moves,
         });
         // The record's time is that of the insert: by business time, which may lie anywhere, the broker would
         // refuse the future and delete the past.
@@ -81,21 +120,11 @@ impl Pump<'_> {
             value: &self.value,
             headers,
         };
-        match self.generation.send(self.relay.source, position, record) {
-            Ok(()) => {
-                if self.alone.is_some() {
-                    self.alone = Some(Alone::Sent(event.seq));
-                }
-                Offer::Sent
-            }
-            Err(rejected) => {
-                self.relay.flight.unpush();
-                match rejected {
-                    Rejected::Full | Rejected::Broken => Offer::Full,
-                    Rejected::Refused(code) => self.refuse(event, code),
-                }
-            }
+        let outcome = self.generation.send(self.relay.source, position, record);
+        if outcome.is_err() {
+            self.relay.flight.unpush();
         }
+        outcome
     }
 
     fn refuse(&mut self, event: &Event<'_>, code: RDKafkaErrorCode) -> Offer {
@@ -107,7 +136,7 @@ impl Pump<'_> {
         self.parked(event)
     }
 
-    fn parked(&mut self, event: &Event<'_>) -> Offer {
+    pub(super) fn parked(&mut self, event: &Event<'_>) -> Offer {
         if self.alone == Some(Alone::Due(event.seq)) {
             self.alone = None;
         }
@@ -119,21 +148,16 @@ impl Pump<'_> {
         match errand {
             Errand::Learn(topic) => self.learn(&topic).await,
             Errand::Clear(seq) => {
-                while !self.relay.flight.is_empty() {
-                    if self.generation.is_broken() || self.relay.stop.is_cancelled() {
-                        return Ok(());
-                    }
-                    self.changed().await?;
-                    self.land();
+                if self.clear().await? {
+                    self.alone = Some(Alone::Due(seq));
                 }
-                self.alone = Some(Alone::Due(seq));
                 Ok(())
             }
         }
     }
 
     /// Finds out whether the cluster has the topic. One that was just created takes a moment to be known.
-    async fn learn(&mut self, name: &str) -> Result<(), SessionError> {
+    pub(super) async fn learn(&mut self, name: &str) -> Result<(), SessionError> {
         let mut since = Instant::now();
         let grace = if self.topics.was_missing(name) {
             Duration::ZERO
@@ -166,7 +190,7 @@ impl Pump<'_> {
 }
 
 /// The code of a refusal in `outbox.parked`.
-fn reason(code: RDKafkaErrorCode) -> &'static str {
+pub(super) fn reason(code: RDKafkaErrorCode) -> &'static str {
     use RDKafkaErrorCode as Code;
     match code {
         Code::UnknownTopic | Code::UnknownTopicOrPartition => "unknown_topic",

@@ -1,6 +1,7 @@
 //! Nothing is published that a crash of the server could still make untrue.
 
 use outbox_worker::{
+    lease::Shard,
     reader::{Reader, Tail},
     snapshot::Snapshot,
 };
@@ -20,7 +21,9 @@ async fn flushed(client: &Client) -> PgLsn {
 async fn a_row_of_an_asynchronous_commit_is_shown_only_when_it_is_on_disk() {
     let world = World::new().await;
     let (app, admin) = (world.app().await, world.admin().await);
-    let reader = Reader::new(world.relay_client().await).await.unwrap();
+    let reader = Reader::new(world.relay_client().await, Shard::WHOLE)
+        .await
+        .unwrap();
     app.batch_execute("set synchronous_commit = off")
         .await
         .unwrap();

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use bahi_testkit::judge;
 use outbox_worker::{
-    checkpoint::{self, Checkpoints},
+    checkpoint::{self, Checkpoint, Checkpoints},
     lease,
+    origin::Origin,
     session::SessionError,
+    topic::Reached,
     window::Cursor,
 };
 
@@ -114,26 +116,33 @@ async fn an_owner_that_was_frozen_and_wakes_up_after_the_takeover_disturbs_nothi
 async fn a_checkpoint_of_an_owner_that_was_replaced_is_refused() {
     let world = World::new().await;
     let old = world.relay_client().await;
-    let lease = lease::try_acquire(&old, "old").await.unwrap().unwrap();
+    let lease = lease::try_acquire(&old, 0, "old").await.unwrap().unwrap();
     let new = world.relay_client().await;
-    assert_eq!(lease::try_acquire(&new, "new").await.unwrap(), None);
-    let writer = Checkpoints::new(&old, lease).await.unwrap();
+    assert_eq!(lease::try_acquire(&new, 0, "new").await.unwrap(), None);
+    let origin = Origin::read(&old).await.unwrap();
+    let writer = Checkpoints::new(&old, lease, origin).await.unwrap();
+    let reached = Reached::from([("t".to_owned(), vec![0, 7])]);
     let cursor = Cursor {
         snap: "10:12:11".parse().unwrap(),
         open: Some(("20:20:".parse().unwrap(), 5)),
         published: 3,
     };
-    writer.save(&old, &cursor).await.unwrap();
-    assert_eq!(checkpoint::load(&new).await.unwrap(), cursor);
+    writer.save(&old, &cursor, &reached).await.unwrap();
+    let expected = Checkpoint {
+        cursor,
+        origin: Some(origin),
+        reached: reached.clone(),
+    };
+    assert_eq!(checkpoint::load(&new, 0).await.unwrap(), expected);
     // The server believes the old session dead and gives its lock away.
-    lease::release(&old).await.unwrap();
-    let next = lease::try_acquire(&new, "new").await.unwrap().unwrap();
+    lease::release(&old, 0).await.unwrap();
+    let next = lease::try_acquire(&new, 0, "new").await.unwrap().unwrap();
     assert!(next.epoch > lease.epoch);
     assert!(matches!(
-        writer.save(&old, &Cursor::origin()).await,
+        writer.save(&old, &Cursor::origin(), &reached).await,
         Err(SessionError::Fenced)
     ));
-    assert_eq!(checkpoint::load(&new).await.unwrap(), cursor);
+    assert_eq!(checkpoint::load(&new, 0).await.unwrap(), expected);
     world.close().await;
 }
 
@@ -148,7 +157,7 @@ async fn a_sequence_with_a_cache_is_refused() {
         .unwrap();
     let client = world.relay_client().await;
     assert!(matches!(
-        lease::try_acquire(&client, "me").await,
+        lease::try_acquire(&client, 0, "me").await,
         Err(SessionError::Unsound(_))
     ));
     world.close().await;

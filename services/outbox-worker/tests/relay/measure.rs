@@ -103,13 +103,21 @@ async fn latency() {
 async fn drain() {
     let world = World::new().await;
     let log = world.topic(12, &[]).await;
+    let topic = log.name.clone();
+    drop(log);
     let (app, admin) = (world.app().await, world.admin().await);
     let insert = "insert into outbox.event (event_id, topic, key, event_type, aggregate_type, aggregate_id, aggregate_version, tenant_id, payload) \
                   select gen_random_uuid(), $1, 'k' || n % 500, 'thing.changed', 'thing', 'k' || n % 500, n, gen_random_uuid(), \
                          json_build_object('n', n, 'pad', repeat(md5(n::text), 8)) from generate_series(1, 500) n";
     for _ in 0..1000 {
-        app.execute(insert, &[&log.name]).await.unwrap();
+        app.execute(insert, &[&topic]).await.unwrap();
     }
+    let mut perf = std::env::var("BAHI_PERF").ok().map(|file| {
+        std::process::Command::new("perf")
+            .args(["record", "-a", "-F", "999", "-g", "-o", &file])
+            .spawn()
+            .unwrap()
+    });
     let started = Instant::now();
     let process = world.spawn();
     let checkpoint = "select coalesce(max(published), 0) from outbox.checkpoint";
@@ -127,6 +135,13 @@ async fn drain() {
         }
     }
     let elapsed = started.elapsed();
+    if let Some(perf) = &mut perf {
+        std::process::Command::new("kill")
+            .args(["-INT", &perf.id().to_string()])
+            .status()
+            .unwrap();
+        perf.wait().unwrap();
+    }
     let (begun, ahead) = first.unwrap();
     println!(
         "500000 events in {elapsed:?} from the start of the process, first checkpoint after {begun:?}; {:.0}/s in between; worker {:?} cpu, {} MB at most",

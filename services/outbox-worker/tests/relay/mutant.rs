@@ -11,6 +11,7 @@ use std::{
 
 use bahi_testkit::Seen;
 use outbox_worker::{
+    lease::Shard,
     reader::{self, Reader, Tail},
     row::Event,
     snapshot::Snapshot,
@@ -72,7 +73,9 @@ pub struct SnapshotWindows {
 impl SnapshotWindows {
     pub async fn new(world: &World) -> Self {
         Self {
-            reader: Reader::new(world.relay_client().await).await.unwrap(),
+            reader: Reader::new(world.relay_client().await, Shard::WHOLE)
+                .await
+                .unwrap(),
             previous: Snapshot::origin(),
         }
     }

@@ -5,7 +5,10 @@ use std::{
     future::Future,
     path::Path,
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -15,25 +18,28 @@ use outbox_worker::{
     relay::Limits,
     worker,
 };
+use parking_lot::Mutex;
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
 };
-use tokio::{sync::OnceCell, task::JoinHandle};
+use tokio::{
+    sync::{Notify, OnceCell},
+    task::JoinHandle,
+};
 use tokio_postgres::{Client, NoTls};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::log::Log;
 
-const OUTBOX: &str = include_str!("../../../../crates/db/sql/outbox.sql");
 const APP: &str = "relay_test_app";
 
 /// A test's own world. `close` it at the end; what a failed test leaves is swept by a later run.
 pub struct World {
     pub name: String,
-    topics: std::sync::Mutex<Vec<String>>,
+    topics: Mutex<Vec<String>>,
 }
 
 pub fn env(name: &str) -> String {
@@ -123,7 +129,7 @@ impl World {
         };
         let admin = world.admin().await;
         admin
-            .batch_execute(&OUTBOX.replace("{app}", APP))
+            .batch_execute(&bahi_db::outbox_sql(APP))
             .await
             .expect("outbox.sql");
         let aggregates = format!(
@@ -181,7 +187,7 @@ impl World {
         results.into_iter().for_each(|result| {
             result.expect("create topic");
         });
-        self.topics.lock().unwrap().push(name.clone());
+        self.topics.lock().push(name.clone());
         Log::follow(&env("BAHI_TEST_KAFKA"), name, partitions)
     }
 
@@ -246,7 +252,7 @@ impl World {
     }
 
     pub async fn close(self) {
-        let topics = self.topics.into_inner().unwrap();
+        let topics = self.topics.into_inner();
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
         admin_client()
             .delete_topics(&topics, &AdminOptions::new())
@@ -265,16 +271,43 @@ impl World {
 pub struct Worker {
     stop: CancellationToken,
     task: JoinHandle<anyhow::Result<()>>,
+    reload: Arc<Notify>,
+    config: Arc<Mutex<Config>>,
 }
 
 impl Worker {
     fn start(config: Config, limits: Limits) -> Self {
-        let stop = CancellationToken::new();
-        let token = stop.clone();
+        let (stop, reload) = (CancellationToken::new(), Arc::new(Notify::new()));
+        let config = Arc::new(Mutex::new(config));
+        let load = {
+            let config = config.clone();
+            move || Ok(config.lock().clone())
+        };
+        let relays = worker::run(load, limits, reload.clone(), stop.clone());
         Self {
-            task: tokio::spawn(async move { worker::run(&config, limits, token).await }),
+            task: tokio::spawn(relays),
             stop,
+            reload,
+            config,
         }
+    }
+
+    /// Relays this world as well, from now on.
+    pub fn add(&self, world: &World) {
+        self.config
+            .lock()
+            .databases
+            .extend(world.config().databases);
+        self.reload.notify_one();
+    }
+
+    /// Relays this world no longer.
+    pub fn remove(&self, world: &World) {
+        self.config
+            .lock()
+            .databases
+            .retain(|d| d.service != world.name);
+        self.reload.notify_one();
     }
 
     /// Stops it in order.
