@@ -4,6 +4,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod checkpoint;
+pub mod cli;
 pub mod config;
 pub mod envelope;
 pub mod flight;

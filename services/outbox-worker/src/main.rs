@@ -3,5 +3,11 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    bahi_service::main(outbox_worker::app())
+    // These are every service's; the rest is what an operator asks of the relay.
+    match std::env::args().nth(1).as_deref() {
+        None | Some("run" | "migrate" | "config" | "openapi") => {
+            bahi_service::main(outbox_worker::app())
+        }
+        Some(_) => outbox_worker::cli::main(),
+    }
 }

@@ -73,6 +73,17 @@ impl Topics {
             .insert(name.to_owned(), (Topic::Missing, Instant::now()));
     }
 
+    /// An operator may have created what was missing: the cluster is asked anew.
+    pub fn ask_again(&mut self) {
+        for (topic, since) in self.by_name.values_mut() {
+            if *topic == Topic::Missing
+                && let Some(before) = since.checked_sub(MISSING * 2)
+            {
+                *since = before;
+            }
+        }
+    }
+
     /// Whether it was missing when the cluster was last asked.
     pub fn was_missing(&self, name: &str) -> bool {
         matches!(self.by_name.get(name), Some((Topic::Missing, _)))

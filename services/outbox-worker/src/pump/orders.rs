@@ -131,6 +131,7 @@ impl Pump<'_> {
     /// later event of it.
     pub(super) async fn release(&mut self) -> Result<(), SessionError> {
         self.release_due = false;
+        self.topics.ask_again();
         loop {
             let keys = self.orders.releasable(self.reader.client()).await?;
             if keys.is_empty() {

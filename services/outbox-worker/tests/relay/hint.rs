@@ -13,7 +13,7 @@ async fn events_arrive_with_hints_without_them_and_after_the_listener_is_back() 
     let log = world.topic(1, &[]).await;
     let (app, admin) = (world.app().await, world.admin().await);
     let worker = world.start();
-    let hints = Metrics::of(&world.name, 0).hints;
+    let hints = Metrics::of(&world.service(), 0).hints;
     let listener = || async {
         let found = admin
             .query_opt(&format!("select pid {LISTENERS} limit 1"), &[&APPLICATION])

@@ -214,7 +214,7 @@ async fn the_record_is_the_row() {
             r#""actor":{{"id": "u", "type": "user"}},"payload":{payload}}}"#
         ),
         inserted = inserted,
-        service = world.name,
+        service = world.service(),
         payload = "{ \"qty\" : \"1.50\",\n \"note\":\"\\u00e9é\" }"
     );
     assert_eq!(value, expected);

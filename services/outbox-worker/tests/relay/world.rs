@@ -140,6 +140,11 @@ impl World {
         world
     }
 
+    /// The service whose database it is.
+    pub fn service(&self) -> String {
+        self.name.replace('_', "-")
+    }
+
     fn url(&self, options: &str) -> String {
         let url = env("BAHI_TEST_PG");
         let (server, _) = url
@@ -176,6 +181,14 @@ impl World {
     pub async fn topic(&self, partitions: i32, settings: &[(&str, &str)]) -> Log {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("{}.{}", self.name, COUNT.fetch_add(1, Ordering::Relaxed));
+        self.create_topic(name, partitions, settings).await
+    }
+
+    pub async fn topic_named(&self, name: &str, partitions: i32) -> Log {
+        self.create_topic(name.to_owned(), partitions, &[]).await
+    }
+
+    async fn create_topic(&self, name: String, partitions: i32, settings: &[(&str, &str)]) -> Log {
         let mut topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
         for (key, value) in settings {
             topic = topic.set(key, value);
@@ -196,7 +209,7 @@ impl World {
             kafka: env("BAHI_TEST_KAFKA"),
             owner: format!("test/{}", Uuid::now_v7()),
             databases: vec![Database {
-                service: self.name.clone(),
+                service: self.service(),
                 url: self.relay_url(),
             }],
             retention: Duration::from_secs(3600),
@@ -229,26 +242,95 @@ impl World {
         Worker::start(config, Limits::default())
     }
 
-    /// Starts the worker as a process of its own, to be killed.
-    pub fn spawn(&self) -> Process {
+    /// The shipped binary in the environment of an operator or an orchestrator.
+    fn binary(&self) -> Command {
         let folder = std::env::temp_dir().join(&self.name);
         std::fs::create_dir_all(&folder).unwrap();
         let register = folder.join("services.toml");
-        let text = "[topics]\npartitions = 1\nretention_days = 1\nnames = []\n[[service]]\nname = \"sales\"\nhttp = 8003\ndatabase = \"bahi_sales\"\n";
+        let service = self.service();
+        let text = format!(
+            "[topics]\npartitions = 1\nretention_days = 1\nnames = []\n[[service]]\nname = \"{service}\"\nhttp = 8003\ndatabase = \"bahi_{}\"\n",
+            self.name
+        );
         std::fs::write(&register, text).unwrap();
         let keys = env("BAHI_TEST_KEYS");
-        let child = Command::new(env!("CARGO_BIN_EXE_outbox-worker"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_outbox-worker"));
+        command
             .env("BAHI_LISTEN", "127.0.0.1:0")
             .env("BAHI_KAFKA", env("BAHI_TEST_KAFKA"))
             .env("BAHI_REGISTER", register)
             .env("BAHI_KEY_FILE", format!("{keys}/private/outbox-worker.pem"))
             .env("BAHI_TRUST_DIR", format!("{keys}/public"))
-            .env("BAHI_RELAY_SALES_URL", self.relay_url())
-            .env("BAHI_LOG", "warn")
+            .env(
+                format!("BAHI_RELAY_{}_URL", self.name.to_uppercase()),
+                self.relay_url(),
+            )
+            .env("BAHI_OPERATOR", "ops@test")
+            .env("BAHI_LOG", "warn");
+        command
+    }
+
+    /// Starts the worker as a process of its own, to be killed.
+    pub fn spawn(&self) -> Process {
+        let child = self
+            .binary()
             .stdout(Stdio::null())
             .spawn()
             .expect("start the worker");
         Process(child)
+    }
+
+    /// Runs an operator's command, `@` standing for this world's service: the exit code, and all it said.
+    pub async fn operate(&self, arguments: &str) -> (i32, String) {
+        let mut command = self.binary();
+        for argument in arguments.split_whitespace() {
+            command.arg(argument.replace('@', &self.service()));
+        }
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+        let output = output.await.unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(said).unwrap(),
+        )
+    }
+
+    /// Keeps the database as it is now.
+    pub async fn keep_copy(&self) {
+        let admin = connect(&env("BAHI_TEST_PG")).await;
+        let copy = format!("create database {0}_old template {0}", self.name);
+        eventually("the last session to end", || async {
+            admin.batch_execute(&copy).await.ok()
+        })
+        .await;
+    }
+
+    /// Puts the copy in the place of the database.
+    pub async fn put_copy_back(&self) {
+        let admin = connect(&env("BAHI_TEST_PG")).await;
+        for statement in [
+            format!("drop database {} with (force)", self.name),
+            format!("alter database {0}_old rename to {0}", self.name),
+        ] {
+            admin.batch_execute(&statement).await.unwrap();
+        }
+    }
+
+    /// Deletes a topic and makes it anew, as after the loss of a broker.
+    pub async fn empty_topic(&self, name: &str, partitions: i32) {
+        let admin = admin_client();
+        admin
+            .delete_topics(&[name], &AdminOptions::new())
+            .await
+            .unwrap();
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        eventually("the topic anew", || async {
+            let results = admin.create_topics([&topic], &AdminOptions::new()).await;
+            results
+                .is_ok_and(|all| all.iter().all(Result::is_ok))
+                .then_some(())
+        })
+        .await;
     }
 
     pub async fn close(self) {
@@ -306,7 +388,7 @@ impl Worker {
         self.config
             .lock()
             .databases
-            .retain(|d| d.service != world.name);
+            .retain(|d| d.service != world.service());
         self.reload.notify_one();
     }
 
