@@ -28,6 +28,7 @@ pub struct Record {
     pub key: String,
     pub value: String,
     pub headers: Vec<(String, String)>,
+    pub partition: i32,
     pub arrived: i64,
 }
 
@@ -97,6 +98,7 @@ impl Log {
                         key: text(message.key()),
                         value: text(message.payload()),
                         headers,
+                        partition: message.partition(),
                         arrived: outbox_worker::flight::now_micros(),
                     });
                 }

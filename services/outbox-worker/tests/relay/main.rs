@@ -4,6 +4,7 @@
 
 mod crash;
 mod durability;
+mod hazards;
 mod hint;
 mod lease;
 mod load;
@@ -15,5 +16,6 @@ mod order;
 mod poison;
 mod restore;
 mod ring;
+mod sender;
 mod share;
 mod world;
