@@ -53,7 +53,9 @@ impl Fleet {
         clock: Option<PathBuf>,
     ) -> anyhow::Result<Self> {
         let services = SOURCES.map(|Source { service, http, .. }| {
-            format!("[[service]]\nname = \"{service}\"\nhttp = {http}\ndatabase = \"bahi_{service}\"\n")
+            format!(
+                "[[service]]\nname = \"{service}\"\nhttp = {http}\ndatabase = \"bahi_{service}\"\n"
+            )
         });
         let register = format!(
             "[topics]\npartitions = 12\nretention_days = 1\nnames = []\n{}",
@@ -202,7 +204,11 @@ impl Fleet {
             for seat in &self.seats {
                 let ended = {
                     let mut state = seat.state.lock();
-                    let ended = state.child.as_mut().and_then(|c| c.try_wait().ok()).flatten();
+                    let ended = state
+                        .child
+                        .as_mut()
+                        .and_then(|c| c.try_wait().ok())
+                        .flatten();
                     if let Some(status) = ended {
                         state.child = None;
                         let name = Self::name(seat.role, seat.which);

@@ -164,11 +164,8 @@ impl Follower {
         let mut ends = Vec::new();
         for (number, source) in SOURCES.iter().enumerate() {
             for partition in 0..PARTITIONS {
-                let (_, end) = consumer.fetch_watermarks(
-                    source.topic,
-                    partition,
-                    Duration::from_secs(5),
-                )?;
+                let (_, end) =
+                    consumer.fetch_watermarks(source.topic, partition, Duration::from_secs(5))?;
                 ends.push((number, partition, end));
             }
         }

@@ -55,13 +55,20 @@ pub async fn report(stage: &Stage, done: &Done) -> anyhow::Result<bool> {
         "\n{:<28} {:>9} {:>6} {:>9} {:>10} {:>8} {:>11} {:>11}",
         "", "events", "lost", "phantoms", "disorders", "altered", "duplicates", "bound"
     );
-    let (mut total, mut line) = (Verdict::default(), |name: &str, events, verdict: &Verdict, bound: usize| {
-        println!(
-            "{name:<28} {events:>9} {:>6} {:>9} {:>10} {:>8} {:>11} {bound:>11}",
-            verdict.lost, verdict.phantoms, verdict.disorders, verdict.altered, verdict.duplicates
-        );
-        well &= verdict.is_clean() && verdict.duplicates <= bound;
-    });
+    let (mut total, mut line) = (
+        Verdict::default(),
+        |name: &str, events, verdict: &Verdict, bound: usize| {
+            println!(
+                "{name:<28} {events:>9} {:>6} {:>9} {:>10} {:>8} {:>11} {bound:>11}",
+                verdict.lost,
+                verdict.phantoms,
+                verdict.disorders,
+                verdict.altered,
+                verdict.duplicates
+            );
+            well &= verdict.is_clean() && verdict.duplicates <= bound;
+        },
+    );
     let (mut events, mut sessions_of_all) = (0, 0);
     for (number, source) in SOURCES.iter().enumerate() {
         let admin = stage.admin(source.database).await?;
@@ -74,7 +81,12 @@ pub async fn report(stage: &Stage, done: &Done) -> anyhow::Result<bool> {
         let ledger = &done.ledgers[number];
         let committed = committed(ledger);
         let verdict = judge(ledger, &done.read.seen[number]);
-        line(&format!("topic {}", source.topic), committed, &verdict, bound);
+        line(
+            &format!("topic {}", source.topic),
+            committed,
+            &verdict,
+            bound,
+        );
         events += committed;
         sessions_of_all += breaks;
         total.duplicates += verdict.duplicates;

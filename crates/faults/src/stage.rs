@@ -124,12 +124,7 @@ impl Stage {
             .batch_execute(&format!("create database {database} owner {owner}"))
             .await?;
         bahi_db::migrate(&self.url(database, Some(owner), ""), app, MIGRATIONS).await?;
-        create_topics(
-            &self.kafka,
-            &SOURCES.map(|source| source.topic),
-            PARTITIONS,
-        )
-        .await
+        create_topics(&self.kafka, &SOURCES.map(|source| source.topic), PARTITIONS).await
     }
 }
 

@@ -148,7 +148,9 @@ async fn finish_prepared(url: String, stop: Arc<AtomicBool>) {
     while !stop.load(Ordering::Relaxed) {
         if let Ok(admin) = connect(&url).await {
             while !stop.load(Ordering::Relaxed)
-                && commit_prepared(&admin, Duration::from_secs(3)).await.is_ok()
+                && commit_prepared(&admin, Duration::from_secs(3))
+                    .await
+                    .is_ok()
             {
                 sleep(Duration::from_secs(1)).await;
             }
@@ -233,7 +235,8 @@ impl Writer {
             .collect();
         let lock = "select from aggregate where id = any($1) order by id for update";
         client.execute(lock, &[&keys]).await?;
-        let change = "update aggregate set version = version + 1 where id = any($1) returning id, version";
+        let change =
+            "update aggregate set version = version + 1 where id = any($1) returning id, version";
         let rows = client.query(change, &[&keys]).await?;
         let (mut ids, mut keys, mut versions, mut payloads) = (vec![], vec![], vec![], vec![]);
         for row in rows {
@@ -280,8 +283,7 @@ impl Writer {
         if self.rng.random_bool(0.5) {
             // An early transaction id, long before the lock.
             let pause = self.rng.random_range(0..4);
-            let early =
-                format!("insert into noise values (1); select pg_sleep({pause} / 1000.0)");
+            let early = format!("insert into noise values (1); select pg_sleep({pause} / 1000.0)");
             client.batch_execute(&early).await?;
         }
         let mut keys = sample(&mut self.rng, HOT, 2).into_vec();

@@ -9,6 +9,7 @@ mod lease;
 mod load;
 mod log;
 mod measure;
+mod mock;
 mod mutant;
 mod order;
 mod poison;
