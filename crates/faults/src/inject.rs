@@ -46,17 +46,24 @@ impl Injector {
         }
     }
 
-    /// Runs a schedule; returns what was done, in the order it was done.
-    pub async fn run(self: &Arc<Self>, plan: &[Planned], began: Instant) -> Vec<Kind> {
-        let done = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    /// Runs a schedule; returns what was done, in the order it was done, and what could not be done or undone.
+    pub async fn run(
+        self: &Arc<Self>,
+        plan: &[Planned],
+        began: Instant,
+    ) -> (Vec<Kind>, Vec<String>) {
+        let done = Arc::new(parking_lot::Mutex::new((Vec::new(), Vec::new())));
         let mut tasks = tokio::task::JoinSet::new();
         for planned in plan.iter().copied().filter(|p| self.can(p.kind)) {
             let (this, done) = (self.clone(), done.clone());
             tasks.spawn(async move {
                 sleep_until(began + planned.at).await;
                 match this.inject(planned, began).await {
-                    Ok(()) => done.lock().push(planned.kind),
-                    Err(error) => println!("        {planned} failed: {error:#}"),
+                    Ok(()) => done.lock().0.push(planned.kind),
+                    Err(error) => {
+                        println!("        {planned} failed: {error:#}");
+                        done.lock().1.push(planned.to_string());
+                    }
                 }
             });
         }

@@ -166,7 +166,7 @@ async fn run(minutes: u64, seed: u64, rate: u32, plan: &[plan::Planned]) -> anyh
             );
         }
     };
-    let faults = tokio::select! {
+    let (faults, failed) = tokio::select! {
         never = progress => never,
         _ = &mut watch => anyhow::bail!("processes end by themselves all the time; logs in {}", logs.display()),
         faults = async {
@@ -191,6 +191,7 @@ async fn run(minutes: u64, seed: u64, rate: u32, plan: &[plan::Planned]) -> anyh
     watch.abort();
     let done = Done {
         faults,
+        failed,
         ends: fleet.ends(),
         ledgers: ledgers
             .try_into()

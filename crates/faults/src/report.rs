@@ -17,6 +17,8 @@ const IN_FLIGHT: usize = 12_000;
 pub struct Done {
     /// Faults, as they were done.
     pub faults: Vec<Kind>,
+    /// Faults that could not be done, or not undone: then the run is not what its seed says.
+    pub failed: Vec<String>,
     /// Processes that ended without having been killed.
     pub ends: Vec<String>,
     /// The ledger of each source.
@@ -41,7 +43,10 @@ pub async fn report(stage: &Stage, done: &Done) -> anyhow::Result<bool> {
     for (kind, count) in kinds {
         println!("{count:>6}  {kind}");
     }
-    let mut well = done.stuck.is_none() && done.read.unreadable == 0;
+    let mut well = done.stuck.is_none() && done.read.unreadable == 0 && done.failed.is_empty();
+    for failed in &done.failed {
+        println!("NOT DONE, or not undone: {failed}");
+    }
     if let Some(stuck) = &done.stuck {
         println!("NOT DRAINED: {stuck}");
     }
