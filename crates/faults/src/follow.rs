@@ -39,7 +39,7 @@ pub struct Read {
     pub unreadable: usize,
     /// Where reading goes on, by source and partition.
     pub next: [[i64; PARTITIONS as usize]; SOURCES.len()],
-    /// The longest time without a record, and the most records of a second.
+    /// The longest time without a record.
     pub silence: Duration,
     /// The most records in any second.
     pub peak: usize,
@@ -155,7 +155,10 @@ impl Follower {
 
     /// The longest silence so far.
     pub fn silence(&self) -> Duration {
-        self.read.lock().silence
+        let read = self.read.lock();
+        // Also one that lasts.
+        let lasting = read.last.map(|last| last.elapsed()).unwrap_or_default();
+        read.silence.max(lasting)
     }
 
     /// Whether the end of every partition is read; the ends.
