@@ -22,7 +22,7 @@ data_root() {
   else printf '%s/.local/share/bahi' "$HOME"; fi
 }
 
-# use_instance run|test: sets DATA, LOGS, PIDS, KEYS and the four ports.
+# use_instance run|test|faults: sets DATA, LOGS, PIDS, KEYS and the four ports.
 use_instance() {
   INSTANCE=$1
   DATA=$(data_root)/$INSTANCE LOGS=$DATA/logs PIDS=$DATA/pids KEYS=$DATA/keys SECRETS=$DATA/secrets.env
@@ -88,6 +88,28 @@ install_missing() {
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -q >&2 || say "apt-get update failed; trying with the lists at hand"
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" >&2 ||
     die "apt-get could not install ${missing[*]}"
+}
+
+# from_debian PACKAGE PATH: prints where that file of a Debian package lies. The package is unpacked into the cache and not
+# installed: no daemon that it brings is started, and root is not asked.
+from_debian() {
+  local folder=$CACHE/debian/$1 fresh
+  if [[ ! -e $folder/$2 ]]; then
+    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 1
+    mkdir -p "$CACHE/debian"
+    fresh=$(mktemp -d "$CACHE/debian/new.XXXXXX")
+    (
+      cd "$fresh" || exit 1
+      apt-get download -q "$1" >/dev/null 2>&1 ||
+        { (( EUID == 0 )) && apt-get update -q >/dev/null 2>&1 && apt-get download -q "$1" >/dev/null 2>&1; } || exit 1
+      dpkg-deb -x ./*.deb unpacked
+    ) || { rm -rf "$fresh"; return 1; }
+    rm -rf "$folder"
+    mv -T "$fresh/unpacked" "$folder" 2>/dev/null || true
+    rm -rf "$fresh"
+    [[ -e $folder/$2 ]] || return 1
+  fi
+  printf '%s' "$folder/$2"
 }
 
 need_cargo() {
@@ -203,8 +225,9 @@ pg_up() {
 
   if [[ ! -f $folder/PG_VERSION || -e $DATA/postgres.unfinished ]]; then
     step "$INSTANCE: new PostgreSQL cluster"
-    rm -rf "$folder"
     mkdir -p "$folder"
+    # Emptied, not removed: it may be a disk of its own.
+    find "$folder" -mindepth 1 -delete
     touch "$LOGS/postgres.log"
     (( EUID != 0 )) || chown postgres "$folder" "$LOGS/postgres.log"
     chmod 700 "$folder"
@@ -219,7 +242,7 @@ pg_up() {
   fi
   # The checkout may be closed to the user postgres: the settings are copied next to the data.
   local settings=("$ROOT/infra/postgres/postgresql.conf")
-  [[ $INSTANCE != test ]] || settings+=("$ROOT/infra/postgres/test.conf")
+  [[ ! -f $ROOT/infra/postgres/$INSTANCE.conf ]] || settings+=("$ROOT/infra/postgres/$INSTANCE.conf")
   cat "${settings[@]}" >"$folder/bahi.conf"
   (( EUID != 0 )) || chown postgres "$folder/bahi.conf"
 

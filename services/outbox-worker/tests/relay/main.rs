@@ -10,6 +10,7 @@ mod lease;
 mod load;
 mod log;
 mod measure;
+mod mock;
 mod mutant;
 mod operate;
 mod order;

@@ -1,0 +1,190 @@
+//! Reads the topics from their beginning for as long as the run lasts, as any consumer would.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use bahi_testkit::{Seen, digest};
+use parking_lot::Mutex;
+use rdkafka::{
+    ClientConfig, Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::stage::{PARTITIONS, SOURCES};
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    event_id: Uuid,
+    aggregate_version: i64,
+    #[serde(borrow)]
+    payload: &'a RawValue,
+}
+
+/// What the topics held, in order per partition.
+#[derive(Default)]
+pub struct Read {
+    /// By source.
+    pub seen: [Vec<Seen>; SOURCES.len()],
+    /// Records that are not envelopes.
+    pub unreadable: usize,
+    /// Where reading goes on, by source and partition.
+    pub next: [[i64; PARTITIONS as usize]; SOURCES.len()],
+    /// The longest time without a record.
+    pub silence: Duration,
+    /// The most records in any second.
+    pub peak: usize,
+    last: Option<Instant>,
+    second: Option<(Instant, usize)>,
+}
+
+impl Read {
+    fn take(&mut self, source: usize, partition: i32, offset: i64, key: &[u8], value: &[u8]) {
+        // A client that reconnects may hand out again what it has handed out.
+        let next = &mut self.next[source][partition as usize];
+        if offset < *next {
+            return;
+        }
+        *next = offset + 1;
+        let now = Instant::now();
+        if let Some(last) = self.last.replace(now) {
+            self.silence = self.silence.max(now - last);
+        }
+        let (since, count) = self.second.get_or_insert((now, 0));
+        *count += 1;
+        self.peak = self.peak.max(*count);
+        if now - *since >= Duration::from_secs(1) {
+            self.second = None;
+        }
+        match (
+            serde_json::from_slice::<Envelope<'_>>(value),
+            std::str::from_utf8(key),
+        ) {
+            (Ok(envelope), Ok(key)) => self.seen[source].push(Seen {
+                event_id: envelope.event_id,
+                key: key.to_owned(),
+                version: envelope.aggregate_version,
+                payload: digest(envelope.payload.get().as_bytes()),
+            }),
+            _ => self.unreadable += 1,
+        }
+    }
+}
+
+/// The reader.
+pub struct Follower {
+    read: Arc<Mutex<Read>>,
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+    kafka: String,
+}
+
+fn client(kafka: &str) -> anyhow::Result<BaseConsumer> {
+    ClientConfig::new()
+        .set("bootstrap.servers", kafka)
+        .set("group.id", "none")
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("fetch.wait.max.ms", "50")
+        .set("reconnect.backoff.max.ms", "1000")
+        .set("enable.metrics.push", "false")
+        .create()
+        .context("a reader of Kafka")
+}
+
+impl Follower {
+    /// Begins to read.
+    pub fn start(kafka: &str) -> anyhow::Result<Self> {
+        let consumer = client(kafka)?;
+        let mut assignment = TopicPartitionList::new();
+        for source in SOURCES {
+            for partition in 0..PARTITIONS {
+                assignment.add_partition_offset(source.topic, partition, Offset::Beginning)?;
+            }
+        }
+        consumer.assign(&assignment)?;
+        let (read, stop) = (Arc::<Mutex<Read>>::default(), Arc::<AtomicBool>::default());
+        let (kept, stopped) = (read.clone(), stop.clone());
+        let thread = thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                // Errors pass: the broker is one of the things that are broken.
+                let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) else {
+                    continue;
+                };
+                let source = SOURCES
+                    .iter()
+                    .position(|source| source.topic == message.topic());
+                if let Some(source) = source {
+                    kept.lock().take(
+                        source,
+                        message.partition(),
+                        message.offset(),
+                        message.key().unwrap_or_default(),
+                        message.payload().unwrap_or_default(),
+                    );
+                }
+            }
+        });
+        Ok(Self {
+            read,
+            stop,
+            thread,
+            kafka: kafka.to_owned(),
+        })
+    }
+
+    /// How many records were read.
+    pub fn len(&self) -> usize {
+        self.read.lock().seen.iter().map(Vec::len).sum()
+    }
+
+    /// From here on silence counts anew.
+    pub fn begin(&self) {
+        let mut read = self.read.lock();
+        (read.last, read.silence) = (Some(Instant::now()), Duration::ZERO);
+    }
+
+    /// The longest silence so far.
+    pub fn silence(&self) -> Duration {
+        let read = self.read.lock();
+        // Also one that lasts.
+        let lasting = read.last.map(|last| last.elapsed()).unwrap_or_default();
+        read.silence.max(lasting)
+    }
+
+    /// Whether the end of every partition is read; the ends.
+    pub fn at_end(&self) -> anyhow::Result<Option<Vec<(usize, i32, i64)>>> {
+        let consumer = client(&self.kafka)?;
+        let mut ends = Vec::new();
+        for (number, source) in SOURCES.iter().enumerate() {
+            for partition in 0..PARTITIONS {
+                let (_, end) =
+                    consumer.fetch_watermarks(source.topic, partition, Duration::from_secs(5))?;
+                ends.push((number, partition, end));
+            }
+        }
+        let read = self.read.lock();
+        let all = ends
+            .iter()
+            .all(|(source, partition, end)| read.next[*source][*partition as usize] == *end);
+        Ok(all.then_some(ends))
+    }
+
+    /// Stops and hands out what was read.
+    pub fn finish(self) -> anyhow::Result<Read> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread
+            .join()
+            .map_err(|_| anyhow::anyhow!("the reader panicked"))?;
+        Ok(std::mem::take(&mut *self.read.lock()))
+    }
+}

@@ -1,0 +1,325 @@
+//! What is broken, when, and for how long: drawn from a seed before anything starts, so that a run can be repeated.
+
+use std::{fmt, time::Duration};
+
+use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
+
+/// Where a process or a server stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Server {
+    /// The broker, its disk, its connections.
+    Kafka,
+    /// PostgreSQL, its disk, its connections.
+    Postgres,
+}
+
+/// Whose database sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sessions {
+    /// The workers'.
+    Relay,
+    /// The consumers'.
+    Consumers,
+    /// The writers'.
+    Writers,
+}
+
+/// One of the processes that come in pairs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// An outbox worker.
+    Worker,
+    /// A consumer.
+    Consumer,
+}
+
+/// A kind of fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// SIGKILL, and a new process after a while.
+    Kill(Role),
+    /// SIGSTOP, and SIGCONT after a while.
+    Stop(Role),
+    /// SIGKILL of the broker, and a new one after a while.
+    KillBroker,
+    /// SIGSTOP of the broker.
+    StopBroker,
+    /// PostgreSQL shut down without a checkpoint (`immediate`), and started after a while.
+    KillPostgres,
+    /// `pg_terminate_backend` of every session of somebody.
+    End(Sessions),
+    /// Every TCP connection to a server is reset from outside.
+    Cut(Server),
+    /// No write to the server's disk returns.
+    Stall(Server),
+    /// The server's disk works for a moment in ten.
+    Slow(Server),
+    /// Nothing is left on the server's disk.
+    Fill(Server),
+    /// The wall clock of a process jumps.
+    Jump(Role),
+}
+
+/// What a fault needs of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing that every machine has not.
+    Nothing,
+    /// A file system of its own.
+    Disk,
+    /// A kernel that destroys sockets on request.
+    Cut,
+    /// A library between a process and its clock.
+    Clock,
+}
+
+impl Kind {
+    /// Every kind, with how often it is drawn.
+    pub const ALL: [(Self, u32); 20] = [
+        (Self::Kill(Role::Worker), 12),
+        (Self::Kill(Role::Consumer), 8),
+        (Self::Stop(Role::Worker), 8),
+        (Self::Stop(Role::Consumer), 6),
+        (Self::KillBroker, 3),
+        (Self::StopBroker, 3),
+        (Self::KillPostgres, 4),
+        (Self::End(Sessions::Relay), 8),
+        (Self::End(Sessions::Consumers), 5),
+        (Self::End(Sessions::Writers), 4),
+        (Self::Cut(Server::Kafka), 6),
+        (Self::Cut(Server::Postgres), 5),
+        (Self::Stall(Server::Kafka), 2),
+        (Self::Stall(Server::Postgres), 2),
+        (Self::Slow(Server::Kafka), 2),
+        (Self::Slow(Server::Postgres), 2),
+        (Self::Fill(Server::Kafka), 1),
+        (Self::Fill(Server::Postgres), 2),
+        (Self::Jump(Role::Worker), 4),
+        (Self::Jump(Role::Consumer), 4),
+    ];
+
+    /// What it needs.
+    pub fn need(self) -> Need {
+        match self {
+            Self::Stall(_) | Self::Slow(_) | Self::Fill(_) => Need::Disk,
+            Self::Cut(_) => Need::Cut,
+            Self::Jump(_) => Need::Clock,
+            _ => Need::Nothing,
+        }
+    }
+
+    /// What must not be under another fault at the same time.
+    fn target(self, which: usize) -> Option<Target> {
+        match self {
+            Self::Kill(role) | Self::Stop(role) => Some(Target::Process(role, which)),
+            Self::KillBroker | Self::StopBroker => Some(Target::Server(Server::Kafka)),
+            Self::KillPostgres => Some(Target::Server(Server::Postgres)),
+            Self::Stall(server) | Self::Slow(server) | Self::Fill(server) => {
+                Some(Target::Server(server))
+            }
+            Self::End(_) | Self::Cut(_) | Self::Jump(_) => None,
+        }
+    }
+
+    /// How long the target has to itself afterwards.
+    fn rest(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::KillBroker | Self::Fill(Server::Kafka) => 14,
+            Self::KillPostgres | Self::Fill(Server::Postgres) => 8,
+            Self::StopBroker | Self::Stall(_) | Self::Slow(_) => 5,
+            Self::Kill(_) | Self::Stop(_) => 2,
+            _ => 0,
+        })
+    }
+
+    /// From and to in milliseconds; `most` is the longest stop.
+    fn length(self, rng: &mut StdRng, most: u64) -> Duration {
+        let most = match self {
+            Self::Stop(_) => most,
+            Self::StopBroker => most * 2 / 3,
+            Self::Kill(_) | Self::KillBroker | Self::KillPostgres => most.min(3_000),
+            Self::Stall(_) => most.min(6_000),
+            Self::Slow(_) | Self::Fill(_) => most.min(5_000),
+            Self::End(_) | Self::Cut(_) | Self::Jump(_) => return Duration::ZERO,
+        };
+        // Most stops are short; one in three goes up to the longest.
+        let most = if rng.random_bool(0.34) {
+            most
+        } else {
+            most.div_ceil(4)
+        };
+        let least = if matches!(self, Self::Kill(_) | Self::KillBroker | Self::KillPostgres) {
+            0
+        } else {
+            1_000
+        };
+        Duration::from_millis(rng.random_range(least..=most.max(least + 1)))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Target {
+    Process(Role, usize),
+    Server(Server),
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let role = |role: &Role| match role {
+            Role::Worker => "worker",
+            Role::Consumer => "consumer",
+        };
+        let server = |server: &Server| match server {
+            Server::Kafka => "Kafka",
+            Server::Postgres => "PostgreSQL",
+        };
+        match self {
+            Self::Kill(of) => write!(f, "kill -9 {}", role(of)),
+            Self::Stop(of) => write!(f, "stop {}", role(of)),
+            Self::KillBroker => f.write_str("kill -9 broker"),
+            Self::StopBroker => f.write_str("stop broker"),
+            Self::KillPostgres => f.write_str("PostgreSQL immediate shutdown"),
+            Self::End(Sessions::Relay) => f.write_str("terminate sessions of workers"),
+            Self::End(Sessions::Consumers) => f.write_str("terminate sessions of consumers"),
+            Self::End(Sessions::Writers) => f.write_str("terminate sessions of writers"),
+            Self::Cut(at) => write!(f, "reset connections to {}", server(at)),
+            Self::Stall(at) => write!(f, "stall disk of {}", server(at)),
+            Self::Slow(at) => write!(f, "slow disk of {}", server(at)),
+            Self::Fill(at) => write!(f, "fill disk of {}", server(at)),
+            Self::Jump(of) => write!(f, "jump clock of {}", role(of)),
+        }
+    }
+}
+
+/// A fault of the schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// Since the writers began.
+    pub at: Duration,
+    /// What.
+    pub kind: Kind,
+    /// Whom, of a pair.
+    pub which: usize,
+    /// How long.
+    pub lasts: Duration,
+    /// How far a clock jumps, in seconds from the true time.
+    pub offset: i64,
+}
+
+impl fmt::Display for Planned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.kind)?;
+        match self.kind {
+            Kind::Kill(_) | Kind::Stop(_) => write!(f, " {}", self.which + 1)?,
+            Kind::Jump(_) => write!(f, " 2 to {:+} s", self.offset)?,
+            _ => {}
+        }
+        if !self.lasts.is_zero() {
+            write!(f, " for {:.1} s", self.lasts.as_secs_f64())?;
+        }
+        Ok(())
+    }
+}
+
+/// The faults of `length`, in order: every kind once at least, each target under one fault at a time, all of it over
+/// before the end.
+pub fn draw(seed: u64, length: Duration) -> Vec<Planned> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let short = length <= Duration::from_secs(300);
+    // A lease is lost after ten seconds of silence: a short run stops processes for longer than that as well.
+    let most = if short { 12_000 } else { 45_000 };
+    let mut first: Vec<Kind> = Kind::ALL.iter().map(|(kind, _)| *kind).collect();
+    first.shuffle(&mut rng);
+    let total: u32 = Kind::ALL.iter().map(|(_, weight)| weight).sum();
+    let mut busy: Vec<(Target, Duration)> = Vec::new();
+    let (mut plan, mut at) = (Vec::new(), Duration::from_secs(3));
+    let gap = if short { 500..=5_500 } else { 500..=7_500 };
+    while at < length {
+        busy.retain(|(_, until)| *until > at);
+        let free = |kind: Kind, which: usize| {
+            let target = kind.target(which);
+            target.is_none_or(|target| busy.iter().all(|(other, _)| *other != target))
+        };
+        let which = rng.random_range(0..2);
+        let pick = if let Some(place) = first.iter().position(|kind| free(*kind, which)) {
+            first.remove(place)
+        } else {
+            let mut ticket = rng.random_range(0..total);
+            let drawn = Kind::ALL.iter().find(|(_, weight)| {
+                let hit = ticket < *weight;
+                ticket = ticket.saturating_sub(*weight);
+                hit
+            });
+            drawn.map_or(Kind::End(Sessions::Relay), |(kind, _)| *kind)
+        };
+        let (lasts, offset) = (
+            pick.length(&mut rng, most),
+            rng.random_range(-90_000i64..=90_000),
+        );
+        let over = at + lasts + pick.rest();
+        if free(pick, which) && over < length {
+            if let Some(target) = pick.target(which) {
+                busy.push((target, over));
+            }
+            plan.push(Planned {
+                at,
+                kind: pick,
+                which,
+                lasts,
+                offset,
+            });
+        }
+        at += Duration::from_millis(rng.random_range(gap.clone()));
+    }
+    plan
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTES: fn(u64) -> Duration = |minutes| Duration::from_secs(minutes * 60);
+
+    #[test]
+    fn a_seed_is_a_schedule() {
+        assert_eq!(draw(7, MINUTES(10)), draw(7, MINUTES(10)));
+        assert_ne!(draw(7, MINUTES(10)), draw(8, MINUTES(10)));
+    }
+
+    #[test]
+    fn a_short_run_has_every_kind_once_at_least() {
+        for seed in 0..200 {
+            let plan = draw(seed, MINUTES(3));
+            for (kind, _) in Kind::ALL {
+                assert!(
+                    plan.iter().any(|planned| planned.kind == kind),
+                    "seed {seed} has no {kind}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_run_has_faults_enough() {
+        for seed in 0..50 {
+            assert!(draw(seed, MINUTES(30)).len() >= 300, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_target_has_one_fault_at_a_time_and_all_is_over_before_the_end() {
+        for seed in 0..50 {
+            let plan = draw(seed, MINUTES(10));
+            for (n, one) in plan.iter().enumerate() {
+                assert!(one.at + one.lasts < MINUTES(10));
+                let target = one.kind.target(one.which);
+                let meets = plan[n + 1..].iter().any(|other| {
+                    target.is_some()
+                        && other.kind.target(other.which) == target
+                        && other.at < one.at + one.lasts
+                });
+                assert!(!meets, "seed {seed}: {one} meets another");
+            }
+        }
+    }
+}
