@@ -10,7 +10,6 @@ use tokio_postgres::{Client, NoTls};
 use crate::consume::{LISTED, SOLD};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
-const OUTBOX: &str = include_str!("../../db/sql/outbox.sql");
 /// Partitions of each topic.
 pub const PARTITIONS: i32 = 12;
 /// Aggregates that every hostile writer fights for.
@@ -106,7 +105,7 @@ impl Stage {
                 .await?;
             let database = self.admin(source.database).await?;
             database
-                .batch_execute(&OUTBOX.replace("{app}", source.role))
+                .batch_execute(&bahi_db::outbox_sql(source.role))
                 .await
                 .context("outbox.sql")?;
             let tables = format!(

@@ -8,23 +8,16 @@
 use std::time::{Duration, Instant};
 
 use bahi_testkit::{Entry, judge};
-use outbox_worker::{
-    config::{Config, Database},
-    relay::Limits,
-    worker,
-};
 use rdkafka::{
     mocking::MockCluster,
     producer::DefaultProducerContext,
     types::{RDKafkaApiKey, RDKafkaErrorCode as Code, RDKafkaRespErr},
 };
-use tokio::task::JoinHandle;
 use tokio_postgres::Client;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     log::Log,
-    world::{World, emit, eventually},
+    world::{Worker, World, emit, eventually},
 };
 
 const TOPIC: &str = "mocked";
@@ -39,18 +32,6 @@ struct Stage {
     log: Log,
     app: Client,
     sent: Vec<Entry>,
-}
-
-struct Worker {
-    stop: CancellationToken,
-    task: JoinHandle<anyhow::Result<()>>,
-}
-
-impl Worker {
-    async fn stop(self) {
-        self.stop.cancel();
-        self.task.await.unwrap().unwrap();
-    }
 }
 
 impl Stage {
@@ -71,20 +52,7 @@ impl Stage {
     }
 
     fn worker(&self) -> Worker {
-        let config = Config {
-            kafka: self.cluster.bootstrap_servers(),
-            owner: self.world.name.clone(),
-            databases: vec![Database {
-                service: self.world.name.clone(),
-                url: self.world.relay_url(),
-            }],
-            retention: Duration::from_secs(3600),
-        };
-        let stop = CancellationToken::new();
-        let token = stop.clone();
-        let task =
-            tokio::spawn(async move { worker::run(&config, Limits::default(), token).await });
-        Worker { stop, task }
+        self.world.start_on(self.cluster.bootstrap_servers())
     }
 
     /// Says something about `key`.

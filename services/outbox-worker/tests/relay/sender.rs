@@ -16,9 +16,7 @@ use outbox_worker::{
 use rdkafka::{
     ClientConfig,
     error::{KafkaError, RDKafkaErrorCode},
-    producer::{
-        BaseProducer, BaseRecord, FutureProducer, FutureRecord, Producer, PurgeConfig,
-    },
+    producer::{BaseProducer, BaseRecord, FutureProducer, FutureRecord, Producer, PurgeConfig},
     util::Timeout,
 };
 use uuid::Uuid;
@@ -52,7 +50,10 @@ struct Owner {
 impl Owner {
     async fn of_the_first_shard(world: &World) -> Self {
         let client = world.relay_client().await;
-        let lease = lease::try_acquire(&client, 0, "naive").await.unwrap().unwrap();
+        let lease = lease::try_acquire(&client, 0, "naive")
+            .await
+            .unwrap()
+            .unwrap();
         let origin = Origin::read(&client).await.unwrap();
         let checkpoints = Checkpoints::new(&client, lease, origin).await.unwrap();
         let reader = Reader::new(client, lease.shard).await.unwrap();

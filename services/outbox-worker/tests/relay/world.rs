@@ -221,6 +221,15 @@ impl World {
         self.start_with(Limits::default())
     }
 
+    /// Starts it for another broker.
+    pub fn start_on(&self, kafka: String) -> Worker {
+        let config = Config {
+            kafka,
+            ..self.config()
+        };
+        Worker::start(config, Limits::default())
+    }
+
     pub fn start_with(&self, limits: Limits) -> Worker {
         Worker::start(self.config(), limits)
     }
