@@ -322,6 +322,21 @@ impl Metrics {
             .with_label_values(&[&self.db, &slot.to_string()])
     }
 
+    /// This process does not relay the shard: what it knew of it is old.
+    pub fn idle(&self) {
+        for gauge in [
+            &self.lease_owned,
+            &self.backlog,
+            &self.parked_refused,
+            &self.parked_waiting,
+            &self.quarantined,
+            &self.overdue,
+        ] {
+            gauge.set(0);
+        }
+        self.oldest_xact.set(0.0);
+    }
+
     /// The shard is no more: nobody is to wait for its owner.
     pub fn forget(&self) {
         let both = &[self.db.as_str(), self.shard.as_str()];

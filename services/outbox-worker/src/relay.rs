@@ -10,7 +10,7 @@ use tokio_postgres::{Client, Config};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    checkpoint::{self, Checkpoints},
+    checkpoint::{self, Checkpoint, Checkpoints},
     flight::Flight,
     lease::{self, Lease},
     member::{self, Member},
@@ -93,8 +93,9 @@ impl Relay {
         while !self.stop.is_cancelled() {
             let before = self.standing.position();
             let outcome = self.session().await;
-            self.metrics.lease_owned.set(0);
+            self.metrics.idle();
             self.standing.caught_up(false);
+            self.standing.unsaved_since(0);
             let error = match outcome {
                 Ok(Left::Stopped) => continue,
                 Ok(Left::HandedOver(away)) => {
@@ -149,7 +150,7 @@ impl Relay {
         let checkpoint = checkpoint::load(&client, self.shard).await?;
         let (origin, findings) =
             origin::examine(&client, &self.producer, &self.service, &checkpoint).await?;
-        self.tell(&findings);
+        self.tell(&findings, &checkpoint);
         tracing::info!(
             db = self.service,
             shard = lease.shard.number,
@@ -180,8 +181,11 @@ impl Relay {
         outcome
     }
 
-    fn tell(&self, findings: &Findings) {
+    fn tell(&self, findings: &Findings, checkpoint: &Checkpoint) {
         let db = &self.service;
+        for topic in checkpoint.reached.keys() {
+            self.metrics.missing(topic).set(0);
+        }
         if let Some((from, to)) = findings.timelines {
             self.metrics.failovers.inc();
             tracing::warn!(

@@ -198,6 +198,24 @@ async fn h33_a_backlog_in_one_database_does_not_hold_up_another() {
     quick.close().await;
 }
 
+/// Whoever is called finds what to do under the name of the alert.
+#[test]
+fn every_alert_has_a_runbook() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let rules = fs::read_to_string(root.join("infra/prometheus/rules.yml")).unwrap();
+    let pages = ["services/outbox-worker/README.md", "docs/consumers.md"]
+        .map(|page| fs::read_to_string(root.join(page)).unwrap());
+    let alerts: Vec<&str> = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "))
+        .filter(|alert| alert.starts_with("Outbox") || alert.starts_with("Consumer"))
+        .collect();
+    assert!(alerts.len() > 8, "{alerts:?}");
+    for alert in alerts {
+        assert!(pages.iter().any(|page| page.contains(alert)), "{alert}");
+    }
+}
+
 /// docs/relay.md names each hazard once, with tests that exist or with a reason why none is needed.
 #[test]
 fn every_hazard_is_answered() {

@@ -4,6 +4,7 @@
 
 mod crash;
 mod durability;
+mod failover;
 mod hazards;
 mod hint;
 mod lease;

@@ -34,7 +34,7 @@ use uuid::Uuid;
 
 use crate::log::Log;
 
-const APP: &str = "relay_test_app";
+pub const APP: &str = "relay_test_app";
 
 /// A test's own world. `close` it at the end; what a failed test leaves is swept by a later run.
 pub struct World {
@@ -227,6 +227,13 @@ impl World {
             kafka,
             ..self.config()
         };
+        Worker::start(config, Limits::default())
+    }
+
+    /// Starts it for a database elsewhere.
+    pub fn start_elsewhere(&self, url: String) -> Worker {
+        let mut config = self.config();
+        config.databases[0].url = url;
         Worker::start(config, Limits::default())
     }
 
