@@ -254,9 +254,8 @@ async fn neither_a_replay_nor_a_restore_resets_a_price() {
         .await
         .expect(201)
         .text_at("id");
-    let body =
-        json!({ "sku": "A", "name": "A", "unit_id": unit, "tax_profile_id": tax, "price": "10" });
-    let made = owner.post("/api/v1/products", body).await.expect(201);
+    let at = |price: &str| json!({ "sku": "A", "name": "A", "unit_id": unit, "tax_profile_id": tax, "price": price });
+    let made = owner.post("/api/v1/products", at("10")).await.expect(201);
     let path = format!("/api/v1/products/{}", made.text_at("id"));
     let version = |body: &Value| body["version"].as_i64().expect("a version");
     priced(&fleet, "10").await;
@@ -266,7 +265,7 @@ async fn neither_a_replay_nor_a_restore_resets_a_price() {
     let mut product = fleet.start("product", How::default()).await;
     let mut worker = fleet.start("outbox-worker", How::default()).await;
     owner
-        .patch(&path, json!({ "price": "20" }), version(&made.body))
+        .put(&path, at("20"), version(&made.body))
         .await
         .expect(200);
     priced(&fleet, "20").await;
@@ -323,7 +322,7 @@ async fn neither_a_replay_nor_a_restore_resets_a_price() {
     let _product = fleet.start("product", How::default()).await;
     let _worker = fleet.start("outbox-worker", How::default()).await;
     owner
-        .patch(&path, json!({ "price": "15" }), version(&made.body))
+        .put(&path, at("15"), version(&made.body))
         .await
         .expect(200);
     priced(&fleet, "15").await;
