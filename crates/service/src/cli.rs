@@ -1,5 +1,7 @@
 //! The command line of every service.
 
+use std::ffi::OsString;
+
 use chrono::{DateTime, Utc};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 
@@ -187,10 +189,13 @@ fn command(name: &'static str, hears: bool) -> clap::Command {
 fn parsed<I, T>(name: &'static str, hears: bool, args: I) -> Result<Command, clap::Error>
 where
     I: IntoIterator<Item = T>,
-    T: Into<std::ffi::OsString> + Clone,
+    T: Into<OsString>,
 {
     let mut command = command(name, hears);
-    let matches = command.try_get_matches_from_mut(args)?;
+    let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+    let matches = command
+        .try_get_matches_from_mut(&args)
+        .map_err(|error| with_usage(&mut command, &args, error))?;
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     match cli.command {
         Some(Command::Consumer(_)) if !hears => Err(command.error(
@@ -199,6 +204,25 @@ where
         )),
         found => Ok(found.unwrap_or(Command::Run)),
     }
+}
+
+/// A wrong value is told without the usage by the parser; an operator gets it for whatever is wrong.
+fn with_usage(command: &mut clap::Command, args: &[OsString], error: clap::Error) -> clap::Error {
+    let text = error.to_string();
+    if error.exit_code() != 2 || text.contains("Usage") {
+        return error;
+    }
+    command.build();
+    let mut meant = command.clone();
+    for arg in args.iter().skip(1).filter_map(|arg| arg.to_str()) {
+        match meant.find_subcommand(arg).cloned() {
+            Some(found) => meant = found,
+            None => break,
+        }
+    }
+    let first = text.lines().next().unwrap_or_default();
+    let first = first.strip_prefix("error: ").unwrap_or(first);
+    meant.error(error.kind(), first)
 }
 
 /// Reads the command line; one that is wrong ends the process with 2.
