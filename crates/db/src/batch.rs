@@ -54,6 +54,8 @@ pub struct Claim {
     pub owned: bool,
     /// The events that had not been handled before.
     pub fresh: HashSet<Uuid>,
+    /// Known events that an operator wants handled once more.
+    pub again: HashSet<Uuid>,
     /// The keys, by topic, that wait behind a rejected record.
     pub held: HashSet<(String, Vec<u8>)>,
 }
@@ -82,6 +84,9 @@ const ENTER: &str = "
 insert into inbox.processed (consumer, event_id, slot)
 select $1, id, inbox.slot_of(id) from unnest($2) as id order by id
 on conflict do nothing returning event_id";
+
+const AGAIN: &str = "
+delete from inbox.again where consumer = $1 and event_id = any ($2) returning event_id";
 
 const HELD: &str = "
 select distinct topic, key from inbox.quarantine where consumer = $1 and topic = any ($2) and key = any ($3)";
@@ -144,7 +149,8 @@ impl Batch {
             .map_err(Error::from)
     }
 
-    /// Moves the positions, enters `ids` into the inbox and looks for `keys` that are held, in one round trip.
+    /// Moves the positions, enters `ids` into the inbox, looks for `keys` that are held and, among `reread`, for
+    /// events that an operator wants once more, in one round trip.
     ///
     /// # Errors
     /// When the database cannot be reached.
@@ -153,10 +159,15 @@ impl Batch {
         consumer: &str,
         moves: &[Move<'_>],
         ids: &[Uuid],
+        reread: &[Uuid],
         keys: &[(&str, &[u8])],
     ) -> Result<Claim> {
-        let (mut first, mut second, mut third) =
-            (self.tx.shared(), self.tx.shared(), self.tx.shared());
+        let (mut first, mut second, mut third, mut fourth) = (
+            self.tx.shared(),
+            self.tx.shared(),
+            self.tx.shared(),
+            self.tx.shared(),
+        );
         let moved = sql(MOVE)
             .bind::<Text, _>(consumer)
             .bind::<Array<Text>, _>(moves.iter().map(|m| m.topic).collect::<Vec<_>>())
@@ -175,10 +186,21 @@ impl Batch {
             .bind::<Array<Text>, _>(topics)
             .bind::<Array<Bytea>, _>(keys.iter().map(|(_, key)| *key).collect::<Vec<_>>())
             .load::<HeldKey>(&mut third);
-        let (moved, entered, held) = try_join!(moved, entered, held)?;
+        let again = async {
+            if reread.is_empty() {
+                return Ok(Vec::new());
+            }
+            sql(AGAIN)
+                .bind::<Text, _>(consumer)
+                .bind::<Array<SqlUuid>, _>(reread)
+                .load::<EventId>(&mut fourth)
+                .await
+        };
+        let (moved, entered, held, again) = try_join!(moved, entered, held, again)?;
         Ok(Claim {
             owned: moved == moves.len(),
             fresh: entered.into_iter().map(|row| row.event_id).collect(),
+            again: again.into_iter().map(|row| row.event_id).collect(),
             held: held.into_iter().map(|row| (row.topic, row.key)).collect(),
         })
     }

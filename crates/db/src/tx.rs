@@ -76,7 +76,7 @@ macro_rules! planned {
         "BEGIN; SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true)"
     };
 }
-const WRITE: &str = planned!();
+pub(crate) const WRITE: &str = planned!();
 /// A batch that a crash of the database takes back takes its position back with it and is consumed again, so its locks
 /// need not wait for the disk; its events wait in the outbox until it is there.
 pub(crate) const BATCH: &str = concat!(

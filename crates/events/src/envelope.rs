@@ -10,6 +10,9 @@ use uuid::Uuid;
 
 use crate::Topic;
 
+/// The major version of every payload's contract. Payloads are only ever added to within it.
+pub const VERSION: &str = "v1";
+
 /// Who caused an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]

@@ -13,7 +13,7 @@ mod sales;
 mod topic;
 
 pub use audit::*;
-pub use envelope::{Actor, Envelope, EventType, Outgoing};
+pub use envelope::{Actor, Envelope, EventType, Outgoing, VERSION};
 pub use identity::*;
 pub use inventory::*;
 pub use product::*;

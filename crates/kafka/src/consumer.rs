@@ -25,6 +25,10 @@ use crate::{
     worker::{Load, Outcome, Worker},
 };
 
+/// A batch that runs when the process is told to stop has this long to end. With the drain of HTTP before it, that
+/// stays under the 25 s after which an orchestrator kills.
+const DRAIN: Duration = Duration::from_secs(8);
+
 /// A consumer of the fleet's events. See the crate's example.
 pub struct Consumer {
     name: String,
@@ -32,6 +36,7 @@ pub struct Consumer {
     group: Option<String>,
     instance: Option<String>,
     gather: Duration,
+    drain: Duration,
     handlers: Vec<Box<dyn Handler>>,
     status: Status,
     asks: mpsc::UnboundedReceiver<Ask>,
@@ -50,6 +55,7 @@ impl Consumer {
             group,
             instance,
             gather: Duration::ZERO,
+            drain: DRAIN,
             handlers: Vec::new(),
             status,
             asks,
@@ -106,6 +112,18 @@ impl Consumer {
     pub fn gather(mut self, time: Duration) -> Self {
         self.gather = time;
         self
+    }
+
+    /// Gives the batch that runs when the consumer is told to stop so long to end; otherwise it is rolled back and
+    /// read again by the next owner of the partition. Eight seconds unless set.
+    pub fn drain(mut self, time: Duration) -> Self {
+        self.drain = time;
+        self
+    }
+
+    /// The types of events it handles.
+    pub fn event_types(&self) -> impl Iterator<Item = &'static str> {
+        self.handlers.iter().map(|handler| handler.event_type())
     }
 
     /// Its name.
@@ -187,7 +205,15 @@ impl Consumer {
         let session = Session { kafka };
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         session.kafka.subscribe(&names)?;
-        let worker = worker(&self.name, &self.prefix, &self.handlers, &self.rejected, db);
+        let worker = Worker {
+            name: &self.name,
+            prefix: &self.prefix,
+            handlers: &self.handlers,
+            rejected: &self.rejected,
+            db,
+            stop: stop.clone(),
+            drain: self.drain,
+        };
         let member = Member::new(&session, &worker, &topics, &self.status, self.gather, stop);
         tokio::select! {
             result = member.serve(changed, &mut self.asks) => result,
@@ -224,13 +250,15 @@ impl Consumer {
             tries: 0,
             even_if_idle: false,
         };
-        let worker = worker(
-            &self.name,
-            &self.prefix,
-            &self.handlers,
-            &self.rejected,
-            db.clone(),
-        );
+        let worker = Worker {
+            name: &self.name,
+            prefix: &self.prefix,
+            handlers: &self.handlers,
+            rejected: &self.rejected,
+            db: db.clone(),
+            stop: CancellationToken::new(),
+            drain: self.drain,
+        };
         match worker.attempt(&load).await? {
             Outcome::Done(tally) => Ok(tally),
             Outcome::Idle | Outcome::Lost => Ok(Tally {
@@ -238,21 +266,5 @@ impl Consumer {
                 ..Tally::default()
             }),
         }
-    }
-}
-
-fn worker<'a>(
-    name: &'a str,
-    prefix: &'a str,
-    handlers: &'a [Box<dyn Handler>],
-    rejected: &'a Notify,
-    db: Db,
-) -> Worker<'a> {
-    Worker {
-        name,
-        prefix,
-        handlers,
-        rejected,
-        db,
     }
 }

@@ -9,7 +9,7 @@ use futures::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use crate::Failed;
+use crate::{Failed, record::is_known};
 
 /// What the loop has to know of an event.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +66,12 @@ where
             return Err(serde::de::Error::custom(format_args!(
                 "is called {} inside",
                 event.event_type
+            )));
+        }
+        if !is_known(&event.version) {
+            return Err(serde::de::Error::custom(format_args!(
+                "is of version {}, which is not known here",
+                event.version
             )));
         }
         let meta = Meta {

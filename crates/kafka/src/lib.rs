@@ -41,10 +41,10 @@
 //!
 //! # What an operator can rely on
 //! - Offsets live in `inbox.position` of the service's database. Kafka's committed offsets are for tools that
-//!   show lag; to read again, stop the consumer and lower `next_offset`.
+//!   show lag; `<service> consumer replay` reads again, and a running consumer notices within seconds.
 //! - A rejected record stands in `inbox.quarantine` and, a moment later, in `<topic>.<consumer>.dlq`. Later
-//!   records of its key wait in quarantine; other keys go on. To try again set the row's state to `waiting`, to
-//!   give the record up delete its row; the consumer takes up the key within seconds.
+//!   records of its key wait in quarantine; other keys go on. `<service> consumer dlq retry` tries again, `dlq drop`
+//!   gives the record up; the consumer takes up the key within seconds. See docs/consumers.md.
 
 mod admin;
 mod consumer;
@@ -55,19 +55,24 @@ mod group;
 mod handler;
 mod member;
 mod meters;
+mod operator;
 mod partition;
 mod plan;
+mod reader;
 mod record;
 mod release;
 mod settings;
 mod slices;
 mod status;
+mod trace;
 mod worker;
 
 pub use admin::create_topics;
 pub use consumer::Consumer;
 pub use ends::Ends;
 pub use failed::Failed;
+pub use operator::{From, Heard, Operator, Replay, Replayed, Standing, To};
+pub use reader::{Part, Reader, Source};
 pub use settings::{MAX_RECORD, consumer_settings, producer_settings};
 pub use status::{PartitionStatus, Status};
 pub use worker::Tally;

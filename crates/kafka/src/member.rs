@@ -199,6 +199,9 @@ impl<'c> Member<'c> {
                         "revoked"
                     );
                     if let Some(at) = self.at(element.topic(), element.partition()) {
+                        // The client keeps a pause beyond the assignment: should the partition come back to
+                        // this member, nothing would ever be read of it.
+                        self.resume(at);
                         self.partitions.remove(&at);
                         meters::no_lag(self.worker.name, element.topic(), element.partition());
                     }

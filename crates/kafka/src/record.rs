@@ -3,7 +3,7 @@
 use std::{borrow::Cow, panic::AssertUnwindSafe};
 
 use bahi_db::{Held, Quarantined};
-use bahi_events::Envelope;
+use bahi_events::{Envelope, VERSION};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use chrono::{DateTime, Utc};
 use rdkafka::{
@@ -32,11 +32,36 @@ pub(crate) struct Record<'a> {
     headers: Source<'a>,
 }
 
+/// Where headers are read from.
 #[derive(Clone, Copy)]
-enum Source<'a> {
+pub(crate) enum Source<'a> {
     Kafka(&'a BorrowedHeaders),
     Stored(&'a Value),
     None,
+}
+
+impl<'a> Source<'a> {
+    pub(crate) fn of(message: &'a BorrowedMessage<'_>) -> Self {
+        message.headers().map_or(Self::None, Self::Kafka)
+    }
+}
+
+/// The last header of this name, where it is text.
+pub(crate) fn named<'a>(headers: Source<'a>, name: &str) -> Option<&'a str> {
+    match headers {
+        Source::None => None,
+        Source::Kafka(headers) => (0..headers.count())
+            .filter_map(|at| header(headers, at))
+            .filter(|(found, _)| *found == name)
+            .filter_map(|(_, value)| value.and_then(text))
+            .next_back(),
+        Source::Stored(stored) => {
+            let all = stored.as_array().into_iter().flatten();
+            all.filter(|pair| pair[0] == name)
+                .filter_map(|pair| pair[1].as_str())
+                .next_back()
+        }
+    }
 }
 
 /// Why a record cannot be read as an event.
@@ -49,7 +74,8 @@ pub(crate) struct Poison {
 
 impl<'a> Record<'a> {
     pub(crate) fn from_kafka(message: &'a BorrowedMessage<'_>, highest: i64) -> Self {
-        let mut record = Self {
+        let headers = Source::of(message);
+        Self {
             topic: message.topic(),
             partition: message.partition(),
             offset: message.offset(),
@@ -59,30 +85,15 @@ impl<'a> Record<'a> {
                 .and_then(DateTime::from_timestamp_millis),
             key: message.key(),
             value: message.payload(),
-            kind: None,
-            trace: None,
+            kind: named(headers, "ce_type"),
+            trace: named(headers, "traceparent"),
             again: message.offset() < highest,
-            headers: message.headers().map_or(Source::None, Source::Kafka),
-        };
-        if let Source::Kafka(headers) = record.headers {
-            for at in 0..headers.count() {
-                match header(headers, at) {
-                    Some(("ce_type", value)) => record.kind = value.and_then(text),
-                    Some(("traceparent", value)) => record.trace = value.and_then(text),
-                    _ => {}
-                }
-            }
+            headers,
         }
-        record
     }
 
     pub(crate) fn from_quarantine(held: &'a Held) -> Self {
-        let named = |name: &str| {
-            let all = held.headers.as_array().into_iter().flatten();
-            all.filter(|pair| pair[0] == name)
-                .filter_map(|pair| pair[1].as_str())
-                .next_back()
-        };
+        let headers = Source::Stored(&held.headers);
         Self {
             topic: &held.topic,
             partition: held.partition,
@@ -90,10 +101,10 @@ impl<'a> Record<'a> {
             recorded_at: held.recorded_at,
             key: held.key.as_deref(),
             value: held.value.as_deref(),
-            kind: named("ce_type"),
-            trace: named("traceparent"),
+            kind: named(headers, "ce_type"),
+            trace: named(headers, "traceparent"),
             again: false,
-            headers: Source::Stored(&held.headers),
+            headers,
         }
     }
 
@@ -140,6 +151,10 @@ impl<'a> Record<'a> {
             Err(_) => return poison("not_json", None),
         };
         let event_id = value["event_id"].as_str().and_then(|id| id.parse().ok());
+        // Of another contract nothing else can be said.
+        if value["version"].as_str().is_some_and(|v| !is_known(v)) {
+            return poison("unknown_version", event_id);
+        }
         if value.is_object() && value["tenant_id"].is_null() {
             return poison("no_tenant", event_id);
         }
@@ -179,6 +194,11 @@ impl<'a> Record<'a> {
             }
         }
     }
+}
+
+/// Whether this code knows the contract: `v1`, or `v1.` with whatever was added.
+pub(crate) fn is_known(version: &str) -> bool {
+    version.split('.').next() == Some(VERSION)
 }
 
 /// Why a record is put aside.
@@ -272,6 +292,12 @@ mod tests {
         assert_eq!(poison(b"[1, 2]"), "bad_envelope");
         assert_eq!(poison(&without("tenant_id")), "no_tenant");
         assert_eq!(poison(&without("epoch")), "bad_envelope");
+        assert_eq!(poison(&without("version")), "bad_envelope");
+        let mut later = envelope.clone();
+        later["version"] = json!("v2");
+        later.as_object_mut().unwrap().remove("tenant_id");
+        assert_eq!(poison(later.to_string().as_bytes()), "unknown_version");
+        assert!(is_known("v1") && is_known("v1.4") && !is_known("v10") && !is_known(""));
         assert_eq!(poison(envelope.to_string().as_bytes()), "bad_payload");
     }
 

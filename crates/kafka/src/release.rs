@@ -1,6 +1,6 @@
 //! Taking records out of quarantine once nothing rejected stands before them.
 
-use bahi_db::{Batch, Error, Held};
+use bahi_db::{Batch, Error, Held, Position};
 use uuid::Uuid;
 
 use crate::{
@@ -14,14 +14,17 @@ use crate::{
 const BATCH: i64 = 100;
 
 impl Worker<'_> {
-    /// The partitions in which something waits behind nothing any more.
-    pub(crate) async fn released_partitions(&self) -> Result<Vec<(String, i32)>, Error> {
+    /// The partitions in which something waits behind nothing any more, and where the consumer stands in all.
+    pub(crate) async fn released_partitions(
+        &self,
+    ) -> Result<(Vec<(String, i32)>, Vec<Position>), Error> {
         let mut batch = Batch::begin(&self.db, None).await?;
+        let positions = batch.standing(self.name).await?;
         let partitions = batch.released_partitions(self.name).await?;
         let (rejected, waiting) = batch.quarantined(self.name).await?;
         batch.rollback().await?;
         meters::quarantined(self.name, rejected, waiting);
-        Ok(partitions)
+        Ok((partitions, positions))
     }
 
     /// Handles what waits in a partition behind nothing any more, in order. What is rejected (again) holds its
@@ -67,7 +70,7 @@ impl Worker<'_> {
                 _ => None,
             })
             .collect();
-        let mut fresh = batch.claim(self.name, &[], &ids, &[]).await?.fresh;
+        let mut fresh = batch.claim(self.name, &[], &ids, &[], &[]).await?.fresh;
         let mut slices = Slices::new(self, &records, HeldKeys::default(), 1);
         let mut events = Vec::with_capacity(reads.len());
         for (source, read) in reads.into_iter().enumerate() {

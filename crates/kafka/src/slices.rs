@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 
 use anyhow::anyhow;
-use bahi_db::{Batch, Ctx, Trace, Tx};
+use bahi_db::{Batch, Ctx, Tx};
 use bahi_types::TenantId;
 use futures::FutureExt;
 use uuid::Uuid;
@@ -13,6 +13,7 @@ use crate::{
     handler::{Meta, Slice},
     plan::{Card, arrange},
     record::{Aside, Record},
+    trace,
     worker::{Event, HeldKeys, Worker},
 };
 
@@ -237,10 +238,7 @@ impl<'a> Slices<'a> {
                 ctx.trace = meta
                     .trace_id
                     .zip(self.records[*source].trace)
-                    .map(|(id, parent)| Trace {
-                        id,
-                        parent: parent.to_owned(),
-                    });
+                    .map(|(id, parent)| trace::onward(id, parent));
             }
             [(_, first), rest @ ..] => {
                 let shared = rest

@@ -6,6 +6,7 @@ use anyhow::anyhow;
 use bahi_db::{Batch, Claim, Db, Move};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
@@ -32,6 +33,10 @@ pub(crate) struct Worker<'a> {
     /// Woken when a record was rejected.
     pub rejected: &'a Notify,
     pub db: Db,
+    /// Cancelled when the process begins to stop.
+    pub stop: CancellationToken,
+    /// How long a running batch may take from then on.
+    pub drain: Duration,
 }
 
 /// A batch.
@@ -120,6 +125,10 @@ impl Worker<'_> {
             .with_label_values(&[self.name])
             .start_timer();
         let outcome = match self.limited(load, Care::Fast).await {
+            // A batch that is done over under savepoints may take as long again, which a stopping process has not.
+            Err(Failed::Reject { error, .. }) if self.stop.is_cancelled() => {
+                Err(Failed::Retry(error.context("the process stops")))
+            }
             Err(Failed::Reject { reason, error }) => {
                 tracing::debug!(
                     reason,
@@ -153,10 +162,19 @@ impl Worker<'_> {
     }
 
     async fn limited(&self, load: &Load<'_>, care: Care) -> Result<Outcome, Failed> {
-        match tokio::time::timeout(LIMIT, self.once(load, care)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Failed::Retry(anyhow!(
+        let stopping = async {
+            self.stop.cancelled().await;
+            tokio::time::sleep(self.drain).await;
+        };
+        tokio::select! {
+            biased;
+            outcome = self.once(load, care) => outcome,
+            () = tokio::time::sleep(LIMIT) => Err(Failed::Retry(anyhow!(
                 "the batch took longer than {LIMIT:?}"
+            ))),
+            // Nothing is lost: it did not happen, and whoever owns the partition next reads it again.
+            () = stopping => Err(Failed::Retry(anyhow!(
+                "the process stops and the batch took longer than {:?}", self.drain
             ))),
         }
     }
@@ -253,7 +271,13 @@ impl Worker<'_> {
             .collect();
         keys.sort_unstable();
         keys.dedup();
-        Ok(batch.claim(self.name, &load.moves, &ids, &keys).await?)
+        let reread: Vec<Uuid> = events()
+            .filter(|event| load.records[event.source].again)
+            .map(|event| event.meta.event_id)
+            .collect();
+        Ok(batch
+            .claim(self.name, &load.moves, &ids, &reread, &keys)
+            .await?)
     }
 
     async fn fill(
@@ -274,7 +298,7 @@ impl Worker<'_> {
             &mut slices,
             &load.records,
             reads,
-            claim.fresh,
+            (claim.fresh, claim.again),
             self.db.clock().now(),
         );
         match care {
@@ -332,7 +356,7 @@ fn sift(
     slices: &mut Slices<'_>,
     records: &[Record<'_>],
     reads: Vec<Read>,
-    mut fresh: HashSet<Uuid>,
+    (mut fresh, mut again): (HashSet<Uuid>, HashSet<Uuid>),
     now: DateTime<Utc>,
 ) -> (Vec<Event>, usize) {
     let (mut events, mut duplicates) = (Vec::with_capacity(reads.len()), 0);
@@ -343,7 +367,9 @@ fn sift(
             Read::Event(event) => {
                 let id = event.meta.event_id;
                 // Removing lets only the first of two copies in one batch through.
-                if !fresh.remove(&id) || (record.again && made_before(id, now - REMEMBERED)) {
+                let unheard =
+                    fresh.remove(&id) && !(record.again && made_before(id, now - REMEMBERED));
+                if !(again.remove(&id) || unheard) {
                     duplicates += 1;
                 } else if !slices.waits(source, Some(id)) {
                     events.push(event);

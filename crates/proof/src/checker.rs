@@ -137,6 +137,15 @@ async fn at_rest(shop: &Shop, invoices: i64) {
 
 /// Event ids of a type in a topic, copies counted once.
 async fn events(topic: &str, event_type: &str) -> Vec<String> {
+    let found = payloads(topic, event_type).await;
+    found.into_keys().collect()
+}
+
+/// Payloads of a type's events in a topic, by event id.
+///
+/// # Panics
+/// When the topic cannot be read.
+pub async fn payloads(topic: &str, event_type: &str) -> BTreeMap<String, serde_json::Value> {
     let (topic, event_type) = (topic.to_owned(), event_type.to_owned());
     tokio::task::spawn_blocking(move || {
         let consumer: BaseConsumer = ClientConfig::new()
@@ -161,7 +170,7 @@ async fn events(topic: &str, event_type: &str) -> Vec<String> {
                 .expect("offset");
         }
         consumer.assign(&places).expect("assign");
-        let mut ids = std::collections::BTreeSet::new();
+        let mut found = BTreeMap::new();
         while left > 0 {
             let Some(message) = consumer.poll(patience) else {
                 panic!("{topic} cannot be read")
@@ -171,10 +180,11 @@ async fn events(topic: &str, event_type: &str) -> Vec<String> {
             let event: serde_json::Value =
                 serde_json::from_slice(message.payload().unwrap_or_default()).expect("event");
             if event["event_type"] == *event_type {
-                ids.insert(event["event_id"].as_str().unwrap_or_default().to_owned());
+                let id = event["event_id"].as_str().unwrap_or_default().to_owned();
+                found.insert(id, event["payload"].clone());
             }
         }
-        ids.into_iter().collect()
+        found
     })
     .await
     .expect("reader")

@@ -5,7 +5,7 @@ use std::{
     fs,
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 
 use bahi_testkit::{TestDb, eventually, test_env};
@@ -138,8 +138,32 @@ impl Fleet {
         format!("{}{domain}.events.v1", self.prefix)
     }
 
+    /// Runs a command of a service's binary to its end, with the service's configuration.
+    pub fn command(&self, service: &'static str, args: &[&str]) -> Output {
+        let (mut command, _) = self.prepare(service, How::default());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(args).output().expect("the binary starts")
+    }
+
     /// Starts a service and waits until it is ready.
     pub async fn start(&self, service: &'static str, how: How<'_>) -> Process {
+        let (mut command, url) = self.prepare(service, how);
+        let process = Process {
+            child: command.spawn().expect("the binary starts"),
+            url,
+        };
+        let client = reqwest::Client::new();
+        let ready = format!("{}/readyz", process.url);
+        eventually(|| async {
+            let reply = client.get(&ready).send().await.ok()?;
+            reply.status().is_success().then_some(())
+        })
+        .await;
+        process
+    }
+
+    /// The command that starts a service, and its address.
+    fn prepare(&self, service: &'static str, how: How<'_>) -> (Command, String) {
         let seat = &self.seats[service];
         let (http, grpc) = if how.replica {
             (free_port(), free_port())
@@ -194,18 +218,7 @@ impl Fleet {
                 command.env(format!("BAHI_RELAY_{name}_URL"), relay);
             }
         }
-        let process = Process {
-            child: command.spawn().expect("the binary starts"),
-            url: format!("http://127.0.0.1:{http}"),
-        };
-        let client = reqwest::Client::new();
-        let ready = format!("{}/readyz", process.url);
-        eventually(|| async {
-            let reply = client.get(&ready).send().await.ok()?;
-            reply.status().is_success().then_some(())
-        })
-        .await;
-        process
+        (command, format!("http://127.0.0.1:{http}"))
     }
 
     fn register(&self) -> PathBuf {

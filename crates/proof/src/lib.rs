@@ -4,9 +4,11 @@
 mod checker;
 mod fleet;
 mod gate;
+mod restore;
 mod shop;
 
-pub use checker::check;
+pub use checker::{check, payloads};
 pub use fleet::{Fleet, How, Process};
 pub use gate::{Gate, Unfiltered};
+pub use restore::Backup;
 pub use shop::Shop;

@@ -49,6 +49,7 @@ pub struct App<S> {
     pub(crate) routes: fn(&mut ServiceConfig),
     pub(crate) fallback: Option<fn(&mut actix_web::web::ServiceConfig)>,
     pub(crate) consumers: fn(&S) -> Vec<Consumer>,
+    pub(crate) has_consumers: bool,
     pub(crate) jobs: fn(&S) -> Vec<Job>,
     pub(crate) grpc: Option<fn(&S) -> tonic::service::Routes>,
 }
@@ -64,6 +65,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             routes: |_| {},
             fallback: None,
             consumers: |_| Vec::new(),
+            has_consumers: false,
             jobs: |_| Vec::new(),
             grpc: None,
         }
@@ -91,6 +93,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     /// What it hears.
     pub fn consumers(mut self, consumers: fn(&S) -> Vec<Consumer>) -> Self {
         self.consumers = consumers;
+        self.has_consumers = true;
         self
     }
 

@@ -1,9 +1,11 @@
 //! The whole of "main": configuration from the environment, telemetry, start-up and shutdown order.
 //!
-//! A service describes itself as an [`App`]; [`main`] gives it `run` (the default), `migrate`, `config`
-//! and `openapi`.
+//! A service describes itself as an [`App`]; [`main`] gives it `run` (the default), `migrate`, `config`,
+//! `openapi` and, where it hears anything, `consumer`.
 
 mod app;
+mod cli;
+mod consumer;
 mod env;
 mod job;
 mod openapi;

@@ -9,12 +9,13 @@ use actix_web::{HttpServer, dev::ServerHandle, middleware::from_fn, web};
 use anyhow::Context;
 use bahi_db::{Db, DbConfig};
 use bahi_http::{Keys, Ready, Signer};
+use bahi_kafka::{Heard, Operator};
 use bahi_types::Clock;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use utoipa_actix_web::AppExt;
 
-use crate::{App, Env, Parts, telemetry::Telemetry};
+use crate::{App, Env, Parts, cli, consumer, telemetry::Telemetry};
 
 const GRACE: Duration = Duration::from_secs(25);
 
@@ -31,28 +32,45 @@ pub fn main<S: Clone + Send + Sync + 'static>(app: App<S>) -> ExitCode {
         }
     };
     let name = app.name;
-    let command = std::env::args().nth(1);
+    // A wrong option prints the usage and ends the process with 2.
+    let command = cli::parse(name, app.has_consumers);
     let result = runtime.block_on(async move {
-        match command.as_deref() {
-            None | Some("run") => run(app).await,
-            Some("migrate") => migrate(app, &Env::default()).await,
-            Some("config") => config(app),
-            Some("openapi") => {
+        match command {
+            cli::Command::Run => run(app).await,
+            cli::Command::Migrate => migrate(app, &Env::default()).await,
+            cli::Command::Config => config(app),
+            cli::Command::Openapi => {
                 println!("{}", app.openapi().to_pretty_json()?);
                 Ok(())
             }
-            Some(other) => {
-                anyhow::bail!("unknown command {other:?}; one of: run, migrate, config, openapi")
-            }
+            cli::Command::Consumer(command) => return operate(app, command).await,
         }
+        .map(|()| ExitCode::SUCCESS)
     });
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("{name}: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// A command of an operator, with the service's own configuration.
+async fn operate<S: Clone + Send + Sync + 'static>(
+    app: App<S>,
+    command: cli::Consumer,
+) -> anyhow::Result<ExitCode> {
+    let env = Env::default();
+    let parts = parts(&app, &env, Clock::System)?;
+    let db = parts.database()?;
+    let state = (app.state)(parts)?;
+    let prefix = env.optional("BAHI_TOPIC_PREFIX").unwrap_or_default();
+    let consumers = (app.consumers)(&state);
+    let heard = consumers.iter().map(|c| Heard::of(c, &prefix)).collect();
+    let who = env.optional("BAHI_OPERATOR").unwrap_or_else(cli::caller);
+    let operator = Operator::new(db, env.optional("BAHI_KAFKA"), heard, who);
+    consumer::run(&operator, &prefix, command).await
 }
 
 async fn migrate<S: Clone + Send + Sync + 'static>(

@@ -39,6 +39,9 @@ pub(crate) enum Error {
     InventoryUnavailable,
     #[error("The stock refuses this basket: {0}")]
     InventoryRefused(String),
+    /// After a restore what was said in the meantime is still being read.
+    #[error("Sales are being restored; try again.")]
+    Restoring,
     #[error("This invoice was issued for another request.")]
     RequestReused,
     #[error("This invoice was given up; use a new id.")]
@@ -167,6 +170,7 @@ impl Refusal for Error {
             Self::InsufficientStock(_) => Verdict::conflict("INSUFFICIENT_STOCK"),
             Self::InventoryUnavailable => Verdict::unavailable("INVENTORY_UNAVAILABLE"),
             Self::InventoryRefused(_) => Verdict::refused("INVENTORY_REFUSED"),
+            Self::Restoring => Verdict::unavailable("RESTORING"),
             Self::RequestReused => Verdict::refused("IDEMPOTENCY_KEY_REUSED"),
             Self::Abandoned => Verdict::conflict("ABANDONED"),
             Self::AlreadyIssued { .. } => Verdict::conflict("ALREADY_ISSUED"),
@@ -230,6 +234,7 @@ impl Refusal for Error {
             Self::Db(error) => error.retry_after(),
             Self::Fault(fault) => fault.retry_after(),
             Self::InventoryUnavailable => Some(2),
+            Self::Restoring => Some(5),
             other => (other.verdict().status == StatusCode::SERVICE_UNAVAILABLE).then_some(1),
         }
     }

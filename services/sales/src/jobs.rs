@@ -6,12 +6,13 @@ use bahi_service::Job;
 
 use crate::{State, held};
 
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 
 /// The jobs.
 pub fn table(state: &State) -> Vec<Job> {
     let db = state.db.clone();
-    vec![Job::every("expire_held_bills", EXPIRE_EVERY, move || {
+    let expire = Job::every("expire_held_bills", EXPIRE_EVERY, move || {
         let db = db.clone();
         async move {
             let expired = held::expire(&db).await?;
@@ -20,5 +21,12 @@ pub fn table(state: &State) -> Vec<Job> {
             }
             Ok(())
         }
-    })]
+    });
+    let restore = state.restore.clone();
+    // Begins without waiting for the first till to ask; a few instructions once the gate is open.
+    let reconcile = Job::every("restore", LOOK_EVERY, move || {
+        let restore = restore.clone();
+        async move { Ok(restore.passed().await?) }
+    });
+    vec![expire, reconcile]
 }

@@ -11,6 +11,7 @@ pub mod jobs;
 mod number;
 mod organisation;
 mod reservation;
+mod restore;
 mod returns;
 mod session;
 mod state;
@@ -39,4 +40,5 @@ fn routes(cfg: &mut ServiceConfig) {
     invoice::routes(cfg);
     returns::routes(cfg);
     number::routes(cfg);
+    restore::routes(cfg);
 }

@@ -7,7 +7,7 @@ use bahi_proto::auth::Guard;
 use bahi_register::Register;
 use bahi_service::Parts;
 
-use crate::reservation::Inventory;
+use crate::{reservation::Inventory, restore::Restore};
 
 /// The service's state.
 #[derive(Clone)]
@@ -18,6 +18,8 @@ pub struct State {
     pub(crate) inventory: Inventory,
     /// Who may call our RPCs.
     pub(crate) guard: Guard,
+    /// Closed after a restore until the topic was read.
+    pub(crate) restore: Restore,
 }
 
 impl State {
@@ -28,8 +30,10 @@ impl State {
             .optional("BAHI_REGISTER")
             .unwrap_or_else(|| "deploy/services.toml".into());
         let register = Arc::new(Register::load(register)?);
+        let db = parts.database()?;
         Ok(Self {
-            db: parts.database()?,
+            restore: Restore::new(db.clone(), &parts.env),
+            db,
             inventory: Inventory::new(&parts.env, parts.signer.clone())?,
             guard: Guard::new(parts.keys.clone(), register, "sales"),
         })

@@ -17,6 +17,7 @@ use crate::{
     Failed,
     partition::Partition,
     record::Record,
+    trace,
     worker::{Load, Outcome},
 };
 
@@ -132,15 +133,7 @@ impl<'c> Member<'c> {
         let Some(first) = records.first() else {
             return Ok(Outcome::Idle);
         };
-        let span = tracing::info_span!(
-            "consume",
-            consumer = self.worker.name,
-            records = records.len(),
-            topic = first.topic,
-            partition = first.partition,
-            offset = first.offset,
-            traceparent = first.trace
-        );
+        let span = trace::span(self.worker.name, first, &records);
         let load = Load {
             records,
             moves,

@@ -1,20 +1,22 @@
 //! Chores between batches: released records, and the lag.
 
+use bahi_db::Position;
 use rdkafka::TopicPartitionList;
 
-use super::Member;
+use super::{At, Member};
 use crate::{Failed, PartitionStatus, ends, meters};
 
 impl Member<'_> {
     /// Takes up records whose key is not held any more.
     pub(super) async fn release(&mut self) -> anyhow::Result<()> {
-        let partitions = match self.worker.released_partitions().await {
-            Ok(partitions) => partitions,
+        let (partitions, positions) = match self.worker.released_partitions().await {
+            Ok(found) => found,
             Err(error) => {
                 tracing::debug!(%error, "the quarantine cannot be read");
                 return Ok(());
             }
         };
+        self.notice(&positions);
         for (topic, partition) in partitions {
             let Some(at) = self.at(&topic, partition) else {
                 continue;
@@ -38,6 +40,19 @@ impl Member<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A position that an operator set back is read anew, also where no event comes that would meet it.
+    fn notice(&mut self, positions: &[Position]) {
+        let moved = positions.iter().filter_map(|position| {
+            let at = self.at(&position.topic, position.partition)?;
+            let mine = self.partitions.get(&at)?;
+            (!mine.lost && mine.stored != position.next).then_some(at)
+        });
+        let moved: Vec<At> = moved.collect();
+        for at in moved {
+            self.lose(at);
+        }
     }
 
     /// Measures the lag.

@@ -14,21 +14,26 @@ use rdkafka::{
 
 use crate::support::*;
 
-fn spawn(stage: &Stage) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+/// The victim; killed at the latest when the test ends, however it ends.
+struct Victim(Child);
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        self.0.kill().ok(); // SIGKILL, which a stopped process obeys too
+        self.0.wait().ok();
+    }
+}
+
+fn spawn(stage: &Stage) -> Victim {
+    let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "crash::victim", "--ignored", "--nocapture"])
         .env(
             "BAHI_TEST_STAGE",
             format!("{},{}", stage.database, stage.prefix),
         )
         .stdout(Stdio::null())
-        .spawn()
-        .unwrap()
-}
-
-fn kill(mut victim: Child) {
-    victim.kill().unwrap(); // SIGKILL
-    victim.wait().unwrap();
+        .spawn();
+    Victim(child.unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -79,7 +84,7 @@ async fn killed_between_the_database_s_commit_and_kafka_s_a_consumer_repeats_not
     stage.send(&sent).await;
     // Kafka is told every second; the effects are there within milliseconds.
     stage.await_effects(40).await;
-    kill(victim);
+    drop(victim);
     let stands = stage
         .count("select sum(next_offset)::bigint from inbox.position")
         .await;
@@ -94,7 +99,7 @@ async fn killed_between_the_database_s_commit_and_kafka_s_a_consumer_repeats_not
     sent.extend(more);
     let running = stage.start(stage.consumer().with_instance("one"));
     stage.await_caught_up(&running).await;
-    assert_eq!(verdict(&sent, &stage.effects().await), Verdict::FINE);
+    assert_eq!(verdict(&sent, &stage.effects().await), FINE);
     running.stop().await;
 }
 
@@ -106,12 +111,12 @@ async fn killed_again_and_again_a_consumer_loses_and_repeats_nothing() {
     for goal in [1, 400, 900, 1_500, 2_200] {
         let victim = spawn(&stage);
         stage.await_effects(goal).await;
-        kill(victim);
+        drop(victim);
     }
     let running = stage.start(stage.consumer().with_instance("one"));
     feeding.await.unwrap();
     stage.await_caught_up(&running).await;
-    assert_eq!(verdict(&sent, &stage.effects().await), Verdict::FINE);
+    assert_eq!(verdict(&sent, &stage.effects().await), FINE);
     assert_eq!(
         stage.count("select count(*) from outbox.event").await,
         3_000
@@ -136,6 +141,43 @@ async fn a_consumer_whose_database_connections_are_cut_loses_and_repeats_nothing
     }
     feeding.await.unwrap();
     stage.await_caught_up(&running).await;
-    assert_eq!(verdict(&sent, &stage.effects().await), Verdict::FINE);
+    assert_eq!(verdict(&sent, &stage.effects().await), FINE);
     running.stop().await;
+}
+
+fn signal(victim: &Victim, name: &str) {
+    let status = Command::new("kill")
+        .args([name, &victim.0.id().to_string()])
+        .status();
+    assert!(status.unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_frozen_past_its_session_changes_nothing_when_it_wakes() {
+    let stage = Stage::new().await;
+    let sent = series(&[TenantId::new(), TenantId::new()], 20, 2_000);
+    let zombie = spawn(&stage);
+    let feeding = stage.feed(&sent);
+    stage.await_effects(200).await;
+    signal(&zombie, "-STOP");
+    // Kafka misses it after ten seconds and gives its partitions away.
+    let running = stage.start(stage.consumer());
+    feeding.await.unwrap();
+    stage.await_caught_up(&running).await;
+    // It wakes with whatever it held, while there is more to do.
+    let more = series(&[TenantId::new()], 20, 1_000);
+    let feeding = stage.feed_after(&more, sent.len());
+    signal(&zombie, "-CONT");
+    feeding.await.unwrap();
+    stage.await_caught_up(&running).await;
+    let all: Vec<Sent> = sent.into_iter().chain(more).collect();
+    assert_eq!(verdict(&all, &stage.effects().await), FINE);
+    assert_eq!(
+        stage
+            .count("select sum(next_offset)::bigint from inbox.position")
+            .await,
+        3_000
+    );
+    running.stop().await;
+    drop(zombie);
 }

@@ -1,10 +1,10 @@
 //! The tests' events, the handler that leaves a row for each, and the checker that compares the two.
 
-use std::collections::BTreeMap;
-
 use bahi_db::{Tx, sql};
 use bahi_events::{Envelope, EventType, Outgoing, Topic};
 use bahi_kafka::Failed;
+pub use bahi_testkit::Verdict;
+use bahi_testkit::{Entry, Seen, judge};
 use bahi_types::TenantId;
 use chrono::Utc;
 use diesel::sql_types::{Array, BigInt, Text, Uuid as SqlUuid};
@@ -55,6 +55,26 @@ pub async fn leave(tx: &mut Tx, events: &[Envelope<Counted>]) -> Result<(), Fail
             ..said
         });
     }
+    Ok(())
+}
+
+/// A handler that leaves one row an event and says nothing.
+pub async fn insert(tx: &mut Tx, events: &[Envelope<Counted>]) -> Result<(), Failed> {
+    sql("insert into effect (tenant_id, event_id, kind, key, n)
+         select $1, e.id, $2, e.key, e.n from unnest($3, $4, $5) as e(id, key, n)")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Text, _>(&events[0].event_type)
+    .bind::<Array<SqlUuid>, _>(events.iter().map(|e| e.event_id).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(
+        events
+            .iter()
+            .map(|e| e.aggregate_id.as_str())
+            .collect::<Vec<_>>(),
+    )
+    .bind::<Array<BigInt>, _>(events.iter().map(|e| e.payload.n).collect::<Vec<_>>())
+    .execute(tx.conn())
+    .await
+    .map_err(bahi_db::Error::from)?;
     Ok(())
 }
 
@@ -113,9 +133,20 @@ pub fn send_raw(
     value: &[u8],
     kind: Option<&str>,
 ) -> Delivery {
+    send_traced(producer, topic, key, value, kind, TRACEPARENT)
+}
+
+pub fn send_traced(
+    producer: &FutureProducer,
+    topic: &str,
+    key: Option<&[u8]>,
+    value: &[u8],
+    kind: Option<&str>,
+    traceparent: &str,
+) -> Delivery {
     let mut headers = OwnedHeaders::new().insert(Header {
         key: "traceparent",
-        value: Some(TRACEPARENT),
+        value: Some(traceparent),
     });
     if let Some(kind) = kind {
         headers = headers.insert(Header {
@@ -129,45 +160,34 @@ pub fn send_raw(
     producer.send_result(record).unwrap()
 }
 
-/// What is wrong with the effects of the events that were sent.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Verdict {
-    pub lost: usize,
-    pub doubled: usize,
-    pub strange: usize,
-    pub disordered: usize,
+/// Nothing lost, doubled, strange, altered or out of order.
+pub const FINE: Verdict = Verdict {
+    lost: 0,
+    phantoms: 0,
+    disorders: 0,
+    duplicates: 0,
+    altered: 0,
+};
+
+/// A key's own order is kept per tenant.
+fn lane(tenant: TenantId, key: &str) -> String {
+    format!("{tenant}/{key}")
 }
 
-impl Verdict {
-    pub const FINE: Self = Self {
-        lost: 0,
-        doubled: 0,
-        strange: 0,
-        disordered: 0,
-    };
-}
-
-/// Compares effects with what was sent: each once, in the order of its key.
+/// Judges effects by what was sent: each once, in the order of its key.
 pub fn verdict(sent: &[Sent], effects: &[Effect]) -> Verdict {
-    let mut verdict = Verdict::default();
-    let mut times: BTreeMap<Uuid, usize> = sent.iter().map(|s| (s.envelope.event_id, 0)).collect();
-    let mut last: BTreeMap<(TenantId, &str), i64> = BTreeMap::new();
-    for effect in effects {
-        match times.get_mut(&effect.event_id) {
-            Some(times) => *times += 1,
-            None => verdict.strange += 1,
-        }
-        let last = last
-            .entry((effect.tenant, effect.key.as_str()))
-            .or_insert(i64::MIN);
-        if effect.n <= *last {
-            verdict.disordered += 1;
-        }
-        *last = effect.n;
-    }
-    verdict.lost = times.values().filter(|times| **times == 0).count();
-    verdict.doubled = times.values().filter(|times| **times > 1).count();
-    verdict
+    let entry = |Sent { key, envelope }: &Sent| {
+        let key = lane(envelope.tenant_id, key);
+        let n = envelope.payload.n;
+        Entry::committed(envelope.event_id, &key, n, &envelope.event_type)
+    };
+    let seen = |effect: &Effect| {
+        let key = lane(effect.tenant, &effect.key);
+        Seen::new(effect.event_id, &key, effect.n, &effect.kind)
+    };
+    let ledger: Vec<Entry> = sent.iter().map(entry).collect();
+    let seen: Vec<Seen> = effects.iter().map(seen).collect();
+    judge(&ledger, &seen)
 }
 
 /// `count` events: keys in turn, types mixed, each key counting up.

@@ -17,7 +17,7 @@ async fn fight(stage: &Stage) {
     for one in &running {
         stage.await_caught_up(one).await;
     }
-    assert_eq!(verdict(&sent, &stage.effects().await), Verdict::FINE);
+    assert_eq!(verdict(&sent, &stage.effects().await), FINE);
     assert_eq!(
         stage
             .count("select sum(next_offset)::bigint from inbox.position")
@@ -62,6 +62,6 @@ async fn replicas_that_come_and_go_share_the_work_and_handle_each_event_once() {
     stage.send(c).await;
     first.stop().await;
     stage.await_caught_up(&second).await;
-    assert_eq!(verdict(&sent, &stage.effects().await), Verdict::FINE);
+    assert_eq!(verdict(&sent, &stage.effects().await), FINE);
     second.stop().await;
 }

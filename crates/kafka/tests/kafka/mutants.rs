@@ -58,7 +58,7 @@ async fn naive(stage: &Stage, mutant: Mutant, stop_after: Option<usize>) {
         let known = match mutant {
             Mutant::InboxOutside => is_known(stage, id).await,
             _ => !batch
-                .claim("naive", &[] as &[Move<'_>], &[id], &[])
+                .claim("naive", &[] as &[Move<'_>], &[id], &[], &[])
                 .await
                 .unwrap()
                 .fresh
@@ -77,7 +77,7 @@ async fn naive(stage: &Stage, mutant: Mutant, stop_after: Option<usize>) {
         }
         if mutant == Mutant::InboxOutside {
             let mut after = Batch::begin(&stage.db, None).await.unwrap();
-            after.claim("naive", &[], &[id], &[]).await.unwrap();
+            after.claim("naive", &[], &[id], &[], &[]).await.unwrap();
             after.commit().await.unwrap();
         }
         if mutant != Mutant::OffsetFirst {
@@ -111,9 +111,8 @@ async fn an_inbox_outside_the_transaction_doubles_an_effect() {
     assert_eq!(
         verdict_on(Mutant::InboxOutside).await,
         Verdict {
-            doubled: 1,
-            disordered: 1,
-            ..Verdict::FINE
+            duplicates: 1,
+            ..FINE
         }
     );
 }
@@ -122,14 +121,11 @@ async fn an_inbox_outside_the_transaction_doubles_an_effect() {
 async fn an_offset_committed_before_the_transaction_loses_an_effect() {
     assert_eq!(
         verdict_on(Mutant::OffsetFirst).await,
-        Verdict {
-            lost: 1,
-            ..Verdict::FINE
-        }
+        Verdict { lost: 1, ..FINE }
     );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_loop_with_the_inbox_inside_passes() {
-    assert_eq!(verdict_on(Mutant::None).await, Verdict::FINE);
+    assert_eq!(verdict_on(Mutant::None).await, FINE);
 }

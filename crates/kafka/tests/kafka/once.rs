@@ -14,7 +14,7 @@ async fn events_delivered_twice_and_replayed_have_their_effect_once() {
 
     let running = stage.start(stage.consumer());
     stage.await_caught_up(&running).await;
-    assert_eq!(verdict(&sent, &stage.effects().await), Verdict::FINE);
+    assert_eq!(verdict(&sent, &stage.effects().await), FINE);
     stage.send(&sent).await;
     stage.await_caught_up(&running).await;
     running.stop().await;
@@ -25,7 +25,7 @@ async fn events_delivered_twice_and_replayed_have_their_effect_once() {
         .await;
     let running = stage.start(stage.consumer());
     stage.await_caught_up(&running).await;
-    assert_eq!(verdict(&sent, &stage.effects().await), Verdict::FINE);
+    assert_eq!(verdict(&sent, &stage.effects().await), FINE);
     running.stop().await;
 
     // What the handlers said is said once too, and names its cause.
@@ -91,7 +91,7 @@ async fn an_old_event_that_the_inbox_has_forgotten_is_not_handled_again() {
         .await;
     let running = stage.start(stage.consumer());
     stage.await_caught_up(&running).await;
-    assert_eq!(verdict(&sent, &stage.effects().await), Verdict::FINE);
+    assert_eq!(verdict(&sent, &stage.effects().await), FINE);
     running.stop().await;
 }
 

@@ -24,7 +24,7 @@ async fn the_order_of_a_key_is_kept_across_types_and_batches() {
     stage.send(&sent).await;
     let running = stage.start(stage.consumer());
     stage.await_caught_up(&running).await;
-    assert_eq!(verdict(&sent, &stage.effects().await), Verdict::FINE);
+    assert_eq!(verdict(&sent, &stage.effects().await), FINE);
     running.stop().await;
 }
 
@@ -44,7 +44,7 @@ async fn a_test_without_a_broker_can_feed_events() {
     assert_eq!((tally.handled, tally.duplicates), (12, 0));
     let tally = consumer.feed(&stage.db, &events).await.unwrap();
     assert_eq!((tally.handled, tally.duplicates), (0, 12));
-    assert_eq!(verdict(&sent, &stage.effects().await), Verdict::FINE);
+    assert_eq!(verdict(&sent, &stage.effects().await), FINE);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -56,7 +56,7 @@ async fn what_comes_one_by_one_is_gathered_into_few_commits() {
         stage.send(std::slice::from_ref(one)).await;
     }
     stage.await_caught_up(&running).await;
-    assert_eq!(verdict(&sent, &stage.effects().await), Verdict::FINE);
+    assert_eq!(verdict(&sent, &stage.effects().await), FINE);
     let commits = "select count(distinct xmin::text) from effect";
     assert!(stage.count(commits).await <= 3);
     running.stop().await;

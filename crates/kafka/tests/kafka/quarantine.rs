@@ -169,7 +169,7 @@ async fn a_rejected_event_holds_its_key_until_an_operator_decides() {
         .await;
     eventually(async || stage.quarantine().await.is_empty().then_some(())).await;
     let all: Vec<Sent> = sent.into_iter().chain(more).collect();
-    assert_eq!(verdict(&all, &stage.effects().await), Verdict::FINE);
+    assert_eq!(verdict(&all, &stage.effects().await), FINE);
     running.stop().await;
 }
 
@@ -186,10 +186,7 @@ async fn a_rejected_event_that_is_given_up_lets_its_followers_through() {
     eventually(async || stage.quarantine().await.is_empty().then_some(())).await;
     assert_eq!(
         verdict(&sent, &stage.effects().await),
-        Verdict {
-            lost: 1,
-            ..Verdict::FINE
-        }
+        Verdict { lost: 1, ..FINE }
     );
     running.stop().await;
 }

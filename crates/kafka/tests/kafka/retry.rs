@@ -1,8 +1,11 @@
 //! Failures that may pass, and failures that end it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use anyhow::anyhow;
@@ -49,7 +52,7 @@ async fn a_retry_keeps_the_order_and_holds_up_no_other_partition() {
     assert!(!effects.is_empty() && effects.iter().all(|effect| effect.key != "k0"));
     open.add_permits(1);
     stage.await_caught_up(&running).await;
-    assert_eq!(verdict(&sent, &stage.effects().await), Verdict::FINE);
+    assert_eq!(verdict(&sent, &stage.effects().await), FINE);
     assert!(stage.quarantine().await.is_empty());
     running.stop().await;
 }
@@ -70,7 +73,7 @@ async fn a_batch_too_large_for_the_time_limit_goes_through_in_parts() {
         });
     let running = stage.start(consumer);
     stage.await_caught_up(&running).await;
-    assert_eq!(verdict(&sent, &stage.effects().await), Verdict::FINE);
+    assert_eq!(verdict(&sent, &stage.effects().await), FINE);
     running.stop().await;
 }
 
@@ -95,7 +98,7 @@ async fn halt_ends_the_consumer_and_leaves_no_trace_of_the_batch() {
 
     let running = stage.start(stage.consumer());
     stage.await_caught_up(&running).await;
-    assert_eq!(verdict(&sent, &stage.effects().await), Verdict::FINE);
+    assert_eq!(verdict(&sent, &stage.effects().await), FINE);
     running.stop().await;
 }
 
@@ -116,5 +119,35 @@ async fn the_batch_that_runs_when_it_is_told_to_stop_is_finished() {
     running.stop.cancel();
     go_on.add_permits(1);
     running.task.await.unwrap().unwrap();
-    assert_eq!(verdict(&sent, &stage.effects().await), Verdict::FINE);
+    assert_eq!(verdict(&sent, &stage.effects().await), FINE);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_does_not_end_in_time_is_given_up_and_handled_by_the_next() {
+    let stage = Stage::new().await;
+    let sent = series(&[TenantId::new()], 1, 3);
+    let begun = Arc::new(tokio::sync::Semaphore::new(0));
+    let tell = begun.clone();
+    let slow =
+        stage
+            .bare()
+            .drain(Duration::from_millis(100))
+            .on(COUNTED, async move |tx, events| {
+                leave(tx, events).await?;
+                tell.add_permits(1);
+                std::future::pending::<()>().await;
+                Ok(())
+            });
+    let running = stage.start(slow);
+    stage.send(&sent).await;
+    begun.acquire().await.unwrap().forget();
+    let asked = Instant::now();
+    running.stop().await;
+    assert!(asked.elapsed() < Duration::from_secs(5), "it did not drain");
+    assert!(stage.effects().await.is_empty());
+
+    let running = stage.start(stage.consumer());
+    stage.await_caught_up(&running).await;
+    assert_eq!(verdict(&sent, &stage.effects().await), FINE);
+    running.stop().await;
 }

@@ -187,13 +187,23 @@ impl Stage {
         self.effects().await
     }
 
+    /// Waits until so many effects are there, and reads none of them.
+    pub async fn await_effects_from(&self, count: i64) {
+        await_count(&self.admin().await, usize::try_from(count).unwrap()).await;
+    }
+
     /// Sends events in small portions, a little ahead of the effects, so that a kill hits work in progress.
     pub fn feed(&self, sent: &[Sent]) -> JoinHandle<()> {
+        self.feed_after(sent, 0)
+    }
+
+    /// The same when so many effects are there already.
+    pub fn feed_after(&self, sent: &[Sent], before: usize) -> JoinHandle<()> {
         let (stage, sent) = (self.clone(), sent.to_vec());
         tokio::spawn(async move {
             for (n, portion) in sent.chunks(10).enumerate() {
                 stage.send(portion).await;
-                await_count(&stage.admin().await, (n * 10).saturating_sub(40)).await;
+                await_count(&stage.admin().await, (before + n * 10).saturating_sub(40)).await;
             }
         })
     }

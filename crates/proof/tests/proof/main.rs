@@ -3,4 +3,5 @@
 #![allow(missing_docs)]
 
 mod crash;
+mod restore;
 mod tenants;

@@ -107,6 +107,7 @@ struct Sale {
 
 /// Sells.
 pub(super) async fn sell(state: &State, caller: &Caller, draft: Draft) -> Result<Done<Invoice>> {
+    state.restore.passed().await?;
     let (state, mut caller) = (state.clone(), caller.clone());
     // The decision row is this command's idempotency; see the module's rules.
     caller.ctx.idempotency = None;
@@ -175,7 +176,8 @@ async fn answer(
     draft: &Draft,
     request_hash: &[u8],
 ) -> Result<Done<Invoice>> {
-    if request_hash != draft.request_hash {
+    // A restored invoice knows nothing of its request but the id.
+    if !request_hash.is_empty() && request_hash != draft.request_hash {
         return Err(Error::RequestReused);
     }
     let invoice = state
@@ -678,6 +680,7 @@ pub(super) async fn abandon(
     caller: &Caller,
     invoice: InvoiceId,
 ) -> Result<Done<Abandoned>> {
+    state.restore.passed().await?;
     state
         .db
         .write(&caller.ctx, async move |tx: &mut Tx| {

@@ -20,5 +20,8 @@ pub(crate) use model::Standing;
 pub(crate) use rpc::Server;
 pub(crate) use store::{close, issue, standing, void};
 
+/// Attempts of an invoice among which the one of a restored invoice is looked for.
+pub(crate) const MOST_SEARCHED: u32 = 10_000;
+
 /// Attempts that one request takes.
 pub(crate) const ATTEMPTS: usize = 5;

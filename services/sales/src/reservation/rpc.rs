@@ -78,6 +78,9 @@ impl Reservations for Server {
         request: Request<ReservationStatesRequest>,
     ) -> Result<Response<ReservationStatesResponse>, Status> {
         let ctx = self.state.guard.admit(&request, "ReservationStates")?;
+        // A decision written now could void a sale that happened and was lost with the database.
+        let open = self.state.restore.passed().await;
+        open.map_err(|error| status_of(&error))?;
         let asked = request.into_inner().holds;
         if asked.len() > MOST {
             return Err(Status::invalid_argument("At most 500 holds at once."));

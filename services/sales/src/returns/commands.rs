@@ -58,6 +58,7 @@ pub(super) async fn take_back(
     backs: Vec<Back>,
     common: Common,
 ) -> Result<Done<CreditNote>> {
+    state.restore.passed().await?;
     let cashier = caller.user().ok();
     state
         .db
@@ -163,6 +164,7 @@ pub(super) async fn take_back_unbilled(
     dispositions: Vec<Disposition>,
     common: Common,
 ) -> Result<Done<CreditNote>> {
+    state.restore.passed().await?;
     let cashier = caller.user().ok();
     let may_override = caller.grants.allow("sales.price.override");
     state

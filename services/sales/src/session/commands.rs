@@ -24,6 +24,7 @@ pub(super) async fn open(
     till: TillId,
     float: Money,
 ) -> Result<Done<Session>> {
+    state.restore.passed().await?;
     let by = caller.user()?;
     state
         .db
@@ -68,6 +69,7 @@ pub(super) async fn move_cash(
     amount: Money,
     reason: String,
 ) -> Result<Done<Moved>> {
+    state.restore.passed().await?;
     let by = caller.user()?;
     state
         .db
@@ -103,6 +105,7 @@ pub(super) async fn close(
     counted: Vec<(Method, Money)>,
     retained: Money,
 ) -> Result<Done<()>> {
+    state.restore.passed().await?;
     let by = caller.user()?;
     state
         .db
