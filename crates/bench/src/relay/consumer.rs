@@ -148,12 +148,7 @@ async fn one(site: &Site, shape: &Shape, report: &mut Report, run: usize) -> any
         who,
         used.server / events * 1e6,
     );
-    report.note(
-        "consumer",
-        "CPU s of others on the machine",
-        who,
-        used.others,
-    );
+    report.note("consumer", usage::OTHERS, who, used.others);
     eprintln!("consumer: {:.0}/s", events / took);
     site.drop_database(DATABASE).await
 }

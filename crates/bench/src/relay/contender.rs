@@ -90,10 +90,7 @@ impl Relay {
         let child = command
             .spawn()
             .with_context(|| format!("starting {}", command.get_program().display()))?;
-        Ok(Self {
-            child,
-            started_at,
-        })
+        Ok(Self { child, started_at })
     }
 
     /// Starts the worker for databases of services of `register`; `host` is its name in the lease.

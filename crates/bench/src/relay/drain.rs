@@ -114,7 +114,7 @@ async fn one(
     );
     note("CPU s/M events: broker", used.broker / million);
     note("CPU s/M events: whole server", used.server / million);
-    note("CPU s of others on the machine", used.others);
+    note(usage::OTHERS, used.others);
     note("RSS at most, MiB", peak);
     note("lost", verdict.lost as f64);
     note("out of order", verdict.disorders as f64);

@@ -91,7 +91,7 @@ async fn observe(
         share(used.relay + used.backends),
     );
     note("RSS, MiB", usage::memory(relay.pid()).0);
-    note("others on the machine, % of a core", share(used.others));
+    note(usage::OTHERS, used.others);
     Ok(())
 }
 

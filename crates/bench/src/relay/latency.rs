@@ -113,10 +113,7 @@ async fn one(
         note("its backends, % of a core", used.backends / seconds * 100.0);
         note("whole server, % of a core", used.server / seconds * 100.0);
         note("broker, % of a core", used.broker / seconds * 100.0);
-        note(
-            "others on the machine, % of a core",
-            used.others / seconds * 100.0,
-        );
+        note(usage::OTHERS, used.others);
         eprintln!(
             "latency: {who}, {window}: p50 {:.2} ms, p99 {:.2} ms",
             millis(&from_commit, 0.5),

@@ -1,6 +1,9 @@
 //! The figures of all runs: printed as tables with their spread and the ratio to Debezium, and held against the aims.
 
-use super::contender::Contender;
+use super::{contender::Contender, usage::OTHERS};
+
+/// Above this the machine was not ours: in % of a core.
+const DISTURBED: f64 = 20.0;
 
 /// Which way is better.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -177,6 +180,17 @@ impl Report {
         }
         for fault in &self.faults {
             println!("FAIL {fault}");
+        }
+        let others = self
+            .lines
+            .iter()
+            .filter(|line| line.metric.ends_with(OTHERS))
+            .flat_map(|line| line.values.iter().copied())
+            .fold(0.0, f64::max);
+        if others > DISTURBED {
+            println!(
+                "Others had up to {others:.0} % of a core of this machine while it was measured: the figures are not its own."
+            );
         }
         passed
     }

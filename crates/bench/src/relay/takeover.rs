@@ -181,19 +181,17 @@ async fn note(
         tokio::time::sleep(Duration::from_millis(50)).await;
         first = first_arrivals(&follower.since(0));
     }
-    // The first that nobody but the new owner can have published.
-    let next = now
+    let arrivals = now
         .iter()
-        .filter(|event| event.committed > at)
-        .min_by_key(|event| event.committed)
-        .and_then(|event| first.get(&event.entry.event_id));
-    let takeover = next.map_or(f64::INFINITY, |next| micros(at, *next) as f64 / 1e6);
+        .filter_map(|event| first.get(&event.entry.event_id).copied());
+    let takeover =
+        silence_ends(at, arrivals).map_or(f64::INFINITY, |end| micros(at, end) as f64 / 1e6);
     let (waits, _) = waits(now, &first)?;
     let who = Contender::Bahi.name();
     eprintln!("takeover: {how}: {takeover:.2} s");
     report.note(
         "takeover",
-        &format!("{how}: to the next event in the topic, s"),
+        &format!("{how}: to the end of the silence, s"),
         who,
         takeover,
     );
@@ -207,6 +205,20 @@ async fn note(
     Ok(())
 }
 
+/// When the longest silence after `at` ended: by then the new owner publishes. Which event is the first of the new owner
+/// cannot be told by its commit, because the old one may have seen it a moment before it died.
+fn silence_ends(at: Instant, arrivals: impl Iterator<Item = Instant>) -> Option<Instant> {
+    let mut arrivals: Vec<Instant> = arrivals.filter(|arrival| *arrival > at).collect();
+    arrivals.sort_unstable();
+    let before = std::iter::once(at).chain(arrivals.iter().copied());
+    arrivals
+        .iter()
+        .copied()
+        .zip(before)
+        .max_by_key(|(end, begin)| end.duration_since(*begin))
+        .map(|(end, _)| end)
+}
+
 /// Asks for the aims.
 pub fn ask(report: &mut Report) {
     for (how, aim) in [
@@ -214,8 +226,22 @@ pub fn ask(report: &mut Report) {
         ("host gone", 12.0),
         ("host frozen", 12.0),
     ] {
-        let metric = format!("{how}: to the next event in the topic, s");
+        let metric = format!("{how}: to the end of the silence, s");
         let value = report.median("takeover", &metric, Contender::Bahi);
         report.ask(&format!("takeover, {metric}"), value, Better::Less, aim);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_that_the_old_owner_still_published_does_not_end_the_silence() {
+        let at = Instant::now();
+        let after = |millis| at + Duration::from_millis(millis);
+        let arrivals = [after(10), after(5010), after(5011), after(5500)];
+        assert_eq!(silence_ends(at, arrivals.into_iter()), Some(after(5010)));
+        assert_eq!(silence_ends(at, std::iter::empty()), None);
     }
 }

@@ -79,19 +79,32 @@ impl Topic {
         {
             created.map_err(|(name, code)| anyhow::anyhow!("creating topic {name}: {code}"))?;
         }
-        let topic = Self {
-            kafka: kafka.to_owned(),
-            name: name.to_owned(),
-            counter: consumer(kafka, "5")?,
-        };
+        // A client that asked too early holds the topic for unknown for a while: each attempt has a client of its own.
         for attempt in 0u32.. {
-            match topic.count() {
-                Ok(_) => break,
+            let topic = Self {
+                kafka: kafka.to_owned(),
+                name: name.to_owned(),
+                counter: consumer(kafka, "5")?,
+            };
+            match topic.ready().and_then(|()| topic.count()) {
+                Ok(_) => return Ok(topic),
                 Err(error) if attempt == 100 => return Err(error),
-                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             }
         }
-        Ok(topic)
+        anyhow::bail!("topic {name} does not come up")
+    }
+
+    fn ready(&self) -> anyhow::Result<()> {
+        let metadata = self.counter.fetch_metadata(Some(&self.name), PATIENCE)?;
+        let led = metadata
+            .topics()
+            .iter()
+            .flat_map(|topic| topic.partitions())
+            .filter(|partition| partition.leader() >= 0)
+            .count();
+        anyhow::ensure!(led == PARTITIONS as usize, "{led} partitions have a leader");
+        Ok(())
     }
 
     fn list(&self, offset: Offset) -> anyhow::Result<TopicPartitionList> {

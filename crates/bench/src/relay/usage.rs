@@ -1,6 +1,6 @@
 //! Processor time and memory of a relay and of what serves it, from /proc.
 
-use std::{collections::HashMap, fs};
+use std::{collections::HashMap, fs, time::Instant};
 
 use super::site::{DEBEZIUM_ROLE, RELAY_ROLE, Site};
 
@@ -19,7 +19,11 @@ pub struct Reading {
     server: u64,
     bench: u64,
     machine: u64,
+    at: Instant,
 }
+
+/// The name of a figure that says how far the others may be believed.
+pub const OTHERS: &str = "others on the machine, % of a core";
 
 /// Seconds of processor time between two readings.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,7 +36,7 @@ pub struct Used {
     pub broker: f64,
     /// The whole server, with its backends.
     pub server: f64,
-    /// Whoever else had the machine: what makes a figure doubtful.
+    /// Whoever else had the machine, in % of a core: what makes a figure doubtful.
     pub others: f64,
 }
 
@@ -60,6 +64,7 @@ pub fn read(site: &Site, relays: &[u32]) -> Reading {
         server,
         bench: of(std::process::id()),
         machine: machine(),
+        at: Instant::now(),
     }
 }
 
@@ -84,7 +89,9 @@ impl Reading {
             backends: seconds(sum(&later.backends, &self.backends)),
             broker: seconds(broker),
             server: seconds(server),
-            others: seconds(machine.saturating_sub(ours)),
+            others: seconds(machine.saturating_sub(ours))
+                / later.at.duration_since(self.at).as_secs_f64().max(0.01)
+                * 100.0,
         }
     }
 }
