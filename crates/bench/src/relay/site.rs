@@ -150,14 +150,10 @@ impl Site {
     /// Names the machine's software for the head of the report.
     pub fn versions(&self) -> String {
         let jar = |prefix: &str| {
-            let found = std::fs::read_dir(&self.debezium_jars)
-                .ok()?
-                .flatten()
-                .find_map(|file| {
-                    let name = file.file_name().into_string().ok()?;
-                    Some(name.strip_prefix(prefix)?.strip_suffix(".jar")?.to_owned())
-                });
-            found
+            let names = std::fs::read_dir(&self.debezium_jars).ok()?.flatten();
+            names
+                .filter_map(|file| file.file_name().into_string().ok())
+                .find_map(|name| Some(name.strip_prefix(prefix)?.strip_suffix(".jar")?.to_owned()))
         };
         let java = Command::new("java").arg("-version").output().ok();
         let java = java
