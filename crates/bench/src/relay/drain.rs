@@ -15,13 +15,16 @@ use super::{
 /// How long a relay may go without one more record.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A word for the table and the rows of a transaction.
-const SHAPES: [(&str, u32); 2] = [("1-row tx", 1), ("100-row tx", 100)];
+/// As the table calls a backlog of transactions of `batch` rows.
+fn name_of(batch: u32) -> String {
+    format!("{batch}-row tx")
+}
 
 /// All runs, interleaved.
 pub async fn run(site: &Site, shape: &Shape, report: &mut Report) -> anyhow::Result<()> {
     for run in 0..shape.runs {
-        for (name, batch) in SHAPES {
+        for &batch in &shape.batches {
+            let name = name_of(batch);
             let mut turn = Contender::in_turn(run, shape.with_debezium);
             // Debezium's profiles read the same backlog, each by its own copy of the slot.
             let mut plain = None;
@@ -43,7 +46,7 @@ pub async fn run(site: &Site, shape: &Shape, report: &mut Report) -> anyhow::Res
                 .await?;
                 match (&plain, contender) {
                     (Some(book), Contender::Tuned | Contender::Default) => {
-                        one(site, shape, report, name, book, contender, &topic).await?;
+                        one(site, shape, report, &name, book, contender, &topic).await?;
                     }
                     _ => {
                         eprintln!(
@@ -53,7 +56,7 @@ pub async fn run(site: &Site, shape: &Shape, report: &mut Report) -> anyhow::Res
                         );
                         let book = Book::create(site, Contender::Bahi).await?;
                         book.fill(&topic.name, shape.rows, batch).await?;
-                        one(site, shape, report, name, &book, contender, &topic).await?;
+                        one(site, shape, report, &name, &book, contender, &topic).await?;
                         book.drop().await?;
                     }
                 }
@@ -176,8 +179,9 @@ impl Pace {
 
 /// Asks for the aims.
 #[allow(clippy::float_arithmetic)] // ratios, not money
-pub fn ask(report: &mut Report) {
-    for (name, _) in SHAPES {
+pub fn ask(report: &mut Report, shape: &Shape) {
+    for &batch in &shape.batches {
+        let name = name_of(batch);
         let of = |report: &Report, metric: &str, who| {
             report.median("drain", &format!("{name}: {metric}"), who)
         };

@@ -52,6 +52,9 @@ pub struct Args {
     /// Rows of a backlog.
     #[arg(long)]
     rows: Option<u32>,
+    /// Rows of a transaction of the backlog; 1 and 100 unless given.
+    #[arg(long)]
+    batch: Vec<u32>,
     /// Events a second of the open loops.
     #[arg(long, default_value_t = 1000)]
     rate: u32,
@@ -73,6 +76,7 @@ pub struct Args {
 struct Shape {
     runs: usize,
     rows: u32,
+    batches: Vec<u32>,
     rate: u32,
     window: Duration,
     idle: Duration,
@@ -94,6 +98,10 @@ impl Shape {
                 .rows
                 .unwrap_or(if args.quick { 100_000 } else { 1_000_000 })
                 .max(1),
+            batches: match args.batch.as_slice() {
+                [] => vec![1, 100],
+                given => given.iter().map(|batch| (*batch).max(1)).collect(),
+            },
             rate: args.rate.max(1),
             window: args
                 .seconds
@@ -134,7 +142,7 @@ pub async fn run(args: Args) -> anyhow::Result<bool> {
     if asked(Scenario::Drain) {
         drain::run(site, &shape, &mut report).await?;
         report.print("drain");
-        drain::ask(&mut report);
+        drain::ask(&mut report, &shape);
     }
     if asked(Scenario::Latency) {
         latency::run(site, &shape, &mut report).await?;
