@@ -45,7 +45,10 @@ pub async fn run(site: &Site, shape: &Shape, report: &mut Report) -> anyhow::Res
             tokio::time::sleep(BEFORE).await;
             let at = Instant::now();
             owner.kill();
-            at
+            Strike {
+                at,
+                over: Instant::now(),
+            }
         };
         let load = load::run(site, &book, &topic.name, &name, schedule);
         let (now, at) = tokio::join!(load, strike);
@@ -75,7 +78,7 @@ pub async fn run(site: &Site, shape: &Shape, report: &mut Report) -> anyhow::Res
         let load = load::run(site, &book, &topic.name, &name, schedule);
         let (now, gone) = tokio::join!(load, strike);
         let (now, gone) = (now?, gone);
-        note(report, gone.how, &follower, &now, gone.at, &mut sent).await?;
+        note(report, gone.how, &follower, &now, gone.strike, &mut sent).await?;
         until_owner(&book, &near_host).await?;
         drop((gone, standby));
     }
@@ -117,10 +120,17 @@ async fn until_owner(book: &Book<'_>, host: &str) -> anyhow::Result<()> {
     }
 }
 
+/// What happened to the owner: when it began, and when nothing could come of it any more.
+#[derive(Clone, Copy)]
+struct Strike {
+    at: Instant,
+    over: Instant,
+}
+
 /// A host that is gone; it comes back when this is dropped.
 struct Gone {
     how: &'static str,
-    at: Instant,
+    strike: Strike,
     routed: bool,
 }
 
@@ -136,10 +146,11 @@ fn route(action: &str) -> bool {
 fn disappear(relay: &mut Relay) -> Gone {
     let at = Instant::now();
     if route("add") {
+        let over = Instant::now();
         relay.kill();
         return Gone {
             how: "host gone",
-            at,
+            strike: Strike { at, over },
             routed: true,
         };
     }
@@ -149,7 +160,10 @@ fn disappear(relay: &mut Relay) -> Gone {
         .ok();
     Gone {
         how: "host frozen",
-        at,
+        strike: Strike {
+            at,
+            over: Instant::now(),
+        },
         routed: false,
     }
 }
@@ -168,7 +182,7 @@ async fn note(
     how: &str,
     follower: &Follower,
     now: &[Sent],
-    at: Instant,
+    strike: Strike,
     sent: &mut Vec<Sent>,
 ) -> anyhow::Result<()> {
     let mut first = first_arrivals(&follower.since(0));
@@ -181,17 +195,17 @@ async fn note(
         tokio::time::sleep(Duration::from_millis(50)).await;
         first = first_arrivals(&follower.since(0));
     }
-    let arrivals = now
+    let sent_and_came = now
         .iter()
-        .filter_map(|event| first.get(&event.entry.event_id).copied());
-    let takeover =
-        silence_ends(at, arrivals).map_or(f64::INFINITY, |end| micros(at, end) as f64 / 1e6);
+        .filter_map(|event| Some((event.due, *first.get(&event.entry.event_id)?)));
+    let takeover = first_of_the_next(strike.over, sent_and_came)
+        .map_or(f64::INFINITY, |at| micros(strike.at, at) as f64 / 1e6);
     let (waits, _) = waits(now, &first)?;
     let who = Contender::Bahi.name();
     eprintln!("takeover: {how}: {takeover:.2} s");
     report.note(
         "takeover",
-        &format!("{how}: to the end of the silence, s"),
+        &format!("{how}: to the first event of the next owner, s"),
         who,
         takeover,
     );
@@ -205,18 +219,16 @@ async fn note(
     Ok(())
 }
 
-/// When the longest silence after `at` ended: by then the new owner publishes. Which event is the first of the new owner
-/// cannot be told by its commit, because the old one may have seen it a moment before it died.
-fn silence_ends(at: Instant, arrivals: impl Iterator<Item = Instant>) -> Option<Instant> {
-    let mut arrivals: Vec<Instant> = arrivals.filter(|arrival| *arrival > at).collect();
-    arrivals.sort_unstable();
-    let before = std::iter::once(at).chain(arrivals.iter().copied());
-    arrivals
-        .iter()
-        .copied()
-        .zip(before)
-        .max_by_key(|(end, begin)| end.duration_since(*begin))
-        .map(|(end, _)| end)
+/// When the first event arrived that only the next owner can have published: one that was sent to the server when the old
+/// one was certainly gone. An event that was merely committed by then may have been read by the old one before its end.
+fn first_of_the_next(
+    over: Instant,
+    sent_and_came: impl Iterator<Item = (Instant, Instant)>,
+) -> Option<Instant> {
+    sent_and_came
+        .filter(|(sent, _)| *sent > over)
+        .map(|(_, came)| came)
+        .min()
 }
 
 /// Asks for the aims.
@@ -226,7 +238,7 @@ pub fn ask(report: &mut Report) {
         ("host gone", 12.0),
         ("host frozen", 12.0),
     ] {
-        let metric = format!("{how}: to the end of the silence, s");
+        let metric = format!("{how}: to the first event of the next owner, s");
         let value = report.median("takeover", &metric, Contender::Bahi);
         report.ask(&format!("takeover, {metric}"), value, Better::Less, aim);
     }
@@ -237,11 +249,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_that_the_old_owner_still_published_does_not_end_the_silence() {
-        let at = Instant::now();
-        let after = |millis| at + Duration::from_millis(millis);
-        let arrivals = [after(10), after(5010), after(5011), after(5500)];
-        assert_eq!(silence_ends(at, arrivals.into_iter()), Some(after(5010)));
-        assert_eq!(silence_ends(at, std::iter::empty()), None);
+    fn an_event_that_the_old_owner_may_have_read_does_not_end_the_takeover() {
+        let over = Instant::now();
+        let after = |millis| over + Duration::from_millis(millis);
+        let before = over.checked_sub(Duration::from_millis(3)).unwrap_or(over);
+        let events = [
+            (before, after(1)),
+            (after(30), after(5011)),
+            (after(20), after(5010)),
+        ];
+        assert_eq!(
+            first_of_the_next(over, events.into_iter()),
+            Some(after(5010))
+        );
+        assert_eq!(first_of_the_next(over, std::iter::empty()), None);
     }
 }
