@@ -22,8 +22,13 @@ data_root() {
   else printf '%s/.local/share/bahi' "$HOME"; fi
 }
 
-# use_instance run|test|faults: sets DATA, LOGS, PIDS, KEYS and the four ports.
+# The copies of the infrastructure that live side by side. All but the first start from empty and are
+# not durable beyond what infra/postgres/<instance>.conf says.
+INSTANCES=(run test bench faults)
+
+# use_instance NAME: sets DATA, LOGS, PIDS, KEYS and the four ports.
 use_instance() {
+  [[ " ${INSTANCES[*]} " == *" $1 "* ]] || die "no such instance: $1 (${INSTANCES[*]})"
   INSTANCE=$1
   DATA=$(data_root)/$INSTANCE LOGS=$DATA/logs PIDS=$DATA/pids KEYS=$DATA/keys SECRETS=$DATA/secrets.env
   # shellcheck source=../infra/ports.env
@@ -257,7 +262,7 @@ pg_up() {
   for try in 1 2 3 4 5 6 7 8 9 10; do
     # Children of a killed postmaster hold the shared memory for a moment: ask again.
     as_postgres "$bin/pg_ctl" -D "$folder" -l "$LOGS/postgres.log" -w -t 60 -s \
-      -o "-p $PG_PORT -c listen_addresses=127.0.0.1 -c unix_socket_directories=''" start </dev/null >>"$LOGS/pg_ctl.log" 2>&1 7>&- 9>&- && break
+      -o "-p $PG_PORT -c listen_addresses=${PG_LISTEN:-127.0.0.1} -c unix_socket_directories=''" start </dev/null >>"$LOGS/pg_ctl.log" 2>&1 7>&- 9>&- && break
     (( try < 10 )) || { tail -n 20 "$LOGS/postgres.log" >&2; die "PostgreSQL does not start (log: $LOGS/postgres.log)"; }
     sleep 0.5
   done
@@ -285,7 +290,7 @@ redis_up() {
   if ! pid_of redis >/dev/null; then
     mkdir -p "$DATA/redis"
     local durability=()
-    [[ $INSTANCE == test ]] && durability=(--appendonly no)
+    [[ $INSTANCE == run ]] || durability=(--appendonly no)
     spawn redis "$LOGS/redis.log" redis-server "$ROOT/infra/redis/redis.conf" --bind 127.0.0.1 \
       --port "$REDIS_PORT" --dir "$DATA/redis" --daemonize no "${durability[@]}"
   fi
@@ -296,21 +301,24 @@ redis_down() { stop redis 15; }
 
 # --- Kafka ------------------------------------------------------------------------------------
 
-kafka_lib() {
+# jars NAME MEGABYTES: the folder of what infra/NAME/pom.xml names, fetched once.
+jars() {
   local folder
-  folder=$CACHE/kafka-$(sha256sum "$ROOT/infra/kafka/pom.xml" | cut -c1-12)
+  folder=$CACHE/$1-$(sha256sum "$ROOT/infra/$1/pom.xml" | cut -c1-12)
   if [[ ! -d $folder ]]; then
-    step "fetching Kafka (Maven Central, 55 MB, once)"
+    step "fetching $1 (Maven Central, $2 MB, once)"
     mkdir -p "$CACHE"
     local fresh
-    fresh=$(mktemp -d "$CACHE/kafka.XXXXXX")
-    mvn -q -B -f "$ROOT/infra/kafka/pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies -DoutputDirectory="$fresh" >&2 ||
-      { rm -rf "$fresh"; die "Maven could not fetch Kafka"; }
+    fresh=$(mktemp -d "$CACHE/$1.XXXXXX")
+    mvn -q -B -f "$ROOT/infra/$1/pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies -DoutputDirectory="$fresh" >&2 ||
+      { rm -rf "$fresh"; die "Maven could not fetch $1"; }
     # Two at once: the second finds the folder there and drops its own.
     mv -T "$fresh" "$folder" 2>/dev/null || rm -rf "$fresh"
   fi
   printf '%s' "$folder"
 }
+
+kafka_lib() { jars kafka 55; }
 
 # The broker's answer to a Metadata request (version 1, all topics), as text with the numbers in
 # hex; fails when the broker does not answer or knows no broker yet. No JVM, no kcat.
@@ -389,8 +397,8 @@ infra_up() {
   lock_instance
   load_secrets
   make_keys
-  # The tests' instance starts from empty: what tests left behind is worth nothing, nor was it written durably.
-  if [[ $INSTANCE == test ]]; then
+  # What tests and benchmarks left behind is worth nothing, nor was it written durably.
+  if [[ $INSTANCE != run ]]; then
     pg_ours || rm -rf "$DATA/postgres"
     pid_of kafka >/dev/null || rm -rf "$DATA/kafka"
   fi
@@ -400,7 +408,7 @@ infra_up() {
   redis_up
   pg_up
   pg_roles
-  [[ $INSTANCE == test ]] || pg_databases
+  [[ $INSTANCE != run ]] || pg_databases
   wait "$kafka" || exit 1
   kafka_topics
   exec 9>&-

@@ -1,7 +1,9 @@
 //! `bahi-bench pos`: five-line sales through the gateway, closed loop at 1, 8 and 32 connections and open loop at 100 and
-//! 300 a second, beside the floor that the same PostgreSQL allows in the same run.
+//! 300 a second, beside the floor that the same PostgreSQL allows in the same run. `bahi-bench relay`: the outbox worker
+//! beside Debezium.
 
 mod floor;
+mod relay;
 mod usage;
 
 use std::{
@@ -43,23 +45,34 @@ enum Args {
         #[arg(long, default_value = "0.15")]
         least: f64,
     },
+    /// The outbox worker beside Debezium (scripts/bench relay).
+    Relay(Box<relay::Args>),
 }
 
 fn main() -> ExitCode {
-    let Args::Pos {
-        url,
-        postgres,
-        seconds,
-        least,
-    } = Args::parse();
+    let args = Args::parse();
     let Ok(runtime) = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
     else {
         return ExitCode::FAILURE;
     };
-    match runtime.block_on(pos(&url, &postgres, Duration::from_secs(seconds), least)) {
-        Ok(()) => ExitCode::SUCCESS,
+    let ended = runtime.block_on(async {
+        match args {
+            Args::Pos {
+                url,
+                postgres,
+                seconds,
+                least,
+            } => pos(&url, &postgres, Duration::from_secs(seconds), least)
+                .await
+                .map(|()| true),
+            Args::Relay(args) => relay::run(*args).await,
+        }
+    });
+    match ended {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("bahi-bench: {error:#}");
             ExitCode::FAILURE

@@ -70,6 +70,7 @@ fn dependencies_run_one_way() {
                     "bahi-demo",
                     "bahi-proof",
                     "bahi-faults",
+                    "bahi-bench",
                 ]
                 .contains(&name.as_str()),
                 "actix-web" => {
