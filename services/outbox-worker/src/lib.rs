@@ -28,12 +28,13 @@ pub mod topic;
 pub mod window;
 pub mod worker;
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, thread, time::Duration};
 
+use anyhow::Context;
 use bahi_service::{App, Env, Job, Parts};
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::Notify,
+    sync::{Notify, oneshot},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -61,17 +62,31 @@ pub fn app() -> App<State> {
         vec![Job::every("relay", Duration::from_secs(1), move || {
             let state = state.clone();
             async move {
-                let load = || Config::from_env(&state.env);
-                let reload = Arc::new(Notify::new());
-                let relay =
-                    worker::run(load, Limits::default(), reload.clone(), state.stop.clone());
-                tokio::select! {
-                    ended = relay => ended,
-                    // The register may have a new service.
-                    ended = hangups(&reload) => ended,
-                }
+                let (ended, end) = oneshot::channel();
+                // One thread of its own for all that the relays wait for: a look is a few messages between tasks, and to wake
+                // another thread for each would take longer than the look.
+                thread::Builder::new()
+                    .name("relay".into())
+                    .spawn(move || ended.send(relay(&state)))?;
+                end.await.context("the relay's thread panicked")?
             }
         })]
+    })
+}
+
+fn relay(state: &State) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let load = || Config::from_env(&state.env);
+        let reload = Arc::new(Notify::new());
+        let relays = worker::run(load, Limits::default(), reload.clone(), state.stop.clone());
+        tokio::select! {
+            ended = relays => ended,
+            // The register may have a new service.
+            ended = hangups(&reload) => ended,
+        }
     })
 }
 

@@ -34,8 +34,9 @@ use crate::{
 const POSITION_BITS: u32 = 48;
 /// How long one request for metadata may take.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the polling thread waits before it looks whether it is still needed.
-const POLL: Duration = Duration::from_millis(20);
+/// How long the polling thread waits before it looks whether it is still needed. The library counts the rest of it in whole
+/// milliseconds and spins through the last one, so many short waits would cost more than the relay.
+const POLL: Duration = Duration::from_millis(250);
 /// How long a failed producer may take to hand out its last answers.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
@@ -258,9 +259,11 @@ fn config(bootstrap: &str) -> ClientConfig {
         // A refusal is fatal to the producer instead of a gap that later messages would pass through.
         ("enable.gapless.guarantee", "true"),
         ("acks", "all"),
-        ("max.in.flight", "5"),
+        // A broker serves one request of a connection at a time. More than the next one only waits there, where it cannot
+        // grow; what waits here becomes a batch, without a linger that every event would pay for.
+        ("max.in.flight", "2"),
         ("message.timeout.ms", "0"),
-        ("linger.ms", "0.5"),
+        ("linger.ms", "0"),
         ("compression.type", "lz4"),
         ("batch.size", "900000"),
         ("batch.num.messages", "10000"),

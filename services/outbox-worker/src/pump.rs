@@ -33,14 +33,17 @@ use crate::{
 
 /// Between two looks, however many hints come: it lets windows grow into batches.
 const GAP: Duration = Duration::from_millis(1);
-/// Without a hint, after a look that found something, and after one, two, three that did not. The last is what an idle
-/// database costs.
+/// Without a hint, after a look that found something (at most: sooner where events come faster), and after one, two, three
+/// that did not.
 const PACE: [Duration; 4] = [
     Duration::from_millis(4),
     Duration::from_millis(10),
     Duration::from_millis(20),
     Duration::from_millis(50),
 ];
+/// The last of them where hints are heard: what an idle database costs. Only the event of a service that died between its
+/// commit and its hint waits so long.
+const HEARD: Duration = Duration::from_millis(200);
 /// How long published events may be without a checkpoint, and how many.
 const CHECKPOINT: (Duration, i64) = (Duration::from_millis(100), 50_000);
 /// How old the checkpoint of an idle database may be: it bounds what the ring keeps.
@@ -127,6 +130,9 @@ pub struct Pump<'a> {
     /// Bytes of a row, on the average of late.
     row_bytes: usize,
     idle: usize,
+    /// Between two events, on the average of late.
+    interval: Duration,
+    last_found: Instant,
     last_look: Instant,
     next_look: Instant,
     last_checkpoint: Instant,
@@ -174,6 +180,8 @@ impl<'a> Pump<'a> {
             scratch: Vec::new(),
             row_bytes: 1024,
             idle: 0,
+            interval: PACE[0],
+            last_found: now,
             last_look: now,
             next_look: now,
             last_checkpoint: now,

@@ -41,9 +41,15 @@ pub struct Hints {
     /// An operator has done something.
     pub asked: Notify,
     told: AtomicBool,
+    listening: AtomicBool,
 }
 
 impl Hints {
+    /// Whether hints come through now.
+    pub fn are_heard(&self) -> bool {
+        self.listening.load(Ordering::Acquire)
+    }
+
     /// Whether an operator has done something since this was last asked.
     pub fn take_orders(&self) -> bool {
         self.told.swap(false, Ordering::AcqRel)
@@ -86,6 +92,7 @@ pub async fn run(
         {
             tracing::info!(%error, "the connection that listens is lost; polling until it is back");
         }
+        hints.listening.store(false, Ordering::Release);
         failures = if listening {
             0
         } else {
@@ -118,6 +125,7 @@ async fn attend(
                   set enable_seqscan = off; listen outbox";
     within(PATIENCE, client.batch_execute(listen)).await?;
     *listening = true;
+    hints.listening.store(true, Ordering::Release);
     // Hints that came before are lost.
     hints.look.notify_one();
     hints.hear(ASKED);

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::{Backlog, PACE, Pump, send::Offer};
+use super::{Backlog, GAP, HEARD, PACE, Pump, send::Offer};
 use crate::{
     flight::now_micros,
     reader::{self, Tail, TailRow},
@@ -30,6 +30,7 @@ impl Pump<'_> {
             }
             Tail::Window(snap, rows) => {
                 self.idle = 0;
+                self.found(rows.len());
                 self.relay.standing.looked(now_micros());
                 self.relay.standing.caught_up(false);
                 self.relay.metrics.window_rows.observe(rows.len() as f64);
@@ -49,8 +50,21 @@ impl Pump<'_> {
                 });
             }
         }
-        self.next_look = self.last_look + PACE[self.idle];
+        self.next_look = self.last_look
+            + match self.idle {
+                // When the next event is due.
+                0 => self.interval.clamp(GAP, PACE[0]),
+                3 if self.hints.are_heard() => HEARD,
+                idle => PACE[idle],
+            };
         Ok(())
+    }
+
+    fn found(&mut self, events: usize) {
+        let between = self.last_look.duration_since(self.last_found)
+            / u32::try_from(events).unwrap_or(u32::MAX);
+        self.interval = (self.interval * 7 + between.min(PACE[0] * 2)) / 8;
+        self.last_found = self.last_look;
     }
 
     async fn send_window(
