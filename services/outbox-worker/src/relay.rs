@@ -162,6 +162,12 @@ impl Relay {
         self.metrics.lease_epoch.set(lease.epoch);
         let parked = Parked::load(&client, lease.shard).await?;
         let checkpoints = Checkpoints::new(&client, lease, origin).await?;
+        if checkpoint.origin != Some(origin) {
+            // The next owner must see from where this one went on, also where nothing is published for a while.
+            checkpoints
+                .save(&client, &checkpoint.cursor, &checkpoint.reached)
+                .await?;
+        }
         let orders = Orders::new(&client, lease).await?;
         let hints = Arc::new(Hints::default());
         let side = side::run(

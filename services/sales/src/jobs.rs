@@ -23,10 +23,10 @@ pub fn table(state: &State) -> Vec<Job> {
         }
     });
     let restore = state.restore.clone();
-    // Begins without waiting for the first till to ask; a few instructions once the gate is open.
+    // Begins without waiting for the first till to ask, and notices a failover while tills sell.
     let reconcile = Job::every("restore", LOOK_EVERY, move || {
         let restore = restore.clone();
-        async move { Ok(restore.passed().await?) }
+        async move { restore.watch().await }
     });
     vec![expire, reconcile]
 }

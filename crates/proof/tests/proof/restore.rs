@@ -334,3 +334,23 @@ async fn neither_a_replay_nor_a_restore_resets_a_price() {
     let noted = "select count(*) from inbox.command where cmd = 'replay' and args->>'yes' = 'true'";
     assert_eq!(count(&sales, noted).await, 5);
 }
+
+/// As the relay does when it finds a promoted standby.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_epoch_raised_while_sales_runs_is_noticed_by_it() {
+    let shop = Shop::create().await;
+    let (_inventory, sales) = (shop.inventory("").await, shop.sales("").await);
+    let _worker = shop.worker().await;
+    let till = shop.client(&sales);
+    sell(&till, shop.basket(), "sale-1").await.expect(201);
+    check(&shop, 1).await;
+    let database = shop.database("sales").admin().await;
+    database
+        .batch_execute("select outbox.raise_epoch()")
+        .await
+        .expect("raised");
+    let compared = "select count(*) from inbox.reconciled r, outbox.epoch e where r.epoch = e.epoch and e.epoch = 2";
+    eventually(|| async { (count(&database, compared).await == 1).then_some(()) }).await;
+    sell(&till, shop.basket(), "sale-2").await.expect(201);
+    check(&shop, 2).await;
+}

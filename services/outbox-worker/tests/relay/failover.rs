@@ -172,6 +172,12 @@ async fn a_standby_that_lagged_and_was_promoted_is_relayed_with_a_new_epoch() {
         ledger.push(emit(&app, &log.name, "k", version, "{\"life\":1}").await);
     }
     log.until_all(&committed(&ledger)).await;
+    let published = "select count(*) from outbox.status where published";
+    eventually("a checkpoint", || async {
+        let count: i64 = app.query_one(published, &[]).await.unwrap().get(0);
+        (count == 20).then_some(())
+    })
+    .await;
     let (reached, replica) = (
         position(&app, "pg_current_wal_lsn").await,
         standby.connect("").await,

@@ -89,6 +89,16 @@ impl Restore {
         }
     }
 
+    /// Closes the gate when the epoch was raised while the service ran, as the relay does after a failover.
+    pub(crate) async fn watch(&self) -> anyhow::Result<()> {
+        let db = &self.0.db;
+        if self.is_open() && !store::is_reconciled(db, &nobody(db)).await? {
+            tracing::warn!("the epoch was raised: nothing is sold until the topic is read");
+            self.0.open.store(false, Ordering::Release);
+        }
+        Ok(self.passed().await?)
+    }
+
     fn is_open(&self) -> bool {
         self.0.open.load(Ordering::Acquire)
     }
