@@ -26,6 +26,17 @@ pub enum Error {
     /// A check constraint, by name.
     #[error("a rule of the data is broken ({0})")]
     Check(String),
+    /// An event that Kafka would not take: the whole transaction is refused with it.
+    #[error(
+        "the event {event_type} has a payload of {bytes} bytes; {} are the most",
+        crate::outbox::MOST
+    )]
+    EventTooLarge {
+        /// What it says.
+        event_type: &'static str,
+        /// Size of its payload.
+        bytes: usize,
+    },
     /// A value PostgreSQL cannot take (class 22: NUL in a text, number or date out of range).
     #[error("a value cannot be stored")]
     Malformed,

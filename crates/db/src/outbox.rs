@@ -18,6 +18,9 @@ from unnest($1, $2, $3, $4, $5, $6, $7, $8, $12, $15)
                        occurred_at, causation_id, payload, n)
 order by e.n";
 
+/// Bytes of a payload at most; the table's own check says the same. A record of a topic takes a little more.
+pub(crate) const MOST: usize = 900_000;
+
 pub(crate) async fn insert(tx: &mut Tx, events: &[Outgoing]) -> Result<()> {
     if events.is_empty() {
         return Ok(());
@@ -25,6 +28,12 @@ pub(crate) async fn insert(tx: &mut Tx, events: &[Outgoing]) -> Result<()> {
     let mut payloads = Vec::with_capacity(events.len());
     for event in events {
         match &event.payload {
+            Ok(text) if text.len() > MOST => {
+                return Err(Error::EventTooLarge {
+                    event_type: event.event_type,
+                    bytes: text.len(),
+                });
+            }
             Ok(text) => payloads.push(text.as_str()),
             Err(_) => return Err(Error::Document(serde::ser::Error::custom(event.event_type))),
         }

@@ -114,6 +114,7 @@ impl Refusal for bahi_db::Error {
             E::Unique(_) => Verdict::conflict("ALREADY_EXISTS"),
             E::ForeignKey(_) => Verdict::conflict("REFERENCE"),
             E::Check(_) => Verdict::refused("RULE_BROKEN"),
+            E::EventTooLarge { .. } => Verdict::refused("EVENT_TOO_LARGE"),
             E::Malformed => Verdict::malformed("MALFORMED"),
             E::KeyReused => Verdict::refused("IDEMPOTENCY_KEY_REUSED"),
             E::KeyBusy => Verdict::conflict("IDEMPOTENCY_KEY_BUSY"),

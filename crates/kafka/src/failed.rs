@@ -55,6 +55,7 @@ impl From<Error> for Failed {
             Error::Unique(_) => "unique",
             Error::ForeignKey(_) => "foreign_key",
             Error::Check(_) => "check",
+            Error::EventTooLarge { .. } => "event_too_large",
             Error::Malformed => "malformed",
             Error::KeyReused => "key_reused",
             Error::Document(_) => "document",

@@ -98,6 +98,23 @@ enum Command {
     },
 }
 
+/// How a command ended; the number is the process's exit code. 2 is a wrong option's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// It is done, and all is well.
+    Done = 0,
+    /// It was not done, or something was found wrong.
+    Refused = 1,
+    /// It would be done with `--yes`.
+    Unconfirmed = 3,
+}
+
+impl Exit {
+    fn when(well: bool) -> Self {
+        if well { Self::Done } else { Self::Refused }
+    }
+}
+
 /// What is paused.
 #[derive(Args)]
 struct Scope {
@@ -120,8 +137,7 @@ pub(crate) struct Wait {
     no_wait: bool,
 }
 
-/// Runs the command of the process's arguments. A wrong option prints the usage and exits with 2; what was refused or found
-/// wrong exits with 1.
+/// Runs the command of the process's arguments. A wrong option prints the usage and exits with 2.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -132,8 +148,7 @@ pub fn main() -> ExitCode {
         Err(error) => Err(error.into()),
     };
     match result {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(exit) => ExitCode::from(exit as u8),
         Err(error) => {
             eprintln!("outbox-worker: {error:#}");
             ExitCode::FAILURE
@@ -141,8 +156,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// True when all is well.
-async fn run(command: Command, out: &mut impl Write) -> anyhow::Result<bool> {
+async fn run(command: Command, out: &mut impl Write) -> anyhow::Result<Exit> {
     let places = Places::from_env()?;
     match command {
         Command::Status { db, json } => status::status(&places, &db, json, out).await,

@@ -68,7 +68,11 @@ async fn insert(tx: &mut Tx, note: &Note) -> bahi_db::Result<()> {
     let said = Category {
         category_id: note.id,
         parent_id: None,
-        name: note.text.clone(),
+        // More than an event may say.
+        name: match note.text.as_str() {
+            "huge" => "x".repeat(900_000),
+            text => text.to_owned(),
+        },
     };
     tx.publish(CATEGORY_CREATED.of(note.id.uuid(), 1, &said));
     Ok(())
@@ -166,6 +170,11 @@ async fn a_command_writes_its_row_and_its_event_together() {
         "ALREADY_EXISTS"
     );
     assert_eq!(app.events().await.len(), 1);
+    let huge = owner.post("/api/v1/notes", note("huge")).await.expect(422);
+    assert_eq!(huge.code(), "EVENT_TOO_LARGE");
+    assert_eq!(app.events().await.len(), 1);
+    let notes = owner.get("/api/v1/notes").await.expect(200);
+    assert_eq!(notes.body.as_array().map(Vec::len), Some(1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,18 +5,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::place::Places;
+use super::{Exit, place::Places};
 
 /// Between looks.
 const PACE: Duration = Duration::from_millis(200);
 
-/// True when it is; parked events are counted and not waited for.
+/// Parked events are counted and not waited for.
 pub async fn drain(
     places: &Places,
     db: &str,
     timeout: u64,
     out: &mut impl Write,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<Exit> {
     let place = places.connect(db).await?;
     let now = place
         .client
@@ -35,14 +35,14 @@ pub async fn drain(
                 out,
                 "{db}: everything committed so far is published; {parked} parked"
             )?;
-            return Ok(true);
+            return Ok(Exit::Done);
         }
         if Instant::now() > deadline {
             writeln!(
                 out,
                 "{db}: {left} events are not published after {timeout} s"
             )?;
-            return Ok(false);
+            return Ok(Exit::Refused);
         }
         if told.replace(left) != Some(left) {
             eprintln!("{db}: {left} to go");

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
-    Scope, Wait,
+    Exit, Scope, Wait,
     place::{Place, Places},
 };
 use crate::{snapshot::Snapshot, window::Cursor};
@@ -22,7 +22,7 @@ pub async fn pause(
     scope: &Scope,
     on: bool,
     out: &mut impl Write,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<Exit> {
     let mut place = places.connect(&scope.db).await?;
     let (topic, key) = (
         scope.topic.clone().unwrap_or_default(),
@@ -52,7 +52,7 @@ pub async fn pause(
             "is not paused"
         };
         writeln!(out, "{}: {what} {state}", scope.db)?;
-        return Ok(on);
+        return Ok(Exit::when(on));
     }
     let cmd = if on { "pause" } else { "resume" };
     audited
@@ -60,7 +60,7 @@ pub async fn pause(
         .await?;
     let state = if on { "is paused" } else { "goes on" };
     writeln!(out, "{}: {what} {state}", scope.db)?;
-    Ok(true)
+    Ok(Exit::Done)
 }
 
 /// Publish events once more.
@@ -95,7 +95,7 @@ pub struct Replay {
 }
 
 impl Replay {
-    pub async fn run(self, places: &Places, out: &mut impl Write) -> anyhow::Result<bool> {
+    pub async fn run(self, places: &Places, out: &mut impl Write) -> anyhow::Result<Exit> {
         let mut place = places.connect(&self.db).await?;
         let since = self.from_time.map(|time| time.to_rfc3339());
         let (from, to) = (self.from_seq.unwrap_or(0), self.to_seq.unwrap_or(i64::MAX));
@@ -116,11 +116,11 @@ impl Replay {
                 "{}: {events} events would be published once more, with the same ids. Repeat with --yes.",
                 self.db
             )?;
-            return Ok(false);
+            return Ok(Exit::Unconfirmed);
         }
         if events == 0 {
             writeln!(out, "{}: nothing published fits", self.db)?;
-            return Ok(true);
+            return Ok(Exit::Done);
         }
         // Not beyond what there is now, or it would run after itself.
         let args = json!({
@@ -131,7 +131,7 @@ impl Replay {
         let asked = ask(&mut place, "replay", &args, &shards).await?;
         if self.wait.no_wait {
             writeln!(out, "{}: asked for {events} events", self.db)?;
-            return Ok(true);
+            return Ok(Exit::Done);
         }
         let results = results(&place, &asked).await?;
         let published: i64 = results
@@ -142,7 +142,7 @@ impl Replay {
             writeln!(out, "{}: {error}", self.db)?;
         }
         writeln!(out, "{}: {published} events published once more", self.db)?;
-        Ok(published == events)
+        Ok(Exit::when(published == events))
     }
 }
 
@@ -152,7 +152,7 @@ pub async fn handover(
     shard: Option<i16>,
     no_wait: bool,
     out: &mut impl Write,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<Exit> {
     let mut place = places.connect(db).await?;
     let all = shards(&place).await?;
     let wanted: Vec<i16> = all
@@ -175,7 +175,7 @@ pub async fn handover(
     let asked = ask(&mut place, "handover", &json!({}), &wanted).await?;
     if no_wait {
         writeln!(out, "{db}: asked for {} shards", wanted.len())?;
-        return Ok(true);
+        return Ok(Exit::Done);
     }
     for (number, result) in wanted.iter().zip(results(&place, &asked).await?) {
         writeln!(
@@ -184,7 +184,7 @@ pub async fn handover(
             result["by"].as_str().unwrap_or("its owner")
         )?;
     }
-    Ok(true)
+    Ok(Exit::Done)
 }
 
 pub async fn rebase(
@@ -192,7 +192,7 @@ pub async fn rebase(
     db: &str,
     yes: bool,
     out: &mut impl Write,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<Exit> {
     let mut place = places.connect(db).await?;
     let facts = "select (select system_identifier::text from pg_control_system()), \
                         (select k.system_identifier::text from outbox.checkpoint k order by k.lease_epoch desc, k.id desc limit 1), \
@@ -209,7 +209,7 @@ pub async fn rebase(
             there.as_deref().unwrap_or("none"),
             epoch + 1
         )?;
-        return Ok(false);
+        return Ok(Exit::Unconfirmed);
     }
     let audited = place.begin().await?;
     let row = audited
@@ -225,7 +225,7 @@ pub async fn rebase(
         "{db}: {published} events count as published, {unpublished} are published now, the epoch is {}",
         epoch + 1
     )?;
-    Ok(true)
+    Ok(Exit::Done)
 }
 
 /// Divides a database anew. Every shard goes on where all of the old ones were at least; what some of them had published
@@ -236,19 +236,19 @@ pub async fn reshard(
     count: i16,
     yes: bool,
     out: &mut impl Write,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<Exit> {
     let mut place = places.connect(db).await?;
     let old = shards(&place).await?.len();
     if old == usize::try_from(count)? {
         writeln!(out, "{db}: has {old} already")?;
-        return Ok(true);
+        return Ok(Exit::Done);
     }
     if !yes {
         writeln!(
             out,
             "{db}: would be relayed in {count} shards instead of {old}; what is published at that moment may be repeated. Repeat with --yes."
         )?;
-        return Ok(false);
+        return Ok(Exit::Unconfirmed);
     }
     let audited = place.begin().await?;
     // No checkpoint of an old owner after this, and no new owner before the end.
@@ -300,7 +300,7 @@ pub async fn reshard(
         )
         .await?;
     writeln!(out, "{db}: relayed in {count} shards from now on")?;
-    Ok(true)
+    Ok(Exit::Done)
 }
 
 async fn shards(place: &Place) -> anyhow::Result<Vec<i16>> {

@@ -5,7 +5,10 @@ use std::io::Write;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::place::{Audited, Places};
+use super::{
+    Exit,
+    place::{Audited, Places},
+};
 use crate::row::COLUMNS;
 
 #[derive(Subcommand)]
@@ -78,7 +81,7 @@ pub struct One {
 }
 
 impl Parked {
-    pub async fn run(self, places: &Places, out: &mut impl Write) -> anyhow::Result<bool> {
+    pub async fn run(self, places: &Places, out: &mut impl Write) -> anyhow::Result<Exit> {
         match self {
             Self::List { of, limit, json } => list(places, &of, limit, json, out).await,
             Self::Show { one } => show(places, &one, out).await,
@@ -95,7 +98,7 @@ async fn list(
     limit: i64,
     json: bool,
     out: &mut impl Write,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<Exit> {
     let place = places.connect(&of.db).await?;
     let query = "select to_jsonb(p) from outbox.parked p \
                   where ($1::text is null or topic = $1) and ($2::text is null or key = $2) order by seq limit $3";
@@ -106,7 +109,7 @@ async fn list(
     let rows: Vec<Value> = rows.into_iter().map(|row| row.get(0)).collect();
     if json {
         writeln!(out, "{}", serde_json::to_string_pretty(&rows)?)?;
-        return Ok(true);
+        return Ok(Exit::Done);
     }
     writeln!(
         out,
@@ -128,24 +131,24 @@ async fn list(
         )?;
     }
     writeln!(out, "{} shown", rows.len())?;
-    Ok(true)
+    Ok(Exit::Done)
 }
 
-async fn show(places: &Places, one: &One, out: &mut impl Write) -> anyhow::Result<bool> {
+async fn show(places: &Places, one: &One, out: &mut impl Write) -> anyhow::Result<Exit> {
     let place = places.connect(&one.db).await?;
     let query = "select to_jsonb(p) || jsonb_build_object('event', to_jsonb(e), 'waiting_behind_it', \
                         (select count(*) from outbox.parked w where w.topic = p.topic and w.key = p.key and w.seq > p.seq)) \
                    from outbox.parked p left join outbox.event e on e.seq = p.seq and e.slot = p.slot where p.seq = $1";
     let Some(row) = place.client.query_opt(query, &[&one.seq]).await? else {
         writeln!(out, "{}: {} is not parked", one.db, one.seq)?;
-        return Ok(false);
+        return Ok(Exit::Refused);
     };
     writeln!(
         out,
         "{}",
         serde_json::to_string_pretty(&row.get::<_, Value>(0))?
     )?;
-    Ok(true)
+    Ok(Exit::Done)
 }
 
 async fn retry(
@@ -153,7 +156,7 @@ async fn retry(
     of: &Of,
     seq: Option<i64>,
     out: &mut impl Write,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<Exit> {
     let mut place = places.connect(&of.db).await?;
     let audited = place.begin().await?;
     let update = "update outbox.parked set state = 'waiting' where state = 'refused' and ($1::int8 is null or seq = $1) \
@@ -164,7 +167,7 @@ async fn retry(
         .await?;
     if count == 0 {
         writeln!(out, "{}: nothing refused fits", of.db)?;
-        return Ok(false);
+        return Ok(Exit::Refused);
     }
     let args = json!({ "seq": seq, "topic": of.topic, "key": of.key });
     audited
@@ -175,7 +178,7 @@ async fn retry(
         "{}: {count} refused events are tried again, and what waits behind them",
         of.db
     )?;
-    Ok(true)
+    Ok(Exit::Done)
 }
 
 async fn resolve(
@@ -184,7 +187,7 @@ async fn resolve(
     keep: bool,
     yes: bool,
     out: &mut impl Write,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<Exit> {
     let mut place = places.connect(&one.db).await?;
     let audited = place.begin().await?;
     let query = "select topic, key, event_id::text, state, \
@@ -192,7 +195,7 @@ async fn resolve(
                    from outbox.parked p where seq = $1 for update";
     let Some(row) = audited.tx.query_opt(query, &[&one.seq]).await? else {
         writeln!(out, "{}: {} is not parked", one.db, one.seq)?;
-        return Ok(false);
+        return Ok(Exit::Refused);
     };
     let (topic, key, event_id): (String, String, String) = (row.get(0), row.get(1), row.get(2));
     let (state, behind): (String, i64) = (row.get(3), row.get(4));
@@ -202,7 +205,7 @@ async fn resolve(
             "{}: {} only waits behind another; resolve that one",
             one.db, one.seq
         )?;
-        return Ok(false);
+        return Ok(Exit::Refused);
     }
     let what = if keep {
         "moved to outbox.dead_letter and never published"
@@ -215,7 +218,7 @@ async fn resolve(
             "{}: event {} ({event_id}) of {topic} / {key} would be {what}; {behind} events behind it would go on. Repeat with --yes.",
             one.db, one.seq
         )?;
-        return Ok(false);
+        return Ok(Exit::Unconfirmed);
     }
     if keep {
         bury(&audited, one.seq).await?;
@@ -234,7 +237,7 @@ async fn resolve(
         "{}: event {} is {what}; {behind} behind it go on",
         one.db, one.seq
     )?;
-    Ok(true)
+    Ok(Exit::Done)
 }
 
 async fn bury(audited: &Audited<'_>, seq: i64) -> anyhow::Result<()> {

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use super::place::Places;
+use super::{Exit, place::Places};
 
 /// One shard of a database.
 #[derive(Serialize)]
@@ -57,7 +57,7 @@ pub async fn status(
     names: &[String],
     json: bool,
     out: &mut impl Write,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<Exit> {
     let (mut lines, mut well) = (Vec::new(), true);
     for database in places.select(names)? {
         let place = match places.connect(&database.service).await {
@@ -93,7 +93,9 @@ pub async fn status(
     } else {
         table(&lines, out)?;
     }
-    Ok(well && lines.iter().all(|line| line.owner.is_some()))
+    Ok(Exit::when(
+        well && lines.iter().all(|line| line.owner.is_some()),
+    ))
 }
 
 fn table(lines: &[Line], out: &mut impl Write) -> anyhow::Result<()> {

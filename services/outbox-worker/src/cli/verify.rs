@@ -16,7 +16,10 @@ use rdkafka::{
 };
 use uuid::Uuid;
 
-use super::place::{Place, Places};
+use super::{
+    Exit,
+    place::{Place, Places},
+};
 
 /// For one answer of the broker.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -35,17 +38,17 @@ struct Ring {
     oldest: DateTime<Utc>,
 }
 
-/// True when nothing is missing and nothing is too much.
+/// Well when nothing is missing and nothing is too much.
 pub async fn verify(
     places: &Places,
     db: &str,
     from: i64,
     out: &mut impl Write,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<Exit> {
     let place = places.connect(db).await?;
     let Some(ring) = read_ring(&place, from).await? else {
         writeln!(out, "{db}: the ring holds nothing from {from} on")?;
-        return Ok(true);
+        return Ok(Exit::Done);
     };
     let source = format!("/services/{db}");
     let (mut missing, mut extra, mut events) = (Vec::new(), Vec::new(), 0);
@@ -73,7 +76,7 @@ pub async fn verify(
         missing.len(),
         extra.len()
     )?;
-    Ok(missing.is_empty() && extra.is_empty())
+    Ok(Exit::when(missing.is_empty() && extra.is_empty()))
 }
 
 async fn read_ring(place: &Place, from: i64) -> anyhow::Result<Option<Ring>> {

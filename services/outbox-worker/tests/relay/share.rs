@@ -62,7 +62,7 @@ async fn a_database_is_divided_and_united_under_load_without_a_loss() {
     });
     log.until_len(200).await;
     let (code, said) = world.operate("shards --db @ --count 4").await;
-    assert!(code == 1 && said.contains("Repeat with --yes"), "{said}");
+    assert!(code == 3 && said.contains("Repeat with --yes"), "{said}");
     operate(&world, "shards --db @ --count 4 --yes").await;
     until_owned(&admin, 4, 1).await;
     let reached = log.len();
