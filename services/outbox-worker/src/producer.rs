@@ -37,6 +37,11 @@ const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the polling thread waits before it looks whether it is still needed. The library counts the rest of it in whole
 /// milliseconds and spins through the last one, so many short waits would cost more than the relay.
 const POLL: Duration = Duration::from_millis(250);
+/// While answers come, they gather for so long: to be woken for each of them costs more than the answer, and nobody waits
+/// for one, as long as there is room for more to be sent.
+const GATHER: Duration = Duration::from_millis(2);
+/// How often in a row nothing may have gathered before the thread waits to be woken.
+const QUIET: u32 = 8;
 /// How long a failed producer may take to hand out its last answers.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
@@ -291,6 +296,7 @@ fn generation(config: &ClientConfig, flights: &Flights) -> KafkaResult<Arc<Gener
     let context = Context {
         flights: flights.clone(),
         broken: AtomicBool::new(false),
+        answered: AtomicBool::new(false),
     };
     let producer = BaseProducer::from_config_and_context(config, context)?;
     let generation = Arc::new(Generation {
@@ -301,11 +307,25 @@ fn generation(config: &ClientConfig, flights: &Flights) -> KafkaResult<Arc<Gener
     let polled = Arc::downgrade(&generation);
     // Ends with the generation, or with its failure.
     let poll = move || {
+        let mut quiet = QUIET;
         while let Some(generation) = polled.upgrade() {
-            generation.producer.poll(POLL);
+            let wait = if quiet < QUIET { Duration::ZERO } else { POLL };
+            generation.producer.poll(wait);
             if generation.is_broken() {
                 generation.end();
                 break;
+            }
+            if generation
+                .producer
+                .context()
+                .answered
+                .swap(false, Ordering::Relaxed)
+            {
+                quiet = 0;
+            } else if quiet < QUIET {
+                quiet += 1;
+                drop(generation);
+                thread::sleep(GATHER);
             }
         }
     };
@@ -319,6 +339,8 @@ fn generation(config: &ClientConfig, flights: &Flights) -> KafkaResult<Arc<Gener
 struct Context {
     flights: Flights,
     broken: AtomicBool,
+    /// Since it was last looked at.
+    answered: AtomicBool,
 }
 
 impl Context {
@@ -351,6 +373,7 @@ impl ProducerContext for Context {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
+        self.answered.store(true, Ordering::Relaxed);
         let (source, position) = (
             opaque >> POSITION_BITS,
             (opaque & ((1 << POSITION_BITS) - 1)) as u64,
