@@ -1,6 +1,7 @@
 //! Processes of the shipped binaries, and their databases.
 
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
     fs,
     net::TcpListener,
@@ -148,13 +149,20 @@ impl Fleet {
     /// Starts a service and waits until it is ready.
     pub async fn start(&self, service: &'static str, how: How<'_>) -> Process {
         let (mut command, url) = self.prepare(service, how);
-        let process = Process {
+        let mut process = Process {
             child: command.spawn().expect("the binary starts"),
             url,
         };
         let client = reqwest::Client::new();
         let ready = format!("{}/readyz", process.url);
+        let child = RefCell::new(&mut process.child);
         eventually(|| async {
+            let ended = child.borrow_mut().try_wait().expect("a child");
+            assert!(
+                ended.is_none(),
+                "{service} ended at once: {}",
+                fs::read_to_string(self.log(service)).unwrap_or_default()
+            );
             let reply = client.get(&ready).send().await.ok()?;
             reply.status().is_success().then_some(())
         })
@@ -174,7 +182,7 @@ impl Fleet {
         let log = fs::File::options()
             .create(true)
             .append(true)
-            .open(self.folder.path().join(format!("{service}.log")))
+            .open(self.log(service))
             .expect("log");
         let mut command = Command::new(binary(service));
         command
@@ -219,6 +227,10 @@ impl Fleet {
             }
         }
         (command, format!("http://127.0.0.1:{http}"))
+    }
+
+    fn log(&self, service: &str) -> PathBuf {
+        self.folder.path().join(format!("{service}.log"))
     }
 
     fn register(&self) -> PathBuf {

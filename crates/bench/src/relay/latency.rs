@@ -7,6 +7,7 @@ use rdkafka::{
     ClientConfig,
     message::{Header, OwnedHeaders},
     producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
+    types::RDKafkaErrorCode,
 };
 use uuid::Uuid;
 
@@ -23,6 +24,8 @@ use super::{
 
 /// How long after the last event its arrival is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Times a backlog, for the broker to become warm.
+const FLOOD: u32 = 6;
 const FLOOR: &str = "no relay";
 
 /// All runs, interleaved.
@@ -186,6 +189,22 @@ async fn produce(
     Ok(sent)
 }
 
+/// Sends as fast as the broker takes it.
+async fn flood(site: &Site, topic: &Topic, rows: u32) -> anyhow::Result<()> {
+    let producer = producer(site)?;
+    for n in 0..rows {
+        let (key, payload) = (format!("k{}", n % 1000), load::payload(Uuid::now_v7(), n));
+        let mut record = BaseRecord::to(&topic.name).key(&key).payload(&payload);
+        while let Err((error, again)) = producer.send(record) {
+            let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
+            anyhow::ensure!(full, "{error}");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            record = again;
+        }
+    }
+    Ok(producer.flush(PATIENCE)?)
+}
+
 /// Producer to consumer, without database and relay: what nobody can be faster than.
 async fn floor(
     site: &Site,
@@ -224,8 +243,12 @@ async fn floor(
     Ok(())
 }
 
-/// A broker that has just started is a cold JVM.
+/// A broker that has just started is a cold JVM. A backlog goes other ways through it than a trickle, and until it has
+/// seen a few millions its compilers take a core from whoever comes first.
 pub async fn warm_broker(site: &Site, shape: &Shape) -> anyhow::Result<()> {
+    let topic = Topic::create(&site.kafka, "bench.flood").await?;
+    flood(site, &topic, shape.rows * FLOOD).await?;
+    topic.delete().await?;
     let topic = Topic::create(&site.kafka, "bench.warm").await?;
     let follower = topic.follow("id")?;
     let schedule = Schedule {

@@ -136,7 +136,7 @@ pub async fn run(args: Args) -> anyhow::Result<bool> {
     contender::create_debezium_role(site).await?;
     let mut report = Report::default();
     if asked(Scenario::Drain) || asked(Scenario::Latency) {
-        eprintln!("warming the broker for {} s", shape.window.as_secs());
+        eprintln!("warming the broker");
         latency::warm_broker(site, &shape).await?;
     }
     if asked(Scenario::Drain) {

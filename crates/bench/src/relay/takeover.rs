@@ -20,6 +20,8 @@ const RATE: u32 = 100;
 /// How long the load runs before it happens.
 const BEFORE: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(30);
+/// After so long two workers have agreed on whose turn it is: the owner looks once a second, and leaves after two looks.
+const SETTLED: Duration = Duration::from_secs(5);
 
 /// All of it.
 pub async fn run(site: &Site, shape: &Shape, report: &mut Report) -> anyhow::Result<()> {
@@ -29,13 +31,13 @@ pub async fn run(site: &Site, shape: &Shape, report: &mut Report) -> anyhow::Res
     let near = site.url(&book.name, RELAY_ROLE);
     let mut sent = Vec::new();
 
-    let mut owner = book.start_worker("bench-0", &near)?;
-    until_owner(&book, "bench-0").await?;
+    let mut owner = Seat::take(&book, "bench-0".into(), &near).await?;
     for death in 1..=shape.deaths {
-        let host = format!("bench-{death}");
-        let mut standby = Some(book.start_worker(&host, &near)?);
-        // It tries for the lease from its start on.
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        let mut standby = Seat::beside(&book, format!("bench-{death}"), &near).await?;
+        // The names decide whose turn it is.
+        if is_owner(&book, &standby.host).await? {
+            std::mem::swap(&mut owner, &mut standby);
+        }
         let schedule = Schedule {
             rate: RATE,
             time: Duration::from_secs(6),
@@ -44,7 +46,7 @@ pub async fn run(site: &Site, shape: &Shape, report: &mut Report) -> anyhow::Res
         let strike = async {
             tokio::time::sleep(BEFORE).await;
             let at = Instant::now();
-            owner.kill();
+            owner.relay.kill();
             Strike {
                 at,
                 over: Instant::now(),
@@ -53,19 +55,13 @@ pub async fn run(site: &Site, shape: &Shape, report: &mut Report) -> anyhow::Res
         let load = load::run(site, &book, &topic.name, &name, schedule);
         let (now, at) = tokio::join!(load, strike);
         note(report, "owner killed", &follower, &now?, at, &mut sent).await?;
-        until_owner(&book, &host).await?;
-        if let Some(relay) = standby.take() {
-            owner = relay;
-        }
+        until_owner(&book, &standby.host).await?;
+        std::mem::swap(&mut owner, &mut standby);
     }
-    owner.kill();
+    owner.relay.kill();
 
     for gone in 1..=shape.disappearances {
-        let (far_host, near_host) = (format!("bench-far-{gone}"), format!("bench-near-{gone}"));
-        let mut far = book.start_worker(&far_host, &site.far_url(&book.name))?;
-        until_owner(&book, &far_host).await?;
-        let standby = book.start_worker(&near_host, &near)?;
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        let (mut far, standby) = far_and_near(site, &book, gone).await?;
         let schedule = Schedule {
             rate: RATE,
             time: Duration::from_secs(20),
@@ -73,13 +69,13 @@ pub async fn run(site: &Site, shape: &Shape, report: &mut Report) -> anyhow::Res
         let name = format!("gone{gone}");
         let strike = async {
             tokio::time::sleep(BEFORE).await;
-            disappear(&mut far)
+            disappear(&mut far.relay)
         };
         let load = load::run(site, &book, &topic.name, &name, schedule);
         let (now, gone) = tokio::join!(load, strike);
         let (now, gone) = (now?, gone);
         note(report, gone.how, &follower, &now, gone.strike, &mut sent).await?;
-        until_owner(&book, &near_host).await?;
+        until_owner(&book, &standby.host).await?;
         drop((gone, standby));
     }
 
@@ -100,16 +96,55 @@ pub async fn run(site: &Site, shape: &Shape, report: &mut Report) -> anyhow::Res
     topic.delete().await
 }
 
+/// A worker and the name it goes by.
+struct Seat {
+    host: String,
+    relay: Relay,
+}
+
+impl Seat {
+    /// Starts a worker and waits until it has the lease.
+    async fn take(book: &Book<'_>, host: String, url: &str) -> anyhow::Result<Self> {
+        let relay = book.start_worker(&host, url)?;
+        until_owner(book, &host).await?;
+        Ok(Self { host, relay })
+    }
+
+    /// Starts a second worker and waits until the two have agreed.
+    async fn beside(book: &Book<'_>, host: String, url: &str) -> anyhow::Result<Self> {
+        let relay = book.start_worker(&host, url)?;
+        tokio::time::sleep(SETTLED).await;
+        Ok(Self { host, relay })
+    }
+}
+
+/// An owner whose host can disappear, and a standby whose turn it is not: other names are tried until it is so.
+async fn far_and_near(site: &Site, book: &Book<'_>, gone: u32) -> anyhow::Result<(Seat, Seat)> {
+    let (far_url, near_url) = (site.far_url(&book.name), site.url(&book.name, RELAY_ROLE));
+    for attempt in 0..20 {
+        let far = Seat::take(book, format!("bench-far-{gone}-{attempt}"), &far_url).await?;
+        let near = Seat::beside(book, format!("bench-near-{gone}-{attempt}"), &near_url).await?;
+        if is_owner(book, &far.host).await? {
+            return Ok((far, near));
+        }
+    }
+    anyhow::bail!("every standby came before the owner")
+}
+
+async fn is_owner(book: &Book<'_>, host: &str) -> anyhow::Result<bool> {
+    let owner: Option<String> = book
+        .client
+        .query_one("select owner from outbox.shard", &[])
+        .await?
+        .get(0);
+    Ok(owner.is_some_and(|owner| owner.split('/').next() == Some(host)))
+}
+
 /// Waits until this host's worker has the lease.
 async fn until_owner(book: &Book<'_>, host: &str) -> anyhow::Result<()> {
     let started = Instant::now();
     loop {
-        let owner: Option<String> = book
-            .client
-            .query_one("select owner from outbox.shard", &[])
-            .await?
-            .get(0);
-        if owner.is_some_and(|owner| owner.split('/').next() == Some(host)) {
+        if is_owner(book, host).await? {
             return Ok(());
         }
         anyhow::ensure!(

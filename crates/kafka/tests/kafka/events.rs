@@ -58,26 +58,6 @@ pub async fn leave(tx: &mut Tx, events: &[Envelope<Counted>]) -> Result<(), Fail
     Ok(())
 }
 
-/// A handler that leaves one row an event and says nothing.
-pub async fn insert(tx: &mut Tx, events: &[Envelope<Counted>]) -> Result<(), Failed> {
-    sql("insert into effect (tenant_id, event_id, kind, key, n)
-         select $1, e.id, $2, e.key, e.n from unnest($3, $4, $5) as e(id, key, n)")
-    .bind::<SqlUuid, _>(tx.tenant())
-    .bind::<Text, _>(&events[0].event_type)
-    .bind::<Array<SqlUuid>, _>(events.iter().map(|e| e.event_id).collect::<Vec<_>>())
-    .bind::<Array<Text>, _>(
-        events
-            .iter()
-            .map(|e| e.aggregate_id.as_str())
-            .collect::<Vec<_>>(),
-    )
-    .bind::<Array<BigInt>, _>(events.iter().map(|e| e.payload.n).collect::<Vec<_>>())
-    .execute(tx.conn())
-    .await
-    .map_err(bahi_db::Error::from)?;
-    Ok(())
-}
-
 /// A row of the handler.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Effect {

@@ -8,7 +8,6 @@ mod crash;
 mod events;
 mod fight;
 mod lag;
-mod measure;
 mod mutants;
 mod once;
 mod operator;

@@ -187,11 +187,6 @@ impl Stage {
         self.effects().await
     }
 
-    /// Waits until so many effects are there, and reads none of them.
-    pub async fn await_effects_from(&self, count: i64) {
-        await_count(&self.admin().await, usize::try_from(count).unwrap()).await;
-    }
-
     /// Sends events in small portions, a little ahead of the effects, so that a kill hits work in progress.
     pub fn feed(&self, sent: &[Sent]) -> JoinHandle<()> {
         self.feed_after(sent, 0)

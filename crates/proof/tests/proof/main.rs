@@ -3,5 +3,6 @@
 #![allow(missing_docs)]
 
 mod crash;
+mod operator;
 mod restore;
 mod tenants;

@@ -29,7 +29,6 @@ pub struct Record {
     pub value: String,
     pub headers: Vec<(String, String)>,
     pub partition: i32,
-    pub arrived: i64,
 }
 
 #[derive(Deserialize)]
@@ -99,7 +98,6 @@ impl Log {
                         value: text(message.payload()),
                         headers,
                         partition: message.partition(),
-                        arrived: outbox_worker::flight::now_micros(),
                     });
                 }
             }

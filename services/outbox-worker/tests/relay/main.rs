@@ -10,7 +10,6 @@ mod hint;
 mod lease;
 mod load;
 mod log;
-mod measure;
 mod mock;
 mod mutant;
 mod operate;
