@@ -89,10 +89,11 @@ async fn one(
         let first = first_arrivals(&follower.since(0));
         seen_so_far = follower.len();
         let (from_commit, missing) = waits(&now, &first)?;
-        let mut from_due = load::histogram()?;
+        let (mut from_due, mut to_broker) = (load::histogram()?, load::histogram()?);
         for event in &now {
-            if let Some(at) = first.get(&event.entry.event_id) {
-                from_due.saturating_record(micros(event.due, *at));
+            if let Some(first) = first.get(&event.entry.event_id) {
+                from_due.saturating_record(micros(event.due, first.at));
+                to_broker.saturating_record(micros(event.committed, first.appended));
             }
         }
         if missing > 0 {
@@ -112,6 +113,9 @@ async fn one(
         note("commit to consumer p99.9, ms", millis(&from_commit, 0.999));
         note("commit to consumer max, ms", millis(&from_commit, 1.0));
         note("due to consumer p99, ms", millis(&from_due, 0.99));
+        // To a millisecond: the broker's timestamps are no finer.
+        note("commit to broker p50, ms", millis(&to_broker, 0.5));
+        note("commit to broker p99, ms", millis(&to_broker, 0.99));
         note("relay, % of a core", used.relay / seconds * 100.0);
         note("its backends, % of a core", used.backends / seconds * 100.0);
         note("whole server, % of a core", used.server / seconds * 100.0);
@@ -223,7 +227,7 @@ async fn floor(
     let mut times = load::histogram()?;
     for (event_id, at) in &sent {
         if let Some(arrived) = first.get(event_id) {
-            times.saturating_record(micros(*at, *arrived));
+            times.saturating_record(micros(*at, arrived.at));
         }
     }
     for (metric, quantile) in [

@@ -160,10 +160,10 @@ pub fn micros(from: Instant, to: Instant) -> u64 {
 }
 
 /// When each event first arrived.
-pub fn first_arrivals(arrivals: &[Arrival]) -> HashMap<Uuid, Instant> {
+pub fn first_arrivals(arrivals: &[Arrival]) -> HashMap<Uuid, Arrival> {
     let mut first = HashMap::new();
     for arrival in arrivals {
-        first.entry(arrival.event_id).or_insert(arrival.at);
+        first.entry(arrival.event_id).or_insert(*arrival);
     }
     first
 }
@@ -171,12 +171,12 @@ pub fn first_arrivals(arrivals: &[Arrival]) -> HashMap<Uuid, Instant> {
 /// Commit to consumer of those that arrived, and how many did not.
 pub fn waits<'s>(
     sent: impl IntoIterator<Item = &'s Sent>,
-    first: &HashMap<Uuid, Instant>,
+    first: &HashMap<Uuid, Arrival>,
 ) -> anyhow::Result<(Histogram<u64>, u64)> {
     let (mut waits, mut missing) = (histogram()?, 0);
     for event in sent {
         match first.get(&event.entry.event_id) {
-            Some(at) => waits.saturating_record(micros(event.committed, *at)),
+            Some(first) => waits.saturating_record(micros(event.committed, first.at)),
             None => missing += 1,
         }
     }

@@ -232,7 +232,7 @@ async fn note(
     }
     let sent_and_came = now
         .iter()
-        .filter_map(|event| Some((event.due, *first.get(&event.entry.event_id)?)));
+        .filter_map(|event| Some((event.due, first.get(&event.entry.event_id)?.at)));
     let takeover = first_of_the_next(strike.over, sent_and_came)
         .map_or(f64::INFINITY, |at| micros(strike.at, at) as f64 / 1e6);
     let (waits, _) = waits(now, &first)?;

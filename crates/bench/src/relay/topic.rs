@@ -6,7 +6,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Context;
@@ -179,7 +179,11 @@ impl Topic {
                     {
                         kept.lock()
                             .unwrap_or_else(PoisonError::into_inner)
-                            .push(Arrival { event_id, at });
+                            .push(Arrival {
+                                event_id,
+                                at,
+                                appended: at.checked_sub(age(&message)).unwrap_or(at),
+                            });
                     }
                 }
             }
@@ -203,6 +207,19 @@ pub struct Arrival {
     pub event_id: Uuid,
     /// When the consumer had it.
     pub at: Instant,
+    /// When the broker appended it, to a millisecond.
+    pub appended: Instant,
+}
+
+/// Time since the broker appended a record; its clock is this machine's.
+fn age(message: &BorrowedMessage<'_>) -> Duration {
+    let appended = message.timestamp().to_millis().unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    now.saturating_sub(Duration::from_millis(
+        u64::try_from(appended).unwrap_or_default(),
+    ))
 }
 
 /// A consumer that notes what comes and when.
