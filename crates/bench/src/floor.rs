@@ -19,6 +19,8 @@ use uuid::Uuid;
 
 const DATABASE: &str = "bahi_bench_floor";
 const ROLE: &str = "bahi_bench_floor_app";
+/// As long as the hash of a demand.
+const HASH: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 /// Products in stock; five different ones a sale.
 const PRODUCTS: usize = 1000;
 
@@ -51,6 +53,18 @@ do $$ declare t text; begin
     execute format('create policy tenant on %I using (tenant_id = current_setting(''app.tenant_id'')::uuid)', t);
   end loop;
 end $$;";
+
+/// What the floor does.
+#[derive(Clone, Copy)]
+pub enum Work {
+    /// Both transactions of a five-line sale.
+    Sale,
+    /// The first of them alone, of one line: any product, or always the same.
+    Reserve {
+        /// Always the same.
+        hot: bool,
+    },
+}
 
 /// The database of the floor, made anew and dropped at the end.
 pub struct Floor {
@@ -121,11 +135,11 @@ impl Floor {
         })
     }
 
-    /// Sales a second with `clients` connections for `time`.
+    /// Pieces of work a second with `clients` connections for `time`.
     ///
     /// # Errors
     /// When a statement fails.
-    pub async fn run(&self, clients: usize, time: Duration) -> anyhow::Result<f64> {
+    pub async fn run(&self, work: Work, clients: usize, time: Duration) -> anyhow::Result<f64> {
         let sold = Arc::new(AtomicU64::new(0));
         let end = Instant::now() + time;
         let started = Instant::now();
@@ -134,7 +148,20 @@ impl Floor {
             async move {
                 let seller = Seller::open(self, till).await?;
                 while Instant::now() < end {
-                    seller.sell().await?;
+                    match work {
+                        Work::Sale => seller.sell().await?,
+                        Work::Reserve { hot } => {
+                            let products = &self.products;
+                            let n = if hot {
+                                0
+                            } else {
+                                rand::rng().random_range(0..products.len())
+                            };
+                            seller
+                                .reserve(Uuid::now_v7(), Uuid::now_v7(), &[products[n]])
+                                .await?;
+                        }
+                    }
                     sold.fetch_add(1, Ordering::Relaxed);
                 }
                 anyhow::Ok(())
@@ -200,24 +227,23 @@ impl<'a> Seller<'a> {
         })
     }
 
-    async fn sell(&self) -> anyhow::Result<()> {
+    fn begin(&self) -> String {
+        let tenant = self.floor.tenant;
+        format!("BEGIN; SELECT set_config('app.tenant_id', '{tenant}', true)")
+    }
+
+    /// The first transaction: one piece of each product is promised.
+    async fn reserve(&self, invoice: Uuid, hold: Uuid, basket: &[Uuid]) -> anyhow::Result<()> {
         let Floor {
-            tenant,
-            location,
-            products,
-            payload,
-            ..
+            tenant, location, ..
         } = self.floor;
-        let basket = basket(products);
-        let (invoice, hold) = (Uuid::now_v7(), Uuid::now_v7());
-        let begin = format!("BEGIN; SELECT set_config('app.tenant_id', '{tenant}', true)");
-        let hash = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+        let begin = self.begin();
         let [insert, lock, take, lines] = &self.reserve;
         tokio::try_join!(
             self.stock.batch_execute(&begin),
             async {
                 self.stock
-                    .execute(insert, &[tenant, &hold, &invoice, &hash])
+                    .execute(insert, &[tenant, &hold, &invoice, &HASH])
                     .await
             },
             async { self.stock.query(lock, &[tenant, location, &basket]).await },
@@ -225,6 +251,20 @@ impl<'a> Seller<'a> {
             async { self.stock.execute(lines, &[tenant, &hold, &basket]).await },
             self.stock.batch_execute("COMMIT"),
         )?;
+        Ok(())
+    }
+
+    async fn sell(&self) -> anyhow::Result<()> {
+        let Floor {
+            tenant,
+            products,
+            payload,
+            ..
+        } = self.floor;
+        let basket = basket(products);
+        let (invoice, hold) = (Uuid::now_v7(), Uuid::now_v7());
+        self.reserve(invoice, hold, &basket).await?;
+        let begin = self.begin();
         let [decide, head, lines, tender, session, event] = &self.issue;
         let (series, key, drawer) = (
             format!("T{}", self.till),
@@ -237,7 +277,7 @@ impl<'a> Seller<'a> {
             async { self.sales.execute(decide, &[tenant, &invoice, &hold]).await },
             async {
                 self.sales
-                    .execute(head, &[tenant, &series, &invoice, &drawer, &hash])
+                    .execute(head, &[tenant, &series, &invoice, &drawer, &HASH])
                     .await
             },
             async {

@@ -11,6 +11,22 @@ pub struct Usage {
     pub rss: u64,
 }
 
+/// The postmaster of the server that this URL leads to: the parent of our backend. 0 on another machine.
+///
+/// # Errors
+/// When the server refuses.
+pub async fn postmaster(url: &str) -> anyhow::Result<u32> {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await?;
+    tokio::spawn(connection);
+    let row = client.query_one("select pg_backend_pid()", &[]).await?;
+    let stat = fs::read_to_string(format!("/proc/{}/stat", row.get::<_, i32>(0)));
+    Ok(stat
+        .unwrap_or_default()
+        .rsplit_once(')')
+        .and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse().ok())
+        .unwrap_or(0))
+}
+
 /// The services and the parts they stand on, by name; PostgreSQL's processes are summed.
 pub fn sample(postgres: u32) -> BTreeMap<String, Usage> {
     let mut all: BTreeMap<String, Usage> = BTreeMap::new();
