@@ -64,8 +64,9 @@ pub async fn delete(
     state.db.write(ctx, delete).await
 }
 
-/// Names the list that it would be ambiguous with. Of two that come at once the constraint refuses one.
+/// Names the list that it would be ambiguous with.
 async fn unambiguous(tx: &mut Tx, list: &PriceList) -> Result<(), Error> {
+    store::lock_all(tx).await?;
     let rivals = store::rivals(tx, list).await?;
     match rivals
         .into_iter()

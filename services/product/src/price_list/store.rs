@@ -1,9 +1,9 @@
 //! Every statement about price lists.
 
-use bahi_db::{Error as Db, Tx};
+use bahi_db::{Error as Db, Tx, sql};
 use bahi_http::{Walk, walk};
 use bahi_types::{BranchId, CustomerGroupId, PriceListId};
-use diesel::prelude::*;
+use diesel::{prelude::*, sql_types::Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 
 use crate::{
@@ -58,6 +58,16 @@ pub async fn lock(tx: &mut Tx, id: PriceListId, seen: Option<i64>) -> Result<Pri
         .into()),
         _ => Ok(list),
     }
+}
+
+/// Nobody else adds a list or moves one until the transaction ends: two that came at once would wait for each other in
+/// the exclusion constraint.
+pub async fn lock_all(tx: &mut Tx) -> Result<(), Error> {
+    sql("select pg_advisory_xact_lock(hashtextextended('price lists ' || $1::text, 0))")
+        .bind::<SqlUuid, _>(tx.tenant())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
 }
 
 /// The other lists of the same audience and priority.
