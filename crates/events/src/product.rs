@@ -53,6 +53,17 @@ pub struct Tracking {
     pub expiry: bool,
 }
 
+/// The rate of units that cost more than a price.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TaxRateAbove {
+    /// The price of one unit before tax, after discount. At this price the lower rate still holds.
+    pub price: Price,
+    /// GST in per cent.
+    pub rate: Rate,
+    /// Compensation cess in per cent.
+    pub cess: Rate,
+}
+
 /// One rate of a tax profile, valid from a date until the next one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TaxRate {
@@ -64,6 +75,9 @@ pub struct TaxRate {
     pub rate: Rate,
     /// Compensation cess in per cent.
     pub cess: Rate,
+    /// What holds instead for dearer units, where the law sets a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub above: Option<TaxRateAbove>,
 }
 
 /// A tax profile: HSN or SAC, category and rates by date.

@@ -40,7 +40,7 @@ fn rank(name: &str, folder: &str) -> u32 {
     match name {
         "bahi-types" | "bahi-register" => 0,
         "bahi-events" | "bahi-gst" | "bahi-proto-messages" => 1,
-        "bahi-db" => 2,
+        "bahi-db" | "bahi-pricing" => 2,
         "bahi-kafka" | "bahi-http" => 3,
         "bahi-proto" | "bahi-service" => 4,
         "bahi-testkit" => 5,
@@ -77,7 +77,7 @@ fn dependencies_run_one_way() {
                     ["bahi-http", "bahi-service"].contains(&name.as_str())
                         || folder.starts_with("services/")
                 }
-                "diesel" => name != "bahi-http" && name != "bahi-gst",
+                "diesel" => !["bahi-http", "bahi-gst", "bahi-pricing"].contains(&name.as_str()),
                 _ => true,
             };
             if !may_use {

@@ -174,6 +174,14 @@ kinds! {
     UnitId = UnitKind;
     /// A tax profile (HSN or SAC with dated rates).
     TaxProfileId = TaxProfileKind;
+    /// A price list.
+    PriceListId = PriceListKind;
+    /// A price of a price list.
+    PriceEntryId = PriceEntryKind;
+    /// A promotion.
+    PromotionId = PromotionKind;
+    /// A coupon of a promotion.
+    CouponId = CouponKind;
     /// A batch (lot) of a product.
     BatchId = BatchKind;
     /// A stock movement.
@@ -186,6 +194,8 @@ kinds! {
     PosSessionId = PosSessionKind;
     /// A customer.
     CustomerId = CustomerKind;
+    /// A group of customers that shares its prices.
+    CustomerGroupId = CustomerGroupKind;
     /// An event.
     EventId = EventKind;
 }

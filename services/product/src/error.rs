@@ -2,7 +2,7 @@
 
 use bahi_db::Failure;
 use bahi_http::{Fault, Refusal, Verdict};
-use bahi_types::Money;
+use bahi_types::{Money, PriceListId, TaxProfileId};
 use chrono::NaiveDate;
 use serde_json::{Map, Value, json};
 
@@ -88,6 +88,84 @@ pub enum Error {
     /// The law knows no such rate.
     #[error("The law knows no such rate: {0}.")]
     UnlawfulRate(bahi_gst::RateError),
+    /// A profile has a rate from that very day on.
+    #[error("{name} has a rate that begins on {from} already.")]
+    ProfileHasRate {
+        /// The profile.
+        profile: TaxProfileId,
+        /// Its name.
+        name: String,
+        /// The day.
+        from: NaiveDate,
+    },
+    /// A change is about too many tax profiles.
+    #[error("At most {0} tax profiles change at once.")]
+    TooManyProfiles(usize),
+    /// A field of the body names something that is not there.
+    #[error("{0}: there is no such thing.")]
+    UnknownAt(String),
+    /// Another price list of the same audience and priority holds on the same days; which, where that is known.
+    #[error(
+        "Another price list of this priority is for the same branch and customers on the same days."
+    )]
+    PriceListsAmbiguous(Option<(PriceListId, String)>),
+    /// Two prices for the same product, unit and quantity hold on the same days.
+    #[error("{field} overlaps with {other}.")]
+    PriceRulesOverlap {
+        /// The price that was to be.
+        field: String,
+        /// The price that stands in its way: an id, or a field of the same request.
+        other: String,
+    },
+    /// A list has as many prices of a product as it may.
+    #[error("{field}: a price list has at most {most} prices of one product.")]
+    TooManyPrices {
+        /// The price that is one too many.
+        field: String,
+        /// How many there may be.
+        most: usize,
+    },
+    /// The price of an entry, tax included, exceeds the maximum retail price.
+    #[error("{field}: the price including tax is {price}, above the MRP of {mrp}.")]
+    EntryAboveMrp {
+        /// The field.
+        field: String,
+        /// The price including tax.
+        price: Money,
+        /// The MRP.
+        mrp: Money,
+    },
+    /// A field of a promotion that customers may have seen.
+    #[error("{0} cannot change once the promotion is active.")]
+    FixedWhenActive(&'static str),
+    /// The promotion is over.
+    #[error("The promotion has ended.")]
+    PromotionEnded,
+    /// As many promotions are active as may be.
+    #[error("At most {0} promotions are active at once.")]
+    TooManyActive(i64),
+    /// A coupon for a promotion that applies without one.
+    #[error("The promotion applies without a coupon.")]
+    CouponsNotNeeded,
+    /// Another coupon has or had the code.
+    #[error("Another coupon has this code.")]
+    CouponCodeTaken,
+    /// A product that is a draft or archived.
+    #[error("{field}: {sku} is not for sale.")]
+    NotForSale {
+        /// The line.
+        field: String,
+        /// The product.
+        sku: String,
+    },
+    /// Neither the product nor a price list has a price in this unit.
+    #[error("{field}: {sku} has no price in this unit.")]
+    NoPrice {
+        /// The field.
+        field: String,
+        /// The product.
+        sku: String,
+    },
     /// The range 29 has no more numbers.
     #[error("There are no more barcodes in our range.")]
     RangeExhausted,
@@ -100,7 +178,16 @@ impl From<bahi_db::Error> for Error {
             bahi_db::Error::Unique(name) => match name.as_str() {
                 "product_sku_key" => Self::SkuTaken,
                 "barcode_gtin_key" => Self::BarcodeTaken,
-                "brand_name_key" | "category_name_key" | "tax_profile_name_key" => Self::NameTaken,
+                "brand_name_key"
+                | "category_name_key"
+                | "price_list_name_key"
+                | "tax_profile_name_key" => Self::NameTaken,
+                "coupon_code_key" => Self::CouponCodeTaken,
+                "price_list_ambiguous" => Self::PriceListsAmbiguous(None),
+                "price_entry_overlap" => Self::PriceRulesOverlap {
+                    field: "entries".into(),
+                    other: "a price that is there".into(),
+                },
                 "unit_code_key" => Self::CodeTaken,
                 _ => Self::Db(error),
             },
@@ -163,6 +250,20 @@ impl Refusal for Error {
             Self::RatePeriod(_) => Verdict::refused("RATE_PERIOD"),
             Self::RateExists(_) => Verdict::conflict("RATE_EXISTS"),
             Self::UnlawfulRate(_) => Verdict::refused("UNLAWFUL_RATE"),
+            Self::ProfileHasRate { .. } => Verdict::conflict("RATE_EXISTS"),
+            Self::TooManyProfiles(_) => Verdict::refused("TOO_MANY_PROFILES"),
+            Self::UnknownAt(_) => Verdict::refused("UNKNOWN_REFERENCE"),
+            Self::PriceListsAmbiguous(_) => Verdict::conflict("PRICE_LISTS_AMBIGUOUS"),
+            Self::PriceRulesOverlap { .. } => Verdict::conflict("PRICE_RULES_OVERLAP"),
+            Self::TooManyPrices { .. } => Verdict::refused("TOO_MANY_PRICES"),
+            Self::EntryAboveMrp { .. } => Verdict::refused("PRICE_ABOVE_MRP"),
+            Self::FixedWhenActive(_) => Verdict::conflict("FIXED_WHEN_ACTIVE"),
+            Self::PromotionEnded => Verdict::conflict("PROMOTION_ENDED"),
+            Self::TooManyActive(_) => Verdict::conflict("TOO_MANY_ACTIVE"),
+            Self::CouponsNotNeeded => Verdict::refused("COUPONS_NOT_NEEDED"),
+            Self::CouponCodeTaken => Verdict::conflict("COUPON_CODE_TAKEN"),
+            Self::NotForSale { .. } => Verdict::refused("NOT_FOR_SALE"),
+            Self::NoPrice { .. } => Verdict::refused("NO_PRICE"),
             Self::RangeExhausted => Verdict::conflict("RANGE_EXHAUSTED"),
         }
     }
@@ -172,9 +273,25 @@ impl Refusal for Error {
         match self {
             Self::Db(error) => error.details(),
             Self::Fault(fault) => fault.details(),
-            Self::UnknownReference(field) | Self::FixedByUse(field) | Self::Frozen(field) => {
-                member("field", json!(field))
-            }
+            Self::UnknownReference(field)
+            | Self::FixedByUse(field)
+            | Self::FixedWhenActive(field)
+            | Self::Frozen(field) => member("field", json!(field)),
+            Self::UnknownAt(field)
+            | Self::TooManyPrices { field, .. }
+            | Self::EntryAboveMrp { field, .. }
+            | Self::NotForSale { field, .. }
+            | Self::NoPrice { field, .. } => member("field", json!(field)),
+            Self::CouponCodeTaken => member("field", json!("code")),
+            Self::PriceRulesOverlap { field, other } => Some(Map::from_iter([
+                ("field".to_owned(), json!(field)),
+                ("other".to_owned(), json!(other)),
+            ])),
+            Self::PriceListsAmbiguous(Some((id, name))) => Some(Map::from_iter([
+                ("price_list_id".to_owned(), json!(id)),
+                ("name".to_owned(), json!(name)),
+            ])),
+            Self::ProfileHasRate { profile, .. } => member("tax_profile_id", json!(profile)),
             Self::Transition { from, to } => Some(Map::from_iter([
                 ("from".to_owned(), json!(from)),
                 ("to".to_owned(), json!(to)),

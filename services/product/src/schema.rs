@@ -41,6 +41,23 @@ diesel::table! {
 }
 
 diesel::table! {
+    coupon (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        version -> Int8,
+        promotion_id -> Uuid,
+        code -> Text,
+        enabled -> Bool,
+        use_limit -> Nullable<Int4>,
+        limit_per_customer -> Nullable<Int4>,
+        valid_from -> Nullable<Date>,
+        valid_to -> Nullable<Date>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     import_error (tenant_id, job_id, line, column) {
         tenant_id -> Uuid,
         job_id -> Uuid,
@@ -99,6 +116,38 @@ diesel::table! {
 }
 
 diesel::table! {
+    price_entry (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        price_list_id -> Uuid,
+        product_id -> Uuid,
+        unit_id -> Uuid,
+        min_qty -> Numeric,
+        price -> Numeric,
+        valid_from -> Nullable<Date>,
+        valid_to -> Nullable<Date>,
+    }
+}
+
+diesel::table! {
+    price_list (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        version -> Int8,
+        name -> Text,
+        name_key -> Text,
+        priority -> Int4,
+        price_includes_tax -> Bool,
+        branch_id -> Nullable<Uuid>,
+        customer_group_id -> Nullable<Uuid>,
+        valid_from -> Nullable<Date>,
+        valid_to -> Nullable<Date>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     product (tenant_id, id) {
         tenant_id -> Uuid,
         id -> Uuid,
@@ -136,6 +185,29 @@ diesel::table! {
 }
 
 diesel::table! {
+    promotion (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        version -> Int8,
+        name -> Text,
+        status -> Text,
+        priority -> Int4,
+        stackable -> Bool,
+        needs_coupon -> Bool,
+        branch_id -> Nullable<Uuid>,
+        customer_group_id -> Nullable<Uuid>,
+        valid_from -> Nullable<Date>,
+        valid_to -> Nullable<Date>,
+        scope -> Jsonb,
+        min_qty -> Nullable<Numeric>,
+        min_amount -> Nullable<Numeric>,
+        rule -> Jsonb,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     tax_profile (tenant_id, id) {
         tenant_id -> Uuid,
         id -> Uuid,
@@ -157,6 +229,9 @@ diesel::table! {
         valid_to -> Nullable<Date>,
         rate -> Numeric,
         cess -> Numeric,
+        price_limit -> Nullable<Numeric>,
+        rate_above -> Nullable<Numeric>,
+        cess_above -> Nullable<Numeric>,
     }
 }
 
@@ -180,12 +255,16 @@ diesel::allow_tables_to_appear_in_same_query!(
     barcode_range,
     brand,
     category,
+    coupon,
     import_error,
     import_job,
     import_key,
     import_row,
+    price_entry,
+    price_list,
     product,
     product_text,
+    promotion,
     tax_profile,
     tax_rate,
     unit,

@@ -1,5 +1,7 @@
 //! Every statement about categories.
 
+use std::collections::HashMap;
+
 use bahi_db::{Error as Db, Tx, sql};
 use bahi_http::{Walk, walk};
 use bahi_types::CategoryId;
@@ -109,6 +111,39 @@ pub async fn line(tx: &mut Tx, id: CategoryId) -> Result<Vec<CategoryId>, Error>
     .load(tx.conn())
     .await?;
     Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+#[derive(QueryableByName)]
+struct Step {
+    #[diesel(sql_type = SqlUuid)]
+    of: CategoryId,
+    #[diesel(sql_type = SqlUuid)]
+    id: CategoryId,
+}
+
+/// For each of these categories: itself and all above it.
+pub async fn lines(
+    tx: &mut Tx,
+    ids: &[CategoryId],
+) -> Result<HashMap<CategoryId, Vec<CategoryId>>, Error> {
+    let mut lines: HashMap<CategoryId, Vec<CategoryId>> = HashMap::new();
+    if ids.is_empty() {
+        return Ok(lines);
+    }
+    let rows: Vec<Step> = sql("with recursive up (of, id, parent_id, level) as (
+           select id, id, parent_id, 1 from category where tenant_id = $1 and id = any($2)
+           union all
+           select up.of, c.id, c.parent_id, up.level + 1 from category c join up on c.id = up.parent_id
+            where c.tenant_id = $1 and up.level < 100)
+         select of, id from up order by of, level")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(ids)
+    .load(tx.conn())
+    .await?;
+    for Step { of, id } in rows {
+        lines.entry(of).or_default().push(id);
+    }
+    Ok(lines)
 }
 
 /// A category and all below it.

@@ -548,6 +548,9 @@ mod tests {
                 valid_to: None,
                 rate: 18.into(),
                 cess: 0.into(),
+                price_limit: None,
+                rate_above: None,
+                cess_above: None,
             };
             let draft = tax_profile::model::Draft {
                 name: name.into(),

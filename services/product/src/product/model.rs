@@ -471,6 +471,9 @@ mod tests {
             valid_to: None,
             rate: percent.into(),
             cess: 0.into(),
+            price_limit: None,
+            rate_above: None,
+            cess_above: None,
         };
         let draft = tax::Draft {
             name: hsn.into(),

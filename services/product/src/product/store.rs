@@ -2,7 +2,7 @@
 
 use bahi_db::{Error as Db, Tx, sql};
 use bahi_http::{Walk, walk};
-use bahi_types::{BrandId, CategoryId, Price, ProductId, TenantId};
+use bahi_types::{BrandId, CategoryId, Price, ProductId, TaxProfileId, TenantId};
 use chrono::{DateTime, Utc};
 use diesel::{
     pg::Pg,
@@ -42,6 +42,8 @@ pub struct Filter {
     pub sku: Option<String>,
     /// One of these: what a search found.
     pub found: Option<Vec<ProductId>>,
+    /// One of these tax profiles.
+    pub tax_profiles: Option<Vec<TaxProfileId>>,
 }
 
 #[derive(QueryableByName)]
@@ -91,6 +93,14 @@ pub async fn lock(tx: &mut Tx, id: ProductId) -> Result<Product, Error> {
         .for_update()
         .first(tx.conn())
         .await?)
+}
+
+/// Products by id.
+pub async fn by_ids(tx: &mut Tx, ids: &[ProductId]) -> Result<Vec<Product>, Error> {
+    let rows = dsl::product
+        .filter(dsl::tenant_id.eq(tx.tenant()))
+        .filter(dsl::id.eq_any(ids));
+    Ok(rows.select(Product::as_select()).load(tx.conn()).await?)
 }
 
 /// Products by folded SKU.
@@ -203,6 +213,9 @@ fn matching<'a>(tx: &Tx, filter: &'a Filter) -> product::BoxedQuery<'a, Pg> {
     }
     if let Some(found) = &filter.found {
         rows = rows.filter(dsl::id.eq_any(found));
+    }
+    if let Some(profiles) = &filter.tax_profiles {
+        rows = rows.filter(dsl::tax_profile_id.eq_any(profiles));
     }
     rows
 }

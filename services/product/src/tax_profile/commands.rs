@@ -1,14 +1,13 @@
 //! What can be done with tax profiles.
 
 use bahi_db::{Ctx, Done, Tx};
-use bahi_types::{Rate, TaxProfileId};
-use chrono::NaiveDate;
+use bahi_types::TaxProfileId;
 use serde_json::json;
 
 use crate::{
     Error, State, events,
     tax_profile::{
-        model::{Draft, TaxProfile},
+        model::{Draft, NewRate, TaxProfile},
         store,
     },
 };
@@ -50,13 +49,11 @@ pub async fn add_rate(
     state: &State,
     ctx: &Ctx,
     id: TaxProfileId,
-    from: NaiveDate,
-    rate: Rate,
-    cess: Rate,
+    rate: NewRate,
 ) -> Result<Done<TaxProfile>, Error> {
     let add_rate = async move |tx: &mut Tx| -> Result<TaxProfile, Error> {
         let before = store::lock_any_version(tx, id).await?;
-        let after = before.with_rate(from, rate, cess, tx.now())?;
+        let after = before.with_rate(rate, tx.now())?;
         store::save(tx, &after).await?;
         tell(tx, "product.tax_profile.rate_change", Some(&before), &after);
         Ok(after)
@@ -85,7 +82,8 @@ pub async fn delete(
     state.db.write(ctx, delete).await
 }
 
-fn tell(tx: &mut Tx, action: &str, before: Option<&TaxProfile>, after: &TaxProfile) {
+/// Audits and tells a change.
+pub fn tell(tx: &mut Tx, action: &str, before: Option<&TaxProfile>, after: &TaxProfile) {
     let details = json!({ "old": before, "new": after });
     tx.audit(action, ("tax_profile", after.head.id.uuid()), None, details);
     tx.publish(events::tax_rate_changed(after));

@@ -7,7 +7,7 @@ use bahi_http::{
     Amend, Caller, Empty, Post, Problem, Versioned, Walk, created, no_content, ok, page, paging,
     validate,
 };
-use bahi_types::{Cursor, Page, Rate, TaxProfileId};
+use bahi_types::{Cursor, Page, Price, Rate, TaxProfileId};
 use chrono::{DateTime, NaiveDate, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ use crate::{
     State,
     tax_profile::{
         commands,
-        model::{Category, Draft, TaxProfile, TaxRate},
+        model::{Above, Category, Draft, NewRate, TaxProfile, TaxRate},
         store::{self, Filter},
     },
 };
@@ -72,6 +72,32 @@ pub struct RateInput {
     #[serde(default)]
     #[garde(custom(validate::non_negative))]
     cess: Rate,
+    /// What holds for dearer units.
+    #[garde(dive)]
+    above: Option<AboveInput>,
+}
+
+/// What holds for units that cost more than a price.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AboveInput {
+    /// The price of a unit before tax, after discount; at this price the lower rate still holds.
+    #[garde(custom(validate::positive))]
+    price: Price,
+    /// Per cent: CGST and SGST together, or IGST.
+    #[garde(custom(validate::percent))]
+    rate: Rate,
+    /// Compensation cess in per cent.
+    #[serde(default)]
+    #[garde(custom(validate::non_negative))]
+    cess: Rate,
+}
+
+impl From<AboveInput> for Above {
+    fn from(input: AboveInput) -> Self {
+        let AboveInput { price, rate, cess } = input;
+        Self { price, rate, cess }
+    }
 }
 
 impl From<TaxProfileInput> for Draft {
@@ -83,18 +109,13 @@ impl From<TaxProfileInput> for Draft {
             rates,
         } = input;
         let rates = rates.into_iter().map(|rate| {
-            let RateInput {
-                valid_from,
-                valid_to,
-                rate,
-                cess,
-            } = rate;
-            TaxRate {
-                valid_from,
-                valid_to,
-                rate,
-                cess,
-            }
+            let new = NewRate {
+                from: rate.valid_from,
+                rate: rate.rate,
+                cess: rate.cess,
+                above: rate.above.map(Above::from),
+            };
+            TaxRate::new(new, rate.valid_to)
         });
         Self {
             name,
@@ -119,6 +140,20 @@ pub struct NewRateInput {
     #[serde(default)]
     #[garde(custom(validate::non_negative))]
     cess: Rate,
+    /// What holds for dearer units.
+    #[garde(dive)]
+    above: Option<AboveInput>,
+}
+
+impl From<NewRateInput> for NewRate {
+    fn from(input: NewRateInput) -> Self {
+        Self {
+            from: input.valid_from,
+            rate: input.rate,
+            cess: input.cess,
+            above: input.above.map(Above::from),
+        }
+    }
 }
 
 /// A tax profile.
@@ -153,24 +188,38 @@ pub struct RateBody {
     rate: Rate,
     /// Compensation cess in per cent.
     cess: Rate,
+    /// What holds for dearer units.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    above: Option<AboveBody>,
+}
+
+/// What holds for units that cost more than a price.
+#[derive(Serialize, ToSchema)]
+pub struct AboveBody {
+    /// The price of a unit before tax, after discount.
+    price: Price,
+    /// Per cent.
+    rate: Rate,
+    /// Compensation cess in per cent.
+    cess: Rate,
+}
+
+impl From<Above> for AboveBody {
+    fn from(above: Above) -> Self {
+        let Above { price, rate, cess } = above;
+        Self { price, rate, cess }
+    }
 }
 
 impl From<TaxProfile> for TaxProfileBody {
     fn from(profile: TaxProfile) -> Self {
         let head = profile.head;
-        let rates = profile.rates.into_iter().map(|rate| {
-            let TaxRate {
-                valid_from,
-                valid_to,
-                rate,
-                cess,
-            } = rate;
-            RateBody {
-                valid_from,
-                valid_to,
-                rate,
-                cess,
-            }
+        let rates = profile.rates.into_iter().map(|rate| RateBody {
+            above: rate.above().map(AboveBody::from),
+            valid_from: rate.valid_from,
+            valid_to: rate.valid_to,
+            rate: rate.rate,
+            cess: rate.cess,
         });
         Self {
             id: head.id,
@@ -336,12 +385,7 @@ async fn add_rate(
     req: Post<NewRateInput>,
 ) -> Result<HttpResponse, Problem> {
     req.caller.require("product.tax_profile.write")?;
-    let NewRateInput {
-        valid_from,
-        rate,
-        cess,
-    } = req.body;
-    let made = commands::add_rate(&state, &req.caller.ctx, *id, valid_from, rate, cess).await?;
+    let made = commands::add_rate(&state, &req.caller.ctx, *id, req.body.into()).await?;
     Ok(created(&made.map(TaxProfileBody::from)))
 }
 

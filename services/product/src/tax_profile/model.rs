@@ -1,6 +1,6 @@
 //! A tax profile and the rules of its rates.
 
-use bahi_gst::Hsn;
+use bahi_gst::{Hsn, PriceBand, RateError, RateHistory, RateRow};
 use bahi_types::{Money, Price, Rate, TaxProfileId};
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::prelude::*;
@@ -25,6 +25,17 @@ words! {
         Exempt = "exempt",
         /// Outside GST.
         NonGst = "non_gst",
+    }
+}
+
+impl From<bahi_gst::TaxCategory> for Category {
+    fn from(category: bahi_gst::TaxCategory) -> Self {
+        match category {
+            bahi_gst::TaxCategory::Taxable => Self::Taxable,
+            bahi_gst::TaxCategory::NilRated => Self::Nil,
+            bahi_gst::TaxCategory::Exempt => Self::Exempt,
+            bahi_gst::TaxCategory::NonGst => Self::NonGst,
+        }
     }
 }
 
@@ -62,6 +73,87 @@ pub struct TaxRate {
     pub rate: Rate,
     /// Compensation cess in per cent.
     pub cess: Rate,
+    /// Price of a unit before tax, after discount, up to which it holds; any price when none.
+    pub price_limit: Option<Price>,
+    /// The rate above that price.
+    pub rate_above: Option<Rate>,
+    /// The cess above that price.
+    pub cess_above: Option<Rate>,
+}
+
+/// What holds for units that cost more than a price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Above {
+    /// The price of a unit before tax, after discount.
+    pub price: Price,
+    /// Per cent.
+    pub rate: Rate,
+    /// Compensation cess in per cent.
+    pub cess: Rate,
+}
+
+/// A rate that holds from a day on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewRate {
+    /// The first day.
+    pub from: NaiveDate,
+    /// Per cent.
+    pub rate: Rate,
+    /// Compensation cess in per cent.
+    pub cess: Rate,
+    /// What holds for dearer units.
+    pub above: Option<Above>,
+}
+
+impl TaxRate {
+    /// A rate of some days.
+    pub fn new(rate: NewRate, to: Option<NaiveDate>) -> Self {
+        Self {
+            valid_from: rate.from,
+            valid_to: to,
+            rate: rate.rate,
+            cess: rate.cess,
+            price_limit: rate.above.map(|above| above.price),
+            rate_above: rate.above.map(|above| above.rate),
+            cess_above: rate.above.map(|above| above.cess),
+        }
+    }
+
+    /// What holds for dearer units.
+    pub fn above(&self) -> Option<Above> {
+        Some(Above {
+            price: self.price_limit?,
+            rate: self.rate_above?,
+            cess: self.cess_above?,
+        })
+    }
+
+    /// Its rows in the terms of the law.
+    fn rows(&self, category: Category) -> Result<Vec<RateRow>, RateError> {
+        let row = |band, rate: Rate, cess: Rate| {
+            let tax = match category {
+                Category::Taxable => bahi_gst::TaxRate::taxable(rate.decimal(), cess.decimal())?,
+                _ if !(rate.is_zero() && cess.is_zero()) => return Err(RateError::NotTaxable),
+                Category::Nil => bahi_gst::TaxRate::NIL_RATED,
+                Category::Exempt => bahi_gst::TaxRate::EXEMPT,
+                Category::NonGst => bahi_gst::TaxRate::NON_GST,
+            };
+            Ok(RateRow {
+                from: self.valid_from,
+                to: self.valid_to,
+                band,
+                tax,
+            })
+        };
+        let Some(above) = self.above() else {
+            return Ok(vec![row(PriceBand::Any, self.rate, self.cess)?]);
+        };
+        let limit = above.price.decimal();
+        Ok(vec![
+            row(PriceBand::UpTo(limit), self.rate, self.cess)?,
+            row(PriceBand::Above(limit), above.rate, above.cess)?,
+        ])
+    }
 }
 
 /// A tax profile.
@@ -143,23 +235,12 @@ impl TaxProfile {
     ///
     /// # Errors
     /// [`Error::RateExists`]; what is wrong with the rate.
-    pub fn with_rate(
-        &self,
-        from: NaiveDate,
-        rate: Rate,
-        cess: Rate,
-        now: DateTime<Utc>,
-    ) -> Result<Self, Error> {
-        if self.rates.iter().any(|known| known.valid_from == from) {
-            return Err(Error::RateExists(from));
+    pub fn with_rate(&self, new: NewRate, now: DateTime<Utc>) -> Result<Self, Error> {
+        if self.rates.iter().any(|known| known.valid_from == new.from) {
+            return Err(Error::RateExists(new.from));
         }
         let mut rates = self.rates.clone();
-        rates.push(TaxRate {
-            valid_from: from,
-            valid_to: None,
-            rate,
-            cess,
-        });
+        rates.push(TaxRate::new(new, None));
         rates.iter_mut().for_each(|rate| rate.valid_to = None);
         let rates = history(self.head.category, rates)?;
         Ok(Self {
@@ -167,6 +248,36 @@ impl TaxProfile {
             rates,
         }
         .next_version(self, now))
+    }
+
+    /// The rate that holds on a day.
+    pub fn rate_on(&self, day: NaiveDate) -> Option<&TaxRate> {
+        let mut rates = self.rates.iter().rev();
+        rates.find(|rate| rate.valid_from <= day)
+    }
+
+    /// The tax of a day at a price of one unit after discount; none where no rate is known for the day.
+    pub fn tax_on(
+        &self,
+        day: NaiveDate,
+        price: Decimal,
+        includes_tax: bool,
+    ) -> Option<bahi_gst::TaxRate> {
+        let history =
+            RateHistory::try_new(self.rate_on(day)?.rows(self.head.category).ok()?).ok()?;
+        if includes_tax {
+            history.on_inclusive(day, price).ok()
+        } else {
+            history.on(day, price).ok()
+        }
+    }
+
+    /// The highest tax of a day, whatever the price.
+    pub fn highest_on(&self, day: NaiveDate) -> Option<bahi_gst::TaxRate> {
+        let rows = self.rate_on(day)?.rows(self.head.category).ok()?;
+        rows.into_iter()
+            .map(|row| row.tax)
+            .max_by_key(|tax| tax.rate() + tax.cess())
     }
 
     fn next_version(mut self, before: &Self, now: DateTime<Utc>) -> Self {
@@ -179,14 +290,10 @@ impl TaxProfile {
 
     /// The price with tax of a day; before the first rate, with the first.
     pub fn with_tax(&self, price: Price, day: NaiveDate) -> Money {
-        let known = self
-            .rates
-            .iter()
-            .rev()
-            .find(|rate| rate.valid_from <= day)
-            .or(self.rates.first());
-        let percent = known.map_or(Decimal::ZERO, |known| {
-            known.rate.decimal() + known.cess.decimal()
+        let known = self.rate_on(day).or(self.rates.first());
+        let percent = known.map_or(Decimal::ZERO, |known| match known.above() {
+            Some(above) if price > above.price => above.rate.decimal() + above.cess.decimal(),
+            _ => known.rate.decimal() + known.cess.decimal(),
         });
         Money::rounded(price.decimal() * (Decimal::ONE_HUNDRED + percent) / Decimal::ONE_HUNDRED)
     }
@@ -222,13 +329,9 @@ fn history(category: Category, mut rates: Vec<TaxRate>) -> Result<Vec<TaxRate>, 
 
 /// Refuses what the law did not know on the rate's first day.
 fn lawful(category: Category, rate: &TaxRate) -> Result<(), Error> {
-    let (percent, cess) = (rate.rate.decimal(), rate.cess.decimal());
-    if category != Category::Taxable && !(percent.is_zero() && cess.is_zero()) {
-        return Err(Error::UnlawfulRate(bahi_gst::RateError::NotTaxable));
-    }
-    let lawful =
-        bahi_gst::TaxRate::taxable(percent, cess).and_then(|tax| tax.valid_on(rate.valid_from));
-    lawful.map_err(Error::UnlawfulRate)
+    let rows = rate.rows(category).map_err(Error::UnlawfulRate)?;
+    RateHistory::try_new(rows).map_err(Error::UnlawfulRate)?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -244,6 +347,17 @@ mod tests {
             valid_to: to.map(day),
             rate: percent.parse().unwrap(),
             cess: Rate::ZERO,
+            price_limit: None,
+            rate_above: None,
+            cess_above: None,
+        }
+    }
+    fn from_day(from: &str, percent: i64) -> NewRate {
+        NewRate {
+            from: day(from),
+            rate: Rate::from(percent),
+            cess: Rate::ZERO,
+            above: None,
         }
     }
     fn code(result: Result<Vec<TaxRate>, Error>) -> String {
@@ -335,9 +449,7 @@ mod tests {
             rates,
         };
         let profile = TaxProfile::new(draft, now).unwrap();
-        let after = profile
-            .with_rate(day("2025-09-22"), Rate::from(12), Rate::ZERO, now)
-            .unwrap();
+        let after = profile.with_rate(from_day("2025-09-22", 12), now).unwrap();
         assert_eq!(after.head.version, 2);
         assert_eq!(
             after.rates,
@@ -347,7 +459,7 @@ mod tests {
                 rate("2026-04-01", None, "5")
             ]
         );
-        let again = profile.with_rate(day("2026-04-01"), Rate::from(5), Rate::ZERO, now);
+        let again = profile.with_rate(from_day("2026-04-01", 5), now);
         assert!(matches!(again, Err(Error::RateExists(_))));
         let price = "100".parse().unwrap();
         assert_eq!(
@@ -362,5 +474,45 @@ mod tests {
             after.with_tax(price, day("2016-01-01")).to_string(),
             "118.00"
         );
+    }
+
+    #[test]
+    fn dearer_footwear_has_the_higher_rate() {
+        let now = Utc::now();
+        let draft = Draft {
+            name: "Footwear".into(),
+            hsn: "640399".parse().unwrap(),
+            category: Category::Taxable,
+            rates: vec![rate("2017-07-01", None, "18")],
+        };
+        let shoes = TaxProfile::new(draft, now).unwrap();
+        let above = |rate: i64| NewRate {
+            above: Some(Above {
+                price: 2500.into(),
+                rate: rate.into(),
+                cess: Rate::ZERO,
+            }),
+            ..from_day("2025-09-22", 5)
+        };
+        assert!(matches!(
+            shoes.with_rate(above(17), now),
+            Err(Error::UnlawfulRate(_))
+        ));
+        let shoes = shoes.with_rate(above(18), now).unwrap();
+        let percent = |price: i64, includes_tax, date: &str| {
+            let tax = shoes.tax_on(day(date), price.into(), includes_tax);
+            tax.unwrap().rate().to_string()
+        };
+        assert_eq!(percent(2500, false, "2026-11-05"), "5");
+        assert_eq!(percent(2501, false, "2026-11-05"), "18");
+        assert_eq!(percent(2625, true, "2026-11-05"), "5");
+        assert_eq!(percent(2626, true, "2026-11-05"), "18");
+        assert_eq!(percent(100, false, "2025-09-21"), "18");
+        assert!(shoes.tax_on(day("2017-06-30"), 1.into(), true).is_none());
+        let highest = shoes.highest_on(day("2026-11-05")).unwrap();
+        assert_eq!(highest.rate().to_string(), "18");
+        let with_tax = |price: i64| shoes.with_tax(price.into(), day("2026-11-05")).to_string();
+        assert_eq!(with_tax(2500), "2625.00");
+        assert_eq!(with_tax(3000), "3540.00");
     }
 }

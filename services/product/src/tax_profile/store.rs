@@ -2,10 +2,14 @@
 
 use std::collections::HashMap;
 
-use bahi_db::{Error as Db, Tx};
+use bahi_db::{Error as Db, Tx, sql};
 use bahi_http::{Walk, walk};
 use bahi_types::TaxProfileId;
-use diesel::{dsl::exists, prelude::*};
+use diesel::{
+    dsl::exists,
+    prelude::*,
+    sql_types::{Array, BigInt, Text, Uuid as SqlUuid},
+};
 use diesel_async::RunQueryDsl;
 
 use crate::{
@@ -78,6 +82,65 @@ pub async fn hold_any(
         .load(tx.conn())
         .await?;
     with_rates(tx, heads).await
+}
+
+/// Profiles by id.
+pub async fn by_ids(tx: &mut Tx, ids: &[TaxProfileId]) -> Result<Vec<TaxProfile>, Error> {
+    let rows = tax_profile::table
+        .filter(dsl::tenant_id.eq(tx.tenant()))
+        .filter(dsl::id.eq_any(ids));
+    let heads = rows.select(Head::as_select()).load(tx.conn()).await?;
+    with_rates(tx, heads).await
+}
+
+/// Profiles by id, locked in the order of their ids.
+pub async fn lock_by_ids(tx: &mut Tx, ids: &[TaxProfileId]) -> Result<Vec<TaxProfile>, Error> {
+    let rows = tax_profile::table
+        .filter(dsl::tenant_id.eq(tx.tenant()))
+        .filter(dsl::id.eq_any(ids))
+        .order(dsl::id);
+    let heads = rows
+        .select(Head::as_select())
+        .for_update()
+        .load(tx.conn())
+        .await?;
+    with_rates(tx, heads).await
+}
+
+#[derive(QueryableByName)]
+struct Found {
+    #[diesel(sql_type = SqlUuid)]
+    id: TaxProfileId,
+}
+
+/// Profiles whose HSN or SAC begins with one of these, which are digits; at most `most`.
+pub async fn ids_by_prefix(
+    tx: &mut Tx,
+    prefixes: &[String],
+    most: i64,
+) -> Result<Vec<TaxProfileId>, Error> {
+    let like: Vec<String> = prefixes.iter().map(|prefix| format!("{prefix}%")).collect();
+    let rows: Vec<Found> = sql(
+        "select id from tax_profile where tenant_id = $1 and hsn like any($2) order by id limit $3",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<Text>, _>(like)
+    .bind::<BigInt, _>(most)
+    .load(tx.conn())
+    .await?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+/// How many products each of these profiles has; those without any are left out.
+pub async fn users(tx: &mut Tx, ids: &[TaxProfileId]) -> Result<HashMap<TaxProfileId, i64>, Error> {
+    let rows: Vec<(TaxProfileId, i64)> = product::table
+        .filter(product::tenant_id.eq(tx.tenant()))
+        .filter(product::tax_profile_id.eq_any(ids))
+        .group_by(product::tax_profile_id)
+        .select((product::tax_profile_id, diesel::dsl::count_star()))
+        .load(tx.conn())
+        .await?;
+    Ok(rows.into_iter().collect())
 }
 
 /// One profile, locked, at the version that the caller has seen.

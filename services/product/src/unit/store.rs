@@ -42,6 +42,14 @@ pub async fn get(tx: &mut Tx, id: UnitId) -> Result<Unit, Error> {
     Ok(find(tx, id).await?.ok_or(Db::NotFound)?)
 }
 
+/// Which of these units there are.
+pub async fn known(tx: &mut Tx, ids: &[UnitId]) -> Result<Vec<UnitId>, Error> {
+    let rows = unit::table
+        .filter(dsl::tenant_id.eq(tx.tenant()))
+        .filter(dsl::id.eq_any(ids));
+    Ok(rows.select(dsl::id).load(tx.conn()).await?)
+}
+
 /// One unit for a product that is about to use it: it stays as it is until the transaction ends.
 pub async fn hold(tx: &mut Tx, id: UnitId) -> Result<Option<Unit>, Error> {
     let row = unit::table

@@ -32,13 +32,15 @@ async fn functions_that_see_past_the_policies_are_for_this_service_alone() {
     }
 }
 
-const PATHS: [&str; 6] = [
+const PATHS: [&str; 8] = [
     "products",
     "categories",
     "brands",
     "units",
     "tax-profiles",
     "import-jobs",
+    "price-lists",
+    "promotions",
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,6 +70,9 @@ async fn each_endpoint_asks_for_its_permission() {
     let unit = json!({ "code": "A", "name": "A", "uqc": "PCS" });
     let tax = profile("A", "8544", "18");
     let rate = json!({ "valid_from": "2017-07-01", "rate": "18" });
+    let entry = json!({ "product_id": id, "price": "1" });
+    let promotion = json!({ "name": "A", "rule": { "kind": "percent", "percent": "1" } });
+    let coupon = json!({ "code": "ABC" });
     let none = || json!({});
     let cases = [
         ("GET", "products".to_owned(), none(), "product.product.read"),
@@ -190,6 +195,144 @@ async fn each_endpoint_asks_for_its_permission() {
             format!("categories/{id}"),
             none(),
             "product.category.write",
+        ),
+        (
+            "GET",
+            "price-lists".to_owned(),
+            none(),
+            "product.price_list.read",
+        ),
+        (
+            "GET",
+            format!("price-lists/{id}"),
+            none(),
+            "product.price_list.read",
+        ),
+        (
+            "POST",
+            "price-lists".to_owned(),
+            brand.clone(),
+            "product.price_list.write",
+        ),
+        (
+            "PUT",
+            format!("price-lists/{id}"),
+            brand.clone(),
+            "product.price_list.write",
+        ),
+        (
+            "DELETE",
+            format!("price-lists/{id}"),
+            none(),
+            "product.price_list.write",
+        ),
+        (
+            "GET",
+            format!("price-lists/{id}/entries"),
+            none(),
+            "product.price_list.read",
+        ),
+        (
+            "POST",
+            format!("price-lists/{id}/entries"),
+            json!({ "entries": [entry] }),
+            "product.price_list.write",
+        ),
+        (
+            "PUT",
+            format!("price-lists/{id}/entries/{id}"),
+            entry.clone(),
+            "product.price_list.write",
+        ),
+        (
+            "DELETE",
+            format!("price-lists/{id}/entries/{id}"),
+            none(),
+            "product.price_list.write",
+        ),
+        (
+            "GET",
+            "promotions".to_owned(),
+            none(),
+            "product.promotion.read",
+        ),
+        (
+            "GET",
+            format!("promotions/{id}"),
+            none(),
+            "product.promotion.read",
+        ),
+        (
+            "POST",
+            "promotions".to_owned(),
+            promotion.clone(),
+            "product.promotion.write",
+        ),
+        (
+            "PUT",
+            format!("promotions/{id}"),
+            promotion.clone(),
+            "product.promotion.write",
+        ),
+        (
+            "DELETE",
+            format!("promotions/{id}"),
+            none(),
+            "product.promotion.write",
+        ),
+        (
+            "POST",
+            format!("promotions/{id}:activate"),
+            none(),
+            "product.promotion.write",
+        ),
+        (
+            "POST",
+            format!("promotions/{id}:end"),
+            none(),
+            "product.promotion.write",
+        ),
+        (
+            "GET",
+            format!("promotions/{id}/coupons"),
+            none(),
+            "product.promotion.read",
+        ),
+        (
+            "GET",
+            format!("promotions/{id}/coupons/{id}"),
+            none(),
+            "product.promotion.read",
+        ),
+        (
+            "POST",
+            format!("promotions/{id}/coupons"),
+            coupon.clone(),
+            "product.promotion.write",
+        ),
+        (
+            "PUT",
+            format!("promotions/{id}/coupons/{id}"),
+            coupon.clone(),
+            "product.promotion.write",
+        ),
+        (
+            "DELETE",
+            format!("promotions/{id}/coupons/{id}"),
+            none(),
+            "product.promotion.write",
+        ),
+        (
+            "POST",
+            "price-quotes".to_owned(),
+            json!({ "lines": [{ "sku": "A", "qty": "1" }] }),
+            "product.product.read",
+        ),
+        (
+            "POST",
+            "tax-profiles:rate-change".to_owned(),
+            json!({ "hsn": ["34"], "rate": "5", "valid_from": "2025-09-22" }),
+            "product.tax_profile.write",
         ),
         ("GET", "brands".to_owned(), none(), "product.brand.read"),
         ("GET", format!("brands/{id}"), none(), "product.brand.read"),

@@ -5,6 +5,8 @@
 mod catalogue;
 mod house;
 mod imports;
+mod pricing;
 mod products;
 mod stock;
 mod support;
+mod tax_change;

@@ -1,11 +1,13 @@
 //! A product as a till sees it.
 
-use bahi_gst::TaxRate;
+use bahi_gst::{PriceBand, RateHistory, RateRow, TaxRate};
 use bahi_types::{Money, Price, ProductId, Rate};
+use chrono::NaiveDate;
 use diesel::{
     QueryableByName,
-    sql_types::{Bool, Nullable, Numeric, Text, Uuid as SqlUuid},
+    sql_types::{Bool, Date, Nullable, Numeric, Text, Uuid as SqlUuid},
 };
+use rust_decimal::Decimal;
 
 /// A product with its tax of one day.
 #[derive(Clone, Debug, QueryableByName)]
@@ -37,6 +39,16 @@ pub(crate) struct Goods {
     pub rate: Option<Rate>,
     #[diesel(sql_type = Nullable<Numeric>)]
     pub cess: Option<Rate>,
+    /// The first day of the rate.
+    #[diesel(sql_type = Nullable<Date>)]
+    pub rate_from: Option<NaiveDate>,
+    /// Price of a unit before tax, after discount, above which another rate holds.
+    #[diesel(sql_type = Nullable<Numeric>)]
+    pub price_limit: Option<Price>,
+    #[diesel(sql_type = Nullable<Numeric>)]
+    pub rate_above: Option<Rate>,
+    #[diesel(sql_type = Nullable<Numeric>)]
+    pub cess_above: Option<Rate>,
 }
 
 /// Why a product has no tax.
@@ -54,8 +66,46 @@ impl Goods {
         matches!(self.status.as_str(), "active" | "discontinued")
     }
 
-    /// Its category, rate and cess.
-    pub(crate) fn tax(&self) -> Result<TaxRate, NoTax> {
+    /// Its category, rate and cess at a price of one unit after discount.
+    pub(crate) fn tax_at(&self, price: Decimal, includes_tax: bool) -> Result<TaxRate, NoTax> {
+        let low = self.tax()?;
+        let above = (
+            self.rate_from,
+            self.price_limit,
+            self.rate_above,
+            self.cess_above,
+        );
+        let (Some(from), Some(limit), Some(rate), Some(cess)) = above else {
+            return Ok(low);
+        };
+        let row = |band, tax| RateRow {
+            from,
+            to: None,
+            band,
+            tax,
+        };
+        let limit = limit.decimal();
+        let found = TaxRate::taxable(rate.decimal(), cess.decimal()).and_then(|high| {
+            let history = RateHistory::try_new(vec![
+                row(PriceBand::UpTo(limit), low),
+                row(PriceBand::Above(limit), high),
+            ])?;
+            if includes_tax {
+                history.on_inclusive(from, price)
+            } else {
+                history.on(from, price)
+            }
+        });
+        found.map_err(|_| NoTax::NoRate)
+    }
+
+    /// Whether its rate depends on its price.
+    pub(crate) fn taxed_by_price(&self) -> bool {
+        self.price_limit.is_some()
+    }
+
+    /// Its category, rate and cess, at the lower price where that matters.
+    fn tax(&self) -> Result<TaxRate, NoTax> {
         match self.category.as_deref() {
             None => Err(NoTax::NotYetKnown),
             Some("nil") => Ok(TaxRate::NIL_RATED),
@@ -90,6 +140,10 @@ mod tests {
             category: category.map(str::to_owned),
             rate: rate.map(|r| r.parse().unwrap()),
             cess: rate.map(|_| Rate::ZERO),
+            rate_from: rate.map(|_| "2025-09-22".parse().unwrap()),
+            price_limit: None,
+            rate_above: None,
+            cess_above: None,
         }
     }
 

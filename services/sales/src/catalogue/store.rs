@@ -18,7 +18,7 @@ use super::{Goods, newest};
 pub(crate) async fn find(tx: &Tx, ids: &[Uuid], date: NaiveDate) -> Result<Vec<Goods>> {
     Ok(sql("
         select p.product_id, p.sku, p.name, p.stocked, coalesce(t.hsn, p.hsn) as hsn, p.uqc, p.price, p.price_includes_tax,
-               p.mrp, p.status, t.category, r.rate, r.cess
+               p.mrp, p.status, t.category, r.rate, r.cess, r.valid_from as rate_from, r.price_limit, r.rate_above, r.cess_above
           from product p
           left join tax_profile t on t.tenant_id = p.tenant_id and t.tax_profile_id = p.tax_profile_id
           left join tax_rate r on r.tenant_id = p.tenant_id and r.tax_profile_id = p.tax_profile_id
@@ -206,6 +206,7 @@ pub(crate) async fn tax_profiles(
         .await
         .map_err(bahi_db::Error::from)?;
     let (mut ids, mut from, mut to, mut rates, mut cess) = (vec![], vec![], vec![], vec![], vec![]);
+    let (mut limits, mut rates_above, mut cess_above) = (vec![], vec![], vec![]);
     for event in events
         .iter()
         .filter(|e| applied.contains(&e.payload.tax_profile_id.uuid()))
@@ -216,11 +217,15 @@ pub(crate) async fn tax_profiles(
             to.push(row.valid_to);
             rates.push(row.rate);
             cess.push(row.cess);
+            limits.push(row.above.as_ref().map(|above| above.price));
+            rates_above.push(row.above.as_ref().map(|above| above.rate));
+            cess_above.push(row.above.as_ref().map(|above| above.cess));
         }
     }
     sql(
-        "insert into tax_rate (tenant_id, tax_profile_id, valid_from, valid_to, rate, cess)
-         select $1, n.* from unnest($2, $3, $4, $5, $6) as n",
+        "insert into tax_rate (tenant_id, tax_profile_id, valid_from, valid_to, rate, cess, price_limit, rate_above,
+                               cess_above)
+         select $1, n.* from unnest($2, $3, $4, $5, $6, $7, $8, $9) as n",
     )
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<Array<SqlUuid>, _>(ids)
@@ -228,6 +233,9 @@ pub(crate) async fn tax_profiles(
     .bind::<Array<Nullable<Date>>, _>(to)
     .bind::<Array<Numeric>, Vec<Rate>>(rates)
     .bind::<Array<Numeric>, Vec<Rate>>(cess)
+    .bind::<Array<Nullable<Numeric>>, Vec<Option<Price>>>(limits)
+    .bind::<Array<Nullable<Numeric>>, Vec<Option<Rate>>>(rates_above)
+    .bind::<Array<Nullable<Numeric>>, Vec<Option<Rate>>>(cess_above)
     .execute(tx.conn())
     .await
     .map_err(bahi_db::Error::from)?;

@@ -3,7 +3,7 @@
 use bahi_events::BatchAllocation;
 use bahi_gst::{
     Discount, Document, Gstin, Levy, Line as TaxLine, Pricing, RoundOff, StateCode, Supply,
-    SupplyFacts, TaxCategory, compute, place_of_supply,
+    SupplyFacts, TaxCategory, TaxError, TaxRate, compute, place_of_supply,
 };
 use bahi_http::{Fault, validate};
 use bahi_types::{
@@ -289,7 +289,22 @@ pub(crate) fn price(
         levy: terms.levy,
         round_off,
     };
-    let computed = compute(&document).map_err(|e| Error::Uncomputable(e.to_string()))?;
+    let uncomputable = |e: TaxError| Error::Uncomputable(e.to_string());
+    let mut computed = compute(&document).map_err(uncomputable)?;
+    if goods.iter().any(|goods| goods.taxed_by_price()) {
+        // Discounts do not depend on the tax, but the tax may depend on what they leave of a unit.
+        let mut retaxed = taxed.clone();
+        for (at, line) in retaxed.iter_mut().enumerate() {
+            let found = &computed.lines[at];
+            let left = (found.gross - found.discount - found.bill_discount) / line.qty;
+            let inside = line.pricing == Pricing::Inclusive;
+            line.tax = tax_at(at + 1, goods[at], left, inside, terms)?;
+            made[at].rate = Rate::rounded(line.tax.rate());
+            made[at].cess_rate = Rate::rounded(line.tax.cess());
+        }
+        let lines = &retaxed[..];
+        computed = compute(&Document { lines, ..document }).map_err(uncomputable)?;
+    }
     for (line, taxed) in made.iter_mut().zip(&computed.lines) {
         let amounts = &taxed.amounts;
         line.gross = Money::rounded(taxed.gross);
@@ -329,17 +344,9 @@ fn price_line(
             sku: goods.sku.clone(),
         });
     }
-    let tax = goods.tax().map_err(|fault| match fault {
-        NoTax::NotYetKnown => {
-            Fault::NotYetKnown(format!("The tax profile of {}", goods.sku)).into()
-        }
-        NoTax::NoRate => Error::NoTaxRate {
-            line: number,
-            sku: goods.sku.clone(),
-        },
-    })?;
     let unit_price = line.unit_price.unwrap_or(goods.price);
     let inclusive = line.price_includes_tax.unwrap_or(goods.price_includes_tax);
+    let tax = tax_at(number, goods, unit_price.decimal(), inclusive, terms)?;
     let another = unit_price != goods.price || inclusive != goods.price_includes_tax;
     if another && !terms.may_override {
         return Err(Fault::Forbidden("sales.price.override").into());
@@ -410,6 +417,26 @@ fn price_line(
         returned_cess: Money::ZERO,
     };
     Ok((made, taxed))
+}
+
+/// The tax of a line at a price of one unit; where no tax is charged, none is inside the price.
+fn tax_at(
+    line: usize,
+    goods: &Goods,
+    price: Decimal,
+    inclusive: bool,
+    terms: Terms,
+) -> Result<TaxRate> {
+    let inside = inclusive && terms.levy != Levy::NotCharged;
+    goods.tax_at(price, inside).map_err(|fault| match fault {
+        NoTax::NotYetKnown => {
+            Fault::NotYetKnown(format!("The tax profile of {}", goods.sku)).into()
+        }
+        NoTax::NoRate => Error::NoTaxRate {
+            line,
+            sku: goods.sku.clone(),
+        },
+    })
 }
 
 fn category_name(category: TaxCategory) -> &'static str {
@@ -665,6 +692,10 @@ mod tests {
             category: Some("taxable".into()),
             rate: Some(rate.parse().unwrap()),
             cess: Some(Rate::ZERO),
+            rate_from: Some("2025-09-22".parse().unwrap()),
+            price_limit: None,
+            rate_above: None,
+            cess_above: None,
         }
     }
 
@@ -687,6 +718,23 @@ mod tests {
         may_override: true,
         may_discount: true,
     };
+
+    #[test]
+    fn what_is_left_of_a_pair_decides_the_rate_of_footwear() {
+        let shoes = Goods {
+            price_limit: Some(Price::from(2500)),
+            rate_above: Some(Rate::from(18)),
+            cess_above: Some(Rate::ZERO),
+            ..goods("2700", "5", None)
+        };
+        let rate = |bill_discount: Option<Discounted>| {
+            let priced = price(&[line("2")], &[&shoes], bill_discount, TERMS).unwrap();
+            (priced.lines[0].rate, priced.total)
+        };
+        assert_eq!(rate(None), (Rate::from(18), money("5400")));
+        let off = Discounted::Amount(money("150"));
+        assert_eq!(rate(Some(off)), (Rate::from(5), money("5250")));
+    }
 
     #[test]
     fn a_shelf_price_stays_exact() {

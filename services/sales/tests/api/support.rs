@@ -566,6 +566,7 @@ pub fn tax_profile(
         valid_to: to.map(|t| t.parse().unwrap()),
         rate: rate.parse().unwrap(),
         cess: "0".parse().unwrap(),
+        above: None,
     };
     TaxProfile {
         tax_profile_id: id,
