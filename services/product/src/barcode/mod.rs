@@ -6,6 +6,7 @@
 pub mod commands;
 mod http;
 pub mod model;
+pub mod picture;
 pub mod store;
 
 pub use http::routes;

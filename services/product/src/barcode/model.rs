@@ -31,7 +31,7 @@ pub enum GtinError {
 }
 
 /// The check digit behind `digits`: from the right, weights 3, 1, 3, 1, ...
-fn check_digit(digits: &[u8]) -> u8 {
+pub fn check_digit(digits: &[u8]) -> u8 {
     let weights = [3, 1].into_iter().cycle();
     let sum: u32 = digits
         .iter()
@@ -45,14 +45,30 @@ fn check_digit(digits: &[u8]) -> u8 {
 impl Gtin {
     /// A barcode of our own range.
     pub fn own(number: u64) -> Self {
-        let digits = format!("29{:010}", number % RANGE);
+        Self::closed(format!("29{:010}", number % RANGE))
+    }
+
+    /// An EAN-13 of a company prefix: the item reference fills what the prefix leaves of twelve digits.
+    pub fn of_company(prefix: &str, number: u64) -> Self {
+        let width = 12usize.saturating_sub(prefix.len());
+        Self::closed(format!("{prefix}{number:0width$}"))
+    }
+
+    /// Digits and the check digit behind them.
+    pub(crate) fn closed(mut digits: String) -> Self {
         let check = check_digit(digits.as_bytes());
-        Self(format!("{digits}{check}"))
+        digits.push(char::from(b'0' + check));
+        Self(digits)
     }
 
     /// The digits as printed.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether both are one code, however many zeros stand before it.
+    pub fn same(&self, other: &Self) -> bool {
+        self.0.trim_start_matches('0') == other.0.trim_start_matches('0')
     }
 
     /// Fourteen digits, in which a UPC-A and the EAN-13 that begins with 0 are the same.
