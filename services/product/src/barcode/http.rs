@@ -12,7 +12,7 @@ use crate::{
     Error, State,
     barcode::{
         commands,
-        model::Gtin,
+        model::{Gtin, Prefix},
         picture::{self, Size, Symbol, Symbology},
     },
 };
@@ -25,11 +25,15 @@ pub fn routes(cfg: &mut ServiceConfig) {
 /// How many barcodes are wanted.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
 pub struct GenerateInput {
     /// 1 to 100; 1 when absent.
     #[serde(default = "one")]
     #[garde(range(min = 1, max = 100))]
     count: u32,
+    /// The company prefix that GS1 has given you, 4 to 11 digits; the range 29 of our own when absent.
+    #[schema(value_type = Option<String>, example = "8901234")]
+    prefix: Option<Prefix>,
 }
 
 fn one() -> u32 {
@@ -39,7 +43,7 @@ fn one() -> u32 {
 /// Barcodes nobody has.
 #[derive(Serialize, ToSchema)]
 pub struct BarcodesBody {
-    /// EAN-13 of the range 29.
+    /// EAN-13 of the range 29 or of the prefix.
     barcodes: Vec<String>,
 }
 
@@ -64,7 +68,8 @@ async fn generate(
     req: Post<GenerateInput>,
 ) -> Result<HttpResponse, Problem> {
     req.caller.require("product.product.write")?;
-    let made = commands::generate(&state, &req.caller.ctx, req.body.count).await?;
+    let GenerateInput { count, prefix } = req.body;
+    let made = commands::generate(&state, &req.caller.ctx, count, prefix).await?;
     Ok(created(&made.map(|codes| BarcodesBody {
         barcodes: codes.iter().map(Gtin::to_string).collect(),
     })))

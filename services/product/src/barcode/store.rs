@@ -32,6 +32,20 @@ pub async fn take_numbers(tx: &mut Tx, count: i64) -> Result<i64, Error> {
     Ok(row.next - count)
 }
 
+/// Takes `count` item references of a company prefix and returns the first; the check of the table ends them.
+pub async fn take_references(tx: &mut Tx, prefix: &str, count: i64) -> Result<i64, Error> {
+    let row: Next = sql(
+        "insert into barcode_prefix as p (tenant_id, prefix, next) values ($1, $2, $3)
+         on conflict (tenant_id, prefix) do update set next = p.next + $3 returning next",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Text, _>(prefix)
+    .bind::<BigInt, _>(count)
+    .get_result(tx.conn())
+    .await?;
+    Ok(row.next - count)
+}
+
 /// Which product has each of these codes (GTIN-14).
 pub async fn owners(tx: &mut Tx, codes: &[String]) -> Result<Vec<(String, ProductId)>, Error> {
     let rows = barcode::table
