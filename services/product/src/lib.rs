@@ -1,6 +1,7 @@
 //! Product: what a thing is, how it is taxed, and what it costs to buy from us.
 
 mod barcode;
+mod barcode_pattern;
 mod brand;
 mod category;
 mod config;
@@ -18,6 +19,10 @@ mod price_quote;
 mod product;
 mod promotion;
 mod rate_change;
+mod label;
+mod product;
+mod product_unit;
+mod scan;
 mod schema;
 mod state;
 mod tax_profile;
@@ -40,11 +45,14 @@ pub fn app() -> App<State> {
         .migrations(MIGRATIONS)
         .routes(routes)
         .consumers(consumers::table)
+        .follows(scan::follows)
         .jobs(jobs::table)
 }
 
 fn routes(cfg: &mut ServiceConfig) {
+    scan::routes(cfg);
     product::routes(cfg);
+    product_unit::routes(cfg);
     category::routes(cfg);
     brand::routes(cfg);
     unit::routes(cfg);
@@ -56,5 +64,7 @@ fn routes(cfg: &mut ServiceConfig) {
     coupon::routes(cfg);
     price_quote::routes(cfg);
     barcode::routes(cfg);
+    barcode_pattern::routes(cfg);
+    label::routes(cfg);
     import_job::routes(cfg);
 }

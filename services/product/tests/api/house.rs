@@ -32,7 +32,8 @@ async fn functions_that_see_past_the_policies_are_for_this_service_alone() {
     }
 }
 
-const PATHS: [&str; 8] = [
+const PATHS: [&str; 9] = [
+    "barcode-patterns",
     "products",
     "categories",
     "brands",
@@ -73,6 +74,9 @@ async fn each_endpoint_asks_for_its_permission() {
     let entry = json!({ "product_id": id, "price": "1" });
     let promotion = json!({ "name": "A", "rule": { "kind": "percent", "percent": "1" } });
     let coupon = json!({ "code": "ABC" });
+    let pattern = json!({ "name": "A", "pattern": "21.....{NNDDD}", "meaning": "weight" });
+    let print = json!({ "format": "pdf", "labels": [{ "product_id": id, "count": 1 }],
+        "template": { "columns": 1, "rows": 1, "fields": ["name"] } });
     let none = || json!({});
     let cases = [
         ("GET", "products".to_owned(), none(), "product.product.read"),
@@ -133,6 +137,60 @@ async fn each_endpoint_asks_for_its_permission() {
         (
             "POST",
             "barcodes/generate".to_owned(),
+            none(),
+            "product.product.write",
+        ),
+        (
+            "POST",
+            "barcodes/print".to_owned(),
+            print,
+            "product.product.read",
+        ),
+        (
+            "GET",
+            "barcodes/A.svg".to_owned(),
+            none(),
+            "product.product.read",
+        ),
+        (
+            "GET",
+            "barcodes/A.png".to_owned(),
+            none(),
+            "product.product.read",
+        ),
+        (
+            "GET",
+            format!("products/{id}/convert?qty=1&from={id}&to={id}"),
+            none(),
+            "product.product.read",
+        ),
+        (
+            "GET",
+            "barcode-patterns".to_owned(),
+            none(),
+            "product.product.read",
+        ),
+        (
+            "GET",
+            format!("barcode-patterns/{id}"),
+            none(),
+            "product.product.read",
+        ),
+        (
+            "POST",
+            "barcode-patterns".to_owned(),
+            pattern.clone(),
+            "product.product.write",
+        ),
+        (
+            "PUT",
+            format!("barcode-patterns/{id}"),
+            pattern,
+            "product.product.write",
+        ),
+        (
+            "DELETE",
+            format!("barcode-patterns/{id}"),
             none(),
             "product.product.write",
         ),
