@@ -75,9 +75,10 @@ impl Found {
             );
         }
         if let Some(bucket) = &service.bucket {
-            self.require(is_word(bucket, '-') && (3..=63).contains(&bucket.len()), || {
-                format!("{name}: `{bucket}` is not the name of a bucket")
-            });
+            self.require(
+                is_word(bucket, '-') && (3..=63).contains(&bucket.len()),
+                || format!("{name}: `{bucket}` is not the name of a bucket"),
+            );
         }
         for topic in service.says.iter().chain(&service.hears) {
             self.require(register.topics.names.contains(topic), || {

@@ -106,8 +106,11 @@ fn refuses_a_foreign_database_and_an_outbox_without_one() {
 #[test]
 fn a_bucket_is_one_services_own_and_its_secret_goes_to_that_service_alone() {
     assert!(
-        refused("hears = [\"billing", "bucket = \"Bad_Name\"\nhears = [\"billing")
-            .contains("`Bad_Name` is not the name of a bucket")
+        refused(
+            "hears = [\"billing",
+            "bucket = \"Bad_Name\"\nhears = [\"billing"
+        )
+        .contains("`Bad_Name` is not the name of a bucket")
     );
     let twice = SMALL.replace("grpc = ", "bucket = \"things\"\ngrpc = ");
     let Err(error) = Register::parse(&twice) else {

@@ -7,9 +7,12 @@ mod config;
 mod consumers;
 mod error;
 mod events;
+mod export;
+mod image;
 mod import_job;
 mod import_row;
 pub mod jobs;
+mod objects;
 mod product;
 mod schema;
 mod state;
@@ -37,6 +40,9 @@ pub fn app() -> App<State> {
 }
 
 fn routes(cfg: &mut ServiceConfig) {
+    // Before products, whose `{id}` would take `export` for an id.
+    export::routes(cfg);
+    image::routes(cfg);
     product::routes(cfg);
     category::routes(cfg);
     brand::routes(cfg);

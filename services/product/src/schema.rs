@@ -76,6 +76,8 @@ diesel::table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         finished_at -> Nullable<Timestamptz>,
+        format -> Text,
+        phase_base -> Int8,
     }
 }
 
@@ -122,6 +124,25 @@ diesel::table! {
         price_includes_tax -> Bool,
         mrp -> Nullable<Numeric>,
         transacted -> Bool,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    product_image (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        version -> Int8,
+        product_id -> Nullable<Uuid>,
+        status -> Text,
+        position -> Nullable<Int4>,
+        content_type -> Text,
+        bytes -> Int8,
+        width -> Nullable<Int4>,
+        height -> Nullable<Int4>,
+        upload_until -> Timestamptz,
+        lease_until -> Nullable<Timestamptz>,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
     }
@@ -185,6 +206,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     import_key,
     import_row,
     product,
+    product_image,
     product_text,
     tax_profile,
     tax_rate,
