@@ -26,7 +26,7 @@ data_root() {
 # not durable beyond what infra/postgres/<instance>.conf says.
 INSTANCES=(run test bench faults)
 
-# use_instance NAME: sets DATA, LOGS, PIDS, KEYS and the four ports.
+# use_instance NAME: sets DATA, LOGS, PIDS, KEYS and the ports.
 use_instance() {
   [[ " ${INSTANCES[*]} " == *" $1 "* ]] || die "no such instance: $1 (${INSTANCES[*]})"
   INSTANCE=$1
@@ -34,7 +34,7 @@ use_instance() {
   # shellcheck source=../infra/ports.env
   source "$ROOT/infra/ports.env"
   local up=${INSTANCE^^} name
-  for name in PG REDIS KAFKA KAFKA_CTRL; do
+  for name in PG REDIS KAFKA KAFKA_CTRL S3; do
     local from=${up}_$name
     printf -v "${name}_PORT" '%s' "${!from}"
   done
@@ -186,7 +186,7 @@ load_secrets() {
   touch "$SECRETS"
   chmod 600 "$SECRETS"
   local name
-  for name in PG_PASSWORD_BAHI_ADMIN DEMO_PASSWORD $(grep -oE 'PG_PASSWORD_[A-Z0-9_]+' "$ROOT/infra/postgres/roles.sql" | sort -u); do
+  for name in PG_PASSWORD_BAHI_ADMIN DEMO_PASSWORD S3_SECRET_KEY $(grep -oE 'PG_PASSWORD_[A-Z0-9_]+' "$ROOT/infra/postgres/roles.sql" | sort -u); do
     grep -q "^$name=" "$SECRETS" || printf '%s=%s\n' "$name" "$(openssl rand -hex 16)" >>"$SECRETS"
   done
   set -a
@@ -384,11 +384,97 @@ kafka_topics() {
     ! grep -qiE 'error|exception' "$LOGS/topics.log" || { cat "$LOGS/topics.log" >&2; die "the topics could not be created"; }
 }
 
+# --- S3 -----------------------------------------------------------------------------------------
+
+# The store and the Go that it is built with; any other S3 server does as well (BAHI_S3_* of a service).
+VERSITYGW=v1.8.0 GO_LEAST=1.25.0 GO_PINNED=1.26.0
+S3_ACCESS_KEY=bahi
+
+# Prints a Go that is new enough: the machine's own, or else the pinned one, which Go's module proxy serves as a module.
+# Any Go can fetch that, so Debian's old one does.
+go_command() {
+  local have old machine folder=$CACHE/go-$GO_PINNED fresh
+  if command -v go >/dev/null; then
+    have=$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null) || have=
+    have=${have#go}
+    if [[ -n $have && $(printf '%s\n' "$GO_LEAST" "$have" | sort -V | head -n1) == "$GO_LEAST" ]]; then
+      command -v go
+      return
+    fi
+  fi
+  if [[ ! -x $folder/bin/go ]]; then
+    case $(uname -m) in
+      x86_64) machine=amd64 ;;
+      aarch64) machine=arm64 ;;
+      *) die "no Go for $(uname -m) is known here: install Go $GO_LEAST or newer" ;;
+    esac
+    step "fetching Go $GO_PINNED (once)"
+    old=$(command -v go || from_debian golang-1.19-go usr/lib/go-1.19/bin/go) ||
+      die "no Go, and none to be had from Debian: install Go $GO_LEAST or newer"
+    mkdir -p "$CACHE"
+    fresh=$(mktemp -d "$CACHE/go.XXXXXX")
+    (
+      cd "$fresh" || exit 1
+      GOROOT=$(dirname "$(dirname "$(readlink -f "$old")")") GOPATH=$fresh GO111MODULE=on GOTOOLCHAIN=local GOFLAGS=-modcacherw \
+        "$old" mod download "golang.org/toolchain@v0.0.1-go$GO_PINNED.linux-$machine" >&2
+    ) || { rm -rf "$fresh"; die "Go $GO_PINNED could not be fetched"; }
+    # Modules carry no permission to be run.
+    chmod +x "$fresh"/pkg/mod/golang.org/toolchain@*/bin/* "$fresh"/pkg/mod/golang.org/toolchain@*/pkg/tool/*/*
+    mv -T "$fresh"/pkg/mod/golang.org/toolchain@* "$folder" 2>/dev/null || true
+    rm -rf "$fresh"
+    [[ -x $folder/bin/go ]] || die "Go $GO_PINNED is not what it was expected to be"
+  fi
+  printf '%s' "$folder/bin/go"
+}
+
+# The store's binary, built once.
+versitygw_binary() {
+  local binary=$CACHE/versitygw-$VERSITYGW go fresh
+  if [[ ! -x $binary ]]; then
+    go=$(go_command) || exit 1
+    step "building versitygw $VERSITYGW (Go module proxy, two minutes, once)"
+    mkdir -p "$CACHE"
+    fresh=$(mktemp -d "$CACHE/versitygw.XXXXXX")
+    env -u GOROOT GOPATH="$fresh/path" GOCACHE="$fresh/cache" GOBIN="$fresh/bin" GO111MODULE=on GOTOOLCHAIN=local CGO_ENABLED=0 \
+      GOFLAGS='-modcacherw -trimpath -buildvcs=false' nice \
+      "$go" install -ldflags '-s -w' "github.com/versity/versitygw/cmd/versitygw@$VERSITYGW" >"$fresh/log" 2>&1 ||
+      { tail -n 20 "$fresh/log" >&2; rm -rf "$fresh"; die "versitygw could not be built"; }
+    mv -f "$fresh/bin/versitygw" "$binary"
+    rm -rf "$fresh"
+  fi
+  printf '%s' "$binary"
+}
+
+s3_url() { printf 'http://%s:%s@127.0.0.1:%s' "$S3_ACCESS_KEY" "$S3_SECRET_KEY" "$S3_PORT"; }
+
+s3_ready() { curl -fs -o /dev/null --max-time 2 "http://127.0.0.1:$S3_PORT/healthz"; }
+
+s3_up() {
+  if s3_ready; then
+    pid_of s3 >/dev/null && return
+    die "port $S3_PORT is taken by another server (infra/ports.env)"
+  fi
+  if ! pid_of s3 >/dev/null; then
+    local binary
+    binary=$(versitygw_binary) || exit 1
+    mkdir -p "$DATA/s3/objects" "$DATA/s3/metadata"
+    # Metadata in files of their own: not every file system keeps extended attributes.
+    spawn s3 "$LOGS/s3.log" env ROOT_ACCESS_KEY="$S3_ACCESS_KEY" ROOT_SECRET_KEY="$S3_SECRET_KEY" \
+      "$binary" --port "127.0.0.1:$S3_PORT" --health /healthz --quiet posix --sidecar "$DATA/s3/metadata" "$DATA/s3/objects"
+  fi
+  await 30 s3_ready || { tail -n 20 "$LOGS/s3.log" >&2; die "the S3 store does not answer on port $S3_PORT"; }
+}
+
+s3_down() { stop s3 15; }
+
+# Makes the buckets of the register that are not there yet.
+s3_buckets() { sh "$ROOT/infra/s3/buckets.sh" "http://127.0.0.1:$S3_PORT" "$S3_ACCESS_KEY" "$ROOT/infra/s3/buckets.txt"; }
+
 # --- All of it --------------------------------------------------------------------------------
 
 # Silent also where nothing of it is installed yet.
 infra_is_up() {
-  { pg_ready && pg_ours && redis_ready && pid_of redis && kafka_ready && pid_of kafka; } >/dev/null 2>&1
+  { pg_ready && pg_ours && redis_ready && pid_of redis && kafka_ready && pid_of kafka && s3_ready && pid_of s3; } >/dev/null 2>&1
 }
 
 infra_up() {
@@ -401,11 +487,15 @@ infra_up() {
   if [[ $INSTANCE != run ]]; then
     pg_ours || rm -rf "$DATA/postgres"
     pid_of kafka >/dev/null || rm -rf "$DATA/kafka"
+    pid_of s3 >/dev/null || rm -rf "$DATA/s3"
   fi
   # The slow ones start side by side; the first failure ends all.
   kafka_lib >/dev/null
+  versitygw_binary >/dev/null
   kafka_up & local kafka=$!
   redis_up
+  s3_up
+  s3_buckets
   pg_up
   pg_roles
   [[ $INSTANCE != run ]] || pg_databases
@@ -420,6 +510,7 @@ infra_down() {
   lock_instance
   kafka_down & local kafka=$!
   redis_down
+  s3_down
   pg_down
   wait "$kafka"
   exec 9>&-
@@ -428,7 +519,7 @@ infra_down() {
 # --- The fleet --------------------------------------------------------------------------------
 
 register() {
-  BAHI_PG_HOST=127.0.0.1:$PG_PORT BAHI_KAFKA=127.0.0.1:$KAFKA_PORT BAHI_REDIS_HOST=127.0.0.1:$REDIS_PORT \
+  BAHI_PG_HOST=127.0.0.1:$PG_PORT BAHI_KAFKA=127.0.0.1:$KAFKA_PORT BAHI_REDIS_HOST=127.0.0.1:$REDIS_PORT BAHI_S3=http://127.0.0.1:$S3_PORT \
     BAHI_KEYS=$KEYS BAHI_REGISTER=$ROOT/deploy/services.toml "$BIN/register" --root "$ROOT" "$@"
 }
 
@@ -508,7 +599,7 @@ fleet_down() {
   local file name names=()
   for file in "$PIDS"/*.pid; do
     name=$(basename "$file" .pid)
-    [[ -e $file && $name != redis && $name != kafka ]] && names+=("$name=30")
+    [[ -e $file && $name != redis && $name != kafka && $name != s3 ]] && names+=("$name=30")
   done
   (( ! ${#names[@]} )) || all_of stop "${names[@]}"
 }
@@ -535,6 +626,7 @@ write_env() {
       printf 'BAHI_PASSWORD=%s\n' "$DEMO_PASSWORD"
       printf 'BAHI_KAFKA=127.0.0.1:%s\n' "$KAFKA_PORT"
       printf 'BAHI_REDIS=redis://127.0.0.1:%s/0\n' "$REDIS_PORT"
+      printf 'BAHI_S3=%s\n' "$(s3_url)"
       while read -r name database; do
         name=${name//-/_}
         printf 'BAHI_PG_%s=%s\n' "${name^^}" "$(pg_url bahi_admin "$PG_PASSWORD_BAHI_ADMIN" "$database")"

@@ -60,7 +60,7 @@ fn one(pid: u32, postgres: u32) -> Option<(String, Usage)> {
     let ticks = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
     let name = match comm {
         "postgres" if pid == postgres || parent == postgres => "postgres",
-        "redis-server" | "java" if ours(pid) => comm,
+        "redis-server" | "java" | "versitygw" if ours(pid) => comm,
         "identity" | "product" | "inventory" | "sales" | "outbox-worker" | "api-gateway"
         | "bahi-bench" => comm,
         _ => return None,

@@ -74,6 +74,12 @@ impl Found {
                 || format!("{name}: its database bears its name, not `{database}`"),
             );
         }
+        if let Some(bucket) = &service.bucket {
+            self.require(
+                is_word(bucket, '-') && (3..=63).contains(&bucket.len()),
+                || format!("{name}: `{bucket}` is not the name of a bucket"),
+            );
+        }
         for topic in service.says.iter().chain(&service.hears) {
             self.require(register.topics.names.contains(topic), || {
                 format!("{name}: unknown topic `{topic}`")
@@ -143,6 +149,10 @@ impl Found {
             services
                 .iter()
                 .filter_map(|service| service.database.clone()),
+        );
+        self.unique(
+            "bucket",
+            services.iter().filter_map(|service| service.bucket.clone()),
         );
         self.unique(
             "path",

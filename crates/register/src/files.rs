@@ -35,6 +35,7 @@ pub fn generated(register: &Register) -> Result<Vec<Generated>, Error> {
         whole("infra/postgres/databases.sql", databases(register)),
         whole("infra/kafka/topics.txt", topics(register)),
         whole("infra/prometheus/fleet.json", scrape_targets(register)),
+        whole("infra/s3/buckets.txt", buckets(register)),
         Generated {
             path: "docker-compose.yml",
             text: compose::fleet(register)?,
@@ -157,6 +158,15 @@ fn topics(register: &Register) -> String {
                 topics.partitions
             ),
         );
+    }
+    text
+}
+
+/// A line per bucket.
+fn buckets(register: &Register) -> String {
+    let mut text = format!("# {NOTICE}\n");
+    for (_, bucket) in register.buckets() {
+        line(&mut text, format_args!("{bucket}"));
     }
     text
 }

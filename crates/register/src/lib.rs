@@ -85,6 +85,8 @@ pub struct Service {
     pub grpc: Option<u16>,
     /// The service's own database.
     pub database: Option<String>,
+    /// The service's own bucket in the object store.
+    pub bucket: Option<String>,
     /// Topics that its outbox is relayed to.
     #[serde(default)]
     pub says: Vec<String>,
@@ -254,6 +256,13 @@ impl Register {
         self.services
             .iter()
             .filter_map(|service| Some((service, service.database.as_deref()?)))
+    }
+
+    /// Every service that has a bucket, with the bucket's name.
+    pub fn buckets(&self) -> impl Iterator<Item = (&Service, &str)> {
+        self.services
+            .iter()
+            .filter_map(|service| Some((service, service.bucket.as_deref()?)))
     }
 
     /// Every gateway route with its service, longest prefix first: the first that covers a path is the one.

@@ -14,6 +14,10 @@ pub struct Site {
     pub kafka: String,
     /// Redis, `host:port`.
     pub redis: String,
+    /// The object store (S3), a URL.
+    pub s3: String,
+    /// The same as a browser reaches it, where that differs.
+    pub s3_public: Option<String>,
     /// Folder of the keys, with `private` and `public` in it.
     pub keys: String,
     /// The register's own file.
@@ -53,6 +57,9 @@ impl Network {
     }
 }
 
+/// The name by which the fleet knows itself to the object store; `S3_SECRET_KEY` is its password.
+const S3_ACCESS_KEY: &str = "bahi";
+
 /// The variable that holds a role's password.
 pub(crate) fn password_name(role: &str) -> String {
     format!("PG_PASSWORD_{}", env_name(role))
@@ -65,6 +72,8 @@ impl Site {
             postgres: "postgres:5432".into(),
             kafka: "kafka:9092".into(),
             redis: "redis:6379".into(),
+            s3: "http://s3:7070".into(),
+            s3_public: Some("${BAHI_S3_PUBLIC:-http://127.0.0.1:17070}".into()),
             keys: "/keys".into(),
             register: "/etc/bahi/services.toml".into(),
             otlp: Some("http://otel-collector:4317".into()),
@@ -76,8 +85,8 @@ impl Site {
 
     /// Processes of this machine; passwords come from the environment of the caller.
     ///
-    /// `find` looks up a variable: `BAHI_PG_HOST` (`host:port`), `BAHI_KAFKA`, `BAHI_REDIS_HOST`, `BAHI_KEYS` and `BAHI_REGISTER`,
-    /// and, where wanted, `BAHI_OTLP_ENDPOINT` and `BAHI_LOG`.
+    /// `find` looks up a variable: `BAHI_PG_HOST` (`host:port`), `BAHI_KAFKA`, `BAHI_REDIS_HOST`, `BAHI_S3` (a URL), `BAHI_KEYS` and
+    /// `BAHI_REGISTER`, and, where wanted, `BAHI_OTLP_ENDPOINT` and `BAHI_LOG`.
     ///
     /// # Errors
     /// When one of them is not set.
@@ -87,6 +96,8 @@ impl Site {
             postgres: need("BAHI_PG_HOST")?,
             kafka: need("BAHI_KAFKA")?,
             redis: need("BAHI_REDIS_HOST")?,
+            s3: need("BAHI_S3")?,
+            s3_public: None,
             keys: need("BAHI_KEYS")?,
             register: need("BAHI_REGISTER")?,
             otlp: find("BAHI_OTLP_ENDPOINT"),
@@ -115,6 +126,15 @@ impl Site {
         let mut add = |name: &str, value: String| env.push((name.to_owned(), value));
         if let (Some(role), Some(database)) = (service.app_role(), &service.database) {
             add("BAHI_DATABASE_URL", self.database_url(&role, database)?);
+        }
+        if let Some(bucket) = &service.bucket {
+            add("BAHI_S3_ENDPOINT", self.s3.clone());
+            if let Some(public) = &self.s3_public {
+                add("BAHI_S3_PUBLIC_ENDPOINT", public.clone());
+            }
+            add("BAHI_S3_ACCESS_KEY", S3_ACCESS_KEY.into());
+            add("BAHI_S3_SECRET_KEY", (self.password)("S3_SECRET_KEY")?);
+            add("BAHI_S3_BUCKET", bucket.clone());
         }
         let mut called: Vec<_> = service
             .calls

@@ -104,6 +104,32 @@ fn refuses_a_foreign_database_and_an_outbox_without_one() {
 }
 
 #[test]
+fn a_bucket_is_one_services_own_and_its_secret_goes_to_that_service_alone() {
+    assert!(
+        refused(
+            "hears = [\"billing",
+            "bucket = \"Bad_Name\"\nhears = [\"billing"
+        )
+        .contains("`Bad_Name` is not the name of a bucket")
+    );
+    let twice = SMALL.replace("grpc = ", "bucket = \"things\"\ngrpc = ");
+    let Err(error) = Register::parse(&twice) else {
+        panic!("one bucket of two services was accepted");
+    };
+    assert!(error.to_string().contains("bucket `things` stands twice"));
+
+    let text = SMALL.replacen("grpc = ", "bucket = \"things\"\ngrpc = ", 1);
+    let register = Register::parse(&text).unwrap();
+    let site = Site::containers();
+    let env = |name: &str| {
+        let service = register.service(name).unwrap();
+        site.run_env(&register, service).unwrap()
+    };
+    assert!(env("inventory").contains(&("BAHI_S3_BUCKET".into(), "things".into())));
+    assert!(env("sales").iter().all(|(name, _)| !name.contains("S3")));
+}
+
+#[test]
 fn refuses_a_call_that_nobody_answers() {
     assert!(
         refused("inventory/Reserve", "finance/Reserve").contains("not another service with gRPC")

@@ -3,7 +3,7 @@
 use bahi_service::Env;
 
 /// What can be set.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// `BAHI_IMPORTS`: bulk imports that this process works on at the same time; the others wait their turn.
     pub imports: usize,
@@ -11,18 +11,63 @@ pub struct Config {
     pub lookup_memory: u64,
     /// `BAHI_LOOKUP_SECONDS`: how long one of them is believed when nothing is heard of it; 0 keeps none.
     pub lookup_seconds: u64,
+    /// `BAHI_EXPORTS`: exports as XLSX that this process writes at the same time.
+    pub exports: usize,
+    /// `BAHI_PICTURES`: pictures that this process decodes at the same time, some 250 MiB each.
+    pub pictures: usize,
+    /// Where pictures lie; without it there are none.
+    pub s3: Option<S3>,
+}
+
+/// An S3 server and what it is reached with.
+#[derive(Clone, Debug)]
+pub struct S3 {
+    /// `BAHI_S3_ENDPOINT`: its URL.
+    pub endpoint: String,
+    /// `BAHI_S3_PUBLIC_ENDPOINT`: its URL as clients reach it, where that is another.
+    pub public_endpoint: Option<String>,
+    /// `BAHI_S3_REGION`: `us-east-1` when absent.
+    pub region: String,
+    /// `BAHI_S3_PATH_STYLE`: the bucket is part of the path, not of the host; true when absent.
+    pub path_style: bool,
+    /// `BAHI_S3_ACCESS_KEY`.
+    pub access_key: String,
+    /// `BAHI_S3_SECRET_KEY`.
+    pub secret_key: String,
+    /// `BAHI_S3_BUCKET`: `products` when absent. It must be there.
+    pub bucket: String,
 }
 
 impl Config {
     /// From the environment.
     ///
     /// # Errors
-    /// When a value is not of its type.
+    /// When a value is not of its type, or a store has no keys.
     pub fn read(env: &Env) -> anyhow::Result<Self> {
         Ok(Self {
             imports: env.parse("BAHI_IMPORTS", 2)?,
             lookup_memory: env.parse("BAHI_LOOKUP_MEMORY", 128)?,
             lookup_seconds: env.parse("BAHI_LOOKUP_SECONDS", 300)?,
+            exports: env.parse("BAHI_EXPORTS", 2)?,
+            pictures: env.parse("BAHI_PICTURES", 1)?,
+            s3: S3::read(env)?,
         })
+    }
+}
+
+impl S3 {
+    fn read(env: &Env) -> anyhow::Result<Option<Self>> {
+        let Some(endpoint) = env.optional("BAHI_S3_ENDPOINT") else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            endpoint,
+            public_endpoint: env.optional("BAHI_S3_PUBLIC_ENDPOINT"),
+            region: env.parse("BAHI_S3_REGION", "us-east-1".to_owned())?,
+            path_style: env.parse("BAHI_S3_PATH_STYLE", true)?,
+            access_key: env.required("BAHI_S3_ACCESS_KEY")?,
+            secret_key: env.required("BAHI_S3_SECRET_KEY")?,
+            bucket: env.parse("BAHI_S3_BUCKET", "products".to_owned())?,
+        }))
     }
 }

@@ -7,6 +7,8 @@ use bahi_types::{Money, PriceListId, TaxProfileId};
 use chrono::NaiveDate;
 use serde_json::{Map, Value, json};
 
+use crate::image::Refused;
+
 /// A refusal or failure of this service.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -199,6 +201,41 @@ pub enum Error {
     /// A code cannot be drawn.
     #[error("The picture could not be written.")]
     Picture(#[from] png::EncodingError),
+    /// The object store does not answer, or there is none; the reason is for the log alone.
+    #[error("The store of pictures does not answer; try again.")]
+    StoreAway(String),
+    /// The product has as many pictures as it may have.
+    #[error("A product has at most {0} pictures.")]
+    TooManyImages(i64),
+    /// Nothing lies where the picture was to be sent.
+    #[error("The picture has not been sent to its URL yet.")]
+    ImageNotSent,
+    /// Somebody else completes the picture, or too many pictures are being looked at.
+    #[error("The picture is being looked at; try again.")]
+    ImageBusy,
+    /// What was sent is not taken for a picture.
+    #[error(transparent)]
+    ImageRefused(Refused),
+    /// An order that does not name every picture once.
+    #[error("image_ids: must name each ready picture of the product once.")]
+    ImageOrder,
+    /// An import file that cannot be read at all.
+    #[error("{field}: {rule}")]
+    Unreadable {
+        /// `file`, `header` or `row <n>`.
+        field: String,
+        /// What is wrong.
+        rule: String,
+    },
+    /// More rows than a sheet of a workbook can hold.
+    #[error("format: {0} products are more than a sheet can hold; take csv or a filter.")]
+    SheetTooLong(i64),
+    /// Every turn is taken.
+    #[error("Too many others are at it; try again.")]
+    Crowded,
+    /// The disk for temporary files is full or broken; the reason is for the log alone.
+    #[error("There is no room for a temporary file; try again.")]
+    Disk(String),
 }
 
 /// Constraint names carry the meaning; see the migrations.
@@ -304,6 +341,16 @@ impl Refusal for Error {
             Self::LabelWithoutBarcode(_) => Verdict::refused("LABEL_WITHOUT_BARCODE"),
             Self::LabelTooSmall { .. } => Verdict::refused("LABEL_TOO_SMALL"),
             Self::Picture(_) => Verdict::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL"),
+            Self::StoreAway(_) => Verdict::unavailable("STORE_UNAVAILABLE"),
+            Self::TooManyImages(_) => Verdict::refused("TOO_MANY_IMAGES"),
+            Self::ImageNotSent => Verdict::conflict("IMAGE_NOT_SENT"),
+            Self::ImageBusy => Verdict::conflict("IMAGE_BUSY"),
+            Self::ImageRefused(refused) => Verdict::refused(refused.code()),
+            Self::ImageOrder => Verdict::refused("IMAGE_ORDER"),
+            Self::Unreadable { .. } => Verdict::refused("UNREADABLE_FILE"),
+            Self::SheetTooLong(_) => Verdict::refused("SHEET_TOO_LONG"),
+            Self::Crowded => Verdict::unavailable("BUSY"),
+            Self::Disk(_) => Verdict::unavailable("DISK_UNAVAILABLE"),
         }
     }
 
@@ -333,6 +380,13 @@ impl Refusal for Error {
             Self::ProfileHasRate { profile, .. } => member("tax_profile_id", json!(profile)),
             Self::LogisticUnit(sscc) => member("sscc", json!(sscc)),
             Self::UnknownBarcode(codes) => member("barcodes", json!(codes)),
+            Self::UnknownReference(field) | Self::FixedByUse(field) | Self::Frozen(field) => {
+                member("field", json!(field))
+            }
+            Self::ImageRefused(refused) => member("field", json!(refused.field())),
+            Self::ImageOrder => member("field", json!("image_ids")),
+            Self::Unreadable { field, .. } => member("field", json!(field)),
+            Self::SheetTooLong(_) => member("field", json!("format")),
             Self::Transition { from, to } => Some(Map::from_iter([
                 ("from".to_owned(), json!(from)),
                 ("to".to_owned(), json!(to)),
@@ -345,6 +399,8 @@ impl Refusal for Error {
         match self {
             Self::Db(error) => error.retry_after(),
             Self::Fault(fault) => fault.retry_after(),
+            Self::StoreAway(_) | Self::Disk(_) => Some(5),
+            Self::ImageBusy | Self::Crowded => Some(2),
             _ => None,
         }
     }

@@ -1,14 +1,15 @@
-//! Periodic work: imports that a crash left behind are taken up again, and what they staged is cleared away.
+//! Periodic work: imports that a crash left behind are taken up again, and what they staged is cleared away; so are
+//! pictures that nobody sees any more.
 
 use std::time::Duration;
 
 use bahi_service::Job;
 
-use crate::{State, import_job::commands};
+use crate::{State, image, import_job::commands};
 
 /// The jobs.
 pub fn table(state: &State) -> Vec<Job> {
-    let (waiting, finished) = (state.clone(), state.clone());
+    let (waiting, finished, pictures) = (state.clone(), state.clone(), state.clone());
     vec![
         Job::every("resume_imports", Duration::from_secs(5), move || {
             let state = waiting.clone();
@@ -17,6 +18,10 @@ pub fn table(state: &State) -> Vec<Job> {
         Job::every("clear_imports", Duration::from_secs(60), move || {
             let state = finished.clone();
             async move { Ok(commands::clear(&state).await?) }
+        }),
+        Job::every("clear_images", Duration::from_secs(60), move || {
+            let state = pictures.clone();
+            async move { Ok(image::commands::clear(&state).await?) }
         }),
     ]
 }

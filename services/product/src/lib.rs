@@ -9,19 +9,21 @@ mod consumers;
 mod coupon;
 mod error;
 mod events;
+mod export;
+mod image;
 mod import_job;
 mod import_row;
 pub mod jobs;
 mod json;
+mod label;
+mod objects;
 mod price_entry;
 mod price_list;
 mod price_quote;
 mod product;
+mod product_unit;
 mod promotion;
 mod rate_change;
-mod label;
-mod product;
-mod product_unit;
 mod scan;
 mod schema;
 mod state;
@@ -51,6 +53,9 @@ pub fn app() -> App<State> {
 
 fn routes(cfg: &mut ServiceConfig) {
     scan::routes(cfg);
+    // Before products, whose `{id}` would take `export` for an id.
+    export::routes(cfg);
+    image::routes(cfg);
     product::routes(cfg);
     product_unit::routes(cfg);
     category::routes(cfg);

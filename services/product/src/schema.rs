@@ -117,6 +117,8 @@ diesel::table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         finished_at -> Nullable<Timestamptz>,
+        format -> Text,
+        phase_base -> Int8,
     }
 }
 
@@ -198,6 +200,25 @@ diesel::table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         units -> Jsonb,
+    }
+}
+
+diesel::table! {
+    product_image (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        version -> Int8,
+        product_id -> Nullable<Uuid>,
+        status -> Text,
+        position -> Nullable<Int4>,
+        content_type -> Text,
+        bytes -> Int8,
+        width -> Nullable<Int4>,
+        height -> Nullable<Int4>,
+        upload_until -> Timestamptz,
+        lease_until -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
     }
 }
 
@@ -301,6 +322,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     price_entry,
     price_list,
     product,
+    product_image,
     product_text,
     promotion,
     product_unit,

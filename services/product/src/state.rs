@@ -6,7 +6,10 @@ use bahi_db::Db;
 use bahi_service::Parts;
 use tokio::sync::Semaphore;
 
-use crate::{config::Config, scan::Index};
+use crate::{Error, config::Config, objects::Objects, scan::Index};
+
+/// Streams of progress that a process keeps at the same time; each asks the database twice a second.
+const WATCHERS: usize = 64;
 
 /// The state of the service.
 #[derive(Clone)]
@@ -17,6 +20,16 @@ pub struct State {
     pub imports: Arc<Semaphore>,
     /// Products by barcode.
     pub index: Arc<Index>,
+    /// The turn for reading a workbook, whose texts are held in memory.
+    pub workbooks: Arc<Semaphore>,
+    /// Turns for writing workbooks.
+    pub exports: Arc<Semaphore>,
+    /// Turns for decoding pictures.
+    pub pictures: Arc<Semaphore>,
+    /// Turns for watching imports.
+    pub watchers: Arc<Semaphore>,
+    /// Where pictures lie.
+    pub store: Option<Objects>,
 }
 
 impl State {
@@ -34,10 +47,26 @@ impl State {
         let index = Arc::new(Index::new(memory, believed, alone));
         let witness = index.clone();
         db.on_commit(move |changed| witness.committed(changed));
+        let turns = |most: usize| Arc::new(Semaphore::new(most.max(1)));
         Ok(Self {
             db,
             index,
-            imports: Arc::new(Semaphore::new(config.imports.max(1))),
+            imports: turns(config.imports),
+            workbooks: turns(1),
+            exports: turns(config.exports),
+            pictures: turns(config.pictures),
+            watchers: turns(WATCHERS),
+            store: config.s3.as_ref().map(Objects::new),
         })
+    }
+
+    /// The object store.
+    ///
+    /// # Errors
+    /// [`Error::StoreAway`] where none is set.
+    pub fn objects(&self) -> Result<&Objects, Error> {
+        self.store
+            .as_ref()
+            .ok_or_else(|| Error::StoreAway("BAHI_S3_ENDPOINT is not set".into()))
     }
 }

@@ -1,4 +1,6 @@
-//! Words: enumerations that are one word in JSON and in the database, and the folding of names.
+//! Words: enumerations that are one word in JSON and in the database, the folding of names, and texts in spreadsheets.
+
+use std::borrow::Cow;
 
 /// The form in which two names are compared: case and the width of gaps do not matter.
 pub fn fold(name: &str) -> String {
@@ -6,6 +8,29 @@ pub fn fold(name: &str) -> String {
         .collect::<Vec<_>>()
         .join(" ")
         .to_lowercase()
+}
+
+/// A cell that a spreadsheet shows and does not run: what begins like a formula gets an apostrophe in front, and so does
+/// what begins with apostrophes before that, so that [`unguarded`] gives back every text.
+pub fn guarded(text: &str) -> Cow<'_, str> {
+    if begins_like_a_formula(text) {
+        Cow::Owned(format!("'{text}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// The text of a cell, without the apostrophe that keeps a spreadsheet from running it.
+pub fn unguarded(cell: &str) -> &str {
+    match cell.strip_prefix('\'') {
+        Some(text) if begins_like_a_formula(text) => text,
+        _ => cell,
+    }
+}
+
+fn begins_like_a_formula(text: &str) -> bool {
+    text.trim_start_matches('\'')
+        .starts_with(['=', '+', '-', '@', '\t', '\r'])
 }
 
 /// Declares an enumeration whose values are stored, sent and read as one word each.
@@ -20,6 +45,10 @@ macro_rules! words {
         pub enum $name { $($(#[$doc])* #[serde(rename = $word)] $value,)+ }
 
         impl $name {
+            /// Every value, in order.
+            #[allow(dead_code)]
+            pub const ALL: &'static [Self] = &[$(Self::$value),+];
+
             /// The word.
             pub const fn word(self) -> &'static str {
                 match self { $(Self::$value => $word,)+ }
@@ -51,7 +80,23 @@ pub(crate) use words;
 
 #[cfg(test)]
 mod tests {
-    use super::fold;
+    use super::{fold, guarded, unguarded};
+
+    #[test]
+    fn a_guarded_text_is_never_a_formula_and_comes_back() {
+        assert_eq!(guarded("=cmd|' /C calc'!A0"), "'=cmd|' /C calc'!A0");
+        assert_eq!(guarded("plain"), "plain");
+        for text in [
+            "=1", "+1", "-1", "@x", "\t=1", "\r", "'=1", "''-1", "'quoted'", "'", "", "a=1",
+        ] {
+            let cell = guarded(text);
+            assert!(
+                !cell.starts_with(['=', '+', '-', '@', '\t', '\r']),
+                "{text}"
+            );
+            assert_eq!(unguarded(&cell), text);
+        }
+    }
 
     #[test]
     fn case_and_gaps_do_not_matter() {

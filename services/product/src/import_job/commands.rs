@@ -1,16 +1,14 @@
-//! What can be done with imports: upload, work through, apply, cancel, clear.
+//! What can be done with imports that are here: work through, apply, cancel, clear.
 
 use std::{
     collections::{HashMap, HashSet},
     time::Duration,
 };
 
-use bahi_db::{Ctx, Db, Done, Error as DbError, Idempotency, Tx};
-use bahi_http::Fault;
+use bahi_db::{Ctx, Db, Done, Error as DbError, Tx};
 use bahi_types::TenantId;
 use chrono::TimeDelta;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::{
@@ -21,18 +19,12 @@ use crate::{
     },
     import_row::{
         model::{Claim, Known, Outcome, Wanted, claims, decide},
-        sheet::{Flaw, Line, Sheet},
+        sheet::Flaw,
     },
     product::{self, model::Change},
     tax_profile, unit,
 };
 
-/// Longest file in bytes.
-pub const LONGEST: i64 = 50 * 1024 * 1024;
-/// Rows staged in one transaction, unless there are enough bytes before.
-const STAGED: usize = 1000;
-/// Bytes of the file held before they are staged.
-const HELD: usize = 1024 * 1024;
 /// Rows checked or applied in one transaction.
 const CHUNK: i64 = 500;
 /// Most events of one transaction.
@@ -40,125 +32,9 @@ const EVENTS: usize = 500;
 /// Most events of one row: the snapshot, the price and its audit, and a category for each level.
 const EVENTS_OF_ROW: usize = 3 + category::model::LEVELS;
 /// How long a job may make no progress before somebody else takes it up.
-const LEASE: TimeDelta = TimeDelta::seconds(30);
-/// How long an upload may take.
-const UPLOAD: TimeDelta = TimeDelta::hours(1);
+pub const LEASE: TimeDelta = TimeDelta::seconds(30);
 /// Times that a chunk is tried again.
 const RETRIES: u32 = 6;
-
-/// A file on its way in.
-pub struct Upload {
-    state: State,
-    ctx: Ctx,
-    key: Option<Idempotency>,
-    job: ImportJob,
-    sheet: Sheet,
-    hash: Sha256,
-    lines: Vec<Line>,
-    held: usize,
-}
-
-impl Upload {
-    /// Opens a job, which nobody sees before its file is whole.
-    pub async fn begin(state: &State, ctx: &Ctx, dry_run: bool) -> Result<Self, Error> {
-        // The key is claimed at the end, when the hash of the body is known.
-        let mut ctx = ctx.clone();
-        let key = ctx.idempotency.take();
-        let now = state.db.clock().now();
-        let job = ImportJob::new(&ctx, dry_run, now + UPLOAD, now)?;
-        let row = job.clone();
-        state
-            .db
-            .write(&ctx, async move |tx: &mut Tx| store::insert(tx, &row).await)
-            .await?;
-        let hash = Sha256::new_with_prefix([u8::from(dry_run)]);
-        Ok(Self {
-            state: state.clone(),
-            ctx,
-            key,
-            job,
-            sheet: Sheet::default(),
-            hash,
-            lines: Vec::new(),
-            held: 0,
-        })
-    }
-
-    /// Takes the next bytes of the file.
-    pub async fn push(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.job.bytes += i64::try_from(bytes.len()).unwrap_or(i64::MAX);
-        if self.job.bytes > LONGEST {
-            return Err(Fault::TooLarge(usize::try_from(LONGEST).unwrap_or(usize::MAX)).into());
-        }
-        self.hash.update(bytes);
-        self.sheet.feed(bytes, &mut self.lines);
-        self.held += bytes.len();
-        while self.lines.len() >= STAGED || self.held >= HELD {
-            let rest = self.lines.split_off(STAGED.min(self.lines.len()));
-            let lines = std::mem::replace(&mut self.lines, rest);
-            self.stage(lines).await?;
-            self.held = 0;
-        }
-        Ok(())
-    }
-
-    /// Ends the file: the job can be seen and worked on. Under an idempotency key that was used for the same file
-    /// before, the answer is the first job, and this one comes to nothing.
-    pub async fn finish(mut self) -> Result<Done<ImportJob>, Error> {
-        if self.job.bytes == 0 {
-            return Err(Fault::Malformed("the body is empty".into()).into());
-        }
-        self.sheet.finish(&mut self.lines);
-        let lines = std::mem::take(&mut self.lines);
-        self.stage(lines).await?;
-        let now = self.state.db.clock().now();
-        let mut job = self.job;
-        job.step(Status::Uploaded, now)?;
-        job.ignored_columns = json!(self.sheet.ignored());
-        job.reason = self.sheet.problem().map(str::to_owned);
-        job.lease_until = now + LEASE;
-        let mut ctx = self.ctx;
-        ctx.idempotency = self.key.map(|key| Idempotency {
-            hash: self.hash.finalize().to_vec(),
-            ..key
-        });
-        let finish = async move |tx: &mut Tx| -> Result<ImportJob, Error> {
-            if let Some(reason) = &job.reason {
-                store::refuse(tx, job.id, &[Flaw::new(1, "header", "", reason.as_str())]).await?;
-            }
-            store::save(tx, &job).await?;
-            Ok(job)
-        };
-        let done = self.state.db.write(&ctx, finish).await?;
-        if !done.replayed {
-            start(&self.state, ctx.tenant, done.value.id);
-        }
-        Ok(done)
-    }
-
-    async fn stage(&mut self, lines: Vec<Line>) -> Result<(), Error> {
-        let (mut rows, mut flaws) = (Vec::new(), Vec::new());
-        for line in lines {
-            match line {
-                Line::Row { line, cells } => rows.push((line, cells)),
-                Line::Flawed(flaw) => flaws.push(flaw),
-            }
-        }
-        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        self.job.rows += count(rows.len() + flaws.len());
-        self.job.refused += count(flaws.len());
-        let id = self.job.id;
-        let stage = async move |tx: &mut Tx| -> Result<(), Error> {
-            let rows = rows
-                .into_iter()
-                .map(|(line, cells)| StagedRow { line, cells });
-            store::stage(tx, id, &rows.collect::<Vec<_>>()).await?;
-            store::refuse(tx, id, &flaws).await
-        };
-        self.state.db.write(&self.ctx, stage).await?;
-        Ok(())
-    }
-}
 
 /// Applies a dry run.
 pub async fn apply(state: &State, ctx: &Ctx, id: Uuid) -> Result<Done<ImportJob>, Error> {
@@ -233,7 +109,7 @@ pub async fn clear(state: &State) -> Result<(), Error> {
 }
 
 /// Works a job through in the background, when its turn comes.
-fn start(state: &State, tenant: TenantId, id: Uuid) {
+pub fn start(state: &State, tenant: TenantId, id: Uuid) {
     let state = state.clone();
     tokio::spawn(async move {
         let Ok(_turn) = state.imports.clone().acquire_owned().await else {

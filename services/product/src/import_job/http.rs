@@ -14,21 +14,26 @@ use uuid::Uuid;
 use crate::{
     Error, State,
     import_job::{
-        commands::{self, Upload},
-        model::{ImportJob, Status},
+        commands,
+        model::{Format, ImportJob, Progress, Status},
         store::{self, StoredFlaw},
+        upload::Upload,
     },
+    text::guarded,
 };
 
 /// The endpoints.
 pub fn routes(cfg: &mut ServiceConfig) {
-    cfg.service(upload)
+    cfg.service(import)
         .service(list)
         .service(errors)
         .service(read)
         .service(apply)
         .service(cancel);
 }
+
+/// The type of a workbook.
+const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
 
 /// How an upload is meant.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -51,6 +56,8 @@ pub struct ImportJobBody {
     status: Status,
     /// Only checked; `:apply` applies it.
     dry_run: bool,
+    /// What kind of file it was.
+    format: Format,
     /// Length of the file.
     bytes: i64,
     /// Rows of the file.
@@ -67,6 +74,8 @@ pub struct ImportJobBody {
     unchanged: i64,
     /// Rows refused; see `errors.csv`.
     refused: i64,
+    /// How far it is.
+    progress: Progress,
     /// Headers that mean nothing here.
     #[schema(value_type = Vec<String>)]
     ignored_columns: serde_json::Value,
@@ -80,9 +89,12 @@ pub struct ImportJobBody {
     finished_at: Option<DateTime<Utc>>,
 }
 
-impl From<ImportJob> for ImportJobBody {
-    fn from(job: ImportJob) -> Self {
+impl ImportJobBody {
+    /// The job as it is now.
+    pub fn of(job: ImportJob, now: DateTime<Utc>) -> Self {
         Self {
+            progress: job.progress(now),
+            format: job.format,
             id: job.id,
             version: job.version,
             status: job.status,
@@ -124,23 +136,27 @@ pub struct ListImportJobs {
 }
 paging!(ListImportJobs);
 
-/// Imports products from CSV: UTF-8, with a header, delimited by comma, semicolon or tab, at most 50 MB.
+/// Imports products from CSV (UTF-8 or UTF-16; comma, semicolon or tab) or XLSX (the first sheet that is shown), with a
+/// header, at most 50 MB.
 /// Columns: sku, name, kind, category, brand, unit, hsn or tax_profile, price, price_includes_tax, mrp, barcode, status,
 /// track_batch, track_serial, track_expiry.
 #[utoipa::path(
     tag = "imports",
     operation_id = "import_products",
     params(UploadQuery),
-    request_body(content = String, content_type = "text/csv"),
+    request_body(content(
+        (String = "text/csv"),
+        (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")
+    )),
     responses(
         (status = 202, body = ImportJobBody),
         (status = 413, description = "TOO_LARGE"),
         (status = 415, description = "UNSUPPORTED_MEDIA_TYPE"),
-        (status = 422, description = "IDEMPOTENCY_KEY_REUSED")
+        (status = 422, description = "UNREADABLE_FILE, IDEMPOTENCY_KEY_REUSED")
     )
 )]
 #[post("/api/v1/products/bulk-import")]
-async fn upload(
+async fn import(
     state: web::Data<State>,
     caller: Caller,
     query: web::Query<UploadQuery>,
@@ -148,27 +164,42 @@ async fn upload(
     mut body: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     caller.require("product.product.write")?;
+    let format = format_of(&req)?;
+    let mut upload = Upload::begin(&state, &caller.ctx, format, query.dry_run)?;
+    match take(&mut upload, &mut body).await {
+        Ok(done) => {
+            let now = state.db.clock().now();
+            Ok(accepted(&done.map(|job| ImportJobBody::of(job, now))))
+        }
+        Err(error) => {
+            upload.abandon().await;
+            Err(error.into())
+        }
+    }
+}
+
+/// The kind of file that a request says it brings.
+fn format_of(req: &HttpRequest) -> Result<Format, Fault> {
     let content_type = req
         .headers()
         .get(header::CONTENT_TYPE)
         .and_then(|v| v.to_str().ok())
         .unwrap_or_default();
-    if !content_type
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .eq_ignore_ascii_case("text/csv")
-    {
-        return Err(Fault::UnsupportedMedia("text/csv").into());
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    match essence.to_ascii_lowercase().as_str() {
+        "text/csv" => Ok(Format::Csv),
+        XLSX => Ok(Format::Xlsx),
+        _ => Err(Fault::UnsupportedMedia("text/csv or an XLSX workbook")),
     }
-    let mut upload = Upload::begin(&state, &caller.ctx, query.dry_run).await?;
+}
+
+async fn take(upload: &mut Upload, body: &mut web::Payload) -> Result<Done<ImportJob>, Error> {
     while let Some(bytes) = body.next().await {
         let bytes =
             bytes.map_err(|error| Fault::Malformed(format!("the body breaks off ({error})")))?;
         upload.push(&bytes).await?;
     }
-    Ok(accepted(&upload.finish().await?.map(ImportJobBody::from)))
+    upload.finish().await
 }
 
 #[utoipa::path(
@@ -194,12 +225,13 @@ async fn list(
             store::list(tx, status, &walk).await
         })
         .await?;
+    let now = state.db.clock().now();
     let cursor = |job: &ImportJob| Cursor {
         key: job.created_at.to_rfc3339(),
         id: job.id,
     };
     Ok(page(
-        &Page::new(jobs, &paging, total, cursor).map(ImportJobBody::from),
+        &Page::new(jobs, &paging, total, cursor).map(|job| ImportJobBody::of(job, now)),
     ))
 }
 
@@ -220,7 +252,8 @@ async fn read(
         .db
         .read(&caller.ctx, async |tx: &mut Tx| store::get(tx, *id).await)
         .await?;
-    Ok(ok(&Done::first(ImportJobBody::from(job))))
+    let now = state.db.clock().now();
+    Ok(ok(&Done::first(ImportJobBody::of(job, now))))
 }
 
 /// What is wrong with which cell: line, column, value, reason.
@@ -290,14 +323,9 @@ fn csv_row(flaw: &StoredFlaw) -> String {
     )
 }
 
-/// A cell that a spreadsheet shows and does not run: what begins like a formula gets an apostrophe in front.
+/// A cell that a spreadsheet shows and does not run.
 fn cell(text: &str) -> String {
-    let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        "'"
-    } else {
-        ""
-    };
-    format!("\"{guard}{}\"", text.replace('"', "\"\""))
+    format!("\"{}\"", guarded(text).replace('"', "\"\""))
 }
 
 /// Applies a dry run that is ready.
@@ -318,11 +346,9 @@ async fn apply(
     req: Post<Empty>,
 ) -> Result<HttpResponse, Problem> {
     req.caller.require("product.product.write")?;
-    Ok(accepted(
-        &commands::apply(&state, &req.caller.ctx, *id)
-            .await?
-            .map(ImportJobBody::from),
-    ))
+    let now = state.db.clock().now();
+    let done = commands::apply(&state, &req.caller.ctx, *id).await?;
+    Ok(accepted(&done.map(|job| ImportJobBody::of(job, now))))
 }
 
 /// Stops a job that is ready or applying; what went in stays in.
@@ -343,20 +369,7 @@ async fn cancel(
     req: Post<Empty>,
 ) -> Result<HttpResponse, Problem> {
     req.caller.require("product.product.write")?;
-    Ok(ok(&commands::cancel(&state, &req.caller.ctx, *id)
-        .await?
-        .map(ImportJobBody::from)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::cell;
-
-    #[test]
-    fn a_cell_is_never_a_formula() {
-        assert_eq!(cell("=cmd|' /C calc'!A0"), "\"'=cmd|' /C calc'!A0\"");
-        assert_eq!(cell("-5"), "\"'-5\"");
-        assert_eq!(cell("say \"hi\", you"), "\"say \"\"hi\"\", you\"");
-        assert_eq!(cell("plain"), "\"plain\"");
-    }
+    let now = state.db.clock().now();
+    let done = commands::cancel(&state, &req.caller.ctx, *id).await?;
+    Ok(ok(&done.map(|job| ImportJobBody::of(job, now))))
 }

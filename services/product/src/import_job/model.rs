@@ -36,6 +36,32 @@ words! {
     }
 }
 
+words! {
+    /// What kind of file.
+    #[schema(as = ImportFormat)]
+    pub enum Format {
+        /// Comma, semicolon or tab separated text.
+        Csv = "csv",
+        /// Office Open XML workbook.
+        Xlsx = "xlsx",
+    }
+}
+
+/// How far a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = ImportProgress)]
+pub struct Progress {
+    /// Hundredths of the work that are done, all phases together.
+    pub percent: i64,
+    /// Rows a second of the running phase; absent when none runs, or before the first rows are done.
+    pub rows_per_second: Option<i64>,
+    /// Seconds until the end at this speed.
+    pub seconds_left: Option<i64>,
+}
+
+/// What applying a row costs, if checking it costs one: the locks, the writes and the events.
+const APPLYING: i64 = 3;
+
 impl Status {
     /// Nothing more happens.
     pub fn is_final(self) -> bool {
@@ -112,6 +138,10 @@ pub struct ImportJob {
     pub updated_at: DateTime<Utc>,
     /// When it came to its end.
     pub finished_at: Option<DateTime<Utc>>,
+    /// What kind of file it was.
+    pub format: Format,
+    /// Rows that were dealt with before the running phase began.
+    pub phase_base: i64,
 }
 
 impl ImportJob {
@@ -121,6 +151,7 @@ impl ImportJob {
     /// When the actor cannot be written.
     pub fn new(
         ctx: &Ctx,
+        format: Format,
         dry_run: bool,
         lease_until: DateTime<Utc>,
         now: DateTime<Utc>,
@@ -148,6 +179,8 @@ impl ImportJob {
             created_at: now,
             updated_at: now,
             finished_at: None,
+            format,
+            phase_base: 0,
         })
     }
 
@@ -181,10 +214,14 @@ impl ImportJob {
         self.cursor = 0;
         match to {
             // Rows that are refused already are dealt with.
-            Status::Validating => self.checked = self.refused,
+            Status::Validating => {
+                self.checked = self.refused;
+                self.phase_base = self.refused;
+            }
             Status::Applying => {
                 (self.created, self.updated, self.unchanged) = (0, 0, 0);
                 self.applied = self.refused;
+                self.phase_base = self.refused;
             }
             _ => {}
         }
@@ -219,6 +256,37 @@ impl ImportJob {
         }
     }
 
+    /// Nothing moves until somebody asks for it.
+    pub fn rests(&self) -> bool {
+        self.status.is_final() || self.status == Status::Ready && self.dry_run
+    }
+
+    /// How far it is. A dry run is done when it is checked.
+    pub fn progress(&self, now: DateTime<Utc>) -> Progress {
+        let applies = !self.dry_run || self.status == Status::Applying || self.applied > 0;
+        let cost = if applies { APPLYING } else { 0 };
+        let all = self.rows * (1 + cost);
+        let done = self.checked + self.applied * cost;
+        let percent = match (self.rests(), all) {
+            (true, _) => 100,
+            (false, 0) => 0,
+            (false, all) => (done * 100 / all).min(99),
+        };
+        let (phase, price) = match self.status {
+            Status::Validating => (self.checked, 1),
+            Status::Applying => (self.applied, cost),
+            _ => (0, 0),
+        };
+        let rows = phase - self.phase_base;
+        let elapsed = (now - self.updated_at).num_milliseconds().max(1);
+        let running = price > 0 && rows > 0;
+        Progress {
+            percent,
+            rows_per_second: running.then(|| rows * 1000 / elapsed),
+            seconds_left: running.then(|| (all - done).max(0) * elapsed / (rows * price * 1000)),
+        }
+    }
+
     /// Counts what a row has come to.
     pub fn count(&mut self, outcome: &Outcome) {
         match outcome {
@@ -237,7 +305,7 @@ mod tests {
     fn a_job_goes_its_way_and_no_other() {
         let ctx = Ctx::service("product", TenantId::new());
         let now = Utc::now();
-        let mut job = ImportJob::new(&ctx, false, now, now).unwrap();
+        let mut job = ImportJob::new(&ctx, Format::Csv, false, now, now).unwrap();
         assert!(job.step(Status::Applying, now).is_err());
         for to in [
             Status::Uploaded,
@@ -251,5 +319,60 @@ mod tests {
         assert_eq!(job.version, 6);
         assert!(job.step(Status::Cancelled, now).is_err());
         assert_eq!(job.finished_at, Some(now));
+    }
+
+    #[test]
+    fn progress_covers_checking_and_applying() {
+        let ctx = Ctx::service("product", TenantId::new());
+        let start = Utc::now();
+        let after = |seconds| start + chrono::TimeDelta::seconds(seconds);
+        let mut job = ImportJob::new(&ctx, Format::Csv, false, start, start).unwrap();
+        job.rows = 1000;
+        job.refused = 100;
+        job.step(Status::Uploaded, start).unwrap();
+        assert_eq!(
+            (
+                job.progress(start).percent,
+                job.progress(start).seconds_left
+            ),
+            (0, None)
+        );
+        job.step(Status::Validating, start).unwrap();
+        job.checked += 400;
+        // 400 rows in four seconds; 500 are still to check, and 1,000 to apply, each at the price of three.
+        let progress = job.progress(after(4));
+        assert_eq!(
+            (
+                progress.percent,
+                progress.rows_per_second,
+                progress.seconds_left
+            ),
+            (12, Some(100), Some(35))
+        );
+        job.checked = 1000;
+        job.step(Status::Ready, after(9)).unwrap();
+        job.step(Status::Applying, after(9)).unwrap();
+        job.applied += 450;
+        let progress = job.progress(after(9 + 15));
+        assert_eq!(
+            (
+                progress.percent,
+                progress.rows_per_second,
+                progress.seconds_left
+            ),
+            (66, Some(30), Some(15))
+        );
+        job.step(Status::Completed, after(40)).unwrap();
+        assert_eq!(
+            job.progress(after(50)),
+            Progress {
+                percent: 100,
+                rows_per_second: None,
+                seconds_left: None
+            }
+        );
+        job.status = Status::Ready;
+        job.dry_run = true;
+        assert_eq!(job.progress(after(50)).percent, 100);
     }
 }

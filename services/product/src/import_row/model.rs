@@ -64,7 +64,7 @@ impl Wanted {
                     .get(&Column::Category)
                     .into_iter()
                     .flat_map(|cell| path(cell))
-                    .map(fold),
+                    .map(|name| fold(&name)),
             );
             let codes = cells
                 .get(&Column::Barcode)
@@ -178,6 +178,11 @@ pub fn decide(
     let said = said.as_ref();
 
     let sku = check.value(Column::Sku, None, |cell| {
+        if is_shortened(cell) {
+            return Err(
+                "is a number that a spreadsheet has shortened: make the column text".into(),
+            );
+        }
         product::sku(cell)
             .map(|()| cell.to_owned())
             .map_err(str::to_owned)
@@ -411,7 +416,7 @@ fn category(
     let Some(cell) = check.cell(Column::Category) else {
         return Some((said.and_then(|said| said.category_id), Vec::new()));
     };
-    let names: Vec<String> = path(cell).map(str::to_owned).collect();
+    let names = path(cell);
     if names.is_empty() || names.len() > LEVELS {
         check.flaw(
             Column::Category,
@@ -423,9 +428,11 @@ fn category(
         check.flaw(Column::Category, reason);
         return None;
     }
-    // A single name may stand anywhere in the tree, as long as it stands there once.
-    if let [name] = names.as_slice() {
-        let key = fold(name);
+    // A single name may stand anywhere in the tree, as long as it stands there once; at the top it is a path.
+    if let [name] = names.as_slice()
+        && let key = fold(name)
+        && !known.categories.contains_key(&(None, key.clone()))
+    {
         let mut found = known
             .categories
             .iter()
@@ -516,8 +523,28 @@ fn barcodes(cell: &str) -> Result<Barcodes, String> {
     Barcodes::try_from(codes?)
 }
 
-fn path(cell: &str) -> impl Iterator<Item = &str> {
-    cell.split('>').map(str::trim)
+/// The names of a path, from the top. `\>` is a bracket of a name, and `\\` a backslash.
+fn path(cell: &str) -> Vec<String> {
+    let (mut names, mut name) = (Vec::new(), String::new());
+    let mut rest = cell.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '\\' => name.push(rest.next_if(|next| matches!(next, '>' | '\\')).unwrap_or(c)),
+            '>' => names.push(std::mem::take(&mut name)),
+            _ => name.push(c),
+        }
+    }
+    names.push(name);
+    names.iter().map(|name| name.trim().to_owned()).collect()
+}
+
+/// Whether a cell reads like `8.90E+12`: many numbers have become this one.
+fn is_shortened(cell: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    cell.split_once(['E', 'e']).is_some_and(|(number, power)| {
+        let (whole, rest) = number.split_once('.').unwrap_or((number, "0"));
+        digits(whole) && digits(rest) && power.strip_prefix('+').is_some_and(digits)
+    })
 }
 
 /// A code has an even number of digits; a spreadsheet takes the zero of `0401` for no digit at all.
@@ -659,6 +686,35 @@ mod tests {
                 "hsn: is that of several tax profiles; name one in tax_profile",
             ]
         );
+    }
+
+    #[test]
+    fn a_path_begins_at_the_top_and_its_names_may_have_brackets() {
+        assert_eq!(path("Food > Dairy"), ["Food", "Dairy"]);
+        assert_eq!(path(r"A \> B > C\\D > E\F"), ["A > B", r"C\D", r"E\F"]);
+        assert_eq!(path("a >> b"), ["a", "", "b"]);
+        // The same name stands at the top and below: alone it means the one at the top.
+        let (mut known, top) = (known(), CategoryId::new());
+        known.categories.insert((None, "dairy".into()), top);
+        known
+            .categories
+            .insert((Some(CategoryId::new()), "dairy".into()), CategoryId::new());
+        let made = outcome(&mut known, &[(Column::Category, "Dairy")]).unwrap();
+        assert_eq!(made.after.category_id, Some(top));
+    }
+
+    #[test]
+    fn a_key_that_a_spreadsheet_has_shortened_is_none() {
+        for shortened in ["8.90E+12", "1E+5", "8.9e+12"] {
+            let flaws = outcome(&mut known(), &[(Column::Sku, shortened)]).unwrap_err();
+            assert_eq!(flaws.len(), 1, "{shortened}");
+        }
+        for sku in ["E+12", "12E12", "8.90E-12", "A1E+5", "1E+"] {
+            assert!(
+                outcome(&mut known(), &[(Column::Sku, sku)]).is_ok(),
+                "{sku}"
+            );
+        }
     }
 
     #[test]

@@ -1,10 +1,14 @@
-//! A CSV file read piece by piece, as it arrives. It never fails: what cannot be a row is a flaw of a line.
+//! A CSV file read piece by piece, as it arrives. It never fails: what cannot be a row is a flaw of a line, and what is
+//! no header is told by [`Sheet::problem`].
 
 use std::collections::BTreeMap;
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
-use crate::text::words;
+use crate::{
+    import_row::decoder::Decoder,
+    text::{unguarded, words},
+};
 
 words! {
     /// The columns that mean something.
@@ -112,11 +116,15 @@ pub enum Line {
 const LONGEST: usize = 64 * 1024;
 /// Longest cell in bytes that means anything: eight levels of categories.
 const LONGEST_CELL: usize = 2000;
+/// Why a header is none.
+pub(super) const NO_KEY: &str = "The first line names no column sku.";
 /// Most columns.
-const WIDEST: usize = 256;
+pub(super) const WIDEST: usize = 256;
 
 /// A file on its way in.
 pub struct Sheet {
+    decoder: Decoder,
+    text: Vec<u8>,
     /// The bytes before the end of the first line, which tells the delimiter.
     head: Vec<u8>,
     reader: Option<Reader>,
@@ -137,6 +145,8 @@ pub struct Sheet {
 impl Default for Sheet {
     fn default() -> Self {
         Self {
+            decoder: Decoder::default(),
+            text: Vec::new(),
             head: Vec::new(),
             reader: None,
             record: vec![0; LONGEST],
@@ -157,10 +167,21 @@ impl Default for Sheet {
 impl Sheet {
     /// Takes the next bytes and adds the rows that end in them to `lines`.
     pub fn feed(&mut self, bytes: &[u8], lines: &mut Vec<Line>) {
-        if self.reader.is_some() {
-            return self.read(bytes, lines);
+        let mut text = std::mem::take(&mut self.text);
+        self.decoder.feed(bytes, &mut text);
+        self.take(&text, lines);
+        text.clear();
+        self.text = text;
+    }
+
+    fn take(&mut self, text: &[u8], lines: &mut Vec<Line>) {
+        if text.is_empty() {
+            return;
         }
-        self.head.extend_from_slice(bytes);
+        if self.reader.is_some() {
+            return self.read(text, lines);
+        }
+        self.head.extend_from_slice(text);
         if self.head.contains(&b'\n') || self.head.len() > LONGEST {
             self.begin(lines);
         }
@@ -168,6 +189,9 @@ impl Sheet {
 
     /// Ends the file and adds the last row to `lines`.
     pub fn finish(&mut self, lines: &mut Vec<Line>) {
+        let mut text = Vec::new();
+        self.decoder.finish(&mut text);
+        self.take(&text, lines);
         if self.reader.is_none() {
             self.begin(lines);
         }
@@ -189,8 +213,8 @@ impl Sheet {
 
     fn begin(&mut self, lines: &mut Vec<Line>) {
         let head = std::mem::take(&mut self.head);
-        if head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]) {
-            self.problem = Some("The file is UTF-16; save it as CSV in UTF-8.".into());
+        if head.starts_with(b"PK\x03\x04") {
+            self.problem = Some("The file is a workbook or another ZIP archive, not CSV.".into());
         }
         self.reader = Some(ReaderBuilder::new().delimiter(delimiter(&head)).build());
         if !head.is_empty() {
@@ -224,6 +248,10 @@ impl Sheet {
                 ReadRecordResult::InputEmpty => {}
                 ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {
                     self.overlong = true;
+                    if self.layout.is_none() && self.problem.is_none() {
+                        let longest = "The first line has more than 64 KiB or 256 columns: is a quote not closed?";
+                        self.problem = Some(longest.into());
+                    }
                     (self.length, self.cells) = (0, 0);
                 }
                 ReadRecordResult::Record => {
@@ -252,11 +280,7 @@ impl Sheet {
             let reason = format!(
                 "lines {first} to {last} read as one row that is too long: is a quote not closed?"
             );
-            if self.layout.is_none() {
-                self.problem = Some(reason);
-            } else {
-                lines.push(Line::Flawed(Flaw::new(first, "row", "", reason)));
-            }
+            lines.push(Line::Flawed(Flaw::new(first, "row", "", reason)));
             return;
         }
         let ends = &self.ends[..self.cells];
@@ -272,7 +296,7 @@ impl Sheet {
             None => {
                 let layout = headers(&cells, &mut self.ignored);
                 if !layout.contains(&Some(Column::Sku)) {
-                    self.problem = Some("The first line names no column sku.".into());
+                    self.problem = Some(NO_KEY.into());
                 }
                 self.layout = Some(layout);
             }
@@ -303,7 +327,8 @@ fn delimiter(head: &[u8]) -> u8 {
     }
 }
 
-fn headers(cells: &[&[u8]], ignored: &mut Vec<String>) -> Vec<Option<Column>> {
+/// The columns that a header names; the others are put into `ignored`.
+pub(super) fn headers(cells: &[&[u8]], ignored: &mut Vec<String>) -> Vec<Option<Column>> {
     let mut layout: Vec<Option<Column>> = Vec::with_capacity(cells.len());
     for cell in cells {
         let header = String::from_utf8_lossy(cell);
@@ -323,7 +348,8 @@ fn headers(cells: &[&[u8]], ignored: &mut Vec<String>) -> Vec<Option<Column>> {
     layout
 }
 
-fn row(layout: &[Option<Column>], cells: &[&[u8]], first: i64, last: i64) -> Line {
+/// A row that begins in line `first` and ends in line `last`.
+pub(super) fn row(layout: &[Option<Column>], cells: &[&[u8]], first: i64, last: i64) -> Line {
     if cells
         .iter()
         .skip(layout.len())
@@ -344,7 +370,7 @@ fn row(layout: &[Option<Column>], cells: &[&[u8]], first: i64, last: i64) -> Lin
             ))
         };
         let Ok(text) = std::str::from_utf8(cell) else {
-            return flawed("is not UTF-8".into());
+            return flawed("is neither UTF-8 nor UTF-16".into());
         };
         let text = text.trim();
         if text.contains('\n') {
@@ -359,7 +385,7 @@ fn row(layout: &[Option<Column>], cells: &[&[u8]], first: i64, last: i64) -> Lin
             return flawed("contains a control character".into());
         }
         if !text.is_empty() {
-            known.insert(column, text.to_owned());
+            known.insert(column, unguarded(text).to_owned());
         }
     }
     Line::Row {
@@ -424,7 +450,7 @@ mod tests {
             [
                 "2 sku=A name=one",
                 "3 name! lines 3 to 4 read as one row: is a quote not closed?",
-                "5 name! is not UTF-8",
+                "5 name! is neither UTF-8 nor UTF-16",
                 "6 row! has 4 cells, the header has 2",
                 "7 name! contains a control character",
                 "8 sku=F name=six",
@@ -456,7 +482,8 @@ mod tests {
         );
         assert_eq!(read(b"").1.problem(), Some("The file is empty."));
         assert_eq!(read(b"\n\n").1.problem(), Some("The file is empty."));
-        assert!(read(b"\xff\xfes\0k\0u\0\n\0").1.problem().is_some());
+        assert!(read(b"PK\x03\x04sku\n").1.problem().is_some());
+        assert_eq!(read(b"\xff\xfes\0k\0u\0\n\0").1.problem(), None);
         assert_eq!(read(b"sku").1.problem(), None);
     }
 }

@@ -152,6 +152,25 @@ pub async fn list(tx: &mut Tx, filter: &Filter, at: &Walk) -> Result<(Vec<Produc
     Ok((page, total))
 }
 
+/// The products after one, the oldest first.
+pub async fn after(
+    tx: &mut Tx,
+    filter: &Filter,
+    after: Option<ProductId>,
+    most: i64,
+) -> Result<Vec<Product>, Error> {
+    let mut rows = matching(tx, filter).select(Product::as_select());
+    if let Some(after) = after {
+        rows = rows.filter(dsl::id.gt(after));
+    }
+    Ok(rows.order(dsl::id).limit(most).load(tx.conn()).await?)
+}
+
+/// How many products there are.
+pub async fn count(tx: &mut Tx, filter: &Filter) -> Result<i64, Error> {
+    Ok(matching(tx, filter).count().get_result(tx.conn()).await?)
+}
+
 /// A page of what a search found, the best first, and how many there are.
 pub async fn list_ranked(
     tx: &mut Tx,

@@ -26,6 +26,7 @@ async fn functions_that_see_past_the_policies_are_for_this_service_alone() {
         "search_products(text, int)",
         "import_jobs_waiting(timestamptz)",
         "import_jobs_to_clear(timestamptz)",
+        "product_images_to_clear(timestamptz)",
     ] {
         assert!(may("bahi_product_app", function).await, "{function}");
         assert!(!may("bahi_relay", function).await, "{function}");
@@ -457,6 +458,48 @@ async fn each_endpoint_asks_for_its_permission() {
             format!("tax-profiles/{id}"),
             none(),
             "product.tax_profile.write",
+        ),
+        (
+            "GET",
+            "products/export".to_owned(),
+            none(),
+            "product.product.read",
+        ),
+        (
+            "GET",
+            format!("import-jobs/{id}/events"),
+            none(),
+            "product.product.read",
+        ),
+        (
+            "GET",
+            format!("products/{id}/images"),
+            none(),
+            "product.product.read",
+        ),
+        (
+            "POST",
+            format!("products/{id}/images"),
+            json!({ "content_type": "image/png", "size": 1 }),
+            "product.product.write",
+        ),
+        (
+            "POST",
+            format!("products/{id}/images:reorder"),
+            json!({ "image_ids": [] }),
+            "product.product.write",
+        ),
+        (
+            "POST",
+            format!("products/{id}/images/{id}:complete"),
+            none(),
+            "product.product.write",
+        ),
+        (
+            "DELETE",
+            format!("products/{id}/images/{id}"),
+            none(),
+            "product.product.write",
         ),
     ];
     let api = product::app().openapi();

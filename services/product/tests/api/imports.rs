@@ -238,15 +238,32 @@ async fn a_dry_run_tells_what_would_happen_and_writes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_cannot_be_read_is_invalid() {
+async fn a_file_that_cannot_be_read_is_refused_and_one_without_a_good_row_is_invalid() {
     let app = start().await;
     let shop = Shop::open(&app).await;
-    for (file, reason) in [
+    for (file, rule) in [
         ("name,price\nx,1\n", "The first line names no column sku."),
-        ("sku,name\n", "The file has no rows."),
-        ("\n\n", "The file is empty."),
-        ("sku,name\nA,B\nC,D\n", "Every row has an error."),
         ("{\"sku\": 1}", "The first line names no column sku."),
+        ("\n\n", "The file is empty."),
+        (
+            "PK\u{3}\u{4}sku\n",
+            "The file is a workbook or another ZIP archive, not CSV.",
+        ),
+    ] {
+        let refused = shop.upload("", file).await.expect(422);
+        assert_eq!(
+            (refused.code(), refused.text_at("detail")),
+            ("UNREADABLE_FILE", format!("header: {rule}"))
+        );
+        assert_eq!(refused.body["field"], "header");
+    }
+    shop.upload("", "").await.expect(400);
+    let admin = app.admin().await;
+    let jobs = admin.query("select 1 from import_job", &[]).await.unwrap();
+    assert!(jobs.is_empty(), "nothing is written for what is no file");
+    for (file, reason) in [
+        ("sku,name\n", "The file has no rows."),
+        ("sku,name\nA,B\nC,D\n", "Every row has an error."),
     ] {
         let job = shop.import("", file).await;
         assert_eq!(
@@ -257,6 +274,135 @@ async fn a_file_that_cannot_be_read_is_invalid() {
         assert!(job["finished_at"].is_string());
     }
     assert!(events(&app, "product.created").await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_encoding_that_spreadsheets_save_is_read() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let text = |sku: &str| format!("sku;name;unit;hsn;price\n{sku};चाय;pcs;854442;1.50\n");
+    let units = |text: String, unit: fn(u16) -> [u8; 2]| -> Vec<u8> {
+        text.encode_utf16().flat_map(unit).collect()
+    };
+    let files = [
+        text("A0").into_bytes(),
+        format!("\u{feff}{}", text("A1")).into_bytes(),
+        units(format!("\u{feff}{}", text("A2")), u16::to_le_bytes),
+        units(format!("\u{feff}{}", text("A3")), u16::to_be_bytes),
+        units(text("A4"), u16::to_le_bytes),
+        text("A5").replace(';', "\t").into_bytes(),
+    ];
+    for (n, file) in files.into_iter().enumerate() {
+        let job = shop.import("", file).await;
+        assert_eq!(counts(&job), [1, 1, 0, 0, 0], "{job}");
+        let made = shop.by_sku(&format!("A{n}")).await;
+        assert_eq!(made["name"], "चाय", "file {n}");
+    }
+    let broken = b"sku,name\nB1,\xff\xfe\n".to_vec();
+    let job = shop.import("", broken).await;
+    let errors = shop.errors(&job).await;
+    assert!(
+        errors[0].ends_with("is neither UTF-8 nor UTF-16\""),
+        "{errors:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_a_spreadsheet_has_shortened_is_refused_by_its_row() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let job = shop
+        .import("", "sku,name,unit,hsn,price,barcode\nA1,x,pcs,854442,1,0416000336108\n8.90E+12,y,pcs,854442,1,\n")
+        .await;
+    assert_eq!(counts(&job), [2, 1, 0, 0, 1]);
+    assert_eq!(
+        shop.errors(&job).await,
+        [
+            r#"3,"sku","8.90E+12","is a number that a spreadsheet has shortened: make the column text""#
+        ]
+    );
+    assert_eq!(
+        shop.by_sku("A1").await["barcodes"],
+        json!(["0416000336108"]),
+        "leading zeros stay"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_without_end_is_refused_early_or_passed_over() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    // The header never ends: nobody reads 50 MB of it.
+    let endless = futures::stream::repeat_with(|| Ok::<_, std::io::Error>("x".repeat(1 << 16)));
+    let request = shop
+        .owner
+        .request(Method::POST, "/api/v1/products/bulk-import");
+    let request = request
+        .header("content-type", "text/csv")
+        .body(reqwest::Body::wrap_stream(endless.take(700)));
+    if let Ok(answer) = request.send().await {
+        assert_eq!(answer.status(), 422);
+    }
+    // A row never ends: it is told, and what stood before it goes in.
+    let file = format!("{HEAD}{}B,{}", rows("A", 3), "y".repeat(8 << 20));
+    let job = shop.import("", file).await;
+    assert_eq!(counts(&job), [4, 3, 0, 0, 1]);
+    assert!(shop.errors(&job).await[0].contains("too long"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn progress_is_told_while_it_happens() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    // The job does not begin before somebody watches.
+    let turns = app.running.state.imports.clone();
+    let held = turns.acquire_many(2).await.unwrap();
+    let id = shop
+        .upload("", format!("{HEAD}{}", rows("A", 3000)))
+        .await
+        .expect(202)
+        .text_at("id");
+    let path = format!("/api/v1/import-jobs/{id}/events");
+    let stream = shop.owner.request(Method::GET, &path).send().await.unwrap();
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    let mut pieces = stream.bytes_stream();
+    let mut text = String::from_utf8(pieces.next().await.unwrap().unwrap().to_vec()).unwrap();
+    assert!(
+        text.contains("event: progress") && text.contains("\"status\":\"uploaded\""),
+        "{text}"
+    );
+    drop(held);
+    while let Some(piece) = pieces.next().await {
+        text.push_str(std::str::from_utf8(&piece.unwrap()).unwrap());
+    }
+    let told: Vec<Value> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .map(|data| serde_json::from_str(data).unwrap())
+        .collect();
+    let percents: Vec<i64> = told
+        .iter()
+        .map(|job| job["progress"]["percent"].as_i64().unwrap())
+        .collect();
+    assert!(
+        percents.is_sorted() && percents.first() == Some(&0) && percents.last() == Some(&100),
+        "{percents:?}"
+    );
+    assert_eq!(told.last().unwrap()["status"], "completed");
+    assert!(text.matches("event: end").count() == 1);
+    // Somebody else's job is nobody's.
+    app.tenant().get(&path).await.expect(404);
+    // There are so many streams, and no more.
+    let _all = app
+        .running
+        .state
+        .watchers
+        .clone()
+        .acquire_many_owned(64)
+        .await
+        .unwrap();
+    let refused = shop.owner.get(&path).await.expect(503);
+    assert_eq!(refused.header("retry-after"), Some("2"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -391,7 +537,8 @@ async fn rows_are_staged_while_the_file_is_still_on_its_way() {
 async fn fifty_megabytes_are_the_end() {
     let app = start().await;
     let shop = Shop::open(&app).await;
-    let endless = futures::stream::repeat_with(|| Ok::<_, std::io::Error>("x".repeat(1 << 20)));
+    let head = futures::stream::once(async { Ok::<_, std::io::Error>("sku,name\n".to_owned()) });
+    let endless = head.chain(futures::stream::repeat_with(|| Ok("x".repeat(1 << 20))));
     let request = shop
         .owner
         .request(Method::POST, "/api/v1/products/bulk-import");
@@ -405,6 +552,16 @@ async fn fifty_megabytes_are_the_end() {
     assert_eq!(
         shop.owner.get("/api/v1/import-jobs").await.expect(200).body["total"],
         0
+    );
+    // What was staged does not wait for an hour to be cleared away.
+    run_job(&app.running.state, "clear_imports").await;
+    let admin = app.admin().await;
+    assert!(
+        admin
+            .query("select 1 from import_job", &[])
+            .await
+            .unwrap()
+            .is_empty()
     );
 }
 
@@ -420,9 +577,8 @@ async fn a_job_left_behind_is_taken_up_again() {
         .expect(202)
         .text_at("id");
     let other = State {
-        db: app.db.clone(),
         imports: Arc::new(Semaphore::new(1)),
-        index: app.running.state.index.clone(),
+        ..app.running.state.clone()
     };
     // As long as the first has its lease, nobody else touches the job.
     run_job(&other, "resume_imports").await;
@@ -475,9 +631,8 @@ async fn two_who_work_on_one_job_do_each_row_once() {
         .await
         .unwrap();
     let other = State {
-        db: app.db.clone(),
         imports: Arc::new(Semaphore::new(1)),
-        index: app.running.state.index.clone(),
+        ..app.running.state.clone()
     };
     run_job(&other, "resume_imports").await;
     lock.rollback().await.unwrap();

@@ -3,13 +3,16 @@
 #![allow(clippy::unwrap_used)] // In helpers, which the lint does not know to be tests.
 
 mod catalogue;
+mod exports;
 mod house;
+mod images;
 mod imports;
-mod pricing;
 mod labels;
+mod pricing;
 mod products;
 mod scanning;
 mod stock;
 mod support;
 mod tax_change;
 mod units;
+mod workbooks;

@@ -8,11 +8,31 @@ use serde_json::{Value, json};
 
 pub type App = TestApp<State>;
 
+/// The type of a workbook.
+pub const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
+
 /// A valid EAN-13.
 pub const EAN: &str = "4006381333931";
 
 pub async fn start() -> App {
     TestApp::start(product::app()).await
+}
+
+/// The service with the store of the tests, reached at `endpoint` where that is another.
+pub async fn start_with_store(endpoint: Option<&str>) -> App {
+    let url = bahi_testkit::test_env("BAHI_TEST_S3");
+    let (scheme, rest) = url.split_once("://").unwrap();
+    let (keys, host) = rest.rsplit_once('@').unwrap();
+    let (access, secret) = keys.split_once(':').unwrap();
+    let own = format!("{scheme}://{host}");
+    let settings = [
+        ("BAHI_S3_ENDPOINT", endpoint.unwrap_or(&own)),
+        ("BAHI_S3_PUBLIC_ENDPOINT", &own),
+        ("BAHI_S3_ACCESS_KEY", access),
+        ("BAHI_S3_SECRET_KEY", secret),
+        ("BAHI_S3_BUCKET", "products"),
+    ];
+    TestApp::start_with(product::app(), &settings, bahi_types::Clock::System).await
 }
 
 /// A tenant that can make products.
@@ -65,16 +85,21 @@ impl Shop {
     }
 
     pub async fn upload(&self, query: &str, file: impl Into<reqwest::Body>) -> Reply {
+        self.upload_as("text/csv; charset=utf-8", query, file).await
+    }
+
+    pub async fn upload_as(
+        &self,
+        content_type: &str,
+        query: &str,
+        file: impl Into<reqwest::Body>,
+    ) -> Reply {
         let request = self.owner.request(
             Method::POST,
             &format!("/api/v1/products/bulk-import{query}"),
         );
         self.owner
-            .send(
-                request
-                    .header("content-type", "text/csv; charset=utf-8")
-                    .body(file),
-            )
+            .send(request.header("content-type", content_type).body(file))
             .await
     }
 

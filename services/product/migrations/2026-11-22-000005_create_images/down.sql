@@ -1,0 +1,2 @@
+drop function public.product_images_to_clear(timestamptz);
+drop table public.product_image;

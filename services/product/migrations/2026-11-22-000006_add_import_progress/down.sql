@@ -1,0 +1,1 @@
+alter table public.import_job drop column phase_base, drop column format;

@@ -1,0 +1,188 @@
+//! The object store (S3): what is put, fetched and deleted there, and the URLs with which clients do so themselves.
+//! A call is never made inside a transaction.
+
+use std::time::Duration;
+
+use aws_sdk_s3::{
+    Client,
+    config::{
+        BehaviorVersion, Credentials, Region, RequestChecksumCalculation,
+        ResponseChecksumValidation, retry::RetryConfig, timeout::TimeoutConfig,
+    },
+    error::DisplayErrorContext,
+    presigning::PresigningConfig,
+    primitives::ByteStream,
+};
+use bytes::Bytes;
+
+use crate::{Error, config::S3};
+
+/// One bucket of a store.
+#[derive(Clone, Debug)]
+pub struct Objects {
+    client: Client,
+    /// Signs URLs for those who reach the store under another address.
+    signer: Client,
+    bucket: String,
+}
+
+/// What lies under a key.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// Nothing.
+    Nothing,
+    /// More bytes than were asked for; so many, or at least so many.
+    TooLong(usize),
+    /// The object.
+    Object(Bytes),
+}
+
+impl Objects {
+    /// How long a URL for fetching is good.
+    pub const VALID: Duration = Duration::from_secs(15 * 60);
+
+    /// From the settings. Nothing is asked yet.
+    pub fn new(s3: &S3) -> Self {
+        let client = |endpoint: &str| {
+            let patience = TimeoutConfig::builder()
+                .connect_timeout(Duration::from_secs(1))
+                .operation_attempt_timeout(Duration::from_secs(10))
+                .operation_timeout(Duration::from_secs(20))
+                .build();
+            let credentials = Credentials::new(
+                s3.access_key.as_str(),
+                s3.secret_key.as_str(),
+                None,
+                None,
+                "settings",
+            );
+            let config = aws_sdk_s3::Config::builder()
+                .behavior_version(BehaviorVersion::latest())
+                .endpoint_url(endpoint)
+                .region(Region::new(s3.region.clone()))
+                .credentials_provider(credentials)
+                .force_path_style(s3.path_style)
+                // A URL is signed before there is anything to sum up, and not every store knows the newer sums.
+                .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+                .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+                .timeout_config(patience)
+                .retry_config(RetryConfig::standard().with_max_attempts(2))
+                .build();
+            Client::from_conf(config)
+        };
+        Self {
+            client: client(&s3.endpoint),
+            signer: client(s3.public_endpoint.as_ref().unwrap_or(&s3.endpoint)),
+            bucket: s3.bucket.clone(),
+        }
+    }
+
+    /// Stores an object.
+    ///
+    /// # Errors
+    /// [`Error::StoreAway`].
+    pub async fn put(&self, key: &str, bytes: Bytes, content_type: &str) -> Result<(), Error> {
+        self.client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .content_type(content_type)
+            .body(ByteStream::from(bytes))
+            .send()
+            .await
+            .map_err(away)?;
+        Ok(())
+    }
+
+    /// Fetches an object of at most `most` bytes.
+    ///
+    /// # Errors
+    /// [`Error::StoreAway`].
+    pub async fn get(&self, key: &str, most: usize) -> Result<Found, Error> {
+        let answer = self.client.get_object().bucket(&self.bucket).key(key);
+        let mut object = match answer.send().await {
+            Ok(object) => object,
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_no_such_key()) => {
+                return Ok(Found::Nothing);
+            }
+            Err(error) => return Err(away(error)),
+        };
+        let said = object
+            .content_length()
+            .and_then(|n| usize::try_from(n).ok());
+        if let Some(said) = said.filter(|said| *said > most) {
+            return Ok(Found::TooLong(said));
+        }
+        let mut bytes = Vec::with_capacity(said.unwrap_or_default());
+        while let Some(piece) = object.body.next().await {
+            let piece = piece.map_err(|error| Error::StoreAway(error.to_string()))?;
+            if bytes.len() + piece.len() > most {
+                return Ok(Found::TooLong(bytes.len() + piece.len()));
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(Found::Object(bytes.into()))
+    }
+
+    /// Deletes an object; one that is not there is deleted already.
+    ///
+    /// # Errors
+    /// [`Error::StoreAway`].
+    pub async fn delete(&self, key: &str) -> Result<(), Error> {
+        let gone = self.client.delete_object().bucket(&self.bucket).key(key);
+        match gone.send().await {
+            Ok(_) => Ok(()),
+            Err(error)
+                if error
+                    .raw_response()
+                    .is_some_and(|r| r.status().as_u16() == 404) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(away(error)),
+        }
+    }
+
+    /// A URL with which a client can store an object of this type and length, and no other.
+    ///
+    /// # Errors
+    /// [`Error::StoreAway`] when it cannot be signed.
+    pub async fn put_url(
+        &self,
+        key: &str,
+        content_type: &str,
+        length: i64,
+        valid: Duration,
+    ) -> Result<String, Error> {
+        let request = self
+            .signer
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .content_type(content_type)
+            .content_length(length);
+        let signed = request.presigned(validity(valid)?).await.map_err(away)?;
+        Ok(signed.uri().to_owned())
+    }
+
+    /// A URL with which a client can fetch an object.
+    ///
+    /// # Errors
+    /// [`Error::StoreAway`] when it cannot be signed.
+    pub async fn get_url(&self, key: &str) -> Result<String, Error> {
+        let request = self.signer.get_object().bucket(&self.bucket).key(key);
+        let signed = request
+            .presigned(validity(Self::VALID)?)
+            .await
+            .map_err(away)?;
+        Ok(signed.uri().to_owned())
+    }
+}
+
+fn validity(valid: Duration) -> Result<PresigningConfig, Error> {
+    PresigningConfig::expires_in(valid).map_err(|error| Error::StoreAway(error.to_string()))
+}
+
+fn away(error: impl std::error::Error) -> Error {
+    Error::StoreAway(DisplayErrorContext(error).to_string())
+}
