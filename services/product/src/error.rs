@@ -380,9 +380,6 @@ impl Refusal for Error {
             Self::ProfileHasRate { profile, .. } => member("tax_profile_id", json!(profile)),
             Self::LogisticUnit(sscc) => member("sscc", json!(sscc)),
             Self::UnknownBarcode(codes) => member("barcodes", json!(codes)),
-            Self::UnknownReference(field) | Self::FixedByUse(field) | Self::Frozen(field) => {
-                member("field", json!(field))
-            }
             Self::ImageRefused(refused) => member("field", json!(refused.field())),
             Self::ImageOrder => member("field", json!("image_ids")),
             Self::Unreadable { field, .. } => member("field", json!(field)),
