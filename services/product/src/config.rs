@@ -3,10 +3,12 @@
 use bahi_service::Env;
 
 /// What can be set.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// `BAHI_IMPORTS`: bulk imports that this process works on at the same time; the others wait their turn.
     pub imports: usize,
+    /// `BAHI_INVENTORY_GRPC`: where inventory answers.
+    pub inventory: String,
 }
 
 impl Config {
@@ -17,6 +19,7 @@ impl Config {
     pub fn read(env: &Env) -> anyhow::Result<Self> {
         Ok(Self {
             imports: env.parse("BAHI_IMPORTS", 2)?,
+            inventory: env.parse("BAHI_INVENTORY_GRPC", "http://127.0.0.1:9002".to_owned())?,
         })
     }
 }

@@ -1,9 +1,9 @@
 //! Everything this service says.
 
 use bahi_events::{
-    CATEGORY_CREATED, CATEGORY_DELETED, CATEGORY_UPDATED, EventType, Outgoing, PRICE_CHANGED,
-    PRODUCT_CREATED, PRODUCT_DELETED, PRODUCT_IMPORT_COMPLETED, PRODUCT_UPDATED, PriceChanged,
-    ProductDeleted, ProductImportCompleted, ProductKind, TAX_RATE_CHANGED, Tracking,
+    CATEGORY_CREATED, CATEGORY_DELETED, CATEGORY_UPDATED, EventType, KitComponent, Outgoing,
+    PRICE_CHANGED, PRODUCT_CREATED, PRODUCT_DELETED, PRODUCT_IMPORT_COMPLETED, PRODUCT_UPDATED,
+    PriceChanged, ProductDeleted, ProductImportCompleted, ProductKind, TAX_RATE_CHANGED, Tracking,
 };
 
 use crate::{
@@ -39,9 +39,9 @@ fn product(product: &Product, changed_fields: Vec<&'static str>) -> bahi_events:
         product_id: product.id,
         sku: product.sku.clone(),
         name: product.name.clone(),
-        variant_of: None,
+        variant_of: product.variant_of,
         kind: match product.kind {
-            Kind::Goods => ProductKind::Goods,
+            Kind::Goods | Kind::Kit => ProductKind::Goods,
             Kind::Service => ProductKind::Service,
         },
         category_id: product.category_id,
@@ -61,6 +61,15 @@ fn product(product: &Product, changed_fields: Vec<&'static str>) -> bahi_events:
         mrp: product.mrp,
         status: product.status.word().to_owned(),
         changed_fields: changed_fields.into_iter().map(str::to_owned).collect(),
+        template: product.template,
+        components: product
+            .components
+            .iter()
+            .map(|component| KitComponent {
+                product_id: component.product_id,
+                qty: component.qty,
+            })
+            .collect(),
     }
 }
 

@@ -1,21 +1,28 @@
 //! Product: what a thing is, how it is taxed, and what it costs to buy from us.
 
+mod attribute;
 mod barcode;
 mod brand;
 mod category;
+mod column;
 mod config;
 mod consumers;
 mod error;
 mod events;
+mod history;
 mod import_job;
 mod import_row;
 pub mod jobs;
+mod kit;
 mod product;
 mod schema;
+mod search;
+mod shelf;
 mod state;
 mod tax_profile;
 mod text;
 mod unit;
+mod variant;
 
 use bahi_db::EmbeddedMigrations;
 use bahi_service::App;
@@ -37,7 +44,12 @@ pub fn app() -> App<State> {
 }
 
 fn routes(cfg: &mut ServiceConfig) {
+    // Before `products/{id}`, which would take their paths for ids.
+    search::routes(cfg);
     product::routes(cfg);
+    variant::routes(cfg);
+    history::routes(cfg);
+    attribute::routes(cfg);
     category::routes(cfg);
     brand::routes(cfg);
     unit::routes(cfg);
