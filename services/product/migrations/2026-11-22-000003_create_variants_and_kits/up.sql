@@ -36,6 +36,9 @@ select tenancy.protect('public.attribute_value');
 
 -- What kits and variants are made of stands in the product's own row, which is its snapshot; the tables below it are
 -- the references, by which what is used cannot be deleted, and the indexes of the way back.
+--
+-- The new foreign key is checked against the rows that there are, and the policies bind the owner as well.
+alter table public.product no force row level security;
 alter table public.product
   add column variant_of uuid,
   add column template   boolean not null default false,
@@ -50,6 +53,7 @@ alter table public.product
   add constraint product_options_check check (jsonb_typeof(options) = 'array' and (variant_of is null) = (options = '[]')),
   add constraint product_overrides_check check (jsonb_typeof(overrides) = 'array'),
   add constraint product_components_check check (jsonb_typeof(components) = 'array' and (kind = 'kit') = (components <> '[]'));
+alter table public.product force row level security;
 create unique index product_variant_key on public.product (tenant_id, variant_of, options) where variant_of is not null;
 
 create table public.product_option (
