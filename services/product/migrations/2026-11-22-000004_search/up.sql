@@ -136,7 +136,7 @@ create function public.similar_words(words text[]) returns table (asked text, wo
   language plpgsql stable security definer
   set search_path = pg_catalog, public, pg_temp
   set plan_cache_mode = force_custom_plan
-  set pg_trgm.similarity_threshold = 0.22
+  set pg_trgm.similarity_threshold = 0.15
 as $$
 declare
   tenant uuid := current_setting('app.tenant_id')::uuid;

@@ -543,9 +543,9 @@ async fn variants_inherit_what_they_do_not_say_themselves() {
                 .map_or_else(|| p[f].to_string(), str::to_owned)
         })
     };
-    assert_eq!(shown("SHIRT-S").await, ["Linen shirt S", "90", "160", "3"]);
-    assert_eq!(shown("SHIRT-M").await, ["Medium shirt", "120", "160", "3"]);
-    assert_eq!(shown("SHIRT-L").await, ["Linen shirt L", "120", "160", "2"]);
+    assert_eq!(shown("SHIRT-S").await, ["Linen shirt S", "90", "160.00", "3"]);
+    assert_eq!(shown("SHIRT-M").await, ["Medium shirt", "120", "160.00", "3"]);
+    assert_eq!(shown("SHIRT-L").await, ["Linen shirt L", "120", "160.00", "2"]);
     let said: Vec<String> = app.events().await[before..]
         .iter()
         .map(|e| e.event_type.clone())
@@ -609,8 +609,8 @@ async fn variants_inherit_what_they_do_not_say_themselves() {
         (&json!("completed"), &json!(2)),
         "{job}"
     );
-    assert_eq!(shown("SHIRT-M").await[1..3], ["99", "99"]);
-    assert_eq!(shown("SHIRT-L").await[1..3], ["98", "99"]);
+    assert_eq!(shown("SHIRT-M").await[1..3], ["99", "99.00"]);
+    assert_eq!(shown("SHIRT-L").await[1..3], ["98", "99.00"]);
     assert_eq!(shop.by_sku("SHIRT-L").await["overrides"], json!(["price"]));
 }
 
