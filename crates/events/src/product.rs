@@ -1,6 +1,8 @@
 //! What product says: the catalogue, prices and tax rates.
 
-use bahi_types::{BrandId, CategoryId, Money, Price, ProductId, Rate, TaxProfileId, UnitId};
+use bahi_types::{
+    BrandId, CategoryId, Money, Price, ProductId, Quantity, Rate, TaxProfileId, UnitId,
+};
 use chrono::NaiveDate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -36,7 +38,8 @@ pub const PRODUCT_IMPORT_COMPLETED: EventType<ProductImportCompleted> =
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProductKind {
-    /// Kept in stock.
+    /// Kept in stock. A kit says so too, and names its components: whoever does not know kits finds none of it in stock
+    /// instead of selling it as a service.
     Goods,
     /// Sold without stock: freight, charges, labour.
     Service,
@@ -110,6 +113,15 @@ pub struct ProductUnit {
     pub barcodes: Vec<String>,
 }
 
+/// Goods that a kit consists of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KitComponent {
+    /// The goods; never a kit.
+    pub product_id: ProductId,
+    /// How much of them is in one kit, in their stock unit.
+    pub qty: Quantity,
+}
+
 /// A product: all that a till or a store needs to know of it.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Product {
@@ -152,6 +164,12 @@ pub struct Product {
     pub status: String,
     /// Names of the fields that differ from before; empty on creation.
     pub changed_fields: Vec<String>,
+    /// It has variants and is neither sold nor stocked itself; its state is always `draft`.
+    #[serde(default)]
+    pub template: bool,
+    /// What a kit consists of; empty for everything else.
+    #[serde(default)]
+    pub components: Vec<KitComponent>,
 }
 
 /// A product is gone.

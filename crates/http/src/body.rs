@@ -151,6 +151,7 @@ async fn read(req: &HttpRequest, mut payload: Payload) -> Result<Vec<u8>, Fault>
     let json = content_type.is_some_and(|t| {
         let essence = t.split(';').next().unwrap_or_default().trim();
         essence.eq_ignore_ascii_case("application/json")
+            || essence.eq_ignore_ascii_case("application/merge-patch+json")
     });
     if !json && !bytes.is_empty() {
         return Err(Fault::UnsupportedMedia("application/json"));
@@ -158,7 +159,11 @@ async fn read(req: &HttpRequest, mut payload: Payload) -> Result<Vec<u8>, Fault>
     Ok(bytes)
 }
 
-fn parse<T: DeserializeOwned + Validate<Context = ()>>(bytes: &[u8]) -> Result<T, Fault> {
+/// Reads a body from JSON and validates it; also one that was put together here, as a merge patch is.
+///
+/// # Errors
+/// What is wrong with it, with the path of the field.
+pub fn parse<T: DeserializeOwned + Validate<Context = ()>>(bytes: &[u8]) -> Result<T, Fault> {
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
     if has_nul(bytes) {
         return Err(Fault::Malformed("a text contains NUL".into()));

@@ -11,7 +11,7 @@ mod respond;
 pub mod token;
 pub mod validate;
 
-pub use body::{Amend, BodyLimit, Empty, Post, Public};
+pub use body::{Amend, BodyLimit, Empty, Post, Public, parse};
 pub use caller::{Caller, Grants};
 pub use fault::{Fault, FieldError};
 pub use health::{Ready, health_routes, metrics_text};

@@ -67,7 +67,13 @@ pub enum Error {
         /// What was asked for.
         asked: Quantity,
     },
-    /// The product is a service.
+    /// Kits are issued whole.
+    #[error("Line {line} holds kits, which are issued in whole numbers.")]
+    PartOfAKit {
+        /// The line.
+        line: i32,
+    },
+    /// The product is a service, a kit or a template.
     #[error("lines[{0}]: the product is not kept in stock.")]
     NotStocked(usize),
     /// The product is followed by batch.
@@ -146,6 +152,7 @@ impl Refusal for Error {
             Self::ReservationEnded(_) => Verdict::conflict("RESERVATION_ENDED"),
             Self::HeldBySale => Verdict::conflict("HELD_BY_SALE"),
             Self::MoreThanReserved { .. } => Verdict::refused("MORE_THAN_RESERVED"),
+            Self::PartOfAKit { .. } => Verdict::refused("PART_OF_A_KIT"),
             Self::NotStocked(_) => Verdict::refused("NOT_STOCKED"),
             Self::BatchRequired(_) => Verdict::refused("BATCH_REQUIRED"),
             Self::NotBatchTracked(_) => Verdict::refused("NOT_BATCH_TRACKED"),

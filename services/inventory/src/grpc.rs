@@ -5,8 +5,8 @@ use bahi_proto::{
     auth::status_of,
     inventory::v1::{
         Allocation, AvailabilityRequest, AvailabilityResponse, Available, DemandLine, Granted,
-        HoldState as WireState, Refused, ReleaseRequest, ReleaseResponse, ReserveRequest,
-        ReserveResponse, Shortage, Terminal,
+        HoldState as WireState, Holding, HoldingsRequest, HoldingsResponse, Refused,
+        ReleaseRequest, ReleaseResponse, ReserveRequest, ReserveResponse, Shortage, Terminal,
         reserve_response::Outcome as Wire,
         stock_server::{Stock, StockServer},
     },
@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status, service::Routes};
 
 use crate::{
     Error, State,
-    ledger::availability,
+    ledger::{availability, holdings},
     reservation::{self, Ask, Demand, HoldState, Outcome},
 };
 
@@ -120,6 +120,38 @@ impl Stock for Server {
             available: a.available.to_string(),
         });
         Ok(Response::new(AvailabilityResponse {
+            items: items.collect(),
+        }))
+    }
+
+    async fn holdings(&self, request: Request<HoldingsRequest>) -> Answer<HoldingsResponse> {
+        let ctx = self.0.guard.admit(&request, "Holdings")?;
+        // Before the events of the meantime are read, a restored database may know nothing of what has come in.
+        self.0.restore.passed().await.map_err(|e| status_of(&e))?;
+        let ask = request.into_inner();
+        if ask.product_ids.len() > MOST {
+            return Err(malformed("product_ids", "are too many"));
+        }
+        let products: Vec<ProductId> = ask
+            .product_ids
+            .iter()
+            .map(|p| id("product_ids", p))
+            .collect::<Result<_, _>>()?;
+        let items = self
+            .0
+            .db
+            .read(&ctx, async move |tx: &mut Tx| {
+                holdings(tx, &products).await.map_err(Error::from)
+            })
+            .await
+            .map_err(|e| status_of(&e))?;
+        let items = items.into_iter().map(|h| Holding {
+            product_id: h.product_id.to_string(),
+            on_hand: h.on_hand.to_string(),
+            reserved: h.reserved.to_string(),
+            owed: h.owed.to_string(),
+        });
+        Ok(Response::new(HoldingsResponse {
             items: items.collect(),
         }))
     }

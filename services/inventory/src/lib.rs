@@ -13,6 +13,7 @@ mod error;
 mod events;
 mod grpc;
 pub mod jobs;
+mod kit;
 pub mod ledger;
 mod receipt;
 pub mod reservation;

@@ -7,6 +7,8 @@ use bahi_service::Env;
 pub struct Config {
     /// `BAHI_IMPORTS`: bulk imports that this process works on at the same time; the others wait their turn.
     pub imports: usize,
+    /// `BAHI_INVENTORY_GRPC`: where inventory answers.
+    pub inventory: String,
     /// `BAHI_LOOKUP_MEMORY`: megabytes for products that were scanned lately.
     pub lookup_memory: u64,
     /// `BAHI_LOOKUP_SECONDS`: how long one of them is believed when nothing is heard of it; 0 keeps none.
@@ -46,6 +48,7 @@ impl Config {
     pub fn read(env: &Env) -> anyhow::Result<Self> {
         Ok(Self {
             imports: env.parse("BAHI_IMPORTS", 2)?,
+            inventory: env.parse("BAHI_INVENTORY_GRPC", "http://127.0.0.1:9002".to_owned())?,
             lookup_memory: env.parse("BAHI_LOOKUP_MEMORY", 128)?,
             lookup_seconds: env.parse("BAHI_LOOKUP_SECONDS", 300)?,
             exports: env.parse("BAHI_EXPORTS", 2)?,

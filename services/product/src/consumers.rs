@@ -1,5 +1,5 @@
 //! Everything this service hears: which products have moved through stock. From then on they cannot be deleted,
-//! and what stock depends on is frozen.
+//! and what stock depends on is frozen. Goods that come in are counted, and open a product that was archived.
 
 use std::time::Duration;
 
@@ -9,8 +9,12 @@ use bahi_events::{
     StockIssued, StockLine, StockReceived, StockReturned,
 };
 use bahi_kafka::{Consumer, Failed};
+use bahi_types::ProductId;
 
-use crate::{State, product::commands::mark_transacted};
+use crate::{
+    Error, State,
+    product::commands::{arrived, mark_transacted},
+};
 
 /// Topic and type to handler.
 pub fn table(_: &State) -> Vec<Consumer> {
@@ -25,28 +29,45 @@ pub fn table(_: &State) -> Vec<Consumer> {
 }
 
 async fn received(tx: &mut Tx, events: &[Envelope<StockReceived>]) -> Result<(), Failed> {
-    moved(tx, events.iter().flat_map(|event| &event.payload.lines)).await
+    came_in(
+        tx,
+        products(events.iter().flat_map(|event| &event.payload.lines)),
+    )
+    .await
 }
 
 async fn issued(tx: &mut Tx, events: &[Envelope<StockIssued>]) -> Result<(), Failed> {
-    moved(tx, events.iter().flat_map(|event| &event.payload.lines)).await
+    let moved = products(events.iter().flat_map(|event| &event.payload.lines));
+    Ok(mark_transacted(tx, moved).await?)
 }
 
 async fn returned(tx: &mut Tx, events: &[Envelope<StockReturned>]) -> Result<(), Failed> {
-    moved(tx, events.iter().flat_map(|event| &event.payload.lines)).await
+    came_in(
+        tx,
+        products(events.iter().flat_map(|event| &event.payload.lines)),
+    )
+    .await
 }
 
 async fn adjusted(tx: &mut Tx, events: &[Envelope<InventoryAdjusted>]) -> Result<(), Failed> {
-    Ok(mark_transacted(
-        tx,
-        events
-            .iter()
-            .map(|event| event.payload.product_id)
-            .collect(),
-    )
-    .await?)
+    let of = |wanted: fn(&InventoryAdjusted) -> bool| -> Vec<ProductId> {
+        let payloads = events.iter().map(|event| &event.payload);
+        payloads
+            .filter(|adjusted| wanted(adjusted))
+            .map(|adjusted| adjusted.product_id)
+            .collect()
+    };
+    mark_transacted(tx, of(|adjusted| !adjusted.qty_delta.is_positive())).await?;
+    came_in(tx, of(|adjusted| adjusted.qty_delta.is_positive())).await
 }
 
-async fn moved(tx: &mut Tx, lines: impl Iterator<Item = &StockLine>) -> Result<(), Failed> {
-    Ok(mark_transacted(tx, lines.map(|line| line.product_id).collect()).await?)
+fn products<'a>(lines: impl Iterator<Item = &'a StockLine>) -> Vec<ProductId> {
+    lines.map(|line| line.product_id).collect()
+}
+
+async fn came_in(tx: &mut Tx, products: Vec<ProductId>) -> Result<(), Failed> {
+    arrived(tx, products).await.map_err(|error| match error {
+        Error::Db(error) => error.into(),
+        other => Failed::reject("refused", other),
+    })
 }

@@ -169,6 +169,91 @@ pub enum Error {
         /// The product.
         sku: String,
     },
+    /// Something is wrong with a value of an attribute.
+    #[error("values[{index}].{what}: {wrong}.")]
+    Value {
+        /// Which one, from 0.
+        index: usize,
+        /// Its field.
+        what: &'static str,
+        /// What is wrong with it.
+        wrong: &'static str,
+    },
+    /// The product has variants: they are sold, it is not.
+    #[error("A product with variants is a draft: its variants are sold and stocked, not itself.")]
+    TemplateNotSold,
+    /// Variants can be made of a draft only.
+    #[error("Variants are made of goods or a service that is a draft, and is no variant itself.")]
+    NoTemplate,
+    /// The product is no variant.
+    #[error("The product is no variant.")]
+    NoVariant,
+    /// The variants that there are have other attributes.
+    #[error("The variants of this product have other attributes.")]
+    OtherAttributes,
+    /// Too many variants.
+    #[error("That makes {count} variants; {most} are the most.")]
+    TooManyVariants {
+        /// How many it would be.
+        count: usize,
+        /// The most.
+        most: usize,
+    },
+    /// SKUs of the matrix are taken by other products, or stand in it twice.
+    #[error("{} of the SKUs are taken: {}.", .0.len(), first(.0))]
+    SkusTaken(Vec<String>),
+    /// A variant cannot follow its template.
+    #[error("The variant {sku} cannot follow: {reason}")]
+    Variant {
+        /// Its SKU.
+        sku: String,
+        /// What it breaks.
+        reason: Box<Error>,
+    },
+    /// A kit of nothing.
+    #[error("A kit needs components.")]
+    KitWithoutComponents,
+    /// Components of something that is no kit.
+    #[error("Only a kit has components.")]
+    ComponentsOfNoKit,
+    /// A kit that has variants, or is one.
+    #[error("A kit neither has variants nor is one.")]
+    KitInFamily,
+    /// Something cannot be a component.
+    #[error("components[{index}]: {wrong}.")]
+    Component {
+        /// Which one, from 0.
+        index: usize,
+        /// What is wrong with it.
+        wrong: &'static str,
+    },
+    /// Kits consist of it.
+    #[error("Kits consist of this product, so it must stay goods of its own.")]
+    ComponentOfKit,
+    /// Inventory has stock of the product, or owes some.
+    #[error(
+        "There is stock of the product: {on_hand} on hand, {reserved} reserved, {owed} sold and not delivered."
+    )]
+    StockExists {
+        /// On hand.
+        on_hand: String,
+        /// Held.
+        reserved: String,
+        /// Sold and not issued.
+        owed: String,
+    },
+    /// Whether there is stock must be asked first. Never leaves the service.
+    #[error("Inventory has to be asked for the stock of the product.")]
+    StockUnknown {
+        /// Arrivals so far.
+        arrivals: i64,
+    },
+    /// Inventory does not answer.
+    #[error("Inventory cannot be asked for the stock of the product now.")]
+    InventoryUnreachable,
+    /// More categories than fit into one answer.
+    #[error("The tree has more than {0} categories; ask for the part below one of them.")]
+    TreeTooLarge(usize),
     /// The range has no more numbers.
     #[error("There are no more barcodes in this range.")]
     RangeExhausted,
@@ -238,6 +323,14 @@ pub enum Error {
     Disk(String),
 }
 
+fn first(skus: &[String]) -> String {
+    skus.iter()
+        .take(5)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
 /// Constraint names carry the meaning; see the migrations.
 impl From<bahi_db::Error> for Error {
     fn from(error: bahi_db::Error) -> Self {
@@ -245,7 +338,8 @@ impl From<bahi_db::Error> for Error {
             bahi_db::Error::Unique(name) => match name.as_str() {
                 "product_sku_key" => Self::SkuTaken,
                 "barcode_gtin_key" => Self::BarcodeTaken,
-                "brand_name_key"
+                "attribute_name_key"
+                | "brand_name_key"
                 | "category_name_key"
                 | "price_list_name_key"
                 | "tax_profile_name_key" => Self::NameTaken,
@@ -332,6 +426,24 @@ impl Refusal for Error {
             Self::CouponCodeTaken => Verdict::conflict("COUPON_CODE_TAKEN"),
             Self::NotForSale { .. } => Verdict::refused("NOT_FOR_SALE"),
             Self::NoPrice { .. } => Verdict::refused("NO_PRICE"),
+            Self::Value { .. } => Verdict::refused("ATTRIBUTE_VALUE"),
+            Self::TemplateNotSold => Verdict::conflict("TEMPLATE_NOT_SOLD"),
+            Self::NoTemplate => Verdict::conflict("NO_TEMPLATE"),
+            Self::NoVariant => Verdict::conflict("NO_VARIANT"),
+            Self::OtherAttributes => Verdict::conflict("OTHER_ATTRIBUTES"),
+            Self::TooManyVariants { .. } => Verdict::refused("TOO_MANY_VARIANTS"),
+            Self::SkusTaken(_) => Verdict::conflict("SKU_TAKEN"),
+            Self::Variant { reason, .. } => reason.verdict(),
+            Self::KitWithoutComponents => Verdict::refused("KIT_WITHOUT_COMPONENTS"),
+            Self::ComponentsOfNoKit => Verdict::refused("COMPONENTS_OF_NO_KIT"),
+            Self::KitInFamily => Verdict::refused("KIT_IN_FAMILY"),
+            Self::Component { .. } => Verdict::refused("COMPONENT_REFUSED"),
+            Self::ComponentOfKit => Verdict::conflict("COMPONENT_OF_KIT"),
+            Self::StockExists { .. } => Verdict::conflict("STOCK_EXISTS"),
+            Self::StockUnknown { .. } | Self::InventoryUnreachable => {
+                Verdict::unavailable("INVENTORY_UNREACHABLE")
+            }
+            Self::TreeTooLarge(_) => Verdict::refused("TREE_TOO_LARGE"),
             Self::RangeExhausted => Verdict::conflict("RANGE_EXHAUSTED"),
             Self::PatternTaken => Verdict::conflict("PATTERN_TAKEN"),
             Self::TooManyPatterns(_) => Verdict::conflict("TOO_MANY_PATTERNS"),
@@ -384,6 +496,28 @@ impl Refusal for Error {
             Self::ImageOrder => member("field", json!("image_ids")),
             Self::Unreadable { field, .. } => member("field", json!(field)),
             Self::SheetTooLong(_) => member("field", json!("format")),
+            Self::UnknownReference(field) | Self::FixedByUse(field) | Self::Frozen(field) => {
+                member("field", json!(field))
+            }
+            Self::Value { index, what, .. } => {
+                member("field", json!(format!("values[{index}].{what}")))
+            }
+            Self::Component { index, .. } => member("field", json!(format!("components[{index}]"))),
+            Self::SkusTaken(skus) => member("skus", json!(skus)),
+            Self::Variant { sku, .. } => member("sku", json!(sku)),
+            Self::TooManyVariants { count, most } => Some(Map::from_iter([
+                ("count".to_owned(), json!(count)),
+                ("most".to_owned(), json!(most)),
+            ])),
+            Self::StockExists {
+                on_hand,
+                reserved,
+                owed,
+            } => Some(Map::from_iter([
+                ("on_hand".to_owned(), json!(on_hand)),
+                ("reserved".to_owned(), json!(reserved)),
+                ("owed".to_owned(), json!(owed)),
+            ])),
             Self::Transition { from, to } => Some(Map::from_iter([
                 ("from".to_owned(), json!(from)),
                 ("to".to_owned(), json!(to)),
@@ -398,6 +532,7 @@ impl Refusal for Error {
             Self::Fault(fault) => fault.retry_after(),
             Self::StoreAway(_) | Self::Disk(_) => Some(5),
             Self::ImageBusy | Self::Crowded => Some(2),
+            Self::StockUnknown { .. } | Self::InventoryUnreachable => Some(1),
             _ => None,
         }
     }

@@ -2,9 +2,9 @@
 
 use bahi_events::{
     CATEGORY_CREATED, CATEGORY_DELETED, CATEGORY_UPDATED, COUPON_CREATED, COUPON_DELETED,
-    COUPON_UPDATED, EventType, ListPrice, Outgoing, PRICE_CHANGED, PRICE_LIST_CREATED,
-    PRICE_LIST_DELETED, PRICE_LIST_PRICES_CHANGED, PRICE_LIST_UPDATED, PRODUCT_CREATED,
-    PRODUCT_DELETED, PRODUCT_IMPORT_COMPLETED, PRODUCT_UPDATED, PROMOTION_CREATED,
+    COUPON_UPDATED, EventType, KitComponent, ListPrice, Outgoing, PRICE_CHANGED,
+    PRICE_LIST_CREATED, PRICE_LIST_DELETED, PRICE_LIST_PRICES_CHANGED, PRICE_LIST_UPDATED,
+    PRODUCT_CREATED, PRODUCT_DELETED, PRODUCT_IMPORT_COMPLETED, PRODUCT_UPDATED, PROMOTION_CREATED,
     PROMOTION_DELETED, PROMOTION_UPDATED, PriceChanged, PriceListPrices, ProductDeleted,
     ProductImportCompleted, ProductKind, ProductPrices, PromotionRule, PromotionScope,
     TAX_RATE_CHANGED, TaxRateAbove, Tracking,
@@ -19,8 +19,8 @@ use crate::{
     price_entry::model::PriceEntry,
     price_list::model::PriceList,
     product::model::{Change, Kind, Product},
-    promotion::model::Promotion,
     product_unit::model::ProductUnit,
+    promotion::model::Promotion,
     tax_profile::model::TaxProfile,
 };
 
@@ -50,9 +50,9 @@ fn product(product: &Product, changed_fields: Vec<&'static str>) -> bahi_events:
         product_id: product.id,
         sku: product.sku.clone(),
         name: product.name.clone(),
-        variant_of: None,
+        variant_of: product.variant_of,
         kind: match product.kind {
-            Kind::Goods => ProductKind::Goods,
+            Kind::Goods | Kind::Kit => ProductKind::Goods,
             Kind::Service => ProductKind::Service,
         },
         category_id: product.category_id,
@@ -73,6 +73,15 @@ fn product(product: &Product, changed_fields: Vec<&'static str>) -> bahi_events:
         mrp: product.mrp,
         status: product.status.word().to_owned(),
         changed_fields: changed_fields.into_iter().map(str::to_owned).collect(),
+        template: product.template,
+        components: product
+            .components
+            .iter()
+            .map(|component| KitComponent {
+                product_id: component.product_id,
+                qty: component.qty,
+            })
+            .collect(),
     }
 }
 

@@ -1,20 +1,24 @@
 //! Product: what a thing is, how it is taxed, and what it costs to buy from us.
 
+mod attribute;
 mod barcode;
 mod barcode_pattern;
 mod brand;
 mod category;
+mod column;
 mod config;
 mod consumers;
 mod coupon;
 mod error;
 mod events;
 mod export;
+mod history;
 mod image;
 mod import_job;
 mod import_row;
 pub mod jobs;
 mod json;
+mod kit;
 mod label;
 mod objects;
 mod price_entry;
@@ -26,10 +30,13 @@ mod promotion;
 mod rate_change;
 mod scan;
 mod schema;
+mod search;
+mod shelf;
 mod state;
 mod tax_profile;
 mod text;
 mod unit;
+mod variant;
 
 use bahi_db::EmbeddedMigrations;
 use bahi_service::App;
@@ -52,12 +59,16 @@ pub fn app() -> App<State> {
 }
 
 fn routes(cfg: &mut ServiceConfig) {
+    // Before `products/{id}`, which would take their paths for ids.
+    search::routes(cfg);
     scan::routes(cfg);
-    // Before products, whose `{id}` would take `export` for an id.
     export::routes(cfg);
-    image::routes(cfg);
     product::routes(cfg);
     product_unit::routes(cfg);
+    image::routes(cfg);
+    variant::routes(cfg);
+    history::routes(cfg);
+    attribute::routes(cfg);
     category::routes(cfg);
     brand::routes(cfg);
     unit::routes(cfg);

@@ -1,6 +1,30 @@
 // @generated automatically by Diesel CLI.
 
 diesel::table! {
+    attribute (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        version -> Int8,
+        name -> Text,
+        name_key -> Text,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    attribute_value (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        attribute_id -> Uuid,
+        position -> Int4,
+        name -> Text,
+        name_key -> Text,
+        code -> Text,
+    }
+}
+
+diesel::table! {
     barcode (tenant_id, gtin) {
         tenant_id -> Uuid,
         gtin -> Text,
@@ -174,6 +198,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    kit_component (tenant_id, component_id, kit_id) {
+        tenant_id -> Uuid,
+        component_id -> Uuid,
+        kit_id -> Uuid,
+    }
+}
+
+diesel::table! {
     product (tenant_id, id) {
         tenant_id -> Uuid,
         id -> Uuid,
@@ -219,14 +251,47 @@ diesel::table! {
         lease_until -> Nullable<Timestamptz>,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        variant_of -> Nullable<Uuid>,
+        template -> Bool,
+        options -> Jsonb,
+        overrides -> Jsonb,
+        components -> Jsonb,
     }
 }
 
 diesel::table! {
-    product_text (tenant_id, product_id) {
+    product_arrival (tenant_id, product_id) {
         tenant_id -> Uuid,
         product_id -> Uuid,
-        text -> Text,
+        count -> Int8,
+    }
+}
+
+diesel::table! {
+    product_change (tenant_id, product_id, version) {
+        tenant_id -> Uuid,
+        product_id -> Uuid,
+        version -> Int8,
+        action -> Text,
+        at -> Timestamptz,
+        actor -> Jsonb,
+        correlation_id -> Uuid,
+        fields -> Jsonb,
+    }
+}
+
+diesel::table! {
+    product_option (tenant_id, value_id, product_id) {
+        tenant_id -> Uuid,
+        value_id -> Uuid,
+        product_id -> Uuid,
+    }
+}
+
+diesel::table! {
+    search_word (tenant_id, word) {
+        tenant_id -> Uuid,
+        word -> Text,
     }
 }
 
@@ -308,6 +373,8 @@ diesel::table! {
 }
 
 diesel::allow_tables_to_appear_in_same_query!(
+    attribute,
+    attribute_value,
     barcode,
     barcode_pattern,
     barcode_prefix,
@@ -326,6 +393,12 @@ diesel::allow_tables_to_appear_in_same_query!(
     product_text,
     promotion,
     product_unit,
+    kit_component,
+    product,
+    product_arrival,
+    product_change,
+    product_option,
+    search_word,
     tax_profile,
     tax_rate,
     unit,

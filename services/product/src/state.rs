@@ -3,10 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use bahi_db::Db;
+use bahi_proto::auth::Outbound;
 use bahi_service::Parts;
 use tokio::sync::Semaphore;
 
-use crate::{Error, config::Config, objects::Objects, scan::Index};
+use crate::{Error, config::Config, objects::Objects, scan::Index, shelf::Shelf};
 
 /// Streams of progress that a process keeps at the same time; each asks the database twice a second.
 const WATCHERS: usize = 64;
@@ -30,6 +31,8 @@ pub struct State {
     pub watchers: Arc<Semaphore>,
     /// Where pictures lie.
     pub store: Option<Objects>,
+    /// Inventory, who alone knows what there is of a product.
+    pub(crate) shelf: Shelf,
 }
 
 impl State {
@@ -49,6 +52,7 @@ impl State {
         db.on_commit(move |changed| witness.committed(changed));
         let turns = |most: usize| Arc::new(Semaphore::new(most.max(1)));
         Ok(Self {
+            shelf: Shelf::new(&config.inventory, Outbound::new(parts.signer.clone()))?,
             db,
             index,
             imports: turns(config.imports),

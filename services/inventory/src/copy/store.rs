@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bahi_db::{Result, Tx, sql};
 use bahi_events::{Envelope, Location, Product, ProductDeleted, ProductKind};
-use bahi_types::{LocationId, ProductId};
+use bahi_types::{LocationId, ProductId, Quantity};
 use diesel::{
     OptionalExtension, QueryableByName,
-    sql_types::{Array, BigInt, Bool, Text, Uuid as SqlUuid},
+    sql_types::{Array, BigInt, Bool, Jsonb, Numeric, Text, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl;
 
@@ -37,6 +37,32 @@ pub(super) async fn products(
     .load(tx.conn())
     .await?;
     Ok(rows.into_iter().map(|r| (r.product_id, r)).collect())
+}
+
+/// One component of a kit.
+#[derive(Clone, Copy, Debug, QueryableByName)]
+pub(crate) struct ComponentRow {
+    #[diesel(sql_type = SqlUuid)]
+    pub kit: ProductId,
+    #[diesel(sql_type = SqlUuid)]
+    pub component: ProductId,
+    #[diesel(sql_type = Numeric)]
+    pub qty: Quantity,
+}
+
+/// The components of those products that are kits; a component that is named twice comes once, with its sum.
+pub(crate) async fn components(tx: &mut Tx, ids: &[ProductId]) -> Result<Vec<ComponentRow>> {
+    sql(
+        "select p.product_id as kit, c.product_id as component, sum(c.qty) as qty
+         from product p, jsonb_to_recordset(p.components) as c(product_id uuid, qty numeric)
+         where p.tenant_id = $1 and p.product_id = any ($2) and not p.deleted
+         group by p.product_id, c.product_id order by p.product_id, c.product_id",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(ids)
+    .load(tx.conn())
+    .await
+    .map_err(bahi_db::Error::from)
 }
 
 pub(super) async fn location_active(tx: &mut Tx, id: LocationId) -> Result<Option<bool>> {
@@ -70,29 +96,37 @@ fn newest<P, I: Ord>(events: &[Envelope<P>], id: impl Fn(&P) -> I) -> Vec<&Envel
 /// Applies what product says.
 pub(crate) async fn apply_products(tx: &mut Tx, events: &[Envelope<Product>]) -> Result<()> {
     let events = newest(events, |p| p.product_id);
+    let components: Vec<serde_json::Value> = events
+        .iter()
+        .map(|e| serde_json::to_value(&e.payload.components))
+        .collect::<std::result::Result<_, _>>()?;
+    // Neither a kit nor a template lies on a shelf: one consists of other goods, the other stands for its variants.
+    let stocked =
+        |p: &Product| p.kind == ProductKind::Goods && !p.template && p.components.is_empty();
     fn each<'a, T>(
         events: &[&'a Envelope<Product>],
         f: impl Fn(&'a Envelope<Product>) -> T,
     ) -> Vec<T> {
         events.iter().map(|e| f(e)).collect()
     }
-    sql("insert into product (tenant_id, product_id, sku, name, uqc, stocked, batch_tracked, expiry_tracked, epoch, source_version)
-         select $1, u.* from unnest($2, $3, $4, $5, $6, $7, $8, $9, $10) as u
+    sql("insert into product (tenant_id, product_id, sku, name, uqc, stocked, batch_tracked, expiry_tracked, epoch, source_version, components)
+         select $1, u.* from unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11) as u
          on conflict (tenant_id, product_id) do update
          set sku = excluded.sku, name = excluded.name, uqc = excluded.uqc, stocked = excluded.stocked,
              batch_tracked = excluded.batch_tracked, expiry_tracked = excluded.expiry_tracked, deleted = false,
-             epoch = excluded.epoch, source_version = excluded.source_version
+             components = excluded.components, epoch = excluded.epoch, source_version = excluded.source_version
          where (product.epoch, product.source_version) < (excluded.epoch, excluded.source_version)")
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<Array<SqlUuid>, _>(each(&events, |e| e.payload.product_id))
         .bind::<Array<Text>, _>(each(&events, |e| e.payload.sku.as_str()))
         .bind::<Array<Text>, _>(each(&events, |e| e.payload.name.as_str()))
         .bind::<Array<Text>, _>(each(&events, |e| e.payload.uqc.as_str()))
-        .bind::<Array<Bool>, _>(each(&events, |e| e.payload.kind == ProductKind::Goods))
+        .bind::<Array<Bool>, _>(each(&events, |e| stocked(&e.payload)))
         .bind::<Array<Bool>, _>(each(&events, |e| e.payload.tracking.batch))
         .bind::<Array<Bool>, _>(each(&events, |e| e.payload.tracking.expiry))
         .bind::<Array<BigInt>, _>(each(&events, |e| e.epoch))
         .bind::<Array<BigInt>, _>(each(&events, |e| e.aggregate_version))
+        .bind::<Array<Jsonb>, _>(components)
         .execute(tx.conn())
         .await?;
     Ok(())

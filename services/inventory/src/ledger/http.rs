@@ -1,6 +1,6 @@
 //! Reading stock over HTTP.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use actix_web::{HttpResponse, get, post, web};
 use bahi_db::Tx;
@@ -17,7 +17,12 @@ use super::{
     query::{self, Available, Difference, Entry, Stock, Value},
     store,
 };
-use crate::{Error, State, error::Short};
+use crate::{
+    Error, State,
+    error::Short,
+    kit::{self, Kits},
+    reservation::Ask,
+};
 
 /// The endpoints of this noun.
 pub fn routes(cfg: &mut ServiceConfig) {
@@ -111,7 +116,8 @@ async fn stock(
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct AvailabilityQuery {
-    /// Products, separated by commas; at most 200.
+    /// Products, separated by commas; at most 200. A product may carry how much is wanted of it, `id:qty`: then the
+    /// answer also says whether everything wanted can be had together.
     items: String,
     location: LocationId,
 }
@@ -119,7 +125,40 @@ struct AvailabilityQuery {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Availabilities {
     location_id: LocationId,
+    /// Of a kit: how many whole ones its components make, each kit looked at by itself.
     items: Vec<Available>,
+    /// Whether all that is wanted can be had together; absent when no quantity was given.
+    enough: Option<bool>,
+    /// Goods, or components of kits, of which there is not enough for all that is wanted together.
+    short: Vec<Short>,
+}
+
+/// Products and what is wanted of them; lines count from 1.
+fn wanted(items: &str) -> Result<(Vec<ProductId>, Vec<Ask>), Fault> {
+    let (mut ids, mut asks) = (Vec::new(), Vec::new());
+    for item in items.split(',').map(str::trim).filter(|t| !t.is_empty()) {
+        let (id, qty) = item
+            .split_once(':')
+            .map_or((item, None), |(id, qty)| (id, Some(qty)));
+        let id: ProductId = id
+            .parse()
+            .map_err(|_| Fault::field("items", "must be product ids separated by commas"))?;
+        ids.push(id);
+        if let Some(qty) = qty {
+            let qty: Option<Quantity> = qty.parse().ok().filter(|qty: &Quantity| qty.is_positive());
+            let qty = qty.ok_or_else(|| Fault::field("items", "has a quantity that is none"))?;
+            let line = i32::try_from(ids.len()).unwrap_or(i32::MAX);
+            asks.push(Ask {
+                line,
+                product: id,
+                qty,
+            });
+        }
+    }
+    if ids.is_empty() || ids.len() > 200 {
+        return Err(Fault::field("items", "must name 1 to 200 products"));
+    }
+    Ok((ids, asks))
 }
 
 /// What may be promised now.
@@ -131,30 +170,57 @@ async fn availability(
     query: web::Query<AvailabilityQuery>,
 ) -> Result<HttpResponse, Problem> {
     caller.require("inventory.stock.read")?;
-    let ids: Result<Vec<ProductId>, _> = query
-        .items
-        .split(',')
-        .map(str::trim)
-        .filter(|t| !t.is_empty())
-        .map(str::parse)
-        .collect();
-    let ids = ids.map_err(|_| Fault::field("items", "must be product ids separated by commas"))?;
-    if ids.is_empty() || ids.len() > 200 {
-        return Err(Fault::field("items", "must name 1 to 200 products").into());
-    }
+    let (ids, asks) = wanted(&query.items)?;
     let location = query.location;
-    let items = state
-        .db
-        .read(&caller.ctx, async move |tx: &mut Tx| {
-            query::availability(tx, location, &ids)
-                .await
-                .map_err(Error::from)
+    let read = async move |tx: &mut Tx| -> Result<Availabilities, Error> {
+        let kits = kit::store::kits(tx, &ids).await?;
+        let mut goods: BTreeSet<ProductId> = kits.all();
+        goods.extend(&ids);
+        let goods: Vec<ProductId> = goods.into_iter().collect();
+        // One statement for all of them: what is compared is of one moment.
+        let there_is: BTreeMap<ProductId, Available> = query::availability(tx, location, &goods)
+            .await?
+            .into_iter()
+            .map(|a| (a.product_id, a))
+            .collect();
+        let of = |id: ProductId| there_is.get(&id).map(|a| a.available).unwrap_or_default();
+        let item = |id: &ProductId| {
+            let mut found = there_is.get(id)?.clone();
+            if let Some(components) = kits.components(*id) {
+                found.available = Kits::made_of(components, of);
+            }
+            Some(found)
+        };
+        let items = ids.iter().filter_map(item).collect();
+        let (lines, _) = kit::demand(&asks, &kits).map_err(|_| {
+            Fault::field(
+                "items",
+                "wants a number of kits that is not whole, or too many",
+            )
+        })?;
+        let mut sums: BTreeMap<ProductId, Quantity> = BTreeMap::new();
+        for line in lines {
+            *sums.entry(line.product).or_default() += line.qty;
+        }
+        let short: Vec<Short> = sums
+            .into_iter()
+            .filter(|(product, asked)| *asked > of(*product))
+            .map(|(product_id, asked)| Short {
+                product_id,
+                asked,
+                available: of(product_id),
+                excluded: Vec::new(),
+            })
+            .collect();
+        Ok(Availabilities {
+            location_id: location,
+            items,
+            enough: (!asks.is_empty()).then_some(short.is_empty()),
+            short,
         })
-        .await?;
-    Ok(HttpResponse::Ok().json(Availabilities {
-        location_id: location,
-        items,
-    }))
+    };
+    let answer = state.db.read(&caller.ctx, read).await?;
+    Ok(HttpResponse::Ok().json(answer))
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]

@@ -176,6 +176,37 @@ pub(crate) async fn availability(
         .map_err(bahi_db::Error::from)
 }
 
+/// What there is of a product everywhere.
+#[derive(Clone, Debug, QueryableByName)]
+pub(crate) struct Held {
+    #[diesel(sql_type = SqlUuid)]
+    pub product_id: ProductId,
+    #[diesel(sql_type = Numeric)]
+    pub on_hand: Quantity,
+    #[diesel(sql_type = Numeric)]
+    pub reserved: Quantity,
+    /// Sold and not issued yet.
+    #[diesel(sql_type = Numeric)]
+    pub owed: Quantity,
+}
+
+/// What there is of products over all locations, batches and statuses, in the order asked for.
+pub(crate) async fn holdings(tx: &mut Tx, products: &[ProductId]) -> Result<Vec<Held>> {
+    sql("select u.p as product_id, coalesce(s.on_hand, 0) as on_hand, coalesce(s.reserved, 0) as reserved,
+                coalesce(o.owed, 0) as owed
+         from unnest($2) with ordinality as u(p, n)
+         left join lateral (select sum(on_hand) as on_hand, sum(reserved) as reserved from stock_item
+                            where tenant_id = $1 and product_id = u.p) s on true
+         left join lateral (select sum(open) as owed from shortage
+                            where tenant_id = $1 and product_id = u.p and open > 0) o on true
+         order by u.n")
+        .bind::<SqlUuid, _>(tx.tenant())
+        .bind::<Array<SqlUuid>, _>(products)
+        .load(tx.conn())
+        .await
+        .map_err(bahi_db::Error::from)
+}
+
 /// A movement.
 #[derive(Clone, Debug, QueryableByName, Serialize, utoipa::ToSchema)]
 #[schema(as = LedgerEntry)]

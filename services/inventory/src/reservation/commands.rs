@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bahi_db::{Ctx, Done, Tx};
 use bahi_proto::reservation_id;
 use bahi_service::pause_point;
-use bahi_types::{InvoiceId, LocationId, Quantity, ReservationId};
+use bahi_types::{InvoiceId, LocationId, ProductId, Quantity, ReservationId};
 use chrono::Duration;
 
 use super::{
@@ -18,6 +18,7 @@ use crate::{
     Error, State,
     error::HoldRef,
     events::{self, HoldNews},
+    kit,
     ledger::{self, Kind, Taken},
 };
 
@@ -213,11 +214,10 @@ pub async fn hold(state: &State, ctx: &Ctx, wish: Wish) -> Result<Done<Made>, Er
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Made, Error> {
             let now = tx.now();
-            let places: BTreeSet<_> = wish
-                .lines
-                .iter()
-                .map(|l| (wish.location, l.product))
-                .collect();
+            let products: Vec<ProductId> = wish.lines.iter().map(|l| l.product).collect();
+            let kits = kit::store::kits(tx, &products).await?;
+            let (lines, parts) = kit::demand(&wish.lines, &kits)?;
+            let places: BTreeSet<_> = lines.iter().map(|l| (wish.location, l.product)).collect();
             let rows = ledger::store::lock_shared(
                 tx.shared(),
                 tx.tenant().uuid(),
@@ -226,7 +226,7 @@ pub async fn hold(state: &State, ctx: &Ctx, wish: Wish) -> Result<Done<Made>, Er
             )
             .await?;
             let mut books = ledger::store::books(tx, rows);
-            let allocations = grant(&mut books, wish.location, &wish.lines, false, wish.min_days)
+            let allocations = grant(&mut books, wish.location, &lines, false, wish.min_days)
                 .map_err(Error::InsufficientStock)?;
             let hold = Hold {
                 id: ReservationId::new(),
@@ -244,6 +244,7 @@ pub async fn hold(state: &State, ctx: &Ctx, wish: Wish) -> Result<Done<Made>, Er
                 lines: hold_lines(&allocations),
             };
             store::insert(tx, &hold).await?;
+            kit::store::keep(tx, hold.id, &parts).await?;
             ledger::close(tx, books).await?;
             tx.publish(events::hold(HoldNews::Reserved, &hold, 1));
             Ok(Made { id: hold.id })
@@ -284,7 +285,8 @@ pub async fn commit(
             if hold.deadline.is_some_and(|deadline| deadline <= now) {
                 return Err(Error::ReservationExpired);
             }
-            let parts = split(&hold, wanted.as_ref())?;
+            let kits = kit::store::parts(tx, id).await?;
+            let parts = split(&hold, &kits, wanted.as_ref())?;
             let places: BTreeSet<_> = hold.places().collect();
             let mut books = ledger::store::lock(tx, &places, &BTreeSet::new()).await?;
             ledger::store::guard(tx, "reservation", "issue", &[id.uuid()]).await?;
@@ -315,29 +317,48 @@ pub async fn commit(
         .await
 }
 
-/// How much of each allocation is issued.
-fn split(hold: &Hold, wanted: Option<&BTreeMap<i32, Quantity>>) -> Result<Vec<Quantity>, Error> {
+/// How much of each allocation is issued. Of a line that stands for kits, the quantity is a number of kits.
+fn split(
+    hold: &Hold,
+    kits: &[kit::Part],
+    wanted: Option<&BTreeMap<i32, Quantity>>,
+) -> Result<Vec<Quantity>, Error> {
     let Some(wanted) = wanted else {
         return Ok(hold.lines.iter().map(|l| l.qty).collect());
     };
+    let mut held: BTreeMap<(i32, ProductId), Quantity> = BTreeMap::new();
+    for line in &hold.lines {
+        *held.entry((line.line, line.product)).or_default() += line.qty;
+    }
+    let mut left = BTreeMap::new();
     for (line, asked) in wanted {
-        let held = hold
-            .lines
-            .iter()
-            .filter(|l| l.line == *line)
-            .map(|l| l.qty)
-            .sum();
-        if *asked > held {
-            return Err(Error::MoreThanReserved {
-                line: *line,
-                held,
-                asked: *asked,
-            });
+        let (line, asked) = (*line, *asked);
+        let of_line = || {
+            held.range((line, ProductId::from_uuid(uuid::Uuid::nil()))..)
+                .take_while(move |(key, _)| key.0 == line)
+        };
+        let part = kits.iter().find(|part| part.line == line);
+        let whole = part.map_or_else(|| of_line().map(|(_, qty)| *qty).sum(), |part| part.qty);
+        let more = Error::MoreThanReserved {
+            line,
+            held: whole,
+            asked,
+        };
+        if asked > whole {
+            return Err(more);
+        }
+        for (key, qty) in of_line() {
+            let taken = match part {
+                Some(part) => {
+                    kit::in_whole_kits(*qty, part.qty, asked).ok_or(Error::PartOfAKit { line })?
+                }
+                None => asked,
+            };
+            left.insert(*key, taken);
         }
     }
-    let mut left = wanted.clone();
     let part = |l: &HoldLine| {
-        let rest = left.entry(l.line).or_default();
+        let rest = left.entry((l.line, l.product)).or_default();
         let part = l.qty.min(*rest);
         *rest -= part;
         part

@@ -16,7 +16,7 @@ use super::{
     model::{Allocation, Ask, Hold, HoldState, Owner},
     store,
 };
-use crate::{Error, State, ledger::named};
+use crate::{Error, State, kit, ledger::named};
 
 /// The endpoints of this noun.
 pub fn routes(cfg: &mut ServiceConfig) {
@@ -41,11 +41,22 @@ struct HoldBody {
     created_at: DateTime<Utc>,
     /// What it holds, or held.
     allocations: Vec<Allocation>,
+    /// Lines that stand for kits: their allocations are of the components.
+    kits: Vec<KitLine>,
     version: i64,
 }
 
-impl From<Hold> for HoldBody {
-    fn from(hold: Hold) -> Self {
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+struct KitLine {
+    line: i32,
+    /// The kit.
+    product_id: ProductId,
+    /// How many.
+    qty: Quantity,
+}
+
+impl HoldBody {
+    fn new(hold: Hold, kits: Vec<kit::Part>) -> Self {
         Self {
             id: hold.id,
             owner: hold.owner,
@@ -65,6 +76,14 @@ impl From<Hold> for HoldBody {
                     qty: l.qty,
                 })
                 .collect(),
+            kits: kits
+                .into_iter()
+                .map(|part| KitLine {
+                    line: part.line,
+                    product_id: part.kit,
+                    qty: part.qty,
+                })
+                .collect(),
             version: hold.version,
         }
     }
@@ -81,13 +100,13 @@ async fn body(state: &State, ctx: &Ctx, id: ReservationId) -> Result<HoldBody, E
         idempotency: None,
         ..ctx.clone()
     };
-    let hold = state
+    let (hold, kits) = state
         .db
-        .read(&ctx, async move |tx: &mut Tx| {
-            store::get(tx, id).await.map_err(Error::from)
+        .read(&ctx, async move |tx: &mut Tx| -> Result<_, Error> {
+            Ok((store::get(tx, id).await?, kit::store::parts(tx, id).await?))
         })
         .await?;
-    Ok(hold.into())
+    Ok(HoldBody::new(hold, kits))
 }
 
 async fn answer(state: &State, ctx: &Ctx, done: Done<Made>) -> Result<Done<HoldBody>, Error> {
@@ -112,7 +131,7 @@ struct ReservationRequest {
     /// Days every batch must still keep.
     #[garde(inner(range(max = 3650)))]
     min_shelf_life_days: Option<u32>,
-    /// 1 to 500; the lines of one product are checked together.
+    /// 1 to 500; the lines of one product are checked together. A kit holds its components.
     #[garde(length(min = 1, max = 500), dive)]
     lines: Vec<ReservationLineRequest>,
 }
@@ -178,6 +197,7 @@ struct CommitRequest {
 struct CommitLine {
     /// Line of the reservation, from 1.
     line: i32,
+    /// How much; of a line that stands for kits, how many kits.
     #[garde(custom(validate::positive))]
     qty: Quantity,
 }

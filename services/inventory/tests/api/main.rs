@@ -8,6 +8,7 @@ mod contract;
 mod costs;
 mod holding;
 mod issuing;
+mod kits;
 mod random;
 mod receiving;
 mod reserving;

@@ -625,6 +625,8 @@ pub fn product(product_id: ProductId, tracking: Tracking) -> Product {
         mrp: None,
         status: "active".into(),
         changed_fields: Vec::new(),
+        template: false,
+        components: Vec::new(),
     }
 }
 

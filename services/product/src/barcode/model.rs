@@ -151,6 +151,12 @@ impl Barcodes {
         self.0.iter().map(Gtin::canonical)
     }
 
+    /// The codes but those that are `taken` (GTIN-14).
+    pub fn without(&self, taken: &[String]) -> Self {
+        let free = |code: &&Gtin| !taken.contains(&code.canonical());
+        Self(self.0.iter().filter(free).cloned().collect())
+    }
+
     /// The codes as printed.
     pub fn to_strings(&self) -> Vec<String> {
         self.0.iter().map(Gtin::to_string).collect()

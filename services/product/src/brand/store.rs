@@ -13,6 +13,7 @@ use crate::{
     Error,
     brand::model::Brand,
     schema::brand::{self, dsl},
+    search::{model::dictionary, store::learn},
     text::fold,
 };
 
@@ -118,7 +119,8 @@ pub async fn insert(tx: &mut Tx, brands: &[Brand]) -> Result<(), Error> {
     .bind::<Timestamptz, _>(now)
     .execute(tx.conn())
     .await?;
-    Ok(())
+    let words = brands.iter().flat_map(|brand| dictionary(&brand.name));
+    learn(tx, words.collect()).await
 }
 
 /// Stores a brand that is locked.
@@ -130,7 +132,7 @@ pub async fn save(tx: &mut Tx, brand: &Brand) -> Result<(), Error> {
         .set((brand, dsl::name_key.eq(fold(&brand.name))))
         .execute(tx.conn())
         .await?;
-    Ok(())
+    learn(tx, dictionary(&brand.name).collect()).await
 }
 
 /// Deletes a brand that is locked.

@@ -1,5 +1,7 @@
 //! `/api/v1/categories`.
 
+use std::collections::BTreeMap;
+
 use actix_web::{HttpResponse, delete, get, post, put, web};
 use bahi_db::{Done, Tx};
 use bahi_http::{
@@ -14,18 +16,19 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::{
-    State,
+    Error, State,
     category::{
         commands,
-        model::Category,
+        model::{Category, MOST},
         store::{self, Filter},
     },
 };
 
-/// The endpoints.
+/// The endpoints. `tree` comes before `{id}`, which would take it for an id.
 pub fn routes(cfg: &mut ServiceConfig) {
     cfg.service(create)
         .service(list)
+        .service(tree)
         .service(read)
         .service(update)
         .service(remove);
@@ -162,6 +165,80 @@ async fn list(
     Ok(page(
         &Page::new(categories, &paging, total, cursor).map(CategoryBody::from),
     ))
+}
+
+/// Which part of the tree.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct ReadTree {
+    /// This category and what lies below it; the whole tree when absent.
+    root: Option<CategoryId>,
+}
+
+/// A category and what lies below it.
+#[derive(Serialize, ToSchema)]
+pub struct CategoryNode {
+    /// Id.
+    id: CategoryId,
+    /// Name.
+    name: String,
+    /// What lies directly below it, by name.
+    #[schema(no_recursion)]
+    children: Vec<CategoryNode>,
+}
+
+/// Hangs categories, parents first, below each other.
+fn hang(categories: Vec<Category>, root: Option<CategoryId>) -> Vec<CategoryNode> {
+    let mut below: BTreeMap<Option<CategoryId>, Vec<CategoryNode>> = BTreeMap::new();
+    // Backwards: whatever lies below a category is complete when it is its turn.
+    for category in categories.into_iter().rev() {
+        let mut children = below.remove(&Some(category.id)).unwrap_or_default();
+        children.reverse();
+        let parent = category.parent_id.filter(|_| Some(category.id) != root);
+        let node = CategoryNode {
+            id: category.id,
+            name: category.name,
+            children,
+        };
+        below.entry(parent).or_default().push(node);
+    }
+    let mut top = below.remove(&None).unwrap_or_default();
+    top.reverse();
+    top
+}
+
+/// The tree of categories.
+#[utoipa::path(
+    tag = "categories",
+    operation_id = "read_category_tree",
+    params(ReadTree),
+    responses(
+        (status = 200, body = Vec<CategoryNode>),
+        (status = 422, description = "TREE_TOO_LARGE")
+    )
+)]
+#[get("/api/v1/categories/tree")]
+async fn tree(
+    state: web::Data<State>,
+    caller: Caller,
+    query: web::Query<ReadTree>,
+) -> Result<HttpResponse, Problem> {
+    caller.require("product.category.read")?;
+    let root = query.root;
+    let hanging = async |tx: &mut Tx| -> Result<Vec<Category>, Error> {
+        if let Some(root) = root {
+            store::get(tx, root).await?;
+        }
+        let most = i64::try_from(MOST).unwrap_or(i64::MAX);
+        let categories = store::tree(tx, root, most + 1).await?;
+        if categories.len() > MOST {
+            return Err(Error::TreeTooLarge(MOST));
+        }
+        Ok(categories)
+    };
+    let categories = state.db.read(&caller.ctx, hanging).await?;
+    Ok(HttpResponse::Ok().json(hang(categories, root)))
 }
 
 #[utoipa::path(

@@ -9,9 +9,21 @@ use crate::{Error, schema::category};
 
 /// Most levels of the tree.
 pub const LEVELS: usize = 8;
+/// Most categories of a tree that is read at once.
+pub const MOST: usize = 5000;
 
 /// A category.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Queryable, Selectable, AsChangeset)]
+#[derive(
+    Clone,
+    Debug,
+    PartialEq,
+    Serialize,
+    Deserialize,
+    Queryable,
+    QueryableByName,
+    Selectable,
+    AsChangeset,
+)]
 #[diesel(table_name = category, treat_none_as_null = true)]
 pub struct Category {
     /// Id.

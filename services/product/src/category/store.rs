@@ -7,7 +7,7 @@ use bahi_http::{Walk, walk};
 use bahi_types::CategoryId;
 use diesel::{
     prelude::*,
-    sql_types::{Array, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl;
 
@@ -15,6 +15,7 @@ use crate::{
     Error,
     category::model::{Category, LEVELS},
     schema::category::{self, dsl},
+    search::{model::dictionary, store::learn},
     text::fold,
 };
 
@@ -176,6 +177,26 @@ pub async fn height(tx: &mut Tx, id: CategoryId) -> Result<usize, Error> {
     Ok(usize::try_from(row.height).unwrap_or(LEVELS))
 }
 
+/// A category and all below it, or the whole tree, parents before their children and siblings by name; at most `most`.
+pub async fn tree(
+    tx: &mut Tx,
+    root: Option<CategoryId>,
+    most: i64,
+) -> Result<Vec<Category>, Error> {
+    Ok(sql("with recursive down as (
+           select c.*, 1 as level from category c
+            where c.tenant_id = $1 and case when $2 is null then c.parent_id is null else c.id = $2 end
+           union all
+           select c.*, down.level + 1 from category c join down on c.parent_id = down.id
+            where c.tenant_id = $1 and down.level < 100)
+         select id, version, parent_id, name, created_at, updated_at from down order by level, name_key, id limit $3")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Nullable<SqlUuid>, _>(root)
+    .bind::<BigInt, _>(most)
+    .load(tx.conn())
+    .await?)
+}
+
 /// Every category with one of these folded names, anywhere in the tree.
 pub async fn named(tx: &mut Tx, keys: &[String]) -> Result<Vec<Named>, Error> {
     let rows = category::table
@@ -249,7 +270,10 @@ pub async fn insert(tx: &mut Tx, categories: &[Category]) -> Result<(), Error> {
     .bind::<Timestamptz, _>(now)
     .execute(tx.conn())
     .await?;
-    Ok(())
+    let words = categories
+        .iter()
+        .flat_map(|category| dictionary(&category.name));
+    learn(tx, words.collect()).await
 }
 
 /// Stores a category that is locked.
@@ -261,7 +285,7 @@ pub async fn save(tx: &mut Tx, category: &Category) -> Result<(), Error> {
         .set((category, dsl::name_key.eq(fold(&category.name))))
         .execute(tx.conn())
         .await?;
-    Ok(())
+    learn(tx, dictionary(&category.name).collect()).await
 }
 
 /// Deletes a category that is locked.

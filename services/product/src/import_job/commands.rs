@@ -21,6 +21,7 @@ use crate::{
         model::{Claim, Known, Outcome, Wanted, claims, decide},
         sheet::Flaw,
     },
+    kit,
     product::{self, model::Change},
     tax_profile, unit,
 };
@@ -254,6 +255,8 @@ async fn apply_some(tx: &mut Tx, job: &mut ImportJob) -> Result<(), Error> {
                 if let Outcome::Change(change) = outcome {
                     // With a new price comes its audit record.
                     said += change.events() + usize::from(change.reprices());
+                    // The variants of a template change with it: they are enough for one transaction.
+                    said += if change.after.template { EVENTS } else { 0 };
                     changes.push(*change);
                 }
             }
@@ -287,7 +290,10 @@ async fn know(
     let brands = brand::store::ids_by_name(tx, &wanted.brands).await?;
     let categories = category::store::named(tx, &wanted.categories).await?;
     let owners = barcode::store::owners(tx, &wanted.barcodes).await?;
+    let ids: Vec<_> = products.iter().map(|product| product.id).collect();
+    let components = kit::store::components_among(tx, &ids).await?;
     Ok(Known {
+        components: components.into_iter().collect(),
         products: products
             .into_iter()
             .map(|product| (crate::text::fold(&product.sku), product))

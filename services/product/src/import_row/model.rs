@@ -1,6 +1,6 @@
 //! What a row of a file means for the catalogue.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bahi_http::validate;
 use bahi_types::{BrandId, CategoryId, ProductId, UnitId};
@@ -105,6 +105,8 @@ pub struct Known {
     pub categories: HashMap<(Option<CategoryId>, String), CategoryId>,
     /// Who has which barcode.
     pub owners: HashMap<String, ProductId>,
+    /// Those of the products of which kits consist.
+    pub components: HashSet<ProductId>,
     /// Brands that rows have added.
     pub new_brands: Vec<Brand>,
     /// Categories that rows have added, parents first.
@@ -259,7 +261,23 @@ pub fn decide(
         price,
         price_includes_tax,
         mrp,
+        components: said.map(|s| s.components.clone()).unwrap_or_default(),
     };
+    if let Some(before) = &before {
+        // Whether there is stock is asked of inventory product by product, and not within a transaction.
+        let archived = draft.status == Some(product::Status::Archived);
+        if archived && before.status != product::Status::Archived && before.transacted {
+            check.flaw(
+                Column::Status,
+                "cannot be set by an import once stock has moved",
+            );
+            return Err(check.flaws);
+        }
+        if draft.kind != Kind::Goods && known.components.contains(&before.id) {
+            check.flaw(Column::Kind, Error::ComponentOfKit.to_string());
+            return Err(check.flaws);
+        }
+    }
     let after = match &before {
         Some(before) => before.amended(draft, &unit, &tax, now),
         None => Product::new(draft, &unit, &tax, now),
@@ -468,7 +486,11 @@ fn column_of(error: &Error) -> Column {
     match error {
         Error::PriceAboveMrp { .. } => Column::Price,
         Error::WrongKindOfCode(_) => Column::Hsn,
-        Error::TrackedService => Column::Kind,
+        Error::TrackedService
+        | Error::KitWithoutComponents
+        | Error::ComponentsOfNoKit
+        | Error::KitInFamily => Column::Kind,
+        Error::TemplateNotSold => Column::Status,
         Error::ExpiryWithoutBatch | Error::Frozen("tracking") => Column::TrackExpiry,
         Error::Frozen("kind") => Column::Kind,
         Error::Frozen("stock_unit_id") => Column::Unit,

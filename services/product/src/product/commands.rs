@@ -6,17 +6,27 @@ use serde_json::json;
 
 use crate::{
     Error, State, barcode, brand, category, events,
+    history::{self, model::Entry},
+    kit,
     product::{
         model::{Change, Draft, Product, Status},
         store,
     },
+    search,
     tax_profile::{self, model::TaxProfile},
     unit::{self, model::Unit},
+    variant,
 };
+
+/// Times that inventory is asked anew because goods came in meanwhile.
+const ASKED: usize = 3;
 
 /// Adds a product.
 pub async fn create(state: &State, ctx: &Ctx, draft: Draft) -> Result<Done<Product>, Error> {
     let create = async move |tx: &mut Tx| -> Result<Product, Error> {
+        let parts: Vec<ProductId> = draft.components.iter().map(|c| c.product_id).collect();
+        let parts = store::lock_all(tx, &parts).await?;
+        components(tx, &draft, &parts).await?;
         let (unit, tax) = references(tx, &draft).await?;
         let product = Product::new(draft, &unit, &tax, tx.now())?;
         record(
@@ -32,32 +42,49 @@ pub async fn create(state: &State, ctx: &Ctx, draft: Draft) -> Result<Done<Produ
     state.db.write(ctx, create).await
 }
 
-/// Changes a product.
-pub async fn amend(
+/// Changes a product to what `said` makes of it.
+pub async fn amend<F>(
     state: &State,
     ctx: &Ctx,
     id: ProductId,
     seen: i64,
-    draft: Draft,
-) -> Result<Done<Product>, Error> {
-    let amend = async move |tx: &mut Tx| -> Result<Product, Error> {
-        let before = store::lock(tx, id).await?;
-        seen_at(&before, seen)?;
-        let (unit, tax) = references(tx, &draft).await?;
-        let after = before.amended(draft, &unit, &tax, tx.now())?;
-        if after != before {
-            record(
-                tx,
-                &[Change {
-                    before: Some(before),
-                    after: after.clone(),
-                }],
-            )
-            .await?;
-        }
-        Ok(after)
-    };
-    state.db.write(ctx, amend).await
+    said: F,
+) -> Result<Done<Product>, Error>
+where
+    F: Fn(&Product) -> Result<Draft, Error> + Clone + Send + Sync + 'static,
+{
+    cleared(state, ctx, id, async |clearance| {
+        let said = said.clone();
+        let amend = async move |tx: &mut Tx| -> Result<Product, Error> {
+            let glance = store::get(tx, id).await?;
+            let mut ids: Vec<ProductId> = said(&glance)?
+                .components
+                .iter()
+                .map(|c| c.product_id)
+                .collect();
+            ids.push(id);
+            let locked = store::lock_all(tx, &ids).await?;
+            let before = locked.iter().find(|product| product.id == id).cloned();
+            let before = before.ok_or(Db::NotFound)?;
+            seen_at(&before, seen)?;
+            let draft = said(&before)?;
+            if draft.components != before.components {
+                components(tx, &draft, &locked).await?;
+            }
+            let (unit, tax) = references(tx, &draft).await?;
+            let change = Change {
+                after: before.amended(draft, &unit, &tax, tx.now())?,
+                before: Some(before),
+            };
+            may_archive(tx, &change, clearance).await?;
+            if change.before.as_ref() != Some(&change.after) {
+                record(tx, std::slice::from_ref(&change)).await?;
+            }
+            Ok(change.after)
+        };
+        state.db.write(ctx, amend).await
+    })
+    .await
 }
 
 /// Takes a product to another state.
@@ -67,20 +94,55 @@ pub async fn step(
     id: ProductId,
     to: Status,
 ) -> Result<Done<Product>, Error> {
-    let step = async move |tx: &mut Tx| -> Result<Product, Error> {
-        let before = store::lock(tx, id).await?;
-        let after = before.moved(to, tx.now())?;
-        record(
-            tx,
-            &[Change {
+    cleared(state, ctx, id, async |clearance| {
+        let step = async move |tx: &mut Tx| -> Result<Product, Error> {
+            let before = store::lock(tx, id).await?;
+            let change = Change {
+                after: before.moved(to, tx.now())?,
                 before: Some(before),
-                after: after.clone(),
-            }],
-        )
-        .await?;
-        Ok(after)
-    };
-    state.db.write(ctx, step).await
+            };
+            may_archive(tx, &change, clearance).await?;
+            record(tx, std::slice::from_ref(&change)).await?;
+            Ok(change.after)
+        };
+        state.db.write(ctx, step).await
+    })
+    .await
+}
+
+/// Runs a command that may archive the product. Where the product has ever had stock, inventory is asked what there is,
+/// between two runs because no transaction waits for the network; the second counts only when no goods have come in
+/// since the first. What comes in after that is heard later and opens the product again ([`arrived`]).
+async fn cleared<T>(
+    state: &State,
+    ctx: &Ctx,
+    id: ProductId,
+    run: impl AsyncFn(Option<i64>) -> Result<Done<T>, Error>,
+) -> Result<Done<T>, Error> {
+    let mut clearance = None;
+    for _ in 0..ASKED {
+        match run(clearance).await {
+            Err(Error::StockUnknown { arrivals }) => {
+                state.shelf.is_empty(ctx, id).await?;
+                clearance = Some(arrivals);
+            }
+            decided => return decided,
+        }
+    }
+    run(clearance).await
+}
+
+/// Refuses to archive what may have stock, unless inventory was asked at this count of arrivals.
+async fn may_archive(tx: &mut Tx, change: &Change, clearance: Option<i64>) -> Result<(), Error> {
+    if !change.archives() || !change.after.transacted {
+        return Ok(());
+    }
+    let arrivals = store::arrivals(tx, change.after.id).await?;
+    if clearance == Some(arrivals) {
+        Ok(())
+    } else {
+        Err(Error::StockUnknown { arrivals })
+    }
 }
 
 /// Deletes a product whose stock has never moved.
@@ -90,6 +152,7 @@ pub async fn delete(state: &State, ctx: &Ctx, id: ProductId, seen: i64) -> Resul
         seen_at(&product, seen)?;
         product.may_be_deleted()?;
         store::delete(tx, id).await?;
+        history::store::insert(tx, &[Entry::gone(&product)?]).await?;
         tx.audit(
             "product.product.delete",
             ("product", id.uuid()),
@@ -112,8 +175,58 @@ pub async fn mark_transacted(tx: &mut Tx, mut ids: Vec<ProductId>) -> bahi_db::R
     Ok(())
 }
 
-/// Writes changes and tells them. What is changed is locked already.
+/// Notes that goods of these products have come in. One that was archived meanwhile is sold off again: it was
+/// archived because there was nothing of it.
+pub async fn arrived(tx: &mut Tx, mut ids: Vec<ProductId>) -> Result<(), Error> {
+    ids.sort_unstable();
+    ids.dedup();
+    // Whoever archives one of them waits for us, or we for him.
+    let products = store::lock_all(tx, &ids).await?;
+    let ids: Vec<ProductId> = products.iter().map(|product| product.id).collect();
+    mark_transacted(tx, ids.clone()).await?;
+    store::count_arrivals(tx, &ids).await?;
+    let archived: Vec<Product> = products
+        .into_iter()
+        .filter(|product| product.status == Status::Archived)
+        .collect();
+    if archived.is_empty() {
+        return Ok(());
+    }
+    let codes: Vec<String> = archived
+        .iter()
+        .flat_map(|product| product.codes().map(Gtin::canonical))
+        .collect();
+    let mut taken: Vec<String> = barcode::store::owners(tx, &codes)
+        .await?
+        .into_iter()
+        .map(|(code, _)| code)
+        .collect();
+    let now = tx.now();
+    let mut changes = Vec::with_capacity(archived.len());
+    for before in archived {
+        let after = before.reopened(&taken, now);
+        // Two of them may have had one code; the first has it now.
+        taken.extend(after.claims().into_iter().map(|(code, _)| code));
+        changes.push(Change {
+            before: Some(before),
+            after,
+        });
+    }
+    record(tx, &changes).await
+}
+
+/// Writes changes and tells them, with what variants have to change after their templates. What is changed is locked
+/// already.
 pub async fn record(tx: &mut Tx, changes: &[Change]) -> Result<(), Error> {
+    write(tx, changes).await?;
+    let followers = variant::commands::follow(tx, changes).await?;
+    write(tx, &followers).await
+}
+
+async fn write(tx: &mut Tx, changes: &[Change]) -> Result<(), Error> {
+    if changes.is_empty() {
+        return Ok(());
+    }
     let after = |wanted: fn(&Change) -> bool| -> Vec<&Product> {
         changes
             .iter()
@@ -125,11 +238,30 @@ pub async fn record(tx: &mut Tx, changes: &[Change]) -> Result<(), Error> {
         after(|change| change.before.is_none()),
         after(|change| change.before.is_some()),
     );
+    let unshelved: Vec<ProductId> = after(Change::leaves_the_shelf)
+        .iter()
+        .map(|product| product.id)
+        .collect();
+    if !unshelved.is_empty()
+        && !kit::store::components_among(tx, &unshelved)
+            .await?
+            .is_empty()
+    {
+        return Err(Error::ComponentOfKit);
+    }
     if !new.is_empty() {
         store::insert(tx, &new).await?;
     }
     if !known.is_empty() {
         store::save(tx, &known).await?;
+    }
+    let variants = after(|change| change.before.is_none() && change.after.variant_of.is_some());
+    if !variants.is_empty() {
+        variant::store::insert_options(tx, &variants).await?;
+    }
+    let recomposed = after(Change::recomposes);
+    if !recomposed.is_empty() {
+        kit::store::replace(tx, &recomposed).await?;
     }
     let reclaiming = after(Change::reclaims);
     let released: Vec<ProductId> = reclaiming.iter().map(|product| product.id).collect();
@@ -145,10 +277,12 @@ pub async fn record(tx: &mut Tx, changes: &[Change]) -> Result<(), Error> {
         claims.map(|(code, unit)| (code, product.id, unit))
     });
     barcode::store::claim(tx, claims.collect()).await?;
-    let reworded = after(Change::rewords);
-    if !reworded.is_empty() {
-        store::save_texts(tx, &reworded).await?;
-    }
+    search::store::save(tx, changes).await?;
+    let entries = changes
+        .iter()
+        .map(Entry::of)
+        .collect::<Result<Vec<_>, _>>()?;
+    history::store::insert(tx, &entries).await?;
     for change in changes {
         events::product_changed(change)
             .into_iter()
@@ -165,6 +299,16 @@ pub async fn record(tx: &mut Tx, changes: &[Change]) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Refuses components that are none; `known` holds those that there are, locked.
+async fn components(tx: &mut Tx, draft: &Draft, known: &[Product]) -> Result<(), Error> {
+    if draft.components.is_empty() {
+        return Ok(());
+    }
+    let units: Vec<_> = known.iter().map(|product| product.unit_id).collect();
+    let units = unit::store::hold_any(tx, &units, &[]).await?;
+    kit::model::check(&draft.components, known, &units)
 }
 
 /// What a draft refers to; unit and tax profile stay as they are until the transaction ends.

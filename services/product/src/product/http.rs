@@ -1,30 +1,36 @@
 //! `/api/v1/products`.
 
-use actix_web::{HttpResponse, delete, get, post, put, web};
+use std::sync::Arc;
+
+use actix_web::{HttpResponse, delete, get, patch, post, put, web};
 use bahi_db::{Done, Tx};
 use bahi_http::{
     Amend, Caller, Empty, Fault, Post, Problem, Versioned, Walk, created, no_content, ok, page,
-    paging, validate,
+    paging, parse, validate,
 };
 use bahi_types::{
-    BrandId, CategoryId, Cursor, Money, Page, Price, ProductId, TaxProfileId, UnitId,
+    BrandId, CategoryId, Money, Page, PageQuery, Price, ProductId, TaxProfileId, UnitId,
 };
 use chrono::{DateTime, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::{
     Error, State,
+    attribute::model::ValueId,
     barcode::model::Barcodes,
     category,
+    kit::model::{self as kit, Component},
     product::{
         commands,
-        model::{self, Draft, Kind, Product, Status, Tracking},
+        model::{self, Choice, Draft, Kind, Product, Status, Tracking},
         store::{self, Filter},
     },
     product_unit::model::{ProductUnit, Units},
+    search,
     text::fold,
 };
 
@@ -34,6 +40,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(list)
         .service(read)
         .service(update)
+        .service(amend)
         .service(remove)
         .service(activate)
         .service(discontinue)
@@ -41,7 +48,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
 }
 
 /// What a client says of a product.
-#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[garde(allow_unvalidated)]
 pub struct ProductInput {
@@ -84,6 +91,56 @@ pub struct ProductInput {
     /// Maximum retail price, tax included.
     #[garde(custom(validate::optional(validate::positive)))]
     mrp: Option<Money>,
+    /// What a kit consists of: at most 50, each goods that is no kit; empty for everything else.
+    #[serde(default)]
+    #[garde(length(max = kit::MOST), inner(custom(some_of_it)))]
+    components: Vec<Component>,
+}
+
+fn some_of_it(component: &Component, (): &()) -> garde::Result {
+    validate::positive(&component.qty, &())
+}
+
+/// Fields of a product to be said otherwise.
+#[derive(Debug, Deserialize, Validate)]
+#[garde(allow_unvalidated)]
+pub struct ProductPatch {
+    #[serde(flatten)]
+    fields: Map<String, Value>,
+}
+
+impl ProductPatch {
+    /// The product as it is said with this patch.
+    fn of(&self, product: &Product) -> Result<Draft, Error> {
+        let mut said =
+            serde_json::to_value(ProductInput::from(product)).map_err(bahi_db::Error::from)?;
+        merge(&mut said, &self.fields);
+        let bytes = serde_json::to_vec(&said).map_err(bahi_db::Error::from)?;
+        Ok(parse::<ProductInput>(&bytes)?.into())
+    }
+}
+
+/// A merge patch (RFC 7396): what is null goes, objects are merged, all else takes the place of what was there.
+fn merge(target: &mut Value, patch: &Map<String, Value>) {
+    if !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    let Some(members) = target.as_object_mut() else {
+        return;
+    };
+    for (name, value) in patch {
+        match value {
+            Value::Null => {
+                members.remove(name);
+            }
+            Value::Object(inner) => {
+                merge(members.entry(name.clone()).or_insert(Value::Null), inner);
+            }
+            other => {
+                members.insert(name.clone(), other.clone());
+            }
+        }
+    }
 }
 
 fn goods() -> Kind {
@@ -115,6 +172,29 @@ impl From<ProductInput> for Draft {
             price: input.price,
             price_includes_tax: input.price_includes_tax,
             mrp: input.mrp,
+            components: input.components.into(),
+        }
+    }
+}
+
+impl From<&Product> for ProductInput {
+    fn from(product: &Product) -> Self {
+        let said = Draft::of(product);
+        Self {
+            sku: said.sku,
+            name: said.name,
+            kind: said.kind,
+            status: said.status,
+            category_id: said.category_id,
+            brand_id: said.brand_id,
+            unit_id: said.unit_id,
+            tax_profile_id: said.tax_profile_id,
+            tracking: said.tracking,
+            barcodes: said.barcodes,
+            price: said.price,
+            price_includes_tax: said.price_includes_tax,
+            mrp: said.mrp,
+            components: said.components.to_vec(),
         }
     }
 }
@@ -160,6 +240,16 @@ pub struct ProductBody {
     mrp: Option<Money>,
     /// Stock has moved: kind, unit and tracking are frozen.
     transacted: bool,
+    /// The template that it is a variant of.
+    variant_of: Option<ProductId>,
+    /// It has variants, and is neither sold nor stocked itself.
+    template: bool,
+    /// A variant's values of its attributes.
+    options: Vec<Choice>,
+    /// Fields that a variant says itself and does not inherit from its template.
+    overrides: Vec<String>,
+    /// What a kit consists of.
+    components: Vec<Component>,
     /// When it was made.
     created_at: DateTime<Utc>,
     /// When it last changed.
@@ -192,6 +282,11 @@ impl From<Product> for ProductBody {
             price_includes_tax: product.price_includes_tax,
             mrp: product.mrp,
             transacted: product.transacted,
+            variant_of: product.variant_of,
+            template: product.template,
+            options: product.options.to_vec(),
+            overrides: product.overrides.to_vec(),
+            components: product.components.to_vec(),
             created_at: product.created_at,
             updated_at: product.updated_at,
         }
@@ -228,6 +323,10 @@ pub struct ListProducts {
     hsn: Option<String>,
     /// This SKU, ignoring case.
     sku: Option<String>,
+    /// Variants of this template.
+    variant_of: Option<ProductId>,
+    /// These values of attributes, separated by commas: of one attribute any, of several each.
+    value: Option<String>,
 }
 paging!(ListProducts);
 
@@ -238,7 +337,7 @@ paging!(ListProducts);
     responses(
         (status = 201, body = ProductBody),
         (status = 409, description = "SKU_TAKEN, BARCODE_TAKEN"),
-        (status = 422, description = "UNKNOWN_REFERENCE, PRICE_ABOVE_MRP, WRONG_KIND_OF_CODE, TRACKED_SERVICE, EXPIRY_WITHOUT_BATCH")
+        (status = 422, description = "UNKNOWN_REFERENCE, PRICE_ABOVE_MRP, WRONG_KIND_OF_CODE, TRACKED_SERVICE, EXPIRY_WITHOUT_BATCH, COMPONENT_REFUSED, KIT_WITHOUT_COMPONENTS, COMPONENTS_OF_NO_KIT, KIT_IN_FAMILY")
     )
 )]
 #[post("/api/v1/products")]
@@ -267,7 +366,8 @@ async fn list(
         &["name", "sku", "price", "created_at", "updated_at"],
     )?;
     let query = query.into_inner();
-    let text = query.q.as_deref().map(searchable).transpose()?;
+    let text = query.q.as_deref().map(search::text).transpose()?;
+    let values = values(query.value.as_deref())?;
     let ranked = text.is_some() && query.sort.is_none();
     if ranked && query.cursor.is_some() {
         return Err(Fault::field("cursor", "a ranked list has pages only").into());
@@ -279,6 +379,8 @@ async fn list(
             kind: query.kind,
             hsn: query.hsn.clone(),
             sku: query.sku.clone(),
+            variant_of: query.variant_of,
+            values: store::by_attribute(tx, &values).await?,
             ..Filter::default()
         };
         if let Some(category) = query.category {
@@ -287,7 +389,7 @@ async fn list(
         let Some(text) = &text else {
             return store::list(tx, &filter, &walk).await;
         };
-        let found = store::search(tx, text).await?;
+        let found = search::best(tx, text).await?;
         filter.found = Some(found.clone());
         if ranked {
             store::list_ranked(tx, &filter, &found, &walk).await
@@ -296,31 +398,45 @@ async fn list(
         }
     };
     let (products, total) = state.db.read(&caller.ctx, listed).await?;
-    let cursor = |product: &Product| Cursor {
-        key: match walk.sort.field {
-            "sku" => fold(&product.sku),
-            "price" => product.price.to_string(),
-            "created_at" => product.created_at.to_rfc3339(),
-            "updated_at" => product.updated_at.to_rfc3339(),
-            _ => product.name.clone(),
-        },
-        id: product.id.uuid(),
-    };
-    let mut answer = Page::new(products, &paging, total, cursor).map(ProductBody::from);
+    let mut answer = paged(products, &paging, &walk, total);
     if ranked {
         answer.next_cursor = None;
     }
     Ok(page(&answer))
 }
 
-/// A text worth searching for.
-fn searchable(text: &str) -> Result<String, Fault> {
-    let text = text.trim();
-    if (1..=100).contains(&text.chars().count()) && !text.chars().any(char::is_control) {
-        Ok(text.to_owned())
-    } else {
-        Err(Fault::field("q", "must have 1 to 100 characters"))
+/// A page of products in an order that products can be in.
+pub fn paged(
+    products: Vec<Product>,
+    paging: &PageQuery,
+    walk: &Walk,
+    total: i64,
+) -> Page<ProductBody> {
+    let key = |product: &Product| {
+        let key = match walk.sort.field {
+            "sku" => fold(&product.sku),
+            "price" => product.price.to_string(),
+            "created_at" => product.created_at.to_rfc3339(),
+            "updated_at" => product.updated_at.to_rfc3339(),
+            _ => product.name.clone(),
+        };
+        (key, product.id.uuid())
+    };
+    bahi_http::paged(products, paging, total, key).map(ProductBody::from)
+}
+
+/// Values of attributes in a query, separated by commas.
+///
+/// # Errors
+/// What is no id, or too many of them.
+pub fn values(text: Option<&str>) -> Result<Vec<ValueId>, Fault> {
+    let ids = text.unwrap_or_default().split(',').map(str::trim);
+    let ids: Result<Vec<ValueId>, _> = ids.filter(|id| !id.is_empty()).map(str::parse).collect();
+    let ids = ids.map_err(|_| Fault::field("value", "must be ids separated by commas"))?;
+    if ids.len() > 50 {
+        return Err(Fault::field("value", "names more than 50 values"));
     }
+    Ok(ids)
 }
 
 #[utoipa::path(
@@ -350,9 +466,9 @@ async fn read(
     request_body = ProductInput,
     responses(
         (status = 200, body = ProductBody),
-        (status = 409, description = "SKU_TAKEN, BARCODE_TAKEN, FIELD_FROZEN, INVALID_TRANSITION"),
+        (status = 409, description = "SKU_TAKEN, BARCODE_TAKEN, FIELD_FROZEN, INVALID_TRANSITION, STOCK_EXISTS, TEMPLATE_NOT_SOLD, COMPONENT_OF_KIT"),
         (status = 412, description = "STALE_VERSION"),
-        (status = 422, description = "UNKNOWN_REFERENCE, PRICE_ABOVE_MRP, WRONG_KIND_OF_CODE, TRACKED_SERVICE, EXPIRY_WITHOUT_BATCH")
+        (status = 422, description = "UNKNOWN_REFERENCE, PRICE_ABOVE_MRP, WRONG_KIND_OF_CODE, TRACKED_SERVICE, EXPIRY_WITHOUT_BATCH, COMPONENT_REFUSED, KIT_WITHOUT_COMPONENTS, COMPONENTS_OF_NO_KIT, KIT_IN_FAMILY")
     )
 )]
 #[put("/api/v1/products/{id}")]
@@ -362,7 +478,36 @@ async fn update(
     req: Amend<ProductInput>,
 ) -> Result<HttpResponse, Problem> {
     req.caller.require("product.product.write")?;
-    let done = commands::amend(&state, &req.caller.ctx, *id, req.version, req.body.into()).await?;
+    let draft = Draft::from(req.body);
+    let said = move |_: &Product| Ok(draft.clone());
+    let done = commands::amend(&state, &req.caller.ctx, *id, req.version, said).await?;
+    Ok(ok(&done.map(ProductBody::from)))
+}
+
+/// Changes some fields of a product, by a merge patch of what PUT takes: null takes a field away.
+#[utoipa::path(
+    tag = "products",
+    operation_id = "amend_product",
+    params(("id" = ProductId, Path)),
+    request_body(content = Object, content_type = "application/merge-patch+json", description = "Fields of ProductInput"),
+    responses(
+        (status = 200, body = ProductBody),
+        (status = 409, description = "SKU_TAKEN, BARCODE_TAKEN, FIELD_FROZEN, INVALID_TRANSITION, STOCK_EXISTS, TEMPLATE_NOT_SOLD, COMPONENT_OF_KIT"),
+        (status = 412, description = "STALE_VERSION"),
+        (status = 422, description = "UNKNOWN_REFERENCE, PRICE_ABOVE_MRP, WRONG_KIND_OF_CODE, TRACKED_SERVICE, EXPIRY_WITHOUT_BATCH, COMPONENT_REFUSED, KIT_WITHOUT_COMPONENTS, COMPONENTS_OF_NO_KIT, KIT_IN_FAMILY"),
+        (status = 503, description = "INVENTORY_UNREACHABLE")
+    )
+)]
+#[patch("/api/v1/products/{id}")]
+async fn amend(
+    state: web::Data<State>,
+    id: web::Path<ProductId>,
+    req: Amend<ProductPatch>,
+) -> Result<HttpResponse, Problem> {
+    req.caller.require("product.product.write")?;
+    let patch = Arc::new(req.body);
+    let said = move |product: &Product| patch.of(product);
+    let done = commands::amend(&state, &req.caller.ctx, *id, req.version, said).await?;
     Ok(ok(&done.map(ProductBody::from)))
 }
 
@@ -428,7 +573,8 @@ async fn discontinue(
     step(&state, *id, &req.caller, Status::Discontinued).await
 }
 
-/// Takes an active or discontinued product out of the assortment and frees its barcodes.
+/// Takes an active or discontinued product out of the assortment and frees its barcodes. Refused while there is stock
+/// of it anywhere, or some of it is sold and not delivered.
 #[utoipa::path(
     tag = "products",
     operation_id = "archive_product",
@@ -436,7 +582,8 @@ async fn discontinue(
     request_body = Empty,
     responses(
         (status = 200, body = ProductBody),
-        (status = 409, description = "INVALID_TRANSITION")
+        (status = 409, description = "INVALID_TRANSITION, STOCK_EXISTS"),
+        (status = 503, description = "INVENTORY_UNREACHABLE")
     )
 )]
 #[post("/api/v1/products/{id}:archive")]

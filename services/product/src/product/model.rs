@@ -10,12 +10,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error,
+    attribute::model::{AttributeId, ValueId},
     barcode::model::{Barcodes, Gtin},
+    column::List,
+    kit::model::Component,
     product_unit::model::{Factor, Units},
     schema::product,
     tax_profile::model::TaxProfile,
     text::words,
     unit::model::Unit,
+    variant::model as variant,
 };
 
 words! {
@@ -26,6 +30,8 @@ words! {
         Goods = "goods",
         /// Sold without stock.
         Service = "service",
+        /// Made up of goods when it is sold; has no stock of its own.
+        Kit = "kit",
     }
 }
 
@@ -109,10 +115,44 @@ pub struct Product {
     pub mrp: Option<Money>,
     /// Stock has moved.
     pub transacted: bool,
+    /// The template that it is a variant of.
+    pub variant_of: Option<ProductId>,
+    /// It has variants.
+    pub template: bool,
+    /// A variant's values of its attributes, in order of the attributes' ids.
+    pub options: List<Choice>,
+    /// Fields that a variant says itself and does not inherit.
+    pub overrides: List<String>,
+    /// What a kit consists of.
+    pub components: List<Component>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it last changed.
     pub updated_at: DateTime<Utc>,
+}
+
+/// The value that a variant has of an attribute.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+)]
+#[schema(as = ProductOption)]
+pub struct Choice {
+    /// The attribute.
+    #[schema(value_type = uuid::Uuid)]
+    pub attribute_id: AttributeId,
+    /// Its value.
+    #[schema(value_type = uuid::Uuid)]
+    pub value_id: ValueId,
 }
 
 /// How a product is followed through stock.
@@ -158,6 +198,8 @@ pub struct Draft {
     pub price_includes_tax: bool,
     /// Maximum retail price, tax included.
     pub mrp: Option<Money>,
+    /// What a kit consists of.
+    pub components: List<Component>,
 }
 
 impl Draft {
@@ -182,6 +224,7 @@ impl Draft {
             price: product.price,
             price_includes_tax: product.price_includes_tax,
             mrp: product.mrp,
+            components: product.components.clone(),
         }
     }
 }
@@ -214,11 +257,30 @@ impl Product {
         Ok(product)
     }
 
-    /// The product as `draft` wants it; itself when that is no change.
+    /// The product as `draft` wants it; itself when that is no change. What is changed of a variant is its own from
+    /// then on.
     ///
     /// # Errors
     /// The rule that it breaks.
     pub fn amended(
+        &self,
+        draft: Draft,
+        unit: &Unit,
+        tax: &TaxProfile,
+        now: DateTime<Utc>,
+    ) -> Result<Self, Error> {
+        let mut after = self.said_anew(draft, unit, tax, now)?;
+        if self.variant_of.is_some() {
+            after.overrides = variant::overrides(&self.overrides, &changed_fields(self, &after));
+        }
+        Ok(after)
+    }
+
+    /// The same for what a variant inherits.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub fn said_anew(
         &self,
         draft: Draft,
         unit: &Unit,
@@ -232,6 +294,10 @@ impl Product {
         let after = Self {
             version: self.version + 1,
             transacted: self.transacted,
+            variant_of: self.variant_of,
+            template: self.template,
+            options: self.options.clone(),
+            overrides: self.overrides.clone(),
             created_at: self.created_at,
             ..Self::said(self.id, draft, status, unit, tax, now)
         };
@@ -265,15 +331,31 @@ impl Product {
     /// The product in another state.
     ///
     /// # Errors
-    /// [`Error::Transition`].
+    /// [`Error::Transition`], [`Error::TemplateNotSold`].
     pub fn moved(&self, to: Status, now: DateTime<Utc>) -> Result<Self, Error> {
         let status = self.status.step(to)?;
+        if self.template {
+            return Err(Error::TemplateNotSold);
+        }
         Ok(Self {
             status,
             version: self.version + 1,
             updated_at: now,
             ..self.clone()
         })
+    }
+
+    /// The archived product of which goods have come in all the same: it is sold off again. Of its barcodes it keeps
+    /// those that nobody has claimed since.
+    pub fn reopened(&self, taken: &[String], now: DateTime<Utc>) -> Self {
+        Self {
+            status: Status::Discontinued,
+            barcodes: self.barcodes.without(taken),
+            units: self.units.without(taken),
+            version: self.version + 1,
+            updated_at: now,
+            ..self.clone()
+        }
     }
 
     /// Refuses to delete what has a history.
@@ -315,6 +397,11 @@ impl Product {
         self.units.get(unit).map(|unit| unit.factor())
     }
 
+    /// Its barcodes and those of its units, whether it claims them or not.
+    pub fn codes(&self) -> impl Iterator<Item = &Gtin> {
+        self.coded().map(|(code, _)| code)
+    }
+
     /// Its barcodes and those of its units.
     fn coded(&self) -> impl Iterator<Item = (&Gtin, Option<UnitId>)> {
         let own = self.barcodes.iter().map(|code| (code, None));
@@ -323,16 +410,6 @@ impl Product {
             .iter()
             .flat_map(|unit| unit.barcodes.iter().map(|code| (code, Some(unit.unit_id))));
         own.chain(of_units)
-    }
-
-    /// What a search finds it by.
-    pub fn text(&self) -> String {
-        let mut text = format!("{} {}", self.name, self.sku);
-        for (code, _) in self.coded() {
-            text.push(' ');
-            text.push_str(code.as_str());
-        }
-        text.to_lowercase()
     }
 
     fn said(
@@ -365,6 +442,11 @@ impl Product {
             price_includes_tax: draft.price_includes_tax,
             mrp: draft.mrp,
             transacted: false,
+            variant_of: None,
+            template: false,
+            options: List::default(),
+            overrides: List::default(),
+            components: draft.components,
             created_at: now,
             updated_at: now,
         }
@@ -374,10 +456,20 @@ impl Product {
         if (self.kind == Kind::Service) != tax.is_for_services() {
             return Err(Error::WrongKindOfCode(self.hsn.clone()));
         }
-        if self.kind == Kind::Service
-            && (self.track_batch || self.track_serial || self.track_expiry)
+        if self.kind != Kind::Goods && (self.track_batch || self.track_serial || self.track_expiry)
         {
             return Err(Error::TrackedService);
+        }
+        match (self.kind == Kind::Kit, self.components.is_empty()) {
+            (true, true) => return Err(Error::KitWithoutComponents),
+            (false, false) => return Err(Error::ComponentsOfNoKit),
+            _ => {}
+        }
+        if self.kind == Kind::Kit && (self.template || self.variant_of.is_some()) {
+            return Err(Error::KitInFamily);
+        }
+        if self.template && self.status != Status::Draft {
+            return Err(Error::TemplateNotSold);
         }
         if self.track_expiry && !self.track_batch {
             return Err(Error::ExpiryWithoutBatch);
@@ -469,11 +561,29 @@ impl Change {
             != self.after.claims()
     }
 
-    /// What a search finds it by differs.
-    pub fn rewords(&self) -> bool {
-        self.before
+    /// The goods that a kit consists of differ.
+    pub fn recomposes(&self) -> bool {
+        let none = List::default();
+        let before = self
+            .before
             .as_ref()
-            .is_none_or(|before| before.text() != self.after.text())
+            .map_or(&none, |before| &before.components);
+        *before != self.after.components
+    }
+
+    /// A product that was kept in stock by itself is no longer.
+    pub fn leaves_the_shelf(&self) -> bool {
+        let shelved = |p: &Product| p.kind == Kind::Goods && !p.template;
+        self.before.as_ref().is_some_and(shelved) && !shelved(&self.after)
+    }
+
+    /// The product is taken out of the assortment.
+    pub fn archives(&self) -> bool {
+        self.after.status == Status::Archived
+            && self
+                .before
+                .as_ref()
+                .is_some_and(|before| before.status != Status::Archived)
     }
 
     /// The units besides the stock unit differ.
@@ -513,6 +623,8 @@ fn changed_fields(before: &Product, after: &Product) -> Vec<&'static str> {
             before.price_includes_tax != after.price_includes_tax,
         ),
         ("mrp", before.mrp != after.mrp),
+        ("template", before.template != after.template),
+        ("components", before.components != after.components),
     ];
     differs
         .into_iter()
@@ -586,6 +698,7 @@ pub(crate) mod tests {
             price: price.parse().unwrap(),
             price_includes_tax: includes,
             mrp: mrp.map(|m| m.parse().unwrap()),
+            components: List::default(),
         }
     }
 
@@ -761,8 +874,59 @@ pub(crate) mod tests {
             after,
         };
         assert_eq!(change.changed_fields(), ["price"]);
-        assert!(change.reprices() && !change.reclaims() && !change.rewords());
+        assert!(change.reprices() && !change.reclaims());
         assert_eq!(change.events(), 2);
+    }
+
+    #[test]
+    fn kits_have_components_and_nothing_else_has() {
+        let component = Component {
+            product_id: ProductId::new(),
+            qty: 2.into(),
+        };
+        let kit = |kind, components: Vec<Component>| Draft {
+            kind,
+            components: components.into(),
+            ..draft("1", true, None)
+        };
+        assert!(new(kit(Kind::Kit, vec![component])).is_ok());
+        assert!(matches!(
+            new(kit(Kind::Kit, vec![])),
+            Err(Error::KitWithoutComponents)
+        ));
+        assert!(matches!(
+            new(kit(Kind::Goods, vec![component])),
+            Err(Error::ComponentsOfNoKit)
+        ));
+        let mut tracked = kit(Kind::Kit, vec![component]);
+        tracked.tracking.batch = true;
+        assert!(matches!(new(tracked), Err(Error::TrackedService)));
+    }
+
+    #[test]
+    fn a_template_is_never_on_sale() {
+        let template = Product {
+            template: true,
+            ..new(draft("1", true, None)).unwrap()
+        };
+        assert!(matches!(
+            template.moved(Status::Active, Utc::now()),
+            Err(Error::TemplateNotSold)
+        ));
+        let (unit, mut tax) = (
+            Unit {
+                id: template.unit_id,
+                ..unit()
+            },
+            profile("854442", 18),
+        );
+        tax.head.id = template.tax_profile_id;
+        let mut sold = Draft::of(&template);
+        sold.status = Some(Status::Active);
+        assert!(matches!(
+            template.amended(sold, &unit, &tax, Utc::now()),
+            Err(Error::TemplateNotSold)
+        ));
     }
 
     #[test]

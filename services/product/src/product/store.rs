@@ -1,5 +1,7 @@
 //! Every statement about products.
 
+use std::collections::BTreeMap;
+
 use bahi_db::{Error as Db, Tx, sql};
 use bahi_http::{Walk, walk};
 use bahi_types::{BrandId, CategoryId, Price, ProductId, TaxProfileId, TenantId};
@@ -7,7 +9,7 @@ use chrono::{DateTime, Utc};
 use diesel::{
     pg::Pg,
     prelude::*,
-    sql_types::{Array, Integer, Jsonb, Text, Uuid as SqlUuid},
+    sql_types::{Array, Jsonb, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl;
 use serde::Serialize;
@@ -15,13 +17,15 @@ use serde_json::json;
 
 use crate::{
     Error,
+    attribute::model::{AttributeId, ValueId},
     product::model::{Kind, Product, Status},
-    schema::product::{self, dsl},
+    schema::{
+        attribute_value,
+        product::{self, dsl},
+        product_arrival, product_option,
+    },
     text::fold,
 };
-
-/// Most products that a search ranks.
-pub const RANKED: i32 = 1000;
 
 /// What a list of products may be narrowed to.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +42,10 @@ pub struct Filter {
     pub hsn: Option<String>,
     /// This SKU, ignoring case.
     pub sku: Option<String>,
+    /// Variants of this template.
+    pub variant_of: Option<ProductId>,
+    /// One of the values of each of these groups.
+    pub values: Vec<Vec<ValueId>>,
     /// One of these: what a search found.
     pub found: Option<Vec<ProductId>>,
     /// One of these tax profiles.
@@ -108,14 +116,50 @@ pub async fn lock_by_sku(tx: &mut Tx, keys: &[String]) -> Result<Vec<Product>, E
         .await?)
 }
 
-/// Products that match a text by their trigrams, the best first; at most [`RANKED`].
-pub async fn search(tx: &mut Tx, text: &str) -> Result<Vec<ProductId>, Error> {
-    let rows: Vec<Found> = sql("select product_id from search_products($1, $2)")
-        .bind::<Text, _>(text.trim().to_lowercase())
-        .bind::<Integer, _>(RANKED)
+/// Products by id, locked in the order of their ids.
+pub async fn lock_all(tx: &mut Tx, ids: &[ProductId]) -> Result<Vec<Product>, Error> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = dsl::product
+        .filter(dsl::tenant_id.eq(tx.tenant()))
+        .filter(dsl::id.eq_any(ids));
+    Ok(rows
+        .order(dsl::id)
+        .select(Product::as_select())
+        .for_update()
+        .load(tx.conn())
+        .await?)
+}
+
+/// Products by id, in the order of the ids.
+pub async fn in_order(tx: &mut Tx, ids: &[ProductId]) -> Result<Vec<Product>, Error> {
+    let rows = dsl::product
+        .filter(dsl::tenant_id.eq(tx.tenant()))
+        .filter(dsl::id.eq_any(ids));
+    let mut products: Vec<Product> = rows.select(Product::as_select()).load(tx.conn()).await?;
+    products.sort_by_cached_key(|product| ids.iter().position(|id| *id == product.id));
+    Ok(products)
+}
+
+/// Values grouped by their attributes. One that is not there is a group of its own, which nothing has.
+pub async fn by_attribute(tx: &mut Tx, values: &[ValueId]) -> Result<Vec<Vec<ValueId>>, Error> {
+    use attribute_value::dsl as v;
+    if values.is_empty() {
+        return Ok(Vec::new());
+    }
+    let known: Vec<(ValueId, AttributeId)> = attribute_value::table
+        .filter(v::tenant_id.eq(tx.tenant()))
+        .filter(v::id.eq_any(values))
+        .select((v::id, v::attribute_id))
         .load(tx.conn())
         .await?;
-    Ok(rows.into_iter().map(|row| row.product_id).collect())
+    let mut groups: BTreeMap<Option<AttributeId>, Vec<ValueId>> = BTreeMap::new();
+    for value in values {
+        let attribute = known.iter().find(|(id, _)| id == value).map(|(_, of)| *of);
+        groups.entry(attribute).or_default().push(*value);
+    }
+    Ok(groups.into_values().collect())
 }
 
 /// A page of products, and how many there are.
@@ -184,12 +228,7 @@ pub async fn list_ranked(
     let skip = usize::try_from(at.offset).unwrap_or(usize::MAX);
     let take = usize::try_from(at.limit).unwrap_or_default();
     let page: Vec<ProductId> = kept.into_iter().skip(skip).take(take).collect();
-    let rows = dsl::product
-        .filter(dsl::tenant_id.eq(tx.tenant()))
-        .filter(dsl::id.eq_any(&page));
-    let mut products: Vec<Product> = rows.select(Product::as_select()).load(tx.conn()).await?;
-    products.sort_by_cached_key(|product| page.iter().position(|id| *id == product.id));
-    Ok((products, total))
+    Ok((in_order(tx, &page).await?, total))
 }
 
 fn matching<'a>(tx: &Tx, filter: &'a Filter) -> product::BoxedQuery<'a, Pg> {
@@ -213,6 +252,16 @@ fn matching<'a>(tx: &Tx, filter: &'a Filter) -> product::BoxedQuery<'a, Pg> {
     }
     if let Some(sku) = &filter.sku {
         rows = rows.filter(dsl::sku_key.eq(fold(sku)));
+    }
+    if let Some(template) = filter.variant_of {
+        rows = rows.filter(dsl::variant_of.eq(template));
+    }
+    for group in &filter.values {
+        let having = product_option::table
+            .filter(product_option::tenant_id.eq(tx.tenant()))
+            .filter(product_option::value_id.eq_any(group))
+            .select(product_option::product_id);
+        rows = rows.filter(dsl::id.eq_any(having));
     }
     if let Some(found) = &filter.found {
         rows = rows.filter(dsl::id.eq_any(found));
@@ -260,26 +309,12 @@ pub async fn save(tx: &mut Tx, products: &[&Product]) -> Result<(), Error> {
                 status = n.status, category_id = n.category_id, brand_id = n.brand_id, unit_id = n.unit_id,
                 uqc = n.uqc, units = n.units, tax_profile_id = n.tax_profile_id, hsn = n.hsn, track_batch = n.track_batch,
                 track_serial = n.track_serial, track_expiry = n.track_expiry, barcodes = n.barcodes, price = n.price,
-                price_includes_tax = n.price_includes_tax, mrp = n.mrp, updated_at = n.updated_at
+                price_includes_tax = n.price_includes_tax, mrp = n.mrp, template = n.template, overrides = n.overrides,
+                components = n.components, updated_at = n.updated_at
            from jsonb_populate_recordset(null::product, $2) as n
           where p.tenant_id = $1 and p.id = n.id")
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<Jsonb, _>(rows(tx.tenant(), products)?)
-    .execute(tx.conn())
-    .await?;
-    Ok(())
-}
-
-/// Stores what a search finds products by.
-pub async fn save_texts(tx: &mut Tx, products: &[&Product]) -> Result<(), Error> {
-    let (ids, texts): (Vec<ProductId>, Vec<String>) =
-        products.iter().map(|p| (p.id, p.text())).unzip();
-    sql("insert into product_text (tenant_id, product_id, text)
-         select $1, n.id, n.text from unnest($2, $3) as n(id, text)
-         on conflict (tenant_id, product_id) do update set text = excluded.text")
-    .bind::<SqlUuid, _>(tx.tenant())
-    .bind::<Array<SqlUuid>, _>(ids)
-    .bind::<Array<Text>, _>(texts)
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -325,6 +360,27 @@ pub async fn mark_transacted(tx: &mut Tx, ids: &[ProductId]) -> bahi_db::Result<
     .load(tx.conn())
     .await?;
     Ok(fresh.into_iter().map(|row| row.product_id).collect())
+}
+
+/// How often goods of a product have come in.
+pub async fn arrivals(tx: &mut Tx, id: ProductId) -> Result<i64, Error> {
+    use product_arrival::dsl as a;
+    let row = product_arrival::table
+        .filter(a::tenant_id.eq(tx.tenant()))
+        .filter(a::product_id.eq(id));
+    let count: Option<i64> = row.select(a::count).first(tx.conn()).await.optional()?;
+    Ok(count.unwrap_or_default())
+}
+
+/// Counts that goods of products, which are locked, have come in.
+pub async fn count_arrivals(tx: &mut Tx, ids: &[ProductId]) -> Result<(), Error> {
+    sql("insert into product_arrival as a (tenant_id, product_id, count) select $1, id, 1 from unnest($2) as n(id)
+         on conflict (tenant_id, product_id) do update set count = a.count + 1")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(ids)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
 }
 
 /// Deletes a product that is locked, with its claims and text.

@@ -143,6 +143,24 @@ impl Units {
         })
     }
 
+    /// The units without those of their barcodes that are `taken` (GTIN-14).
+    pub fn without(&self, taken: &[String]) -> Self {
+        let bared = |unit: &ProductUnit| ProductUnit {
+            barcodes: unit.barcodes.without(taken),
+            ..unit.clone()
+        };
+        Self(self.0.iter().map(bared).collect())
+    }
+
+    /// The units without their barcodes, as a variant gets them of its template.
+    pub fn bare(&self) -> Self {
+        let bared = |unit: &ProductUnit| ProductUnit {
+            barcodes: Barcodes::default(),
+            ..unit.clone()
+        };
+        Self(self.0.iter().map(bared).collect())
+    }
+
     /// As a list.
     pub fn to_vec(&self) -> Vec<ProductUnit> {
         self.0.clone()

@@ -23,7 +23,8 @@ async fn functions_that_see_past_the_policies_are_for_this_service_alone() {
         admin.query_one(&text, &[]).await.unwrap().get(0)
     };
     for function in [
-        "search_products(text, int)",
+        "search_products(text, text, text, numeric, numeric, text, int, int, int, boolean)",
+        "similar_words(text[])",
         "import_jobs_waiting(timestamptz)",
         "import_jobs_to_clear(timestamptz)",
         "product_images_to_clear(timestamptz)",
@@ -33,9 +34,10 @@ async fn functions_that_see_past_the_policies_are_for_this_service_alone() {
     }
 }
 
-const PATHS: [&str; 9] = [
+const PATHS: [&str; 10] = [
     "barcode-patterns",
     "products",
+    "attributes",
     "categories",
     "brands",
     "units",
@@ -110,6 +112,78 @@ async fn each_endpoint_asks_for_its_permission() {
             format!("products/{id}"),
             none(),
             "product.product.write",
+        ),
+        (
+            "PATCH",
+            format!("products/{id}"),
+            none(),
+            "product.product.write",
+        ),
+        (
+            "GET",
+            "products/search".to_owned(),
+            none(),
+            "product.product.read",
+        ),
+        (
+            "GET",
+            format!("products/{id}/history"),
+            none(),
+            "product.product.read",
+        ),
+        (
+            "GET",
+            format!("products/{id}/variants"),
+            none(),
+            "product.product.read",
+        ),
+        (
+            "POST",
+            format!("products/{id}/variants:generate"),
+            json!({ "attributes": [{ "attribute_id": id }] }),
+            "product.product.write",
+        ),
+        (
+            "POST",
+            format!("products/{id}:inherit"),
+            json!({ "fields": ["price"] }),
+            "product.product.write",
+        ),
+        (
+            "GET",
+            "attributes".to_owned(),
+            none(),
+            "product.attribute.read",
+        ),
+        (
+            "GET",
+            format!("attributes/{id}"),
+            none(),
+            "product.attribute.read",
+        ),
+        (
+            "POST",
+            "attributes".to_owned(),
+            brand.clone(),
+            "product.attribute.write",
+        ),
+        (
+            "PUT",
+            format!("attributes/{id}"),
+            brand.clone(),
+            "product.attribute.write",
+        ),
+        (
+            "DELETE",
+            format!("attributes/{id}"),
+            none(),
+            "product.attribute.write",
+        ),
+        (
+            "GET",
+            "categories/tree".to_owned(),
+            none(),
+            "product.category.read",
         ),
         (
             "POST",
@@ -710,6 +784,29 @@ async fn refuses_what_is_malformed_and_names_the_field() {
             "barcodes",
         ),
         ("products", with(&product, "colour", json!("red")), "colour"),
+        (
+            "products",
+            with(
+                &product,
+                "components",
+                json!([{ "product_id": Uuid::now_v7(), "qty": "0" }]),
+            ),
+            "components[0]",
+        ),
+        (
+            "products",
+            with(
+                &product,
+                "components",
+                json!([{ "product_id": Uuid::now_v7() }]),
+            ),
+            "components[0]",
+        ),
+        (
+            "attributes",
+            json!({ "name": "Size", "values": [{ "name": " " }] }),
+            "values[0].name",
+        ),
         ("brands", json!({ "name": "" }), "name"),
         ("brands", json!({ "name": "A", "id": Uuid::now_v7() }), "id"),
         ("brands", json!({}), ""),
@@ -788,6 +885,15 @@ async fn refuses_what_is_malformed_and_names_the_field() {
         "brands?sort=id",
         "units?kind=x",
         "categories?parent=x",
+        "categories/tree?root=x",
+        "products?value=x",
+        "products/search?q=",
+        "products/search?sort=colour",
+        "products/search?hsn=x",
+        "products/search?price_from=x",
+        "products/search?cursor=x",
+        "products/1/history",
+        "attributes/1",
         "tax-profiles?category=none",
         "import-jobs?status=none",
         "import-jobs/1",

@@ -2,17 +2,22 @@
 
 #![allow(clippy::unwrap_used)] // In helpers, which the lint does not know to be tests.
 
+mod archiving;
 mod catalogue;
 mod exports;
+mod history;
 mod house;
 mod images;
 mod imports;
+mod kits;
 mod labels;
 mod pricing;
 mod products;
 mod scanning;
+mod search;
 mod stock;
 mod support;
 mod tax_change;
 mod units;
+mod variants;
 mod workbooks;

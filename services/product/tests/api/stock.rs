@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::support::*;
 
-fn source(kind: &str) -> StockSource {
+pub fn source(kind: &str) -> StockSource {
     StockSource {
         kind: kind.into(),
         id: Uuid::now_v7(),
@@ -18,7 +18,7 @@ fn source(kind: &str) -> StockSource {
     }
 }
 
-fn lines(product: &str) -> Vec<StockLine> {
+pub fn lines(product: &str) -> Vec<StockLine> {
     let (qty, cost_value) = (5.into(), 50.into());
     let product_id = product.parse().unwrap();
     vec![StockLine {
@@ -31,7 +31,7 @@ fn lines(product: &str) -> Vec<StockLine> {
     }]
 }
 
-fn received(product: &str) -> Outgoing {
+pub fn received(product: &str) -> Outgoing {
     let (source, location_id, lines) = (source("receipt"), LocationId::new(), lines(product));
     STOCK_RECEIVED.of(
         source.id,
@@ -44,7 +44,7 @@ fn received(product: &str) -> Outgoing {
     )
 }
 
-fn issued(product: &str) -> Outgoing {
+pub fn issued(product: &str) -> Outgoing {
     let (source, location_id, lines) = (source("invoice"), LocationId::new(), lines(product));
     STOCK_ISSUED.of(
         source.id,
@@ -58,7 +58,7 @@ fn issued(product: &str) -> Outgoing {
     )
 }
 
-fn returned(product: &str) -> Outgoing {
+pub fn returned(product: &str) -> Outgoing {
     let (source, location_id, lines) = (source("return"), LocationId::new(), lines(product));
     STOCK_RETURNED.of(
         source.id,
@@ -72,7 +72,7 @@ fn returned(product: &str) -> Outgoing {
     )
 }
 
-fn adjusted(product: &str) -> Outgoing {
+pub fn adjusted(product: &str) -> Outgoing {
     let product_id: ProductId = product.parse().unwrap();
     let adjustment = InventoryAdjusted {
         movement_id: MovementId::new(),
@@ -140,7 +140,7 @@ async fn each_movement_of_stock_marks_its_products() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_has_moved_is_frozen_in_part_and_cannot_be_deleted() {
-    let app = start().await;
+    let (app, _inventory) = start_with_inventory().await;
     let shop = Shop::open(&app).await;
     let owner = &shop.owner;
     let made = shop

@@ -1,10 +1,23 @@
 //! A shop with a unit and a tax profile, and short ways to say things.
 
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
 use bahi_events::Envelope;
+use bahi_proto::inventory::v1::{
+    AvailabilityRequest, AvailabilityResponse, Holding, HoldingsRequest, HoldingsResponse,
+    ReleaseRequest, ReleaseResponse, ReserveRequest, ReserveResponse,
+    stock_server::{Stock, StockServer},
+};
 use bahi_testkit::{Client, Reply, TestApp, eventually};
+use bahi_types::Clock;
 use product::State;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tonic::{Request, Response, Status};
 
 pub type App = TestApp<State>;
 
@@ -33,6 +46,88 @@ pub async fn start_with_store(endpoint: Option<&str>) -> App {
         ("BAHI_S3_BUCKET", "products"),
     ];
     TestApp::start_with(product::app(), &settings, bahi_types::Clock::System).await
+}
+
+/// An inventory that says what it is told to.
+#[derive(Clone)]
+pub struct Inventory {
+    /// On hand, reserved, owed by product; nothing of what is not here.
+    pub there: Arc<Mutex<HashMap<String, [&'static str; 3]>>>,
+    /// Questions so far.
+    pub asked: Arc<Mutex<usize>>,
+    /// A question is answered when there is a permit.
+    pub answers: Arc<Semaphore>,
+    /// It answers nothing.
+    pub down: Arc<Mutex<bool>>,
+}
+
+#[tonic::async_trait]
+impl Stock for Inventory {
+    async fn holdings(
+        &self,
+        request: Request<HoldingsRequest>,
+    ) -> Result<Response<HoldingsResponse>, Status> {
+        let ids = request.into_inner().product_ids;
+        // As of now, whatever comes while the answer is on its way.
+        let there = self.there.lock().unwrap().clone();
+        *self.asked.lock().unwrap() += 1;
+        self.answers.acquire().await.unwrap().forget();
+        if *self.down.lock().unwrap() {
+            return Err(Status::unavailable("down"));
+        }
+        let item = |id: String| {
+            let [on_hand, reserved, owed] = there
+                .get(&id)
+                .copied()
+                .unwrap_or(["0"; 3])
+                .map(str::to_owned);
+            Holding {
+                product_id: id,
+                on_hand,
+                reserved,
+                owed,
+            }
+        };
+        Ok(Response::new(HoldingsResponse {
+            items: ids.into_iter().map(item).collect(),
+        }))
+    }
+    async fn reserve(
+        &self,
+        _: Request<ReserveRequest>,
+    ) -> Result<Response<ReserveResponse>, Status> {
+        Err(Status::unimplemented("sales asks that"))
+    }
+    async fn release(
+        &self,
+        _: Request<ReleaseRequest>,
+    ) -> Result<Response<ReleaseResponse>, Status> {
+        Err(Status::unimplemented("sales asks that"))
+    }
+    async fn availability(
+        &self,
+        _: Request<AvailabilityRequest>,
+    ) -> Result<Response<AvailabilityResponse>, Status> {
+        Err(Status::unimplemented("sales asks that"))
+    }
+}
+
+/// The service beside an inventory that has nothing.
+pub async fn start_with_inventory() -> (App, Inventory) {
+    let inventory = Inventory {
+        there: Arc::default(),
+        asked: Arc::default(),
+        answers: Arc::new(Semaphore::new(1000)),
+        down: Arc::default(),
+    };
+    let listen = tonic::transport::server::TcpIncoming::bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let url = format!("http://{}", listen.local_addr().unwrap());
+    let server =
+        tonic::transport::Server::builder().add_service(StockServer::new(inventory.clone()));
+    tokio::spawn(server.serve_with_incoming(listen));
+    let clock = Clock::fixed(chrono::Utc::now());
+    let app = TestApp::start_with(product::app(), &[("BAHI_INVENTORY_GRPC", &url)], clock).await;
+    (app, inventory)
 }
 
 /// A tenant that can make products.
@@ -82,6 +177,38 @@ impl Shop {
         self.owner
             .post(&format!("/api/v1/products/{id}:{verb}"), json!({}))
             .await
+    }
+
+    /// An attribute with these values: its id, and theirs.
+    pub async fn attribute(&self, name: &str, values: &[&str]) -> (String, Vec<String>) {
+        let values: Vec<Value> = values.iter().map(|name| json!({ "name": name })).collect();
+        let made = self
+            .owner
+            .post(
+                "/api/v1/attributes",
+                json!({ "name": name, "values": values }),
+            )
+            .await
+            .expect(201);
+        let ids = made.body["values"].as_array().unwrap().iter();
+        let ids = ids
+            .map(|value| value["id"].as_str().unwrap().to_owned())
+            .collect();
+        (made.text_at("id"), ids)
+    }
+
+    /// Makes the variants of a product.
+    pub async fn generate(&self, template: &str, body: Value, dry_run: bool) -> Reply {
+        let path = format!("/api/v1/products/{template}/variants:generate?dry_run={dry_run}");
+        self.owner.post(&path, body).await
+    }
+
+    pub async fn get(&self, id: &str) -> Value {
+        self.owner
+            .get(&format!("/api/v1/products/{id}"))
+            .await
+            .expect(200)
+            .body
     }
 
     pub async fn upload(&self, query: &str, file: impl Into<reqwest::Body>) -> Reply {

@@ -554,6 +554,8 @@ pub fn product(sku: &str, price: &str, inclusive: bool, profile: TaxProfileId) -
         mrp: None,
         status: "active".into(),
         changed_fields: Vec::new(),
+        template: false,
+        components: Vec::new(),
     }
 }
 

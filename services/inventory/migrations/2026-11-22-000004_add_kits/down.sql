@@ -1,0 +1,2 @@
+drop table reservation_kit;
+alter table product drop column components;

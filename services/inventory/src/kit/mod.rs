@@ -1,0 +1,12 @@
+//! Kits: products that consist of others. There is never stock of a kit, only of its components.
+//!
+//! * Of a kit as many are available as its scarcest component makes, in whole kits.
+//! * What is asked for at once is added up by component first: two kits that share one, or a kit and its own component,
+//!   are checked together.
+//! * A hold of a kit holds its components, all of them or nothing. Its lines name components; how many kits a line
+//!   stands for is kept beside it, so that a part of it can be issued in whole kits.
+
+pub(crate) mod model;
+pub(crate) mod store;
+
+pub(crate) use model::{Kits, Part, demand, in_whole_kits};

@@ -1,0 +1,205 @@
+//! The arithmetic of kits.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bahi_http::Fault;
+use bahi_types::{ProductId, Quantity};
+use rust_decimal::Decimal;
+
+use crate::{copy::store::ComponentRow, reservation::Ask};
+
+/// Most places that a demand may come to when its kits are taken apart.
+const MOST: usize = 5_000;
+
+/// Which products are kits, and how much of what one of each consists of.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kits(BTreeMap<ProductId, BTreeMap<ProductId, Quantity>>);
+
+/// A line of a hold that stands for kits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// Line.
+    pub line: i32,
+    /// The kit.
+    pub kit: ProductId,
+    /// How many, a whole number.
+    pub qty: Quantity,
+}
+
+impl Kits {
+    /// From the copies of products.
+    pub(crate) fn new(rows: Vec<ComponentRow>) -> Self {
+        let mut kits = BTreeMap::<ProductId, BTreeMap<ProductId, Quantity>>::new();
+        for row in rows.into_iter().filter(|row| row.qty.is_positive()) {
+            *kits
+                .entry(row.kit)
+                .or_default()
+                .entry(row.component)
+                .or_default() += row.qty;
+        }
+        Self(kits)
+    }
+
+    /// What one of a kit consists of; none for what is no kit.
+    pub(crate) fn components(&self, product: ProductId) -> Option<&BTreeMap<ProductId, Quantity>> {
+        self.0.get(&product)
+    }
+
+    /// Every component of every kit.
+    pub(crate) fn all(&self) -> BTreeSet<ProductId> {
+        self.0.values().flat_map(BTreeMap::keys).copied().collect()
+    }
+
+    /// How many whole kits the components make, given how much there is of each.
+    pub(crate) fn made_of(
+        components: &BTreeMap<ProductId, Quantity>,
+        there_is: impl Fn(ProductId) -> Quantity,
+    ) -> Quantity {
+        let counts = components.iter().map(|(component, qty)| {
+            let whole = there_is(*component)
+                .decimal()
+                .checked_div(qty.decimal())
+                .unwrap_or_default()
+                .floor();
+            Quantity::rounded(whole)
+        });
+        counts.min().unwrap_or_default()
+    }
+}
+
+/// The demand with its kits taken apart: each line as lines of the same number for its components.
+///
+/// # Errors
+/// A number of kits that is not whole, or more than can be counted.
+pub(crate) fn demand(lines: &[Ask], kits: &Kits) -> Result<(Vec<Ask>, Vec<Part>), Fault> {
+    let (mut asks, mut parts) = (Vec::with_capacity(lines.len()), Vec::new());
+    for ask in lines {
+        let field = || format!("lines[{}].qty", ask.line - 1);
+        let Some(components) = kits.components(ask.product) else {
+            asks.push(*ask);
+            continue;
+        };
+        if ask.qty.decimal() != ask.qty.decimal().trunc() {
+            return Err(Fault::field(field(), "must be a whole number of kits"));
+        }
+        for (component, qty) in components {
+            let whole = times(*qty, ask.qty.decimal())
+                .ok_or_else(|| Fault::field(field(), "is more than can be counted"))?;
+            asks.push(Ask {
+                line: ask.line,
+                product: *component,
+                qty: whole,
+            });
+        }
+        parts.push(Part {
+            line: ask.line,
+            kit: ask.product,
+            qty: ask.qty,
+        });
+        if asks.len() > MOST {
+            return Err(Fault::field(
+                "lines",
+                format!("come to more than {MOST} components"),
+            ));
+        }
+    }
+    Ok((asks, parts))
+}
+
+/// What of one component of a line belongs to `wanted` of its `held` kits; none where that is no whole number of kits,
+/// or more than there are.
+pub(crate) fn in_whole_kits(
+    component: Quantity,
+    held: Quantity,
+    wanted: Quantity,
+) -> Option<Quantity> {
+    if wanted > held || wanted.decimal() != wanted.decimal().trunc() {
+        return None;
+    }
+    let one = component.decimal().checked_div(held.decimal())?;
+    times(Quantity::rounded(one), wanted.decimal())
+}
+
+fn times(qty: Quantity, count: Decimal) -> Option<Quantity> {
+    Quantity::try_new(qty.decimal().checked_mul(count)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn q(text: &str) -> Quantity {
+        text.parse().unwrap()
+    }
+
+    fn kits(kit: ProductId, of: &[(ProductId, &str)]) -> Kits {
+        let row = |(component, qty): &(ProductId, &str)| ComponentRow {
+            kit,
+            component: *component,
+            qty: q(qty),
+        };
+        Kits::new(of.iter().map(row).collect())
+    }
+
+    #[test]
+    fn the_scarcest_component_decides_in_whole_kits() {
+        let (kit, soap, towel) = (ProductId::new(), ProductId::new(), ProductId::new());
+        let kits = kits(kit, &[(soap, "3"), (towel, "0.5")]);
+        let of = |soaps: &str, towels: &str| {
+            let there_is = |p: ProductId| if p == soap { q(soaps) } else { q(towels) };
+            Kits::made_of(kits.components(kit).unwrap(), there_is)
+        };
+        assert_eq!(of("10", "100"), q("3"));
+        assert_eq!(of("2.999", "100"), q("0"));
+        assert_eq!(of("30", "1.2"), q("2"));
+    }
+
+    #[test]
+    fn a_component_named_twice_counts_twice() {
+        let (kit, soap) = (ProductId::new(), ProductId::new());
+        let kits = kits(kit, &[(soap, "2"), (soap, "1")]);
+        assert_eq!(kits.components(kit).unwrap()[&soap], q("3"));
+        assert_eq!(
+            Kits::made_of(kits.components(kit).unwrap(), |_| q("5")),
+            q("1")
+        );
+    }
+
+    #[test]
+    fn kits_are_taken_apart_under_their_line() {
+        let (kit, soap, towel) = (ProductId::new(), ProductId::new(), ProductId::new());
+        let kits = kits(kit, &[(soap, "3"), (towel, "0.5")]);
+        let ask = |line, product, qty: &str| Ask {
+            line,
+            product,
+            qty: q(qty),
+        };
+        let (asks, parts) = demand(&[ask(1, soap, "1.5"), ask(2, kit, "4")], &kits).unwrap();
+        let mut of_the_kit = vec![ask(2, soap, "12"), ask(2, towel, "2")];
+        of_the_kit.sort_by_key(|ask| ask.product);
+        assert_eq!(asks[0], ask(1, soap, "1.5"));
+        assert_eq!(asks[1..], of_the_kit[..]);
+        assert_eq!(
+            parts,
+            [Part {
+                line: 2,
+                kit,
+                qty: q("4")
+            }]
+        );
+        assert!(demand(&[ask(1, kit, "1.5")], &kits).is_err(), "half a kit");
+        assert!(
+            demand(&[ask(1, kit, "999999999999999")], &kits).is_err(),
+            "too many to count"
+        );
+    }
+
+    #[test]
+    fn a_part_of_a_line_is_issued_in_whole_kits() {
+        assert_eq!(in_whole_kits(q("12"), q("4"), q("3")), Some(q("9")));
+        assert_eq!(in_whole_kits(q("2"), q("4"), q("3")), Some(q("1.5")));
+        assert_eq!(in_whole_kits(q("12"), q("4"), q("0")), Some(q("0")));
+        assert_eq!(in_whole_kits(q("12"), q("4"), q("5")), None);
+        assert_eq!(in_whole_kits(q("12"), q("4"), q("0.5")), None);
+    }
+}

@@ -1,0 +1,337 @@
+//! Kits: what there is of them, and holds that take their components.
+
+use std::collections::BTreeMap;
+
+use bahi_events::{KitComponent, Tracking};
+use bahi_proto::inventory::v1::HoldingsRequest;
+use bahi_types::{InvoiceId, ProductId, Quantity};
+use futures::future::join_all;
+use inventory::consumers;
+use serde_json::{Value, json};
+use tonic::{Code, Request};
+
+use crate::support::{Shop, product, q};
+
+/// A product copy with these components, at a version.
+async fn kit_at(shop: &Shop, id: ProductId, version: i64, of: &[(ProductId, &str)]) {
+    let mut kit = product(id, Tracking::default());
+    kit.components = of
+        .iter()
+        .map(|(id, qty)| KitComponent {
+            product_id: *id,
+            qty: q(qty),
+        })
+        .collect();
+    shop.hear(
+        consumers::product,
+        &[shop.envelope(id.uuid(), version, kit)],
+    )
+    .await;
+}
+
+async fn kit(shop: &Shop, of: &[(ProductId, &str)]) -> ProductId {
+    let id = ProductId::new();
+    kit_at(shop, id, 1, of).await;
+    id
+}
+
+async fn availability(shop: &Shop, items: &str) -> Value {
+    let path = format!(
+        "/api/v1/inventory/availability?location={}&items={items}",
+        shop.location
+    );
+    shop.owner.get(&path).await.expect(200).body
+}
+
+async fn available(shop: &Shop, id: ProductId) -> String {
+    availability(shop, &id.to_string()).await["items"][0]["available"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_kit_there_is_what_its_scarcest_component_makes() {
+    let shop = Shop::open().await;
+    let (soap, towel) = (shop.product().await, shop.product().await);
+    let hamper = kit(&shop, &[(soap, "3"), (towel, "0.5")]).await;
+    assert_eq!(available(&shop, hamper).await, "0", "there is nothing");
+    shop.receive(soap, "10", "5").await;
+    shop.receive(towel, "100", "5").await;
+    assert_eq!(available(&shop, hamper).await, "3");
+    // What is held is not available for kits either.
+    shop.hold(&[(soap, "2")], 60).await.expect(201);
+    assert_eq!(available(&shop, hamper).await, "2");
+    // A component that is named twice counts twice.
+    let pair = kit(&shop, &[(towel, "30"), (towel, "20.5")]).await;
+    assert_eq!(available(&shop, pair).await, "1");
+    // A kit and its components, in the order asked for.
+    let all = availability(&shop, &format!("{towel},{hamper},{soap}")).await;
+    let shown: Vec<&str> = all["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|i| i["available"].as_str().unwrap())
+        .collect();
+    assert_eq!(shown, ["100", "2", "8"]);
+    assert_eq!((&all["enough"], &all["short"]), (&json!(null), &json!([])));
+    // Product says that the kit consists of something else now; what is older comes too late.
+    kit_at(&shop, hamper, 3, &[(soap, "8")]).await;
+    kit_at(&shop, hamper, 2, &[(soap, "1")]).await;
+    assert_eq!(available(&shop, hamper).await, "1");
+    // And then that it is no kit any more.
+    kit_at(&shop, hamper, 4, &[]).await;
+    assert_eq!(available(&shop, hamper).await, "0");
+    shop.receive(hamper, "7", "1").await;
+    assert_eq!(available(&shop, hamper).await, "7");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kits_that_share_a_component_are_checked_together() {
+    let shop = Shop::open().await;
+    let (soap, towel, salt) = (
+        shop.product().await,
+        shop.product().await,
+        shop.product().await,
+    );
+    let bath = kit(&shop, &[(soap, "2"), (towel, "1")]).await;
+    let spa = kit(&shop, &[(soap, "2"), (salt, "1")]).await;
+    for goods in [towel, salt] {
+        shop.receive(goods, "100", "1").await;
+    }
+    shop.receive(soap, "6", "1").await;
+    // Two of each need eight soaps; there are six. Each kit by itself could be had.
+    let both = [(bath, "2"), (spa, "2")];
+    let asked = availability(&shop, &format!("{bath}:2,{spa}:2")).await;
+    assert_eq!(
+        (
+            &asked["items"][0]["available"],
+            &asked["items"][1]["available"]
+        ),
+        (&json!("3"), &json!("3"))
+    );
+    assert_eq!(asked["enough"], false);
+    assert_eq!(
+        asked["short"],
+        json!([{ "product_id": soap, "asked": "8", "available": "6", "excluded": [] }])
+    );
+    let refused = shop.hold(&both, 60).await.expect(409);
+    assert_eq!(refused.code(), "INSUFFICIENT_STOCK");
+    assert_eq!(
+        refused.body["lines"],
+        json!([{ "product_id": soap, "asked": "8", "available": "6", "excluded": [] }])
+    );
+    for goods in [soap, towel, salt] {
+        assert_eq!(shop.stock(goods).await.1, Quantity::ZERO, "nothing is held");
+    }
+    // The wrong way, line by line, which the refusal above would not let pass: each line alone is covered.
+    let there_is: BTreeMap<ProductId, Quantity> =
+        [(soap, q("6")), (towel, q("100")), (salt, q("100"))]
+            .into_iter()
+            .collect();
+    let line_by_line = [[(soap, "4"), (towel, "2")], [(soap, "4"), (salt, "2")]]
+        .iter()
+        .all(|line| line.iter().all(|(goods, qty)| there_is[goods] >= q(qty)));
+    assert!(line_by_line, "each line alone would have been granted");
+    // A kit and its own component in one demand, too.
+    let short = shop.hold(&[(bath, "2"), (soap, "3")], 60).await.expect(409);
+    assert_eq!(short.body["lines"][0]["asked"], "7");
+    let enough = availability(&shop, &format!("{bath}:2,{soap}:2")).await;
+    assert_eq!(enough["enough"], true);
+    shop.hold(&[(bath, "2"), (soap, "2")], 60).await.expect(201);
+    shop.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_of_kits_holds_components_and_is_issued_in_whole_kits() {
+    let shop = Shop::open().await;
+    let (soap, milk) = (shop.product().await, shop.batched().await);
+    let hamper = kit(&shop, &[(soap, "3"), (milk, "0.5")]).await;
+    shop.receive(soap, "20", "5").await;
+    let soon = shop
+        .receive_batch(milk, "B1", Some("2026-12-01"), "1", "10")
+        .await;
+    let late = shop
+        .receive_batch(milk, "B2", Some("2027-12-01"), "9", "10")
+        .await;
+    let made = shop
+        .hold(&[(hamper, "4"), (soap, "1")], 60)
+        .await
+        .expect(201);
+    assert_eq!(
+        made.body["kits"],
+        json!([{ "line": 1, "product_id": hamper, "qty": "4" }])
+    );
+    let held = |product: ProductId, line: i64| -> Vec<(Option<&str>, &str)> {
+        let all = made.body["allocations"].as_array().unwrap().iter();
+        all.filter(|a| a["product_id"] == product.to_string() && a["line"] == line)
+            .map(|a| (a["batch_id"].as_str(), a["qty"].as_str().unwrap()))
+            .collect()
+    };
+    assert_eq!(
+        (held(soap, 1), held(soap, 2)),
+        (vec![(None, "12")], vec![(None, "1")])
+    );
+    let (soon, late) = (soon.to_string(), late.to_string());
+    assert_eq!(
+        held(milk, 1),
+        [(Some(soon.as_str()), "1"), (Some(late.as_str()), "1")],
+        "first expired, first out"
+    );
+    shop.assert_stock(soap, ("20", "13", "7")).await;
+    let path = format!(
+        "/api/v1/inventory/reservations/{}:commit",
+        made.text_at("id")
+    );
+    let commit = async |qty: &str| {
+        shop.owner
+            .post(&path, json!({ "lines": [{ "line": 1, "qty": qty }] }))
+            .await
+    };
+    assert_eq!(commit("5").await.expect(422).code(), "MORE_THAN_RESERVED");
+    assert_eq!(commit("1.5").await.expect(422).code(), "PART_OF_A_KIT");
+    // Three of four kits go, the fourth and the other line come back.
+    assert_eq!(commit("3").await.expect(200).text_at("state"), "committed");
+    shop.assert_stock(soap, ("11", "0", "11")).await;
+    assert_eq!(shop.stock(milk).await.0, q("8.5"));
+    let issued = shop.said("stock.issued").await;
+    let products: Vec<&Value> = issued[0]["lines"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|l| &l["product_id"])
+        .collect();
+    assert!(
+        !products.contains(&&json!(hamper)),
+        "the ledger knows components only"
+    );
+    shop.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_twenty_who_want_the_last_kits_at_once_as_many_get_one_as_there_are() {
+    let shop = Shop::open().await;
+    let (soap, towel) = (shop.product().await, shop.product().await);
+    let bath = kit(&shop, &[(soap, "2"), (towel, "1")]).await;
+    let spa = kit(&shop, &[(towel, "1"), (soap, "1")]).await;
+    shop.receive(soap, "15", "1").await;
+    shop.receive(towel, "100", "1").await;
+    let replies = join_all((0..20).map(|n| {
+        let (shop, kit) = (&shop, if n % 2 == 0 { bath } else { spa });
+        async move { (n % 2, shop.hold(&[(kit, "1")], 60).await) }
+    }))
+    .await;
+    let soaps: i64 = replies
+        .iter()
+        .filter(|(_, r)| r.status == 201)
+        .map(|(odd, _)| 2 - odd)
+        .sum();
+    assert!(
+        replies
+            .iter()
+            .all(|(_, r)| r.status == 201 || r.code() == "INSUFFICIENT_STOCK"),
+        "{replies:#?}"
+    );
+    let reserved = shop.stock(soap).await.1;
+    assert_eq!(reserved, Quantity::from(soaps));
+    assert!(reserved >= q("14") && reserved <= q("15"), "{reserved}");
+    shop.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kits_and_templates_are_not_stocked() {
+    let shop = Shop::open().await;
+    let soap = shop.product().await;
+    let hamper = kit(&shop, &[(soap, "3")]).await;
+    let template = ProductId::new();
+    let mut copy = product(template, Tracking::default());
+    copy.template = true;
+    shop.hear(
+        consumers::product,
+        &[shop.envelope(template.uuid(), 1, copy)],
+    )
+    .await;
+    for id in [hamper, template] {
+        let body = json!({ "location_id": shop.location, "lines": [{ "product_id": id, "qty": "1", "unit_cost": "1" }] });
+        let refused = shop
+            .owner
+            .post("/api/v1/inventory/receipts", body)
+            .await
+            .expect(422);
+        assert_eq!(refused.code(), "NOT_STOCKED");
+        assert_eq!(shop.adjust(id, "1").await.expect(422).code(), "NOT_STOCKED");
+    }
+    // A till asks for goods; of a kit it finds none, rather than selling what is not held.
+    shop.receive(soap, "30", "1").await;
+    let till = shop.reserve(InvoiceId::new(), 1, &[(hamper, "1")]).await;
+    assert!(!till.is_granted(), "{till:?}");
+    let half = shop
+        .hold(&[(soap, "1"), (hamper, "1.5")], 60)
+        .await
+        .expect(400);
+    assert_eq!(half.body["errors"][0]["field"], "lines[1].qty");
+    for items in [
+        format!("{hamper}:1.5"),
+        format!("{hamper}:0"),
+        format!("{hamper}:x"),
+        format!("{hamper}:999999999999999"),
+    ] {
+        let path = format!(
+            "/api/v1/inventory/availability?location={}&items={items}",
+            shop.location
+        );
+        shop.owner.get(&path).await.expect(400);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_business_has_its_own_kits() {
+    let shop = Shop::open().await;
+    let other = shop.next_tenant().await;
+    let soap = shop.product().await;
+    shop.receive(soap, "30", "1").await;
+    let hamper = kit(&shop, &[(soap, "3")]).await;
+    kit_at(&other, hamper, 9, &[(soap, "1")]).await;
+    assert_eq!(available(&shop, hamper).await, "10");
+    assert_eq!(available(&other, hamper).await, "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn holdings_count_everything_that_is_anywhere() {
+    let shop = Shop::open().await;
+    let (soap, towel) = (shop.product().await, shop.product().await);
+    let mut elsewhere = shop.clone();
+    elsewhere.location = shop.new_location().await;
+    shop.receive(soap, "10", "1").await;
+    elsewhere.receive(soap, "2.5", "1").await;
+    shop.hold(&[(soap, "4")], 60).await.expect(201);
+    // Sold without a hold, and without stock.
+    shop.issue(InvoiceId::new(), 1, &[(towel, "3")]).await;
+    let ask = async |service: Option<&str>| {
+        let mut request = Request::new(HoldingsRequest {
+            product_ids: vec![
+                towel.to_string(),
+                soap.to_string(),
+                ProductId::new().to_string(),
+            ],
+        });
+        if let Some(service) = service {
+            let token = format!("Bearer {}", shop.app.service_token(service, shop.tenant()));
+            request
+                .metadata_mut()
+                .insert("authorization", token.parse().unwrap());
+        }
+        shop.grpc().holdings(request).await
+    };
+    let items = ask(Some("product")).await.unwrap().into_inner().items;
+    let seen: Vec<(&str, &str, &str)> = items
+        .iter()
+        .map(|i| (i.on_hand.as_str(), i.reserved.as_str(), i.owed.as_str()))
+        .collect();
+    assert_eq!(seen, [("0", "0", "3"), ("12.5", "4", "0"), ("0", "0", "0")]);
+    assert_eq!(
+        ask(Some("sales")).await.unwrap_err().code(),
+        Code::PermissionDenied
+    );
+    assert_eq!(ask(None).await.unwrap_err().code(), Code::Unauthenticated);
+}
