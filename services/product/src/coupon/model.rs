@@ -134,7 +134,7 @@ impl Coupon {
         draft: Draft,
         now: DateTime<Utc>,
     ) -> Result<Self, Error> {
-        sound("valid_to", &draft.period)?;
+        sound("", &draft.period)?;
         Ok(Self {
             id,
             version: 1,

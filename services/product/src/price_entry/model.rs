@@ -76,7 +76,7 @@ impl PriceEntry {
         field: &str,
         now: DateTime<Utc>,
     ) -> Result<Self, Error> {
-        sound(format!("{field}valid_to"), &draft.period)?;
+        sound(field, &draft.period)?;
         let entry = Self {
             id,
             price_list_id: list.id,

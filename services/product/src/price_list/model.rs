@@ -3,7 +3,7 @@
 use bahi_http::Fault;
 use bahi_pricing::{Audience, Period};
 use bahi_types::{BranchId, CustomerGroupId, PriceListId};
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -106,7 +106,7 @@ impl PriceList {
             audience,
             period,
         } = draft;
-        sound("valid_to", &period)?;
+        sound("", &period)?;
         Ok(Self {
             id,
             version: 1,
@@ -123,14 +123,31 @@ impl PriceList {
     }
 }
 
-/// Refuses a period without a day, by the field that ends it.
+/// Refuses a period without a day, or beyond what a calendar is for; `prefix` is where its fields are.
 ///
 /// # Errors
 /// [`Fault::Invalid`].
-pub fn sound(field: impl Into<String>, period: &Period) -> Result<(), Error> {
+pub fn sound(prefix: &str, period: &Period) -> Result<(), Error> {
+    for (name, day) in [("valid_from", period.from), ("valid_to", period.to)] {
+        if let Some(day) = day {
+            sane(format!("{prefix}{name}"), day)?;
+        }
+    }
     if period.is_sound() {
         Ok(())
     } else {
-        Err(Fault::field(field, "must be after valid_from").into())
+        Err(Fault::field(format!("{prefix}valid_to"), "must be after valid_from").into())
+    }
+}
+
+/// Refuses a day that no shop means, and that PostgreSQL might not know.
+///
+/// # Errors
+/// [`Fault::Invalid`].
+pub fn sane(field: impl Into<String>, day: NaiveDate) -> Result<(), Fault> {
+    if (1900..=9999).contains(&day.year()) {
+        Ok(())
+    } else {
+        Err(Fault::field(field, "must lie between 1900 and 9999"))
     }
 }

@@ -19,6 +19,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::{
     State, coupon,
+    price_list::model::sane,
     price_quote::{
         commands,
         model::{self, Asked, Named, Quoted, Request, money},
@@ -105,8 +106,10 @@ impl QuoteInput {
             })
         };
         let lines = self.lines.into_iter().enumerate().map(line);
+        let date = self.date.unwrap_or(today);
+        sane("date", date)?;
         Ok(Request {
-            date: self.date.unwrap_or(today),
+            date,
             branch: self.branch_id,
             customer_group: self.customer_group_id,
             inter_state: self.inter_state,

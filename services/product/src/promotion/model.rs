@@ -121,7 +121,7 @@ impl Draft {
     }
 
     fn check(&self) -> Result<(), Error> {
-        sound("valid_to", &self.period)?;
+        sound("", &self.period)?;
         if let Err(wrong) = self.rule.check() {
             return Err(Fault::field(format!("rule.{}", wrong.field), wrong.fault).into());
         }

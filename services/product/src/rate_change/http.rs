@@ -13,7 +13,9 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::{
-    Error, State, product,
+    Error, State,
+    price_list::model::sane,
+    product,
     rate_change::{
         commands::{self, Plan, Target},
         model::{Affected, AffectedProduct, MOST, Outcome, affected},
@@ -70,6 +72,7 @@ fn valid_prefix(text: &str, (): &()) -> garde::Result {
 
 impl RateChangeInput {
     fn read(self) -> Result<(Target, NewRate, bool), Fault> {
+        sane("valid_from", self.valid_from)?;
         let rate = NewRate {
             from: self.valid_from,
             rate: self.rate,

@@ -115,6 +115,16 @@ async fn two_lists_never_compete_by_chance() {
         with(json!({ "priority": 9, "valid_from": "2026-07-02", "valid_to": "2026-07-01" }));
     let refused = owner.post(LISTS, upside_down).await.expect(400);
     assert_eq!(refused.body["errors"][0]["field"], "valid_to");
+    for day in ["-5000-01-01", "+10000-01-01"] {
+        let refused = owner
+            .post(LISTS, with(json!({ "valid_from": day })))
+            .await
+            .expect(400);
+        assert_eq!(refused.body["errors"][0]["field"], "valid_from");
+        let asked = json!({ "date": day, "lines": [{ "sku": "A", "qty": "1" }] });
+        let refused = quote(&owner, asked).await.expect(400);
+        assert_eq!(refused.body["errors"][0]["field"], "date");
+    }
     // Of two that come at once one is refused.
     let rivals = join_all((0..5).map(|n| {
         let body = json!({ "name": format!("Rival {n}"), "priority": 7 });

@@ -2,6 +2,7 @@
 
 use bahi_events::{
     PRODUCT_CREATED, PRODUCT_DELETED, PRODUCT_UPDATED, ProductDeleted, TAX_RATE_CHANGED,
+    TaxRateAbove,
 };
 use bahi_types::{ProductId, TaxProfileId};
 use serde_json::{Value, json};
@@ -177,6 +178,31 @@ async fn the_rate_is_that_of_the_posting_date() {
     // Midnight in India is 18:30 UTC.
     shop.later(12 * 3600 + 1800);
     assert_eq!(rate().await, "5");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_of_a_unit_decides_where_the_rate_depends_on_the_price() {
+    let (shop, session, service) = counter().await;
+    let mut change = tax_profile(
+        service.tax_profile_id,
+        "taxable",
+        &[("2025-09-22", None, "5")],
+    );
+    change.rates[0].above = Some(TaxRateAbove {
+        price: "90".parse().unwrap(),
+        rate: "18".parse().unwrap(),
+        cess: "0".parse().unwrap(),
+    });
+    shop.hear([TAX_RATE_CHANGED.of(service.tax_profile_id.uuid(), 2, &change)])
+        .await;
+    let rate = async |off: &str| {
+        let discount = json!({ "amount": off });
+        let line = json!({ "product_id": service.product_id, "qty": "1", "discount": discount });
+        sell_one(&shop, &session, line).await.expect(201).body["lines"][0]["rate"].clone()
+    };
+    // 100 with tax is 95.24 at 5 %, and 90 is 85.71.
+    assert_eq!(rate("0").await, "18");
+    assert_eq!(rate("10").await, "5");
 }
 
 #[tokio::test(flavor = "multi_thread")]
