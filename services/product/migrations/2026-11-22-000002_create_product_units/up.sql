@@ -6,6 +6,9 @@ alter table public.product
   add column units jsonb not null default '[]',
   add constraint product_units_check check (jsonb_typeof(units) = 'array' and jsonb_array_length(units) <= 20);
 
+-- An index had the name that the table needs.
+alter index public.product_unit rename to product_stock_unit;
+
 -- The same once more as rows: a unit in use stays, and no factor is zero whoever writes it.
 create table public.product_unit (
   tenant_id   uuid           not null,

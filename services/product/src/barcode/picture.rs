@@ -411,7 +411,7 @@ impl Canvas {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use rxing::{BarcodeFormat, helpers::detect_in_luma};
+    use rxing::{BarcodeFormat, DecodeHints, helpers::detect_in_luma_with_hints};
 
     use super::*;
 
@@ -433,6 +433,10 @@ mod tests {
         let (width, height) = (reader.info().width, reader.info().height);
         let mut bits = vec![0; reader.output_buffer_size().unwrap()];
         reader.next_frame(&mut bits).unwrap();
+        let mut hints = DecodeHints {
+            AssumeGS1: Some(true),
+            ..DecodeHints::default()
+        };
         let line = (width as usize).div_ceil(8);
         let luma = (0..height as usize).flat_map(|y| {
             let bits = &bits;
@@ -444,7 +448,9 @@ mod tests {
                 }
             })
         });
-        let found = detect_in_luma(luma.collect(), width, height, Some(format)).ok()?;
+        let found =
+            detect_in_luma_with_hints(luma.collect(), width, height, Some(format), &mut hints)
+                .ok()?;
         Some(found.getText().to_owned())
     }
 

@@ -95,8 +95,7 @@ fn read(pdf: &[u8]) -> (usize, Vec<(Vec<String>, usize)>) {
     let pages = document.get_pages();
     let mut placed: Vec<(Vec<String>, usize)> = Vec::new();
     for page in pages.values() {
-        let content =
-            lopdf::content::Content::decode(&document.get_page_content(*page)).unwrap();
+        let content = lopdf::content::Content::decode(&document.get_page_content(*page)).unwrap();
         let (resources, _) = document.get_page_resources(*page).unwrap();
         let forms = resources
             .unwrap()
