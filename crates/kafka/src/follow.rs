@@ -54,6 +54,9 @@ impl Follow {
     /// # Errors
     /// When Kafka's client refuses its settings.
     pub async fn run(self, brokers: &str, stop: CancellationToken) -> anyhow::Result<()> {
+        // Ends the thread also when this future is dropped.
+        let stop = stop.child_token();
+        let _ends_with_me = stop.clone().drop_guard();
         let brokers = brokers.to_owned();
         tokio::task::spawn_blocking(move || self.follow(&brokers, &stop))
             .await

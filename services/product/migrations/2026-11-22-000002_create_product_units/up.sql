@@ -6,6 +6,9 @@ alter table public.product
   add column units jsonb not null default '[]',
   add constraint product_units_check check (jsonb_typeof(units) = 'array' and jsonb_array_length(units) <= 20);
 
+-- An index had the name that the table needs.
+alter index public.product_unit rename to product_stock_unit;
+
 -- The same once more as rows: a unit in use stays, and no factor is zero whoever writes it.
 create table public.product_unit (
   tenant_id   uuid           not null,
@@ -24,10 +27,11 @@ create table public.product_unit (
 create index product_unit_unit on public.product_unit (tenant_id, unit_id);
 select tenancy.protect('public.product_unit');
 
+-- Not validated: the column is new, and a look through the table would have to be some tenant's.
 alter table public.barcode
   add column unit_id uuid,  -- which unit it stands for; null for the stock unit
   add constraint barcode_unit_fkey foreign key (tenant_id, product_id, unit_id)
-    references public.product_unit (tenant_id, product_id, unit_id) on delete cascade;
+    references public.product_unit (tenant_id, product_id, unit_id) on delete cascade not valid;
 
 -- What the digits of in-store barcodes mean: 21.....{NNDDD} is an item of five digits and a weight.
 create table public.barcode_pattern (

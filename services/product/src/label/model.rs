@@ -267,7 +267,7 @@ mod tests {
     use crate::product::model::tests::{draft, with_barcodes};
 
     fn product() -> Product {
-        with_barcodes(draft("84.75", false, Some("100")), &["4006381333931"])
+        with_barcodes(draft("84.74", false, Some("100")), &["4006381333931"])
     }
 
     fn label(fields: &[Field], size: (i64, i64)) -> Result<Label, Error> {
@@ -307,7 +307,7 @@ mod tests {
             [
                 "Cable",
                 "CABLE-1",
-                "Rs 84.75 + tax",
+                "Rs 84.74 + tax",
                 "MRP Rs 100.00 incl. of all taxes"
             ]
         );

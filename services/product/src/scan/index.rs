@@ -323,4 +323,38 @@ mod tests {
         assert!(codes > 500 && products > 500, "{codes} {products}");
         assert!(bytes <= memory + memory / 8, "{bytes}");
     }
+
+    /// Pages of this process that are in memory, in bytes.
+    fn resident() -> usize {
+        let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+        text.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<usize>()
+            .unwrap()
+            * 4096
+    }
+
+    #[test]
+    #[ignore = "measures; run it alone"]
+    fn what_a_hundred_thousand_barcodes_take() {
+        const COUNT: usize = 100_000;
+        let (index, tenant, before) = (
+            Index::new(256 << 20, DAY, true),
+            TenantId::new(),
+            resident(),
+        );
+        for number in 0..COUNT as u64 {
+            let code = Gtin::own(number);
+            let mut product = with(&[code.as_str()]);
+            product.name = format!("Product of a usual name {number}");
+            index.keep(tenant, &code, Arc::new(product), index.mark());
+        }
+        let (codes, _, said) = index.extent();
+        assert_eq!(codes, COUNT);
+        let real = (resident() - before) / COUNT;
+        let said = usize::try_from(said).unwrap() / COUNT;
+        println!("{real} bytes a barcode with its product; counted as {said}");
+        assert!(real < 2 * said, "memory would not be bounded");
+    }
 }
