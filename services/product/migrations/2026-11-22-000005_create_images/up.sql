@@ -22,7 +22,7 @@ create table public.product_image (
   constraint product_image_content_type_check check (content_type in ('image/jpeg', 'image/png', 'image/webp')),
   constraint product_image_bytes_check check (bytes > 0),
   constraint product_image_ready_check check (status <> 'ready' or num_nulls("position", width, height) = 0),
-  constraint product_image_position_check check ("position" > 0 and status = 'ready'),
+  constraint product_image_position_check check ("position" is null or "position" > 0 and status = 'ready'),
   -- Checked at the end: a new order is written row by row.
   constraint product_image_position_key unique (tenant_id, product_id, "position") deferrable initially deferred
 );

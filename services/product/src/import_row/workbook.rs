@@ -312,7 +312,7 @@ mod tests {
                 "3 sku=A-1 name=चाय hsn=0401 price=19.99 barcode=8901234567894 track_batch=yes",
                 "5 sku=12 name=2026-11-21 barcode=0416000336108",
                 "6 row! has a cell beyond column 256",
-                "7 sku=E price=#DIV/0!",
+                "7 price! is an error of a formula",
                 "8 row! has 9 cells, the header has 7",
             ]
         );
