@@ -543,9 +543,18 @@ async fn variants_inherit_what_they_do_not_say_themselves() {
                 .map_or_else(|| p[f].to_string(), str::to_owned)
         })
     };
-    assert_eq!(shown("SHIRT-S").await, ["Linen shirt S", "90", "160.00", "3"]);
-    assert_eq!(shown("SHIRT-M").await, ["Medium shirt", "120", "160.00", "3"]);
-    assert_eq!(shown("SHIRT-L").await, ["Linen shirt L", "120", "160.00", "2"]);
+    assert_eq!(
+        shown("SHIRT-S").await,
+        ["Linen shirt S", "90", "160.00", "3"]
+    );
+    assert_eq!(
+        shown("SHIRT-M").await,
+        ["Medium shirt", "120", "160.00", "3"]
+    );
+    assert_eq!(
+        shown("SHIRT-L").await,
+        ["Linen shirt L", "120", "160.00", "2"]
+    );
     let said: Vec<String> = app.events().await[before..]
         .iter()
         .map(|e| e.event_type.clone())
@@ -602,7 +611,7 @@ async fn variants_inherit_what_they_do_not_say_themselves() {
     );
     inherit(&m, &["sku"]).await.expect(400);
     // By import, too.
-    let file = format!("sku,price,mrp\nSHIRT,99,99\nSHIRT-L,98,\n");
+    let file = "sku,price,mrp\nSHIRT,99,99\nSHIRT-L,98,\n";
     let job = shop.import("", file).await;
     assert_eq!(
         (&job["status"], &job["updated"]),
