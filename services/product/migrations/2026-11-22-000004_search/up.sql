@@ -36,7 +36,9 @@ alter table public.brand no force row level security;
 alter table public.category no force row level security;
 create function pg_temp.words(line text) returns text[] language sql immutable as $$
   select coalesce(array_agg(distinct left(w, 100)) filter (where w <> ''), '{}')
-    from regexp_split_to_table(lower(line), '[[:space:][:punct:]]+') as w
+    -- As words() in src/search/model.rs: the marks that join letters in Indian scripts are no punctuation.
+    from regexp_split_to_table(lower(line) collate "C",
+           '[\s!-/:-@\[-`{-~\u2000-\u200b\u2010-\u206f\u0964\u0965\u20b9]+') as w
 $$;
 insert into public.product_search (tenant_id, product_id, words, name_key, sku_key, status, category_id, brand_id, price, options)
 select p.tenant_id, p.id,
