@@ -34,12 +34,12 @@ pub const TAX_RATE_CHANGED: EventType<TaxProfile> =
 pub const PRODUCT_IMPORT_COMPLETED: EventType<ProductImportCompleted> =
     EventType::new("product.import_completed", T, "import_job");
 
-/// Whether a product has stock.
+/// Whether a product has stock. A kit is `goods` too, and names its components: whoever does not know kits finds none of
+/// it in stock instead of selling it as a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProductKind {
-    /// Kept in stock. A kit says so too, and names its components: whoever does not know kits finds none of it in stock
-    /// instead of selling it as a service.
+    /// Kept in stock.
     Goods,
     /// Sold without stock: freight, charges, labour.
     Service,

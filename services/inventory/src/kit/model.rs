@@ -175,7 +175,7 @@ mod tests {
             qty: q(qty),
         };
         let (asks, parts) = demand(&[ask(1, soap, "1.5"), ask(2, kit, "4")], &kits).unwrap();
-        let mut of_the_kit = vec![ask(2, soap, "12"), ask(2, towel, "2")];
+        let mut of_the_kit = [ask(2, soap, "12"), ask(2, towel, "2")];
         of_the_kit.sort_by_key(|ask| ask.product);
         assert_eq!(asks[0], ask(1, soap, "1.5"));
         assert_eq!(asks[1..], of_the_kit[..]);

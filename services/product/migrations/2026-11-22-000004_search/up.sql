@@ -36,7 +36,9 @@ alter table public.brand no force row level security;
 alter table public.category no force row level security;
 create function pg_temp.words(line text) returns text[] language sql immutable as $$
   select coalesce(array_agg(distinct left(w, 100)) filter (where w <> ''), '{}')
-    from regexp_split_to_table(lower(line), '[[:space:][:punct:]]+') as w
+    -- As words() in src/search/model.rs: the marks that join letters in Indian scripts are no punctuation.
+    from regexp_split_to_table(lower(line) collate "C",
+           '[\s!-/:-@\[-`{-~\u2000-\u200b\u2010-\u206f\u0964\u0965\u20b9]+') as w
 $$;
 insert into public.product_search (tenant_id, product_id, words, name_key, sku_key, status, category_id, brand_id, price, options)
 select p.tenant_id, p.id,
@@ -90,24 +92,25 @@ declare
   answer jsonb;
 begin
   with found as materialized (
-    select s.product_id, s.status, s.category_id, s.brand_id, s.price, s.options, s.name_key, s.sku_key, s.words
+    select s.product_id, s.status, s.category_id, s.brand_id, s.price, s.options, s.name_key, s.sku_key,
+           case when sorting = 'relevance' then
+             (s.sku_key = whole)::int * 8 + (s.name_key = whole)::int * 4 + starts_with(s.name_key, whole)::int * 2
+             + coalesce(s.words @@ best, false)::int end as rank
       from public.product_search s
      where s.tenant_id = current_setting('app.tenant_id')::uuid
        and (wanted is null or s.words @@ wanted)
        and (low is null or s.price >= low) and (high is null or s.price <= high)
      limit bound
   ), ranked as (
-    select f.product_id, row_number() over (order by
-             case when sorting = 'relevance' then
-               (f.sku_key = whole)::int * 8 + (f.name_key = whole)::int * 4 + starts_with(f.name_key, whole)::int * 2
-               + coalesce(f.words @@ best, false)::int end desc,
-             case sorting when 'price' then f.price end,
-             case sorting when 'price:desc' then f.price end desc,
-             case sorting when 'sku' then f.sku_key when 'name' then f.name_key end,
-             case sorting when 'sku:desc' then f.sku_key when 'name:desc' then f.name_key end desc,
-             f.name_key, f.product_id) as n
-      from found f
-     order by n limit most offset skip
+    select p.product_id, row_number() over () as n from (
+      select f.product_id from found f
+       order by f.rank desc,
+                case sorting when 'price' then f.price end,
+                case sorting when 'price:desc' then f.price end desc,
+                case sorting when 'sku' then f.sku_key when 'name' then f.name_key end,
+                case sorting when 'sku:desc' then f.sku_key when 'name:desc' then f.name_key end desc,
+                f.name_key, f.product_id
+       limit most offset skip) p
   )
   select jsonb_build_object(
     'total', (select count(*) from found),

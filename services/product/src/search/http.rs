@@ -83,7 +83,7 @@ pub struct SearchBody {
     limit: i64,
     /// Products found.
     total: i64,
-    /// There are more than that: only the first 10,000 were looked at.
+    /// There are more than that: only the first 3,000 were looked at.
     capped: bool,
     /// Nothing was found by the words as typed; these were found by the nearest words.
     corrected: bool,

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Most products that a search looks at.
-pub const BOUND: i32 = 10_000;
+pub const BOUND: i32 = 3_000;
 /// Most products that a search ranks for a list.
 const RANKED: i32 = 1000;
 /// Most brands, or categories, that a word may name.

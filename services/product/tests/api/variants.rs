@@ -611,7 +611,7 @@ async fn variants_inherit_what_they_do_not_say_themselves() {
     );
     inherit(&m, &["sku"]).await.expect(400);
     // By import, too.
-    let file = format!("sku,price,mrp\nSHIRT,99,99\nSHIRT-L,98,\n");
+    let file = "sku,price,mrp\nSHIRT,99,99\nSHIRT-L,98,\n";
     let job = shop.import("", file).await;
     assert_eq!(
         (&job["status"], &job["updated"]),
