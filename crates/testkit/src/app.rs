@@ -144,6 +144,7 @@ impl<S: Clone + Send + Sync + 'static> TestApp<S> {
                 aggregate_id: e.aggregate_id,
                 aggregate_version: e.aggregate_version,
                 epoch: 1,
+                txid: None,
                 occurred_at: e.occurred_at.unwrap_or(now),
                 causation_id: None,
                 correlation_id: None,

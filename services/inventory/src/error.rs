@@ -91,6 +91,22 @@ pub enum Error {
     /// Nothing is known of what it costs.
     #[error("lines[{0}]: the product has no cost yet; state unit_cost.")]
     UnitCostRequired(usize),
+    /// Goods of a blocked or expired batch cannot be sent or sold.
+    #[error("lines[{0}]: the batch is blocked or expired.")]
+    BatchUnfit(usize),
+    /// The transfer is not in a state for this.
+    #[error("The transfer is {0}.")]
+    TransferState(&'static str),
+    /// More than is on its way.
+    #[error("Line {line}: {in_transit} is on its way, not {asked}.")]
+    OverReceipt {
+        /// The line.
+        line: i32,
+        /// What is on its way of it.
+        in_transit: Quantity,
+        /// What is said to have arrived.
+        asked: Quantity,
+    },
     /// Tills hold what is to be taken away, and sales has not said what became of their sales.
     #[error("Tills hold these goods; their sales are being asked for.")]
     HeldByTills(Vec<HoldRef>),
@@ -154,6 +170,9 @@ impl Refusal for Error {
             Self::LocationClosed => Verdict::refused("LOCATION_CLOSED"),
             Self::NothingOnHand => Verdict::refused("NOTHING_ON_HAND"),
             Self::UnitCostRequired(_) => Verdict::refused("UNIT_COST_REQUIRED"),
+            Self::BatchUnfit(_) => Verdict::refused("BATCH_UNFIT"),
+            Self::TransferState(_) => Verdict::conflict("TRANSFER_STATE"),
+            Self::OverReceipt { .. } => Verdict::refused("OVER_RECEIPT"),
             Self::HeldByTills(_) => Verdict::unavailable("HELD_BY_TILLS"),
             Self::SalesUnreachable => Verdict::unavailable("SALES_UNREACHABLE"),
             Self::Restoring => Verdict::unavailable("RESTORING"),

@@ -1,9 +1,9 @@
 //! Everything this service says.
 
 use bahi_events::{
-    HoldLine, INVENTORY_ADJUSTED, InventoryAdjusted, Outgoing, STOCK_COMMITTED, STOCK_EXPIRED,
-    STOCK_ISSUED, STOCK_RECEIVED, STOCK_RELEASED, STOCK_RESERVED, STOCK_RETURNED, StockHold,
-    StockIssued, StockLine, StockReceived, StockReturned, StockSource,
+    HoldLine, INVENTORY_ADJUSTED, INVENTORY_TRANSFERRED, InventoryAdjusted, InventoryTransferred, Outgoing, STOCK_COMMITTED, STOCK_EXPIRED,
+    STOCK_ISSUED, STOCK_RECEIVED, STOCK_RELEASED, STOCK_RESERVED, STOCK_RETURNED, STOCK_STATUS_CHANGED, StatusChangedLine, StockHold,
+    StockIssued, StockLine, StockReceived, StockReturned, StockSource, StockStatusChanged, TransferredLine,
 };
 use bahi_types::{InvoiceId, LocationId, Quantity, TenantId};
 use chrono::{DateTime, Utc};
@@ -13,6 +13,7 @@ use crate::{
     ledger::{Movement, named, unit_cost},
     reservation::Hold,
     shortage::{SOURCE, Settlement},
+    transfer::{Moved, Transfer},
 };
 
 fn source(kind: &str, id: Uuid, line: Option<i32>) -> StockSource {
@@ -182,4 +183,50 @@ pub fn hold(news: HoldNews, hold: &Hold, version: i64) -> Outgoing {
         HoldNews::Committed => STOCK_COMMITTED,
     };
     event.of(hold.id.uuid(), version, &payload)
+}
+
+/// A phase of a transfer: what it moved.
+pub fn transferred(transfer: &Transfer, phase: &str, moved: &[Moved]) -> Outgoing {
+    let line = |m: &Moved| {
+        let line = transfer.lines.iter().find(|l| l.line == m.line)?;
+        Some(TransferredLine {
+            line: m.line,
+            product_id: line.product_id,
+            batch_id: named(m.batch),
+            status: line.status.name().to_owned(),
+            qty: m.qty,
+            value: m.value,
+        })
+    };
+    let payload = InventoryTransferred {
+        transfer_id: transfer.id,
+        phase: phase.to_owned(),
+        from_location_id: transfer.from_location_id,
+        to_location_id: transfer.to_location_id,
+        registration_from: transfer.registration_from,
+        registration_to: transfer.registration_to,
+        gstin_from: transfer.gstin_from.clone(),
+        gstin_to: transfer.gstin_to.clone(),
+        taxable: transfer.taxable,
+        eway_bill_no: transfer.eway_bill_no.clone(),
+        reason: transfer.reason.clone(),
+        lines: moved.iter().filter_map(line).collect(),
+    };
+    INVENTORY_TRANSFERRED.of(transfer.id, transfer.version, &payload)
+}
+
+/// Goods were found to be in another state.
+pub fn status_changed(
+    id: Uuid,
+    location: LocationId,
+    reason: &str,
+    lines: Vec<StatusChangedLine>,
+) -> Outgoing {
+    let payload = StockStatusChanged {
+        source: source("status_change", id, None),
+        location_id: location,
+        reason: reason.to_owned(),
+        lines,
+    };
+    STOCK_STATUS_CHANGED.of(id, 1, &payload)
 }

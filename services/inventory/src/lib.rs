@@ -21,6 +21,8 @@ mod sale;
 mod sales;
 pub mod shortage;
 mod state;
+mod status_change;
+mod transfer;
 
 pub use error::{Error, HoldRef, Short};
 pub use state::State;
@@ -44,5 +46,7 @@ fn routes(cfg: &mut ServiceConfig) {
     adjustment::routes(cfg);
     reservation::routes(cfg);
     batch::routes(cfg);
+    status_change::routes(cfg);
+    transfer::routes(cfg);
     shortage::routes(cfg);
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 /// The columns of an event in the order in which [`Event::decode`] takes them.
 pub const COLUMNS: &str = "seq, slot, durable, event_id, topic, key, event_type, version, aggregate_type, aggregate_id, \
      aggregate_version, epoch, \"timestamp\", occurred_at, tenant_id, trace_id, traceparent, causation_id, correlation_id, \
-     actor, headers, payload";
+     actor, headers, payload, txid";
 
 /// Microseconds between 1970 (ours) and 2000 (PostgreSQL's).
 const EPOCH_SHIFT: i64 = 946_684_800_000_000;
@@ -43,6 +43,8 @@ pub struct Event<'a> {
     pub headers: Option<&'a str>,
     /// JSON text, byte for byte as it was inserted.
     pub payload: &'a str,
+    /// The transaction that inserted it.
+    pub txid: i64,
 }
 
 /// Bytes that are not what the statement asked for: another version of the table, or a broken stream.
@@ -82,6 +84,7 @@ impl<'a> Event<'a> {
         let actor = fields.next()?.map(jsonb).transpose()?;
         let headers = fields.next()?.map(jsonb).transpose()?;
         let payload = text(fields.next()?.ok_or(Malformed("no payload"))?)?;
+        let txid = i64::from_be_bytes(fixed(fields.next()?.ok_or(Malformed("no txid"))?)?);
         Ok(Self {
             seq,
             slot,
@@ -105,6 +108,7 @@ impl<'a> Event<'a> {
             actor,
             headers,
             payload,
+            txid,
         })
     }
 }

@@ -35,7 +35,7 @@ struct AdjustmentLineRequest {
     product_id: ProductId,
     /// Batch, for a product followed by batch.
     batch_id: Option<BatchId>,
-    /// `sellable`, which is the default, or `quarantine`.
+    /// `sellable`, which is the default, `quarantine` or `damaged`.
     #[garde(inner(custom(kept)))]
     status: Option<Status>,
     /// Change; a negative one takes away, at most what is on hand.
@@ -55,10 +55,10 @@ fn not_zero(value: &Quantity, (): &()) -> garde::Result {
 }
 
 fn kept(value: &Status, (): &()) -> garde::Result {
-    if *value == Status::Scrap {
-        Err(garde::Error::new("must be sellable or quarantine"))
-    } else {
+    if value.at_rest() {
         Ok(())
+    } else {
+        Err(garde::Error::new("must be sellable, quarantine or damaged"))
     }
 }
 

@@ -11,6 +11,8 @@ mod issuing;
 mod random;
 mod receiving;
 mod reserving;
+mod setting_apart;
 mod support;
 mod sweeping;
 mod taking_back;
+mod transferring;

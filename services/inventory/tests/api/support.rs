@@ -8,8 +8,8 @@ use std::{
 
 use bahi_db::{Batch, Ctx, Tx};
 use bahi_events::{
-    Envelope, InvoiceIssued, InvoiceLine, Location, Product, ProductKind, ReturnLine,
-    ReturnProcessed, Tax, Tracking,
+    Branch, Envelope, InvoiceIssued, InvoiceLine, Location, Product, ProductKind, Registration,
+    ReturnLine, ReturnProcessed, Tax, Tracking,
 };
 use bahi_http::Keys;
 use bahi_kafka::Failed;
@@ -220,6 +220,7 @@ impl Shop {
             aggregate_id: id.to_string(),
             aggregate_version: version,
             epoch: 1,
+            txid: None,
             occurred_at: self.now(),
             causation_id: None,
             correlation_id: None,
@@ -268,10 +269,38 @@ impl Shop {
     }
 
     pub async fn new_location(&self) -> LocationId {
+        self.location_under(RegistrationId::new(), "27AAPFU0939F1ZV")
+            .await
+    }
+
+    /// A location of a branch of its own, under a registration.
+    pub async fn location_under(&self, registration_id: RegistrationId, gstin: &str) -> LocationId {
         let location_id = LocationId::new();
+        let branch_id = BranchId::new();
+        let registration = Registration {
+            registration_id,
+            gstin: Some(gstin.into()),
+            state_code: gstin[..2].into(),
+            legal_name: "Shop".into(),
+            active: true,
+        };
+        let heard = self.envelope(registration_id.uuid(), 1, registration);
+        self.hear(consumers::registration, &[heard]).await;
+        let branch = Branch {
+            branch_id,
+            code: "S".into(),
+            name: "Shop".into(),
+            registration_id,
+            active: true,
+        };
+        self.hear(
+            consumers::branch,
+            &[self.envelope(branch_id.uuid(), 1, branch)],
+        )
+        .await;
         let place = Location {
             location_id,
-            branch_id: BranchId::new(),
+            branch_id,
             code: "S".into(),
             name: "Shop".into(),
             active: true,
@@ -282,6 +311,18 @@ impl Shop {
         )
         .await;
         location_id
+    }
+
+    /// The same business at another location.
+    pub async fn branch(&self) -> Self {
+        self.at_location(self.new_location().await)
+    }
+
+    pub fn at_location(&self, location: LocationId) -> Self {
+        Self {
+            location,
+            ..self.clone()
+        }
     }
 
     pub async fn product(&self) -> ProductId {
