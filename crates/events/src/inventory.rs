@@ -78,6 +78,9 @@ pub struct InventoryAdjusted {
     pub value_delta: Money,
     /// Why.
     pub reason: String,
+    /// Which of the tenant's reasons that is, for an adjustment by hand.
+    #[serde(default)]
+    pub reason_code: Option<String>,
     /// The document.
     pub source: StockSource,
     /// On hand after it.

@@ -1,15 +1,18 @@
 //! Everything this service says.
 
 use bahi_events::{
-    HoldLine, INVENTORY_ADJUSTED, INVENTORY_TRANSFERRED, InventoryAdjusted, InventoryTransferred, Outgoing, STOCK_COMMITTED, STOCK_EXPIRED,
-    STOCK_ISSUED, STOCK_RECEIVED, STOCK_RELEASED, STOCK_RESERVED, STOCK_RETURNED, STOCK_STATUS_CHANGED, StatusChangedLine, StockHold,
-    StockIssued, StockLine, StockReceived, StockReturned, StockSource, StockStatusChanged, TransferredLine,
+    CountedLine, HoldLine, INVENTORY_ADJUSTED, INVENTORY_TRANSFERRED, InventoryAdjusted,
+    InventoryTransferred, Outgoing, STOCK_COMMITTED, STOCK_COUNT_POSTED, STOCK_EXPIRED,
+    STOCK_ISSUED, STOCK_RECEIVED, STOCK_RELEASED, STOCK_RESERVED, STOCK_RETURNED,
+    STOCK_STATUS_CHANGED, StatusChangedLine, StockCountPosted, StockHold, StockIssued, StockLine,
+    StockReceived, StockReturned, StockSource, StockStatusChanged, TransferredLine,
 };
 use bahi_types::{InvoiceId, LocationId, Quantity, TenantId};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::{
+    count::Count,
     ledger::{Movement, named, unit_cost},
     reservation::Hold,
     shortage::{SOURCE, Settlement},
@@ -125,6 +128,17 @@ pub fn adjusted(
     version: i64,
     on_hand_after: Quantity,
 ) -> Outgoing {
+    adjusted_for(None, tenant, movement, version, on_hand_after)
+}
+
+/// As [`adjusted`], for one of the tenant's reasons.
+pub fn adjusted_for(
+    reason_code: Option<String>,
+    tenant: TenantId,
+    movement: &Movement,
+    version: i64,
+    on_hand_after: Quantity,
+) -> Outgoing {
     let draft = &movement.draft;
     let payload = InventoryAdjusted {
         movement_id: movement.id,
@@ -136,6 +150,7 @@ pub fn adjusted(
         unit_cost: unit_cost(movement.value, draft.qty),
         value_delta: movement.value,
         reason: draft.reason.clone().unwrap_or_default(),
+        reason_code,
         source: source(draft.source.kind, draft.source.id, Some(draft.source.line)),
         on_hand_after,
     };
@@ -229,4 +244,26 @@ pub fn status_changed(
         lines,
     };
     STOCK_STATUS_CHANGED.of(id, 1, &payload)
+}
+
+/// A count was posted.
+pub fn count_posted(count: &Count) -> Outgoing {
+    let line = |l: &crate::count::CountLine| CountedLine {
+        line: l.line,
+        product_id: l.product_id,
+        batch_id: l.batch_id,
+        status: l.status.name().to_owned(),
+        counted: l.counted.unwrap_or_default(),
+        book: l.expected.unwrap_or_default(),
+        variance: l.variance.unwrap_or_default(),
+        qty_delta: l.qty_delta.unwrap_or_default(),
+        value_delta: l.value_delta.unwrap_or_default(),
+    };
+    let payload = StockCountPosted {
+        count_id: count.id,
+        location_id: count.location_id,
+        value_delta: count.value_delta.unwrap_or_default(),
+        lines: count.lines.iter().map(line).collect(),
+    };
+    STOCK_COUNT_POSTED.of(count.id, count.version, &payload)
 }

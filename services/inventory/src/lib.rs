@@ -9,11 +9,13 @@ mod batch;
 mod config;
 pub mod consumers;
 mod copy;
+pub mod count;
 mod error;
 mod events;
 mod grpc;
 pub mod jobs;
 pub mod ledger;
+mod policy;
 mod receipt;
 pub mod reservation;
 mod restore;
@@ -48,5 +50,7 @@ fn routes(cfg: &mut ServiceConfig) {
     batch::routes(cfg);
     status_change::routes(cfg);
     transfer::routes(cfg);
+    count::routes(cfg);
+    policy::routes(cfg);
     shortage::routes(cfg);
 }

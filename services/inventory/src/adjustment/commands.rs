@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::{
     Error, State, batch, copy, events,
     ledger::{self, Cost, Key, Kind, NO_BATCH, Place, Source, Status, worth},
+    policy,
     reservation::{self, Broken},
 };
 
@@ -21,6 +22,9 @@ use crate::{
 pub(super) struct NewAdjustment {
     pub location: LocationId,
     pub reason: String,
+    pub reason_code: Option<String>,
+    /// No limit of value binds whoever posts it.
+    pub any: bool,
     pub lines: Vec<NewLine>,
 }
 
@@ -43,6 +47,8 @@ pub(super) struct Adjustment {
     pub location_id: LocationId,
     /// Why.
     pub reason: String,
+    /// Which of the tenant's reasons that is.
+    pub reason_code: String,
     /// When it was posted.
     pub recorded_at: DateTime<Utc>,
     /// Change of the stock's value.
@@ -88,6 +94,8 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewAdjustment) -> Result<Done<Ad
     state
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Adjustment, Error> {
+            let policy = policy::get(tx).await?;
+            let reason_code = policy.reason(new.reason_code.clone())?;
             let keys = keys(tx, &new).await?;
             let lost: Vec<Key> = keys
                 .iter()
@@ -141,21 +149,31 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewAdjustment) -> Result<Done<Ad
             }
             broken.save(tx).await?;
             let versions: HashMap<Place, i64> =
-                own.iter().map(|p| (*p, books.item(Key::sellable(*p, NO_BATCH)).version + 1)).collect();
+                own.iter().map(|p| (*p, books.version(*p))).collect();
             let movements = ledger::close(tx, books).await?;
+            let moved: Money = movements
+                .iter()
+                .filter(|m| m.draft.source.id == id)
+                .map(|m| if m.value.is_negative() { -m.value } else { m.value })
+                .sum();
+            if !new.any && policy.adjust_limit.is_some_and(|most| moved > most) {
+                return Err(Fault::Forbidden("inventory.stock.adjust_any").into());
+            }
             let mut value_delta = Money::ZERO;
             for movement in movements.iter().filter(|m| m.draft.source.id == id) {
                 let Some(line) = lines.iter_mut().find(|l| l.line == movement.draft.source.line) else { continue };
                 line.value_delta = movement.value;
                 value_delta += movement.value;
                 let version = versions.get(&movement.draft.key.place()).copied().unwrap_or(1);
-                tx.publish(events::adjusted(tx.tenant(), movement, version, line.on_hand_after));
+                let reason = Some(reason_code.clone());
+                tx.publish(events::adjusted_for(reason, tx.tenant(), movement, version, line.on_hand_after));
             }
             let broken_reservations = broken.announce(tx);
             let adjustment = Adjustment {
                 id,
                 location_id: new.location,
                 reason: new.reason.clone(),
+                reason_code,
                 recorded_at: now,
                 value_delta,
                 lines,
@@ -163,6 +181,7 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewAdjustment) -> Result<Done<Ad
             };
             let details = json!({
                 "location_id": new.location,
+                "reason_code": adjustment.reason_code,
                 "lines": adjustment.lines.iter().map(|l| json!({
                     "product_id": l.product_id, "qty_delta": l.qty_delta, "value_delta": l.value_delta
                 })).collect::<Vec<_>>(),

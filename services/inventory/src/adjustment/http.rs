@@ -23,6 +23,9 @@ struct AdjustmentRequest {
     /// Why; it is audited.
     #[garde(custom(validate::line))]
     reason: String,
+    /// Which of the tenant's reasons that is; `other` when absent.
+    #[garde(inner(length(chars, min = 1, max = 40)))]
+    reason_code: Option<String>,
     /// 1 to 500.
     #[garde(length(min = 1, max = 500), dive)]
     lines: Vec<AdjustmentLineRequest>,
@@ -86,6 +89,8 @@ async fn create(
     let new = NewAdjustment {
         location: req.body.location_id,
         reason: req.body.reason,
+        reason_code: req.body.reason_code,
+        any: req.caller.grants.allow("inventory.stock.adjust_any"),
         lines: lines.collect(),
     };
     Ok(created(

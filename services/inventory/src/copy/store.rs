@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bahi_db::{Result, Tx, sql};
-use bahi_events::{
-    Branch, Envelope, Location, Product, ProductDeleted, ProductKind, Registration,
-};
+use bahi_events::{Branch, Envelope, Location, Product, ProductDeleted, ProductKind, Registration};
 use bahi_types::{LocationId, ProductId, RegistrationId};
 use diesel::{
     OptionalExtension, QueryableByName,
@@ -73,11 +71,11 @@ pub(super) async fn registration(
          join branch b on b.tenant_id = l.tenant_id and b.branch_id = l.branch_id
          join registration r on r.tenant_id = b.tenant_id and r.registration_id = b.registration_id
          where l.tenant_id = $1 and l.location_id = $2")
-        .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<SqlUuid, _>(id)
-        .get_result(tx.conn())
-        .await
-        .optional()?;
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<SqlUuid, _>(id)
+    .get_result(tx.conn())
+    .await
+    .optional()?;
     Ok(row.map(|r| (r.registration_id, r.gstin)))
 }
 

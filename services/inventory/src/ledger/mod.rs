@@ -21,7 +21,8 @@ pub(crate) use commands::close;
 pub(crate) use http::cursor;
 pub use http::routes;
 pub use model::{
-    Books, Cost, Draft, Excluded, Flags, Item, Key, Kind, Layer, Layers, Movement, NO_BATCH, Place,
-    Lot, Origin, Source, Status, Taken, Unbacked, deal, named, return_cost, share, unit_cost, value, worth,
+    Books, Cost, Draft, Excluded, Flags, Item, Key, Kind, Layer, Layers, Lot, Movement, NO_BATCH,
+    Origin, Place, Source, Status, Taken, Unbacked, deal, named, return_cost, share, unit_cost,
+    value, worth,
 };
 pub(crate) use query::availability;

@@ -343,6 +343,11 @@ impl Books {
         self.entry(Key::sellable(place, NO_BATCH));
     }
 
+    /// The version of a place's gate after this transaction, if it is touched.
+    pub fn version(&self, place: Place) -> i64 {
+        self.item(Key::sellable(place, NO_BATCH)).version + 1
+    }
+
     fn shelf(&self, place: Place) -> impl Iterator<Item = (Key, Item)> {
         self.lying(place, Status::Sellable)
     }
@@ -392,11 +397,19 @@ impl Books {
 
     /// First expired, first out: what to take for `qty` of what is set apart at a place in a state other than
     /// sellable, whatever has become of its batches, and what is missing.
-    pub fn pick_apart(&self, place: Place, status: Status, qty: Quantity) -> (Vec<Taken>, Quantity) {
+    pub fn pick_apart(
+        &self,
+        place: Place,
+        status: Status,
+        qty: Quantity,
+    ) -> (Vec<Taken>, Quantity) {
         let mut lying: Vec<_> = self.lying(place, status).collect();
         lying.sort_by_key(|(key, item)| (item.expiry.is_none(), item.expiry, key.batch));
         let (mut taken, mut left) = (Vec::new(), qty);
-        for (key, item) in lying.into_iter().filter(|(_, item)| item.free().is_positive()) {
+        for (key, item) in lying
+            .into_iter()
+            .filter(|(_, item)| item.free().is_positive())
+        {
             let part = item.free().min(left);
             if part.is_positive() {
                 taken.push((key, part));
@@ -449,7 +462,15 @@ impl Books {
 
     fn shift(&mut self, from: Key, to: Key, qty: Quantity, source: Source, at: DateTime<Utc>) {
         let kinds = (Kind::StatusChange, Kind::StatusChange);
-        self.carry(kinds, (from, Uuid::nil()), (to, Uuid::nil()), qty, source, None, at);
+        self.carry(
+            kinds,
+            (from, Uuid::nil()),
+            (to, Uuid::nil()),
+            qty,
+            source,
+            None,
+            at,
+        );
     }
 
     /// Moves free goods with their cost layers.
@@ -1070,7 +1091,15 @@ mod tests {
         value(stock, &mut layers).unwrap();
         let moved = |books: &mut Books, from, to, qty| {
             let kinds = (Kind::TransferOut, Kind::TransferIn);
-            books.carry(kinds, from, to, q(qty), source(1), None, DateTime::UNIX_EPOCH);
+            books.carry(
+                kinds,
+                from,
+                to,
+                q(qty),
+                source(1),
+                None,
+                DateTime::UNIX_EPOCH,
+            );
         };
         let mut books = Books::default();
         moved(&mut books, (shop, nil), (way, first), "500");
@@ -1079,7 +1108,14 @@ mod tests {
         moved(&mut books, (way, second), (shop, nil), "10");
         moved(&mut books, (way, first), (shop, nil), "495");
         let out = Kind::AdjustOut;
-        books.take_of(out, (way, first), q("5"), source(1), None, DateTime::UNIX_EPOCH);
+        books.take_of(
+            out,
+            (way, first),
+            q("5"),
+            source(1),
+            None,
+            DateTime::UNIX_EPOCH,
+        );
         let values: Vec<_> = value(books.drafts, &mut layers)
             .unwrap()
             .iter()
@@ -1087,7 +1123,10 @@ mod tests {
             .filter(|v| v.is_negative())
             .map(|v| (-v).to_string())
             .collect();
-        assert_eq!(values, ["52000.00", "5000.00", "5000.00", "51450.00", "550.00"]);
+        assert_eq!(
+            values,
+            ["52000.00", "5000.00", "5000.00", "51450.00", "550.00"]
+        );
         assert_eq!(left(&layers), (q("505"), m("56450.00")));
         // The wrong way: one layer at the average would have arrived with 51,480.00.
         assert_eq!(share(m("52000.00"), q("495"), q("500")), m("51480.00"));

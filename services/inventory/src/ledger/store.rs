@@ -477,6 +477,8 @@ pub(crate) async fn save_movements(
 struct SourceRow {
     #[diesel(sql_type = SqlUuid)]
     source_id: Uuid,
+    #[diesel(sql_type = Bool)]
+    fresh: bool,
 }
 
 /// Enters the guard rows of facts and gives those that had not been there: only they may move stock.
@@ -486,19 +488,52 @@ pub(crate) async fn guard(
     purpose: &'static str,
     ids: &[Uuid],
 ) -> Result<BTreeSet<Uuid>> {
+    let told: Vec<_> = ids.iter().map(|id| (*id, Told::default())).collect();
+    guard_told(tx, kind, purpose, &told).await
+}
+
+/// What is known of the event that told of a fact, for counts that have to tell before from after.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Told {
+    /// Transaction of the database that said it.
+    pub txid: Option<i64>,
+    /// Restore epoch of that database.
+    pub epoch: Option<i64>,
+    /// When it happened, where that was long before it was said (an offline sale).
+    pub late_at: Option<DateTime<Utc>>,
+}
+
+/// As [`guard`], for facts that events tell of. One that is known already, but not from its event, learns it.
+pub(crate) async fn guard_told(
+    tx: &mut Tx,
+    kind: &'static str,
+    purpose: &'static str,
+    facts: &[(Uuid, Told)],
+) -> Result<BTreeSet<Uuid>> {
+    let facts: BTreeMap<Uuid, Told> = facts.iter().rev().copied().collect();
     let rows: Vec<SourceRow> = sql(
-        "insert into movement_header (tenant_id, source_type, source_id, purpose, recorded_at)
-         select $1, $2, u.id, $3, $5 from unnest($4) as u(id) order by u.id
-         on conflict do nothing returning source_id",
+        "insert into movement_header (tenant_id, source_type, source_id, purpose, recorded_at, txid, epoch, late_at)
+         select $1, $2, u.id, $3, $5, u.t::text::xid8, u.e, u.l from unnest($4, $6, $7, $8) as u(id, t, e, l) order by u.id
+         on conflict (tenant_id, source_type, source_id, purpose) do update
+         set txid = excluded.txid, epoch = excluded.epoch, late_at = excluded.late_at
+         where movement_header.txid is null and excluded.txid is not null
+         returning source_id, xmax = 0 as fresh",
     )
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<Text, _>(kind)
     .bind::<Text, _>(purpose)
-    .bind::<Array<SqlUuid>, _>(ids)
+    .bind::<Array<SqlUuid>, _>(facts.keys().copied().collect::<Vec<_>>())
     .bind::<Timestamptz, _>(tx.now())
+    .bind::<Array<Nullable<BigInt>>, _>(facts.values().map(|t| t.txid).collect::<Vec<_>>())
+    .bind::<Array<Nullable<BigInt>>, _>(facts.values().map(|t| t.epoch).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Timestamptz>>, _>(facts.values().map(|t| t.late_at).collect::<Vec<_>>())
     .load(tx.conn())
     .await?;
-    Ok(rows.into_iter().map(|r| r.source_id).collect())
+    Ok(rows
+        .into_iter()
+        .filter(|r| r.fresh)
+        .map(|r| r.source_id)
+        .collect())
 }
 
 #[derive(QueryableByName)]

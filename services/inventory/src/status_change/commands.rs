@@ -37,8 +37,7 @@ pub(super) struct NewLine {
 
 impl NewLine {
     fn key(&self, location: LocationId) -> Key {
-        Key::sellable((location, self.product), self.batch.unwrap_or(NO_BATCH))
-            .in_status(self.from)
+        Key::sellable((location, self.product), self.batch.unwrap_or(NO_BATCH)).in_status(self.from)
     }
 
     /// It tells of what happened to the goods, and is not a decision about them.
@@ -96,66 +95,105 @@ pub(super) async fn post(
 async fn attempt(state: &State, ctx: &Ctx, new: NewChange) -> Result<Done<StatusChange>, Error> {
     state
         .db
-        .write(ctx, async move |tx: &mut Tx| -> Result<StatusChange, Error> {
-            check(tx, &new).await?;
-            let facts: Vec<Key> = new
-                .lines
-                .iter()
-                .filter(|l| l.is_fact() && l.from == Status::Sellable)
-                .map(|l| l.key(new.location))
-                .collect();
-            let mut broken = Broken::lock(tx, &facts).await?;
-            let own: BTreeSet<Place> = new.lines.iter().map(|l| (new.location, l.product)).collect();
-            let places: BTreeSet<Place> = own.iter().copied().chain(broken.places()).collect();
-            let batches = new.lines.iter().filter_map(|l| l.batch).collect();
-            let mut books = ledger::store::lock(tx, &places, &batches).await?;
-            let (id, now) = (Uuid::now_v7(), tx.now());
-            for (n, line) in (1..).zip(&new.lines) {
-                let key = line.key(new.location);
-                let item = books.item(key);
-                let there = if line.is_fact() { item.on_hand } else { item.free() };
-                if there < line.qty {
-                    return Err(Error::InsufficientStock(vec![Short {
-                        product_id: line.product,
-                        asked: line.qty,
-                        available: there,
-                        excluded: Vec::new(),
-                    }]));
+        .write(
+            ctx,
+            async move |tx: &mut Tx| -> Result<StatusChange, Error> {
+                check(tx, &new).await?;
+                let facts: Vec<Key> = new
+                    .lines
+                    .iter()
+                    .filter(|l| l.is_fact() && l.from == Status::Sellable)
+                    .map(|l| l.key(new.location))
+                    .collect();
+                let mut broken = Broken::lock(tx, &facts).await?;
+                let own: BTreeSet<Place> = new
+                    .lines
+                    .iter()
+                    .map(|l| (new.location, l.product))
+                    .collect();
+                let places: BTreeSet<Place> = own.iter().copied().chain(broken.places()).collect();
+                let batches = new.lines.iter().filter_map(|l| l.batch).collect();
+                let mut books = ledger::store::lock(tx, &places, &batches).await?;
+                let (id, now) = (Uuid::now_v7(), tx.now());
+                for (n, line) in (1..).zip(&new.lines) {
+                    let key = line.key(new.location);
+                    let item = books.item(key);
+                    let there = if line.is_fact() {
+                        item.on_hand
+                    } else {
+                        item.free()
+                    };
+                    if there < line.qty {
+                        return Err(Error::InsufficientStock(vec![Short {
+                            product_id: line.product,
+                            asked: line.qty,
+                            available: there,
+                            excluded: Vec::new(),
+                        }]));
+                    }
+                    let target = key.in_status(line.to);
+                    if line.to == Status::Sellable && books.shelf_or_quarantine(target) != target {
+                        return Err(Error::BatchUnfit(n as usize - 1));
+                    }
+                    if line.is_fact() {
+                        broken.make_free(&mut books, key, line.qty, now)?;
+                    }
+                    let source = Source {
+                        kind: "status_change",
+                        id,
+                        line: n,
+                        purpose: "status",
+                    };
+                    let (kinds, nil) = ((Kind::StatusChange, Kind::StatusChange), Uuid::nil());
+                    books.carry(
+                        kinds,
+                        (key, nil),
+                        (target, nil),
+                        line.qty,
+                        source,
+                        Some(&new.reason),
+                        now,
+                    );
+                    if line.to == Status::Scrap {
+                        let source = Source {
+                            purpose: "scrap",
+                            ..source
+                        };
+                        books.take(
+                            Kind::Scrap,
+                            target,
+                            line.qty,
+                            source,
+                            Some(new.reason.clone()),
+                            now,
+                        );
+                    }
+                    books.touch(key.place());
                 }
-                let target = key.in_status(line.to);
-                if line.to == Status::Sellable && books.shelf_or_quarantine(target) != target {
-                    return Err(Error::BatchUnfit(n as usize - 1));
-                }
-                if line.is_fact() {
-                    broken.make_free(&mut books, key, line.qty, now)?;
-                }
-                let source = Source { kind: "status_change", id, line: n, purpose: "status" };
-                let (kinds, nil) = ((Kind::StatusChange, Kind::StatusChange), Uuid::nil());
-                books.carry(kinds, (key, nil), (target, nil), line.qty, source, Some(&new.reason), now);
-                if line.to == Status::Scrap {
-                    let source = Source { purpose: "scrap", ..source };
-                    books.take(Kind::Scrap, target, line.qty, source, Some(new.reason.clone()), now);
-                }
-                books.touch(key.place());
-            }
-            broken.save(tx).await?;
-            let versions: HashMap<Place, i64> =
-                own.iter().map(|p| (*p, books.item(Key::sellable(*p, NO_BATCH)).version + 1)).collect();
-            let movements = ledger::close(tx, books).await?;
-            let lines = lines(&new, id, &movements);
-            announce(tx, &new, id, &lines, &movements, &versions);
-            let change = StatusChange {
-                id,
-                location_id: new.location,
-                reason: new.reason.clone(),
-                recorded_at: now,
-                lines,
-                broken_reservations: broken.announce(tx),
-            };
-            let details = json!({ "location_id": new.location, "lines": change.lines });
-            tx.audit("inventory.stock.status_change", ("stock_document", id), Some(new.reason), details);
-            Ok(change)
-        })
+                broken.save(tx).await?;
+                let versions: HashMap<Place, i64> =
+                    own.iter().map(|p| (*p, books.version(*p))).collect();
+                let movements = ledger::close(tx, books).await?;
+                let lines = lines(&new, id, &movements);
+                announce(tx, &new, id, &lines, &movements, &versions);
+                let change = StatusChange {
+                    id,
+                    location_id: new.location,
+                    reason: new.reason.clone(),
+                    recorded_at: now,
+                    lines,
+                    broken_reservations: broken.announce(tx),
+                };
+                let details = json!({ "location_id": new.location, "lines": change.lines });
+                tx.audit(
+                    "inventory.stock.status_change",
+                    ("stock_document", id),
+                    Some(new.reason),
+                    details,
+                );
+                Ok(change)
+            },
+        )
         .await
 }
 
@@ -173,7 +211,10 @@ fn lines(new: &NewChange, id: Uuid, movements: &[Movement]) -> Vec<Line> {
     let cost = |n: i32| -> Money {
         let own = |m: &&Movement| {
             let source = m.draft.source;
-            source.id == id && source.line == n && source.purpose == "status" && m.draft.qty.is_positive()
+            source.id == id
+                && source.line == n
+                && source.purpose == "status"
+                && m.draft.qty.is_positive()
         };
         movements.iter().filter(own).map(|m| m.value).sum()
     };

@@ -253,11 +253,7 @@ fn arrived(movements: &[Movement], document: Uuid) -> Vec<Moved> {
     sums(movements, document, |m| m.draft.kind == Kind::TransferIn)
 }
 
-fn sums(
-    movements: &[Movement],
-    document: Uuid,
-    wanted: impl Fn(&Movement) -> bool,
-) -> Vec<Moved> {
+fn sums(movements: &[Movement], document: Uuid, wanted: impl Fn(&Movement) -> bool) -> Vec<Moved> {
     let mut sums: BTreeMap<(i32, BatchId), (Quantity, Money)> = BTreeMap::new();
     for m in movements
         .iter()

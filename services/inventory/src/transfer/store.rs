@@ -7,9 +7,7 @@ use bahi_types::{BatchId, LocationId, Money, PageQuery, ProductId, Quantity, Reg
 use chrono::{DateTime, Utc};
 use diesel::{
     QueryableByName,
-    sql_types::{
-        Array, BigInt, Integer, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid,
-    },
+    sql_types::{Array, BigInt, Integer, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
@@ -123,12 +121,14 @@ impl From<PartRow> for TransferPart {
 /// Rows with their lines and parts.
 async fn whole(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<Transfer>> {
     let ids: Vec<Uuid> = rows.iter().map(|r| r.id).collect();
-    let lines: Vec<LineRow> = sql("select transfer_id, line, product_id, batch_id, status, qty, origin from transfer_line
-         where tenant_id = $1 and transfer_id = any ($2) order by transfer_id, line")
-        .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<Array<SqlUuid>, _>(&ids)
-        .load(tx.conn())
-        .await?;
+    let lines: Vec<LineRow> = sql(
+        "select transfer_id, line, product_id, batch_id, status, qty, origin from transfer_line
+         where tenant_id = $1 and transfer_id = any ($2) order by transfer_id, line",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(&ids)
+    .load(tx.conn())
+    .await?;
     let parts: Vec<PartRow> = sql("select transfer_id, line, batch_id, shipped, shipped_value, received, received_value, short,
            short_value from transfer_part where tenant_id = $1 and transfer_id = any ($2) order by transfer_id, line, batch_id")
         .bind::<SqlUuid, _>(tx.tenant())
@@ -271,8 +271,10 @@ pub(super) async fn save(tx: &mut Tx, transfer: &Transfer) -> Result<()> {
 
 /// Writes what was shipped, by line and batch.
 pub(super) async fn insert_parts(tx: &mut Tx, id: Uuid, moved: &[Moved]) -> Result<()> {
-    sql("insert into transfer_part (tenant_id, transfer_id, line, batch_id, shipped, shipped_value)
-         select $1, $2, u.n, u.b, u.q, u.v from unnest($3, $4, $5, $6) as u(n, b, q, v)")
+    sql(
+        "insert into transfer_part (tenant_id, transfer_id, line, batch_id, shipped, shipped_value)
+         select $1, $2, u.n, u.b, u.q, u.v from unnest($3, $4, $5, $6) as u(n, b, q, v)",
+    )
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<SqlUuid, _>(id)
     .bind::<Array<Integer>, _>(moved.iter().map(|m| m.line).collect::<Vec<_>>())
@@ -287,7 +289,8 @@ pub(super) async fn insert_parts(tx: &mut Tx, id: Uuid, moved: &[Moved]) -> Resu
 const RECEIVED: &str = "update transfer_part p set received = p.received + u.q, received_value = p.received_value + u.v
    from unnest($3, $4, $5, $6) as u(n, b, q, v)
    where p.tenant_id = $1 and p.transfer_id = $2 and p.line = u.n and p.batch_id = u.b";
-const SHORT: &str = "update transfer_part p set short = p.short + u.q, short_value = p.short_value + u.v
+const SHORT: &str =
+    "update transfer_part p set short = p.short + u.q, short_value = p.short_value + u.v
    from unnest($3, $4, $5, $6) as u(n, b, q, v)
    where p.tenant_id = $1 and p.transfer_id = $2 and p.line = u.n and p.batch_id = u.b";
 

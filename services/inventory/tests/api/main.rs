@@ -6,6 +6,7 @@
 mod adjusting;
 mod contract;
 mod costs;
+mod counting;
 mod holding;
 mod issuing;
 mod random;
