@@ -370,10 +370,11 @@ with c as (
 )
 select c.line, c.book
   + coalesce((select sum(m.qty) from movement m
-      join movement_header h on h.tenant_id = m.tenant_id and h.source_type = m.source_type and h.source_id = m.source_id
-                            and h.purpose = case m.source_type when 'invoice' then 'issue' else 'return' end
+      join movement_header h on h.tenant_id = m.tenant_id and h.source_id = m.source_id
+                            and h.source_type = case m.source_type when 'return' then 'return' else 'invoice' end
+                            and h.purpose = case m.source_type when 'return' then 'return' else 'issue' end
       where m.tenant_id = $1 and m.product_id = c.product_id and m.seq > c.after_seq and m.location_id = c.location_id
-        and m.batch_id = c.batch_id and m.status = c.status and m.source_type in ('invoice', 'return')
+        and m.batch_id = c.batch_id and m.status = c.status and m.source_type in ('invoice', 'return', 'count_correction')
         and (h.late_at < c.looked_at or h.epoch = c.sales_epoch and pg_visible_in_snapshot(h.txid, c.sales_snapshot))), 0)
   - coalesce((select sum(s.qty) from shortage s
       join movement_header h on h.tenant_id = s.tenant_id and h.source_type = 'invoice' and h.source_id = s.invoice_id

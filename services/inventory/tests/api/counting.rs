@@ -75,11 +75,11 @@ impl Shop {
         }
     }
 
-    /// A sale made without the network, a day ago, and said now by transaction `txid`.
-    fn late(&self, txid: i64, lines: &[Line<'_>]) -> Envelope<InvoiceIssued> {
+    /// A sale made without the network some hours ago, and said now by transaction `txid`.
+    fn late(&self, txid: i64, hours: i64, lines: &[Line<'_>]) -> Envelope<InvoiceIssued> {
         let told = self.said_by(txid, InvoiceId::new(), lines);
         Envelope {
-            occurred_at: told.timestamp - chrono::Duration::days(1),
+            occurred_at: told.timestamp - chrono::Duration::hours(hours),
             ..told
         }
     }
@@ -304,33 +304,36 @@ async fn an_offline_sale_told_after_the_count_has_taken_its_goods_takes_them_onc
     // Three were sold without the network. The count finds seven and posts a loss of three.
     let id = shop.submitted(tea, "7").await;
     assert_eq!(shop.approve(&id).await["lines"][0]["qty_delta"], "-3");
-    shop.hear(consumers::issued, &[shop.late(200, &[(tea, "3")])])
-        .await;
-    // Without the correction four would be left on paper, and seven on the shelf.
+    let told = shop.late(200, 1, &[(tea, "2")]);
+    shop.hear(consumers::issued, &[told]).await;
+    // Without the correction five would be left on paper, and seven on the shelf.
     shop.assert_stock(tea, ("7", "0", "7")).await;
     let said = shop.said("inventory.adjusted").await;
     assert_eq!(
         (&said[0]["qty_delta"], &said[0]["source"]["type"]),
-        (&json!("3"), &json!("count_correction"))
+        (&json!("2"), &json!("count_correction"))
     );
-    // One that had been heard before the look needs none, and neither does one of today.
-    shop.hear(
-        consumers::issued,
-        &[shop.said_by(201, InvoiceId::new(), &[(tea, "1")])],
-    )
-    .await;
+    // One of now needs none.
+    let told = shop.said_by(201, InvoiceId::new(), &[(tea, "1")]);
+    shop.hear(consumers::issued, &[told]).await;
     shop.assert_stock(tea, ("6", "0", "6")).await;
-    // Told before the count is posted, it is simply no variance.
+    // Sold between two counts and told before the later one is posted, it is simply no variance; and one from before
+    // the earlier count, told now, is none either.
+    shop.later(3 * 3600);
     let id = shop.submitted(tea, "4").await;
-    shop.hear(consumers::issued, &[shop.late(202, &[(tea, "2")])])
-        .await;
+    let told = [
+        shop.late(202, 1, &[(tea, "2")]),
+        shop.late(203, 5, &[(tea, "1")]),
+    ];
+    shop.hear(consumers::issued, &told).await;
     assert_eq!(shop.approve(&id).await["lines"][0]["variance"], "0");
     shop.assert_stock(tea, ("4", "0", "4")).await;
     // The count took everything: the goods of the late sale come from its correction, and nothing is owed.
+    shop.later(3 * 3600);
     let id = shop.submitted(tea, "0").await;
     shop.approve(&id).await;
-    shop.hear(consumers::issued, &[shop.late(203, &[(tea, "4")])])
-        .await;
+    let told = shop.late(204, 1, &[(tea, "4")]);
+    shop.hear(consumers::issued, &[told]).await;
     assert!(shop.shortages().await.is_empty());
     shop.assert_stock(tea, ("0", "0", "0")).await;
     shop.assert_sound().await;
@@ -480,7 +483,7 @@ async fn beyond_its_limit_a_role_needs_another_permission() {
     shop.receive(tea, "100", "5").await;
     let path = "/api/v1/inventory/policy";
     let policy = shop.owner.get(path).await.expect(200);
-    assert_eq!(policy.body["second_person_above"], "0");
+    assert_eq!(policy.body["second_person_above"], "0.00");
     let wish = |reasons: Value| json!({ "adjust_limit": "10", "count_limit": "20", "second_person_above": "5", "reasons": reasons });
     let reasons = || json!([{ "code": "moth", "name": "Eaten by moths" }, { "code": "other", "name": "Other" }]);
     shop.owner.put(path, wish(json!([])), 0).await.expect(400);
