@@ -240,6 +240,11 @@ async fn it_waits_until_this_service_has_heard_all_of_it_and_nothing_is_in_quara
     shop.sales.ledger.lock().unwrap().down = true;
     assert_eq!(state().await, "approved");
     shop.sales.ledger.lock().unwrap().down = false;
+    // What is held of another business concerns nobody here.
+    let foreign = "insert into inbox.quarantine (consumer, topic, part, \"offset\", value, headers, state, reason, error, attempts)
+                values ('inventory', 'billing.events.v1', 3, 6, convert_to($1, 'UTF8'), '[]', 'rejected', 'check', '', 1)";
+    let value = json!({ "tenant_id": uuid::Uuid::now_v7() }).to_string();
+    admin.execute(foreign, &[&value]).await.unwrap();
     assert_eq!(state().await, "posted");
     shop.assert_stock(tea, ("9", "0", "9")).await;
 }
