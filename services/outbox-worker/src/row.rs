@@ -260,7 +260,7 @@ mod tests {
 
     fn row() -> Vec<u8> {
         let id = Uuid::from_u128(7);
-        let mut out = 22i16.to_be_bytes().to_vec();
+        let mut out = 23i16.to_be_bytes().to_vec();
         field(&mut out, Some(&42i64.to_be_bytes()));
         field(&mut out, Some(&3i16.to_be_bytes()));
         field(&mut out, Some(&[1]));
@@ -285,6 +285,7 @@ mod tests {
         field(&mut out, Some(b"\x01{\"id\":1}"));
         field(&mut out, None);
         field(&mut out, Some(b"{ \"a\":1 }"));
+        field(&mut out, Some(&815i64.to_be_bytes()));
         out
     }
 
@@ -303,6 +304,7 @@ mod tests {
                 (event.seq, event.slot, event.key, event.aggregate_version),
                 (42, 3, "k", 5)
             );
+            assert_eq!(event.txid, 815);
             assert_eq!(
                 (event.timestamp, event.actor, event.payload),
                 (EPOCH_SHIFT + 1_000_000, Some("{\"id\":1}"), "{ \"a\":1 }")
