@@ -4,6 +4,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = "../../proto";
     let files = [
         "bahi/inventory/v1/stock.proto",
+        "bahi/sales/v1/fence.proto",
         "bahi/sales/v1/reservation.proto",
     ];
     for file in files {

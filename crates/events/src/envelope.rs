@@ -55,6 +55,10 @@ pub struct Envelope<P> {
     pub aggregate_version: i64,
     /// Restore epoch of the database that said it. Caches apply only a greater (epoch, version).
     pub epoch: i64,
+    /// Transaction of that database which said it: what a snapshot of the database tells before from after by. Absent in
+    /// what was published before there was this field.
+    #[serde(default)]
+    pub txid: Option<i64>,
     /// Business time of the fact.
     pub occurred_at: DateTime<Utc>,
     /// The event that this one follows from.
@@ -82,6 +86,7 @@ impl<P> Envelope<P> {
             aggregate_id: self.aggregate_id,
             aggregate_version: self.aggregate_version,
             epoch: self.epoch,
+            txid: self.txid,
             occurred_at: self.occurred_at,
             causation_id: self.causation_id,
             correlation_id: self.correlation_id,

@@ -1,7 +1,8 @@
 //! What inventory says: movements of stock and what they cost.
 
 use bahi_types::{
-    BatchId, LocationId, Money, MovementId, Price, ProductId, Quantity, ReservationId,
+    BatchId, LocationId, Money, MovementId, Price, ProductId, Quantity, RegistrationId,
+    ReservationId,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -33,10 +34,21 @@ pub const STOCK_EXPIRED: EventType<StockHold> = EventType::new("stock.expired", 
 pub const STOCK_COMMITTED: EventType<StockHold> =
     EventType::new("stock.committed", T, "reservation");
 
+/// Goods left one location for another, arrived there, or were lost on the way. Key: the transfer.
+pub const INVENTORY_TRANSFERRED: EventType<InventoryTransferred> =
+    EventType::new("inventory.transferred", T, "transfer");
+/// Goods were found to be in another state. What is thrown away is said by `inventory.adjusted`.
+pub const STOCK_STATUS_CHANGED: EventType<StockStatusChanged> =
+    EventType::new("stock.status_changed", T, "stock_document");
+/// A count was posted: what was counted, and by how much the books were wrong.
+pub const STOCK_COUNT_POSTED: EventType<StockCountPosted> =
+    EventType::new("stock.count_posted", T, "count");
+
 /// The document a movement comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StockSource {
-    /// Kind of document: `invoice`, `return`, `receipt`, `adjustment`, `reservation`, `shortage_settlement`.
+    /// Kind of document: `invoice`, `return`, `receipt`, `adjustment`, `reservation`, `shortage_settlement`,
+    /// `status_change`, `count`, `count_correction`.
     #[serde(rename = "type")]
     pub kind: String,
     /// Its id.
@@ -66,6 +78,9 @@ pub struct InventoryAdjusted {
     pub value_delta: Money,
     /// Why.
     pub reason: String,
+    /// Which of the tenant's reasons that is, for an adjustment by hand.
+    #[serde(default)]
+    pub reason_code: Option<String>,
     /// The document.
     pub source: StockSource,
     /// On hand after it.
@@ -148,4 +163,118 @@ pub struct StockHold {
     pub location_id: LocationId,
     /// Lines.
     pub lines: Vec<HoldLine>,
+}
+
+/// Goods between two locations.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct InventoryTransferred {
+    /// The transfer.
+    pub transfer_id: Uuid,
+    /// `shipped`, `received` or `short` (lost on the way).
+    pub phase: String,
+    /// Where they came from.
+    pub from_location_id: LocationId,
+    /// Where they go.
+    pub to_location_id: LocationId,
+    /// Registration of the sender.
+    pub registration_from: RegistrationId,
+    /// Registration of the receiver.
+    pub registration_to: RegistrationId,
+    /// GSTIN of the sender, where it has one.
+    pub gstin_from: Option<String>,
+    /// GSTIN of the receiver, where it has one.
+    pub gstin_to: Option<String>,
+    /// Between two registrations: a supply that needs a tax invoice, not a delivery challan.
+    pub taxable: bool,
+    /// Number of the e-way bill.
+    pub eway_bill_no: Option<String>,
+    /// Why they are short.
+    pub reason: Option<String>,
+    /// What this phase moved.
+    pub lines: Vec<TransferredLine>,
+}
+
+/// Goods of a transfer.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct TransferredLine {
+    /// Line of the transfer.
+    pub line: i32,
+    /// Product.
+    pub product_id: ProductId,
+    /// Batch.
+    pub batch_id: Option<BatchId>,
+    /// Status of the stock that was sent.
+    pub status: String,
+    /// How much, positive.
+    pub qty: Quantity,
+    /// What it cost us, positive.
+    pub value: Money,
+}
+
+/// Goods in another state.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct StockStatusChanged {
+    /// The document.
+    pub source: StockSource,
+    /// Where.
+    pub location_id: LocationId,
+    /// Why.
+    pub reason: String,
+    /// Lines.
+    pub lines: Vec<StatusChangedLine>,
+}
+
+/// Goods of one line in another state.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct StatusChangedLine {
+    /// Line of the document.
+    pub line: i32,
+    /// Product.
+    pub product_id: ProductId,
+    /// Batch.
+    pub batch_id: Option<BatchId>,
+    /// Status before.
+    pub from: String,
+    /// Status after.
+    pub to: String,
+    /// How much.
+    pub qty: Quantity,
+    /// What it cost us.
+    pub cost_value: Money,
+}
+
+/// A posted count.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct StockCountPosted {
+    /// The count.
+    pub count_id: Uuid,
+    /// Where.
+    pub location_id: LocationId,
+    /// Change of the stock's value.
+    pub value_delta: Money,
+    /// Every key that was counted.
+    pub lines: Vec<CountedLine>,
+}
+
+/// A key that was counted.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct CountedLine {
+    /// Line of the count.
+    pub line: i32,
+    /// Product.
+    pub product_id: ProductId,
+    /// Batch.
+    pub batch_id: Option<BatchId>,
+    /// Status of the stock.
+    pub status: String,
+    /// What was counted.
+    pub counted: Quantity,
+    /// What the books said for that moment.
+    pub book: Quantity,
+    /// Counted less book.
+    pub variance: Quantity,
+    /// What was posted: a loss takes at most what is on hand.
+    pub qty_delta: Quantity,
+    /// Change of value.
+    pub value_delta: Money,
 }

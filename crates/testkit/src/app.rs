@@ -114,7 +114,7 @@ impl<S: Clone + Send + Sync + 'static> TestApp<S> {
                 "select json_build_object('event_id', event_id, 'event_type', event_type, 'version', version,
                    'timestamp', \"timestamp\", 'trace_id', trace_id, 'source_service', 'test', 'tenant_id', tenant_id,
                    'aggregate_type', aggregate_type, 'aggregate_id', aggregate_id, 'aggregate_version', aggregate_version,
-                   'epoch', epoch, 'occurred_at', occurred_at, 'causation_id', causation_id,
+                   'epoch', epoch, 'txid', txid::text::bigint, 'occurred_at', occurred_at, 'causation_id', causation_id,
                    'correlation_id', correlation_id, 'actor', actor, 'payload', payload)
                  from outbox.event order by seq",
                 &[],
@@ -144,6 +144,7 @@ impl<S: Clone + Send + Sync + 'static> TestApp<S> {
                 aggregate_id: e.aggregate_id,
                 aggregate_version: e.aggregate_version,
                 epoch: 1,
+                txid: None,
                 occurred_at: e.occurred_at.unwrap_or(now),
                 causation_id: None,
                 correlation_id: None,

@@ -2,9 +2,10 @@
 
 use bahi_db::Tx;
 use bahi_events::{
-    Envelope, INVOICE_ISSUED, InvoiceIssued, LOCATION_CREATED, LOCATION_UPDATED, Location,
-    PRODUCT_CREATED, PRODUCT_DELETED, PRODUCT_UPDATED, Product, ProductDeleted, RETURN_PROCESSED,
-    ReturnProcessed,
+    BRANCH_CREATED, BRANCH_UPDATED, Branch, Envelope, INVOICE_ISSUED, InvoiceIssued,
+    LOCATION_CREATED, LOCATION_UPDATED, Location, PRODUCT_CREATED, PRODUCT_DELETED,
+    PRODUCT_UPDATED, Product, ProductDeleted, REGISTRATION_CREATED, REGISTRATION_UPDATED,
+    RETURN_PROCESSED, Registration, ReturnProcessed,
 };
 use bahi_kafka::{Consumer, Failed};
 use bahi_service::pause_point;
@@ -23,7 +24,11 @@ pub fn table(state: &State) -> Vec<Consumer> {
         .on(PRODUCT_UPDATED, product)
         .on(PRODUCT_DELETED, product_deleted)
         .on(LOCATION_CREATED, location)
-        .on(LOCATION_UPDATED, location);
+        .on(LOCATION_UPDATED, location)
+        .on(BRANCH_CREATED, branch)
+        .on(BRANCH_UPDATED, branch)
+        .on(REGISTRATION_CREATED, registration)
+        .on(REGISTRATION_UPDATED, registration);
     state.restore.watch(consumer.status());
     vec![consumer]
 }
@@ -74,4 +79,20 @@ pub async fn product_deleted(
 /// When the database refuses.
 pub async fn location(tx: &mut Tx, events: &[Envelope<Location>]) -> Result<(), Failed> {
     Ok(copy::store::apply_locations(tx, events).await?)
+}
+
+/// A branch came or changed.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn branch(tx: &mut Tx, events: &[Envelope<Branch>]) -> Result<(), Failed> {
+    Ok(copy::store::apply_branches(tx, events).await?)
+}
+
+/// A registration came or changed.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn registration(tx: &mut Tx, events: &[Envelope<Registration>]) -> Result<(), Failed> {
+    Ok(copy::store::apply_registrations(tx, events).await?)
 }

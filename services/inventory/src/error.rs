@@ -97,6 +97,34 @@ pub enum Error {
     /// Nothing is known of what it costs.
     #[error("lines[{0}]: the product has no cost yet; state unit_cost.")]
     UnitCostRequired(usize),
+    /// Goods of a blocked or expired batch cannot be sent or sold.
+    #[error("lines[{0}]: the batch is blocked or expired.")]
+    BatchUnfit(usize),
+    /// The transfer is not in a state for this.
+    #[error("The transfer is {0}.")]
+    TransferState(&'static str),
+    /// More than is on its way.
+    #[error("Line {line}: {in_transit} is on its way, not {asked}.")]
+    OverReceipt {
+        /// The line.
+        line: i32,
+        /// What is on its way of it.
+        in_transit: Quantity,
+        /// What is said to have arrived.
+        asked: Quantity,
+    },
+    /// The count is not in a state for this.
+    #[error("The count is {0}.")]
+    CountState(&'static str),
+    /// A line has not been counted.
+    #[error("Line {0} has not been counted.")]
+    CountIncomplete(i32),
+    /// What happened before the looks has not all been heard.
+    #[error("Sales from before the count are still on their way.")]
+    CountWaiting,
+    /// Whoever counted may not approve a count of this value.
+    #[error("Somebody who did not count has to approve this.")]
+    SecondPerson,
     /// Tills hold what is to be taken away, and sales has not said what became of their sales.
     #[error("Tills hold these goods; their sales are being asked for.")]
     HeldByTills(Vec<HoldRef>),
@@ -161,6 +189,13 @@ impl Refusal for Error {
             Self::LocationClosed => Verdict::refused("LOCATION_CLOSED"),
             Self::NothingOnHand => Verdict::refused("NOTHING_ON_HAND"),
             Self::UnitCostRequired(_) => Verdict::refused("UNIT_COST_REQUIRED"),
+            Self::BatchUnfit(_) => Verdict::refused("BATCH_UNFIT"),
+            Self::TransferState(_) => Verdict::conflict("TRANSFER_STATE"),
+            Self::OverReceipt { .. } => Verdict::refused("OVER_RECEIPT"),
+            Self::CountState(_) => Verdict::conflict("COUNT_STATE"),
+            Self::CountIncomplete(_) => Verdict::refused("COUNT_INCOMPLETE"),
+            Self::CountWaiting => Verdict::unavailable("COUNT_WAITING"),
+            Self::SecondPerson => Verdict::refused("SECOND_PERSON_NEEDED"),
             Self::HeldByTills(_) => Verdict::unavailable("HELD_BY_TILLS"),
             Self::SalesUnreachable => Verdict::unavailable("SALES_UNREACHABLE"),
             Self::Restoring => Verdict::unavailable("RESTORING"),

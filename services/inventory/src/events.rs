@@ -1,18 +1,22 @@
 //! Everything this service says.
 
 use bahi_events::{
-    HoldLine, INVENTORY_ADJUSTED, InventoryAdjusted, Outgoing, STOCK_COMMITTED, STOCK_EXPIRED,
-    STOCK_ISSUED, STOCK_RECEIVED, STOCK_RELEASED, STOCK_RESERVED, STOCK_RETURNED, StockHold,
-    StockIssued, StockLine, StockReceived, StockReturned, StockSource,
+    CountedLine, HoldLine, INVENTORY_ADJUSTED, INVENTORY_TRANSFERRED, InventoryAdjusted,
+    InventoryTransferred, Outgoing, STOCK_COMMITTED, STOCK_COUNT_POSTED, STOCK_EXPIRED,
+    STOCK_ISSUED, STOCK_RECEIVED, STOCK_RELEASED, STOCK_RESERVED, STOCK_RETURNED,
+    STOCK_STATUS_CHANGED, StatusChangedLine, StockCountPosted, StockHold, StockIssued, StockLine,
+    StockReceived, StockReturned, StockSource, StockStatusChanged, TransferredLine,
 };
 use bahi_types::{InvoiceId, LocationId, Quantity, TenantId};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::{
+    count::Count,
     ledger::{Movement, named, unit_cost},
     reservation::Hold,
     shortage::{SOURCE, Settlement},
+    transfer::{Moved, Transfer},
 };
 
 fn source(kind: &str, id: Uuid, line: Option<i32>) -> StockSource {
@@ -124,6 +128,17 @@ pub fn adjusted(
     version: i64,
     on_hand_after: Quantity,
 ) -> Outgoing {
+    adjusted_for(None, tenant, movement, version, on_hand_after)
+}
+
+/// As [`adjusted`], for one of the tenant's reasons.
+pub fn adjusted_for(
+    reason_code: Option<String>,
+    tenant: TenantId,
+    movement: &Movement,
+    version: i64,
+    on_hand_after: Quantity,
+) -> Outgoing {
     let draft = &movement.draft;
     let payload = InventoryAdjusted {
         movement_id: movement.id,
@@ -135,6 +150,7 @@ pub fn adjusted(
         unit_cost: unit_cost(movement.value, draft.qty),
         value_delta: movement.value,
         reason: draft.reason.clone().unwrap_or_default(),
+        reason_code,
         source: source(draft.source.kind, draft.source.id, Some(draft.source.line)),
         on_hand_after,
     };
@@ -182,4 +198,72 @@ pub fn hold(news: HoldNews, hold: &Hold, version: i64) -> Outgoing {
         HoldNews::Committed => STOCK_COMMITTED,
     };
     event.of(hold.id.uuid(), version, &payload)
+}
+
+/// A phase of a transfer: what it moved.
+pub fn transferred(transfer: &Transfer, phase: &str, moved: &[Moved]) -> Outgoing {
+    let line = |m: &Moved| {
+        let line = transfer.lines.iter().find(|l| l.line == m.line)?;
+        Some(TransferredLine {
+            line: m.line,
+            product_id: line.product_id,
+            batch_id: named(m.batch),
+            status: line.status.name().to_owned(),
+            qty: m.qty,
+            value: m.value,
+        })
+    };
+    let payload = InventoryTransferred {
+        transfer_id: transfer.id,
+        phase: phase.to_owned(),
+        from_location_id: transfer.from_location_id,
+        to_location_id: transfer.to_location_id,
+        registration_from: transfer.registration_from,
+        registration_to: transfer.registration_to,
+        gstin_from: transfer.gstin_from.clone(),
+        gstin_to: transfer.gstin_to.clone(),
+        taxable: transfer.taxable,
+        eway_bill_no: transfer.eway_bill_no.clone(),
+        reason: transfer.reason.clone(),
+        lines: moved.iter().filter_map(line).collect(),
+    };
+    INVENTORY_TRANSFERRED.of(transfer.id, transfer.version, &payload)
+}
+
+/// Goods were found to be in another state.
+pub fn status_changed(
+    id: Uuid,
+    location: LocationId,
+    reason: &str,
+    lines: Vec<StatusChangedLine>,
+) -> Outgoing {
+    let payload = StockStatusChanged {
+        source: source("status_change", id, None),
+        location_id: location,
+        reason: reason.to_owned(),
+        lines,
+    };
+    STOCK_STATUS_CHANGED.of(id, 1, &payload)
+}
+
+/// A count was posted.
+pub fn count_posted(count: &Count) -> Outgoing {
+    let line = |l: &crate::count::CountLine| CountedLine {
+        line: l.line,
+        product_id: l.product_id,
+        batch_id: l.batch_id,
+        status: l.status.name().to_owned(),
+        counted: l.counted.unwrap_or_default(),
+        book: l.expected.unwrap_or_default(),
+        variance: l.variance.unwrap_or_default(),
+        qty_delta: l.qty_delta.unwrap_or_default(),
+        value_delta: l.value_delta.unwrap_or_default(),
+    };
+    let payload = StockCountPosted {
+        count_id: count.id,
+        location_id: count.location_id,
+        value_delta: count.value_delta.unwrap_or_default(),
+        lines: count.lines.iter().map(line).collect(),
+    };
+    STOCK_COUNT_POSTED.of(count.id, count.version, &payload)
 }

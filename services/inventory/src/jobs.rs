@@ -9,7 +9,7 @@ use prometheus::{IntCounter, register_int_counter};
 use uuid::Uuid;
 
 use crate::{
-    Error, State,
+    Error, State, count,
     error::HoldRef,
     reservation::{self, Owner},
     sale::{self, Sale},
@@ -56,6 +56,9 @@ pub fn table(state: &State) -> Vec<Job> {
         }),
         job("ask_sales", Duration::from_secs(1), state, |s| {
             Box::pin(async move { ask(&s).await })
+        }),
+        job("post_counts", Duration::from_secs(1), state, |s| {
+            Box::pin(async move { count::post_approved(&s).await })
         }),
         job("issue_unheard", Duration::from_secs(15), state, |s| {
             Box::pin(async move { issue_unheard(&s).await })

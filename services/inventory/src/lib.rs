@@ -9,12 +9,14 @@ mod batch;
 mod config;
 pub mod consumers;
 mod copy;
+pub mod count;
 mod error;
 mod events;
 mod grpc;
 pub mod jobs;
 mod kit;
 pub mod ledger;
+mod policy;
 mod receipt;
 pub mod reservation;
 mod restore;
@@ -22,6 +24,8 @@ mod sale;
 mod sales;
 pub mod shortage;
 mod state;
+mod status_change;
+mod transfer;
 
 pub use error::{Error, HoldRef, Short};
 pub use state::State;
@@ -45,5 +49,9 @@ fn routes(cfg: &mut ServiceConfig) {
     adjustment::routes(cfg);
     reservation::routes(cfg);
     batch::routes(cfg);
+    status_change::routes(cfg);
+    transfer::routes(cfg);
+    count::routes(cfg);
+    policy::routes(cfg);
     shortage::routes(cfg);
 }

@@ -7,7 +7,8 @@ use bahi_db::Ctx;
 use bahi_proto::{
     auth::Outbound,
     sales::v1::{
-        Decision, HoldRef as WireRef, IssuedSale, ReservationStatesRequest,
+        Decision, Fence as WireFence, HoldRef as WireRef, IssuedSale, LookRequest, PassedRequest,
+        ReservationStatesRequest, fences_client::FencesClient,
         reservations_client::ReservationsClient,
     },
 };
@@ -27,7 +28,7 @@ pub const MOST: usize = 500;
 /// Sales, as far as we ask it.
 #[derive(Clone)]
 pub struct Sales {
-    client: Option<ReservationsClient<Channel>>,
+    channel: Option<Channel>,
     outbound: Outbound,
 }
 
@@ -44,12 +45,54 @@ impl Sales {
                 .connect_timeout(Duration::from_secs(1))
                 .tcp_nodelay(true)
                 .connect_lazy();
-            anyhow::Ok(ReservationsClient::new(channel))
+            anyhow::Ok(channel)
         };
         Ok(Self {
-            client: url.map(connect).transpose()?,
+            channel: url.map(connect).transpose()?,
             outbound,
         })
+    }
+
+    fn channel(&self) -> anyhow::Result<Channel> {
+        self.channel.clone().context("BAHI_SALES_GRPC is not set")
+    }
+
+    /// What has happened in sales by now.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn look(&self, ctx: &Ctx) -> anyhow::Result<Seen> {
+        let mut client = FencesClient::new(self.channel()?);
+        let question = self.outbound.request(ctx, LookRequest {}, TIMEOUT)?;
+        let answer = client.look(question).await?.into_inner();
+        Ok(Seen {
+            snapshot: answer.snapshot,
+            epoch: answer.epoch,
+        })
+    }
+
+    /// Whether all that had happened by `seen` is in the topics.
+    ///
+    /// # Errors
+    /// When there is no clear answer.
+    pub async fn passed(&self, ctx: &Ctx, seen: &Seen) -> anyhow::Result<Fence> {
+        let mut client = FencesClient::new(self.channel()?);
+        let question = PassedRequest {
+            snapshot: seen.snapshot.clone(),
+            epoch: seen.epoch,
+        };
+        let question = self.outbound.request(ctx, question, TIMEOUT)?;
+        let answer = client.passed(question).await?.into_inner();
+        match answer.fence() {
+            WireFence::Closed => Ok(Fence::Closed),
+            WireFence::Lost => Ok(Fence::Lost),
+            WireFence::Open => {
+                let end =
+                    |e: bahi_proto::sales::v1::TopicEnd| (e.topic, e.partition, e.next_offset);
+                Ok(Fence::Open(answer.ends.into_iter().map(end).collect()))
+            }
+            WireFence::Unspecified => bail!("sales answers unclearly about a look"),
+        }
     }
 
     /// Asks about holds of one tenant. Holds that the answer leaves out, or is unclear about, are left out here.
@@ -61,9 +104,7 @@ impl Sales {
         ctx: &Ctx,
         holds: &[HoldRef],
     ) -> anyhow::Result<Vec<(ReservationId, Said)>> {
-        let Some(mut client) = self.client.clone() else {
-            bail!("BAHI_SALES_GRPC is not set")
-        };
+        let mut client = ReservationsClient::new(self.channel()?);
         let wire = |h: &HoldRef| WireRef {
             reservation_id: h.id.to_string(),
             invoice_id: h.invoice.to_string(),
@@ -97,6 +138,26 @@ impl Sales {
         }
         Ok(said)
     }
+}
+
+/// A moment in sales' database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// A `pg_snapshot` as text.
+    pub snapshot: String,
+    /// Restore epoch.
+    pub epoch: i64,
+}
+
+/// Whether what had happened by a moment can have been heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fence {
+    /// Not all of it is in the topics yet.
+    Closed,
+    /// It has been heard by whoever has come to these offsets: topic, partition, next offset.
+    Open(Vec<(String, i32, i64)>),
+    /// Sales was restored since; the moment means nothing any more.
+    Lost,
 }
 
 fn answer_of(sale: IssuedSale) -> anyhow::Result<Answer> {

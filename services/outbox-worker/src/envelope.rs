@@ -33,6 +33,8 @@ pub fn compose(event: &Event<'_>, source_service: &str, out: &mut Vec<u8>) {
     push_number(out, event.aggregate_version);
     out.extend(b",\"epoch\":");
     push_number(out, event.epoch);
+    out.extend(b",\"txid\":");
+    push_number(out, event.txid);
     out.extend(b",\"occurred_at\":\"");
     push_time(out, event.occurred_at);
     out.extend(b"\",\"causation_id\":");
@@ -265,6 +267,7 @@ mod tests {
             actor: Some(r#"{"id": "u", "type": "user"}"#),
             headers: None,
             payload: r#"{ "total" : "1500.00","items":[ ] }"#,
+            txid: 815,
         }
     }
 
@@ -280,7 +283,7 @@ mod tests {
             r#"{"event_id":"01900000-0000-7000-8000-000000000001","event_type":"order.created","version":"v1","#,
             r#""timestamp":"2024-10-19T17:32:00.000001Z","trace_id":"4bf92f35-77b3-4da6-a3ce-929d0e0e4736","#,
             r#""source_service":"sales","tenant_id":"00000000-0000-0000-0000-000000000007","aggregate_type":"order","#,
-            r#""aggregate_id":"o-1","aggregate_version":5,"epoch":2,"occurred_at":"2024-10-19T17:31:59.500000Z","#,
+            r#""aggregate_id":"o-1","aggregate_version":5,"epoch":2,"txid":815,"occurred_at":"2024-10-19T17:31:59.500000Z","#,
             r#""causation_id":null,"correlation_id":"00000000-0000-0000-0000-000000000009","#,
             r#""actor":{"id": "u", "type": "user"},"payload":{ "total" : "1500.00","items":[ ] }}"#,
         );

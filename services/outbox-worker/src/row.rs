@@ -9,7 +9,7 @@ use uuid::Uuid;
 /// The columns of an event in the order in which [`Event::decode`] takes them.
 pub const COLUMNS: &str = "seq, slot, durable, event_id, topic, key, event_type, version, aggregate_type, aggregate_id, \
      aggregate_version, epoch, \"timestamp\", occurred_at, tenant_id, trace_id, traceparent, causation_id, correlation_id, \
-     actor, headers, payload";
+     actor, headers, payload, txid";
 
 /// Microseconds between 1970 (ours) and 2000 (PostgreSQL's).
 const EPOCH_SHIFT: i64 = 946_684_800_000_000;
@@ -43,6 +43,8 @@ pub struct Event<'a> {
     pub headers: Option<&'a str>,
     /// JSON text, byte for byte as it was inserted.
     pub payload: &'a str,
+    /// The transaction that inserted it.
+    pub txid: i64,
 }
 
 /// Bytes that are not what the statement asked for: another version of the table, or a broken stream.
@@ -82,6 +84,7 @@ impl<'a> Event<'a> {
         let actor = fields.next()?.map(jsonb).transpose()?;
         let headers = fields.next()?.map(jsonb).transpose()?;
         let payload = text(fields.next()?.ok_or(Malformed("no payload"))?)?;
+        let txid = i64::from_be_bytes(fixed(fields.next()?.ok_or(Malformed("no txid"))?)?);
         Ok(Self {
             seq,
             slot,
@@ -105,6 +108,7 @@ impl<'a> Event<'a> {
             actor,
             headers,
             payload,
+            txid,
         })
     }
 }
@@ -256,7 +260,7 @@ mod tests {
 
     fn row() -> Vec<u8> {
         let id = Uuid::from_u128(7);
-        let mut out = 22i16.to_be_bytes().to_vec();
+        let mut out = 23i16.to_be_bytes().to_vec();
         field(&mut out, Some(&42i64.to_be_bytes()));
         field(&mut out, Some(&3i16.to_be_bytes()));
         field(&mut out, Some(&[1]));
@@ -281,6 +285,7 @@ mod tests {
         field(&mut out, Some(b"\x01{\"id\":1}"));
         field(&mut out, None);
         field(&mut out, Some(b"{ \"a\":1 }"));
+        field(&mut out, Some(&815i64.to_be_bytes()));
         out
     }
 
@@ -299,6 +304,7 @@ mod tests {
                 (event.seq, event.slot, event.key, event.aggregate_version),
                 (42, 3, "k", 5)
             );
+            assert_eq!(event.txid, 815);
             assert_eq!(
                 (event.timestamp, event.actor, event.payload),
                 (EPOCH_SHIFT + 1_000_000, Some("{\"id\":1}"), "{ \"a\":1 }")

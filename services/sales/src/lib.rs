@@ -4,6 +4,7 @@ mod catalogue;
 mod consumers;
 mod error;
 mod events;
+mod fence;
 mod grpc;
 mod held;
 mod invoice;

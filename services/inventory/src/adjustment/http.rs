@@ -23,6 +23,9 @@ struct AdjustmentRequest {
     /// Why; it is audited.
     #[garde(custom(validate::line))]
     reason: String,
+    /// Which of the tenant's reasons that is; `other` when absent.
+    #[garde(inner(length(chars, min = 1, max = 40)))]
+    reason_code: Option<String>,
     /// 1 to 500.
     #[garde(length(min = 1, max = 500), dive)]
     lines: Vec<AdjustmentLineRequest>,
@@ -35,7 +38,7 @@ struct AdjustmentLineRequest {
     product_id: ProductId,
     /// Batch, for a product followed by batch.
     batch_id: Option<BatchId>,
-    /// `sellable`, which is the default, or `quarantine`.
+    /// `sellable`, which is the default, `quarantine` or `damaged`.
     #[garde(inner(custom(kept)))]
     status: Option<Status>,
     /// Change; a negative one takes away, at most what is on hand.
@@ -55,10 +58,10 @@ fn not_zero(value: &Quantity, (): &()) -> garde::Result {
 }
 
 fn kept(value: &Status, (): &()) -> garde::Result {
-    if *value == Status::Scrap {
-        Err(garde::Error::new("must be sellable or quarantine"))
-    } else {
+    if value.at_rest() {
         Ok(())
+    } else {
+        Err(garde::Error::new("must be sellable, quarantine or damaged"))
     }
 }
 
@@ -86,6 +89,8 @@ async fn create(
     let new = NewAdjustment {
         location: req.body.location_id,
         reason: req.body.reason,
+        reason_code: req.body.reason_code,
+        any: req.caller.grants.allow("inventory.stock.adjust_any"),
         lines: lines.collect(),
     };
     Ok(created(

@@ -3,12 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bahi_db::{Ctx, Done, Tx};
+use bahi_http::Fault;
 use bahi_types::{BatchId, ProductId};
 use chrono::NaiveDate;
 use serde_json::json;
 
 use super::store::{self, Batch};
-use crate::{Error, State, ledger};
+use crate::{
+    Error, State,
+    copy::{self, ProductRow},
+    ledger,
+};
 
 /// A batch a document names: index of its line, product, number, date.
 pub(crate) type Named<'a> = (usize, ProductId, &'a str, Option<NaiveDate>);
@@ -56,6 +61,34 @@ pub(crate) async fn ensure(
         }
     }
     Ok(batches)
+}
+
+/// The products of lines, all kept in stock, and of batches that are theirs. The batches keep their flags until the
+/// end of the transaction.
+///
+/// # Errors
+/// [`Error::NotStocked`]; a batch that is not one of its product.
+pub(crate) async fn check_lines(
+    tx: &mut Tx,
+    lines: &[(ProductId, Option<BatchId>)],
+) -> Result<HashMap<ProductId, ProductRow>, Error> {
+    let products = copy::products(tx, &lines.iter().map(|l| l.0).collect()).await?;
+    let named: BTreeSet<BatchId> = lines.iter().filter_map(|l| l.1).collect();
+    let batches: HashMap<BatchId, ProductId> = store::share(tx, &named)
+        .await?
+        .into_iter()
+        .map(|b| (b.id, b.product_id))
+        .collect();
+    for (n, (product, batch)) in lines.iter().enumerate() {
+        if products.get(product).is_some_and(|p| !p.stocked) {
+            return Err(Error::NotStocked(n));
+        }
+        if batch.is_some_and(|batch| batches.get(&batch) != Some(product)) {
+            let field = format!("lines[{n}].batch_id");
+            return Err(Fault::field(field, "is not a batch of the product").into());
+        }
+    }
+    Ok(products)
 }
 
 /// Blocks a batch everywhere, or lifts the block. Doing it again changes nothing.

@@ -10,5 +10,5 @@ mod commands;
 mod http;
 pub(crate) mod store;
 
-pub(crate) use commands::ensure;
+pub(crate) use commands::{check_lines, ensure};
 pub use http::routes;

@@ -1,5 +1,5 @@
-//! Copies of what product and identity say: which products are kept in stock and how they are followed, and which
-//! locations there are.
+//! Copies of what product and identity say: which products are kept in stock and how they are followed, which
+//! locations there are, and under which registration they do business.
 //!
 //! * A change counts only when its (epoch, version) is greater than what is here, so a replay resets nothing.
 //! * A product or location that is not here yet: 409 `NOT_YET_KNOWN`; the client tries again.
@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use bahi_db::Tx;
 use bahi_http::Fault;
-use bahi_types::{LocationId, ProductId};
+use bahi_types::{LocationId, ProductId, RegistrationId};
 
 use crate::Error;
 pub(crate) use store::ProductRow;
@@ -28,6 +28,18 @@ pub(crate) async fn products(
         Some(missing) => Err(Fault::NotYetKnown(format!("Product {missing}")).into()),
         None => Ok(known),
     }
+}
+
+/// The registration under which a location does business, and its GSTIN where it has one.
+///
+/// # Errors
+/// [`Fault::NotYetKnown`].
+pub(crate) async fn registration(
+    tx: &mut Tx,
+    id: LocationId,
+) -> Result<(RegistrationId, Option<String>), Error> {
+    let found = store::registration(tx, id).await?;
+    found.ok_or_else(|| Fault::NotYetKnown(format!("The registration of location {id}")).into())
 }
 
 /// Refuses a location that is not known, or closed.

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bahi_db::{Result, Tx, sql};
-use bahi_events::{Envelope, Location, Product, ProductDeleted, ProductKind};
-use bahi_types::{LocationId, ProductId, Quantity};
+use bahi_events::{Branch, Envelope, Location, Product, ProductDeleted, ProductKind, Registration};
+use bahi_types::{LocationId, ProductId, Quantity, RegistrationId};
 use diesel::{
     OptionalExtension, QueryableByName,
-    sql_types::{Array, BigInt, Bool, Jsonb, Numeric, Text, Uuid as SqlUuid},
+    sql_types::{Array, BigInt, Bool, Jsonb, Nullable, Numeric, Text, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl;
 
@@ -79,6 +79,30 @@ pub(super) async fn location_active(tx: &mut Tx, id: LocationId) -> Result<Optio
             .await
             .optional()?;
     Ok(row.map(|r| r.active))
+}
+
+/// Registration and GSTIN of a location's branch, once all of it has been heard of.
+pub(super) async fn registration(
+    tx: &mut Tx,
+    id: LocationId,
+) -> Result<Option<(RegistrationId, Option<String>)>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = SqlUuid)]
+        registration_id: RegistrationId,
+        #[diesel(sql_type = Nullable<Text>)]
+        gstin: Option<String>,
+    }
+    let row: Option<Row> = sql("select r.registration_id, r.gstin from location l
+         join branch b on b.tenant_id = l.tenant_id and b.branch_id = l.branch_id
+         join registration r on r.tenant_id = b.tenant_id and r.registration_id = b.registration_id
+         where l.tenant_id = $1 and l.location_id = $2")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<SqlUuid, _>(id)
+    .get_result(tx.conn())
+    .await
+    .optional()?;
+    Ok(row.map(|r| (r.registration_id, r.gstin)))
 }
 
 /// The newest event about each aggregate of a slice: one statement may touch a row once only.
@@ -170,6 +194,45 @@ pub(crate) async fn apply_locations(tx: &mut Tx, events: &[Envelope<Location>]) 
         .bind::<Array<Text>, _>(events.iter().map(|e| e.payload.code.as_str()).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(events.iter().map(|e| e.payload.name.as_str()).collect::<Vec<_>>())
         .bind::<Array<Bool>, _>(events.iter().map(|e| e.payload.active).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(events.iter().map(|e| e.epoch).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(events.iter().map(|e| e.aggregate_version).collect::<Vec<_>>())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// Applies what identity says of branches.
+pub(crate) async fn apply_branches(tx: &mut Tx, events: &[Envelope<Branch>]) -> Result<()> {
+    let events = newest(events, |p| p.branch_id);
+    sql("insert into branch (tenant_id, branch_id, registration_id, epoch, source_version)
+         select $1, u.* from unnest($2, $3, $4, $5) as u
+         on conflict (tenant_id, branch_id) do update
+         set registration_id = excluded.registration_id, epoch = excluded.epoch, source_version = excluded.source_version
+         where (branch.epoch, branch.source_version) < (excluded.epoch, excluded.source_version)")
+        .bind::<SqlUuid, _>(tx.tenant())
+        .bind::<Array<SqlUuid>, _>(events.iter().map(|e| e.payload.branch_id).collect::<Vec<_>>())
+        .bind::<Array<SqlUuid>, _>(events.iter().map(|e| e.payload.registration_id).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(events.iter().map(|e| e.epoch).collect::<Vec<_>>())
+        .bind::<Array<BigInt>, _>(events.iter().map(|e| e.aggregate_version).collect::<Vec<_>>())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// Applies what identity says of registrations.
+pub(crate) async fn apply_registrations(
+    tx: &mut Tx,
+    events: &[Envelope<Registration>],
+) -> Result<()> {
+    let events = newest(events, |p| p.registration_id);
+    sql("insert into registration (tenant_id, registration_id, gstin, epoch, source_version)
+         select $1, u.* from unnest($2, $3, $4, $5) as u
+         on conflict (tenant_id, registration_id) do update
+         set gstin = excluded.gstin, epoch = excluded.epoch, source_version = excluded.source_version
+         where (registration.epoch, registration.source_version) < (excluded.epoch, excluded.source_version)")
+        .bind::<SqlUuid, _>(tx.tenant())
+        .bind::<Array<SqlUuid>, _>(events.iter().map(|e| e.payload.registration_id).collect::<Vec<_>>())
+        .bind::<Array<Nullable<Text>>, _>(events.iter().map(|e| e.payload.gstin.as_deref()).collect::<Vec<_>>())
         .bind::<Array<BigInt>, _>(events.iter().map(|e| e.epoch).collect::<Vec<_>>())
         .bind::<Array<BigInt>, _>(events.iter().map(|e| e.aggregate_version).collect::<Vec<_>>())
         .execute(tx.conn())

@@ -51,7 +51,7 @@ struct StockFilter {
     product: Option<ProductId>,
     location: Option<LocationId>,
     batch: Option<BatchId>,
-    /// `sellable` or `quarantine`.
+    /// `sellable`, `quarantine`, `damaged` or `in_transit`.
     status: Option<Status>,
     /// Only balances of which less than this is available.
     below: Option<Quantity>,

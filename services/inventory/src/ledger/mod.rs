@@ -4,6 +4,8 @@
 //!   sellable, free, and of no blocked or expired batch.
 //! * Whoever changes anything of a (location, product) locks its gate row first, all gates in primary-key order, and
 //!   reads the rest after that. So there is no deadlock, and every decision rests on the truth.
+//! * What lies at a place is sellable, in quarantine or damaged; what is on its way to it is in transit, and every
+//!   line of a transfer keeps cost layers of its own there.
 //! * Movements are facts and never change; Σ movements = on_hand. Cost is first in, first out within a balance, in
 //!   whole paise; the last unit of a layer carries what rounding left over.
 //! * A fact moves stock once: its header row is the guard, its movements are numbered by line and allocation.
@@ -19,7 +21,8 @@ pub(crate) use commands::close;
 pub(crate) use http::cursor;
 pub use http::routes;
 pub use model::{
-    Books, Cost, Draft, Excluded, Flags, Item, Key, Kind, Layer, Layers, Movement, NO_BATCH, Place,
-    Source, Status, Taken, Unbacked, deal, named, return_cost, share, unit_cost, value, worth,
+    Books, Cost, Draft, Excluded, Flags, Item, Key, Kind, Layer, Layers, Lot, Movement, NO_BATCH,
+    Origin, Place, Source, Status, Taken, Unbacked, deal, named, return_cost, share, unit_cost,
+    value, worth,
 };
 pub(crate) use query::{availability, holdings};

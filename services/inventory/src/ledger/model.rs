@@ -15,7 +15,7 @@ pub fn named(batch: BatchId) -> Option<BatchId> {
     (batch != NO_BATCH).then_some(batch)
 }
 
-/// What the stock may be used for.
+/// What the stock may be used for. Ordered as the database orders the names.
 #[derive(
     Clone,
     Copy,
@@ -31,6 +31,10 @@ pub fn named(batch: BatchId) -> Option<BatchId> {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
+    /// Broken: on hand, and never promised.
+    Damaged,
+    /// On its way to this location: neither here nor there yet, and never promised.
+    InTransit,
     /// Set apart: on hand, and never promised.
     Quarantine,
     /// On its way out: goods that came back broken pass through it.
@@ -43,6 +47,8 @@ impl Status {
     /// As the database and events write it.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Damaged => "damaged",
+            Self::InTransit => "in_transit",
             Self::Quarantine => "quarantine",
             Self::Scrap => "scrap",
             Self::Sellable => "sellable",
@@ -51,9 +57,20 @@ impl Status {
 
     /// From the database.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Quarantine, Self::Scrap, Self::Sellable]
-            .into_iter()
-            .find(|s| s.name() == name)
+        [
+            Self::Damaged,
+            Self::InTransit,
+            Self::Quarantine,
+            Self::Scrap,
+            Self::Sellable,
+        ]
+        .into_iter()
+        .find(|s| s.name() == name)
+    }
+
+    /// Goods may rest in it at a location, so a person may name it.
+    pub const fn at_rest(self) -> bool {
+        matches!(self, Self::Damaged | Self::Quarantine | Self::Sellable)
     }
 }
 
@@ -153,6 +170,10 @@ pub enum Kind {
     Scrap,
     /// The same goods in another state.
     StatusChange,
+    /// Arrived at a place, or set out towards it.
+    TransferIn,
+    /// Left a place, or ceased to be on its way.
+    TransferOut,
 }
 
 impl Kind {
@@ -166,6 +187,8 @@ impl Kind {
             Self::ReturnIn => "return_in",
             Self::Scrap => "scrap",
             Self::StatusChange => "status_change",
+            Self::TransferIn => "transfer_in",
+            Self::TransferOut => "transfer_out",
         }
     }
 }
@@ -183,12 +206,18 @@ pub struct Source {
     pub purpose: &'static str,
 }
 
+/// Keeps the layers of goods apart that lie in one balance and must not mix: those of one line of a transfer. The
+/// nil id for all others.
+pub type Origin = Uuid;
+/// Layers that are used up first in, first out among themselves.
+pub type Lot = (Key, Origin);
+
 /// What a movement is worth.
 #[derive(Clone, Copy, Debug)]
 pub enum Cost {
     /// In: this value, at this cost of one unit.
     Known(Money, Price),
-    /// In: the value of the movement out just before it, whose goods it takes over.
+    /// In: the layers of the movement out just before it, whose goods it takes over.
     Carried,
     /// Out: first in, first out.
     Fifo,
@@ -203,6 +232,8 @@ pub struct Draft {
     pub source: Source,
     /// Balance.
     pub key: Key,
+    /// Whose layers.
+    pub origin: Origin,
     /// Signed.
     pub qty: Quantity,
     /// Cost.
@@ -312,17 +343,27 @@ impl Books {
         self.entry(Key::sellable(place, NO_BATCH));
     }
 
+    /// The version of a place's gate after this transaction, if it is touched.
+    pub fn version(&self, place: Place) -> i64 {
+        self.item(Key::sellable(place, NO_BATCH)).version + 1
+    }
+
     fn shelf(&self, place: Place) -> impl Iterator<Item = (Key, Item)> {
+        self.lying(place, Status::Sellable)
+    }
+
+    /// The balances of a place in one state.
+    pub fn lying(&self, place: Place, status: Status) -> impl Iterator<Item = (Key, Item)> {
         let first = Key {
             location: place.0,
             product: place.1,
             batch: NO_BATCH,
-            status: Status::Quarantine,
+            status: Status::Damaged,
         };
         self.items
             .range(first..)
             .take_while(move |(key, _)| key.place() == place)
-            .filter(|(key, _)| key.status == Status::Sellable)
+            .filter(move |(key, _)| key.status == status)
             .map(|(key, item)| (*key, *item))
     }
 
@@ -349,6 +390,30 @@ impl Books {
             }
             let part = item.free().min(left);
             taken.push((key, part));
+            left -= part;
+        }
+        (taken, left)
+    }
+
+    /// First expired, first out: what to take for `qty` of what is set apart at a place in a state other than
+    /// sellable, whatever has become of its batches, and what is missing.
+    pub fn pick_apart(
+        &self,
+        place: Place,
+        status: Status,
+        qty: Quantity,
+    ) -> (Vec<Taken>, Quantity) {
+        let mut lying: Vec<_> = self.lying(place, status).collect();
+        lying.sort_by_key(|(key, item)| (item.expiry.is_none(), item.expiry, key.batch));
+        let (mut taken, mut left) = (Vec::new(), qty);
+        for (key, item) in lying
+            .into_iter()
+            .filter(|(_, item)| item.free().is_positive())
+        {
+            let part = item.free().min(left);
+            if part.is_positive() {
+                taken.push((key, part));
+            }
             left -= part;
         }
         (taken, left)
@@ -396,8 +461,52 @@ impl Books {
     }
 
     fn shift(&mut self, from: Key, to: Key, qty: Quantity, source: Source, at: DateTime<Utc>) {
-        self.take(Kind::StatusChange, from, qty, source, None, at);
-        self.put(Kind::StatusChange, to, qty, Cost::Carried, source, None, at);
+        let kinds = (Kind::StatusChange, Kind::StatusChange);
+        self.carry(
+            kinds,
+            (from, Uuid::nil()),
+            (to, Uuid::nil()),
+            qty,
+            source,
+            None,
+            at,
+        );
+    }
+
+    /// Moves free goods with their cost layers.
+    #[allow(clippy::too_many_arguments)] // The columns of two movements.
+    pub fn carry(
+        &mut self,
+        kinds: (Kind, Kind),
+        from: Lot,
+        to: Lot,
+        qty: Quantity,
+        source: Source,
+        reason: Option<&str>,
+        at: DateTime<Utc>,
+    ) {
+        let reason = reason.map(str::to_owned);
+        self.take_of(kinds.0, from, qty, source, reason.clone(), at);
+        self.put(kinds.1, to.0, qty, Cost::Carried, source, reason, at);
+        if let Some(draft) = self.drafts.last_mut() {
+            draft.origin = to.1;
+        }
+    }
+
+    /// Takes free goods out of the layers of one origin.
+    pub fn take_of(
+        &mut self,
+        kind: Kind,
+        (key, origin): Lot,
+        qty: Quantity,
+        source: Source,
+        reason: Option<String>,
+        at: DateTime<Utc>,
+    ) {
+        self.take(kind, key, qty, source, reason, at);
+        if let Some(draft) = self.drafts.last_mut() {
+            draft.origin = origin;
+        }
     }
 
     /// Takes free goods out.
@@ -415,6 +524,7 @@ impl Books {
             kind,
             source,
             key,
+            origin: Uuid::nil(),
             qty: -qty,
             cost: Cost::Fifo,
             reason,
@@ -461,6 +571,7 @@ impl Books {
             kind,
             source,
             key,
+            origin: Uuid::nil(),
             qty,
             cost,
             reason,
@@ -483,11 +594,11 @@ impl Books {
         }
     }
 
-    /// How much of each balance the drafts take out: what the cost layers must be loaded for.
-    pub fn outgoing(&self) -> BTreeMap<Key, Quantity> {
-        let mut sums: BTreeMap<Key, Quantity> = BTreeMap::new();
+    /// How much the drafts take out of each lot: what the cost layers must be loaded for.
+    pub fn outgoing(&self) -> BTreeMap<Lot, Quantity> {
+        let mut sums: BTreeMap<Lot, Quantity> = BTreeMap::new();
         for draft in self.drafts.iter().filter(|d| d.qty.is_negative()) {
-            *sums.entry(draft.key).or_default() += -draft.qty;
+            *sums.entry((draft.key, draft.origin)).or_default() += -draft.qty;
         }
         sums
     }
@@ -498,6 +609,8 @@ impl Books {
 pub struct Layer {
     /// Id.
     pub id: Uuid,
+    /// Whose it is.
+    pub origin: Origin,
     /// What is left.
     pub qty: Quantity,
     /// What that is worth.
@@ -520,10 +633,13 @@ pub struct Unbacked {
     pub qty: Quantity,
 }
 
-/// Cost layers by balance, oldest first.
+/// Part of a layer: quantity, value, and the cost of one unit when it came in.
+type Part = (Quantity, Money, Price);
+
+/// Cost layers by lot, oldest first.
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
-    open: BTreeMap<Key, VecDeque<Layer>>,
+    open: BTreeMap<Lot, VecDeque<Layer>>,
     /// Layers of the database that are used up.
     pub spent: Vec<Uuid>,
 }
@@ -531,19 +647,23 @@ pub struct Layers {
 impl Layers {
     /// Enters a layer of the database; call in FIFO order.
     pub fn push(&mut self, key: Key, layer: Layer) {
-        self.open.entry(key).or_default().push_back(layer);
+        self.open
+            .entry((key, layer.origin))
+            .or_default()
+            .push_back(layer);
     }
 
     /// The layers that are left.
     pub fn open(&self) -> impl Iterator<Item = (&Key, &Layer)> {
         self.open
             .iter()
-            .flat_map(|(key, layers)| layers.iter().map(move |layer| (key, layer)))
+            .flat_map(|((key, _), layers)| layers.iter().map(move |layer| (key, layer)))
     }
 
-    fn put(&mut self, key: Key, qty: Quantity, value: Money, unit_cost: Price) {
+    fn put(&mut self, (key, origin): Lot, (qty, value, unit_cost): Part) {
         let layer = Layer {
             id: Uuid::now_v7(),
+            origin,
             qty,
             value,
             unit_cost,
@@ -555,16 +675,17 @@ impl Layers {
 
     /// Takes `qty` from the oldest layers. The last unit of a layer carries what rounding left over, so a layer
     /// is worth nothing exactly when it is empty.
-    fn take(&mut self, key: Key, qty: Quantity) -> Result<Money, Unbacked> {
-        let layers = self.open.entry(key).or_default();
-        let (mut value, mut left) = (Money::ZERO, qty);
+    fn take(&mut self, lot: Lot, qty: Quantity) -> Result<Vec<Part>, Unbacked> {
+        let layers = self.open.entry(lot).or_default();
+        let (mut parts, mut left) = (Vec::new(), qty);
         while left.is_positive() {
             let Some(layer) = layers.front_mut() else {
+                let key = lot.0;
                 return Err(Unbacked { key, qty: left });
             };
             if layer.qty <= left {
                 left -= layer.qty;
-                value += layer.value;
+                parts.push((layer.qty, layer.value, layer.unit_cost));
                 if !layer.fresh {
                     self.spent.push(layer.id);
                 }
@@ -574,11 +695,11 @@ impl Layers {
                 layer.qty -= left;
                 layer.value -= part;
                 layer.dirty = true;
-                value += part;
+                parts.push((left, part, layer.unit_cost));
                 left = Quantity::ZERO;
             }
         }
-        Ok(value)
+        Ok(parts)
     }
 }
 
@@ -614,25 +735,30 @@ pub fn unit_cost(value: Money, qty: Quantity) -> Price {
 /// [`Unbacked`] when the layers do not cover what goes out.
 pub fn value(drafts: Vec<Draft>, layers: &mut Layers) -> Result<Vec<Movement>, Unbacked> {
     let mut numbers: HashMap<Source, i32> = HashMap::new();
-    let mut carried = Money::ZERO;
+    let mut carried: Vec<Part> = Vec::new();
     let mut movements = Vec::with_capacity(drafts.len());
     for draft in drafts {
         let number = numbers.entry(draft.source).or_default();
         let allocation_no = *number;
         *number += 1;
+        let lot = (draft.key, draft.origin);
         let value = match draft.cost {
             Cost::Fifo => {
-                carried = layers.take(draft.key, -draft.qty)?;
-                -carried
+                carried = layers.take(lot, -draft.qty)?;
+                -carried.iter().map(|part| part.1).sum::<Money>()
             }
             Cost::Known(value, unit) => {
-                layers.put(draft.key, draft.qty, value, unit);
+                layers.put(lot, (draft.qty, value, unit));
                 value
             }
-            Cost::Carried => {
-                layers.put(draft.key, draft.qty, carried, unit_cost(carried, draft.qty));
-                carried
-            }
+            // Layer by layer: merged into one, they would go out at another cost than they came in with.
+            Cost::Carried => std::mem::take(&mut carried)
+                .into_iter()
+                .map(|part| {
+                    layers.put(lot, part);
+                    part.1
+                })
+                .sum(),
         };
         movements.push(Movement {
             id: MovementId::new(),
@@ -723,6 +849,7 @@ mod tests {
             kind: Kind::Issue,
             source: source(line),
             key,
+            origin: Uuid::nil(),
             qty,
             cost,
             reason: None,
@@ -947,6 +1074,62 @@ mod tests {
             .map(|x| x.allocation_no)
             .collect();
         assert_eq!(numbers, [0, 1]);
+    }
+
+    #[test]
+    fn goods_on_their_way_keep_their_layers_and_two_transfers_of_one_balance_do_not_mix() {
+        let shop = Key::sellable(place(), NO_BATCH);
+        let way = shop.in_status(Status::InTransit);
+        let (first, second) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let nil = Uuid::nil();
+        let mut layers = Layers::default();
+        let stock = vec![
+            incoming(shop, "300", "100"),
+            incoming(shop, "200", "110"),
+            incoming(shop, "10", "500"),
+        ];
+        value(stock, &mut layers).unwrap();
+        let moved = |books: &mut Books, from, to, qty| {
+            let kinds = (Kind::TransferOut, Kind::TransferIn);
+            books.carry(
+                kinds,
+                from,
+                to,
+                q(qty),
+                source(1),
+                None,
+                DateTime::UNIX_EPOCH,
+            );
+        };
+        let mut books = Books::default();
+        moved(&mut books, (shop, nil), (way, first), "500");
+        moved(&mut books, (shop, nil), (way, second), "10");
+        // The second arrives first; taken first in, first out of the balance it would have cost 1,000.
+        moved(&mut books, (way, second), (shop, nil), "10");
+        moved(&mut books, (way, first), (shop, nil), "495");
+        let out = Kind::AdjustOut;
+        books.take_of(
+            out,
+            (way, first),
+            q("5"),
+            source(1),
+            None,
+            DateTime::UNIX_EPOCH,
+        );
+        let values: Vec<_> = value(books.drafts, &mut layers)
+            .unwrap()
+            .iter()
+            .map(|m| m.value)
+            .filter(|v| v.is_negative())
+            .map(|v| (-v).to_string())
+            .collect();
+        assert_eq!(
+            values,
+            ["52000.00", "5000.00", "5000.00", "51450.00", "550.00"]
+        );
+        assert_eq!(left(&layers), (q("505"), m("56450.00")));
+        // The wrong way: one layer at the average would have arrived with 51,480.00.
+        assert_eq!(share(m("52000.00"), q("495"), q("500")), m("51480.00"));
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(crate) struct Stock {
     /// The batch is blocked.
     #[diesel(sql_type = Bool)]
     pub blocked: bool,
-    /// `sellable` or `quarantine`.
+    /// `sellable`, `quarantine`, `damaged` or `in_transit` (on its way to the location).
     #[diesel(sql_type = Text)]
     pub status: String,
     #[diesel(sql_type = Numeric)]
@@ -163,7 +163,8 @@ pub(crate) async fn availability(
     let today = business_date(tx.now());
     sql("select u.p as product_id, coalesce(sum(s.on_hand - s.reserved) filter
              (where s.status = 'sellable' and not s.blocked and (s.expiry is null or s.expiry >= $4)), 0) as available,
-           coalesce(sum(s.on_hand), 0) as on_hand, coalesce(sum(s.reserved), 0) as reserved
+           coalesce(sum(s.on_hand) filter (where s.status <> 'in_transit'), 0) as on_hand,
+           coalesce(sum(s.reserved), 0) as reserved
          from unnest($3) with ordinality as u(p, n)
          left join stock_item s on s.tenant_id = $1 and s.location_id = $2 and s.product_id = u.p
          group by u.p, u.n order by u.n")
@@ -216,7 +217,8 @@ pub(crate) struct Entry {
     /// Order of the ledger.
     #[diesel(sql_type = BigInt)]
     pub seq: i64,
-    /// `receipt`, `issue`, `adjust_in`, `adjust_out`, `return_in`, `scrap` or `status_change`.
+    /// `receipt`, `issue`, `adjust_in`, `adjust_out`, `return_in`, `scrap`, `status_change`, `transfer_in`,
+    /// `transfer_out`.
     #[diesel(sql_type = Text)]
     pub kind: String,
     /// Kind of document.
@@ -403,6 +405,16 @@ with item as (
   select location_id, product_id,
          sum(on_hand - reserved) filter (where status = 'sellable' and not blocked and (expiry is null or expiry >= $2)) as available
   from item group by 1, 2
+), sent as (
+  select l.origin, t.to_location, l.product_id, p.batch_id, p.shipped - p.received - p.short as qty,
+         p.shipped_value - p.received_value - p.short_value as value
+  from transfer_part p
+  join transfer_line l on l.tenant_id = p.tenant_id and l.transfer_id = p.transfer_id and l.line = p.line
+  join transfer t on t.tenant_id = p.tenant_id and t.id = p.transfer_id
+  where p.tenant_id = $1
+), under_way as (
+  select origin, product_id, batch_id, sum(qty_left) as qty, sum(value_left) as value
+  from cost_layer where tenant_id = $1 and status = 'in_transit' group by 1, 2, 3
 )
 select 'I1 on hand = sum of movements' as rule, location_id, product_id, batch_id,
        coalesce(m.qty, 0) as expected, coalesce(i.on_hand, 0) as found
@@ -436,7 +448,17 @@ union all
 select 'settled = sum of settlements', s.location_id, s.product_id, null, coalesce(t.qty, 0), s.settled
 from shortage s left join (select invoice_id, line, sum(qty) as qty from shortage_settlement where tenant_id = $1
                            group by 1, 2) t using (invoice_id, line)
-where s.tenant_id = $1 and s.settled <> coalesce(t.qty, 0)";
+where s.tenant_id = $1 and s.settled <> coalesce(t.qty, 0)
+union all
+select 'I5 shipped = received + lost + in transit, in quantity', t.to_location, product_id, batch_id,
+       coalesce(t.qty, 0), coalesce(w.qty, 0)
+from sent t full join under_way w using (origin, product_id, batch_id)
+where coalesce(t.qty, 0) <> coalesce(w.qty, 0)
+union all
+select 'I5 shipped = received + lost + in transit, in value', t.to_location, product_id, batch_id,
+       coalesce(t.value, 0), coalesce(w.value, 0)
+from sent t full join under_way w using (origin, product_id, batch_id)
+where coalesce(t.value, 0) <> coalesce(w.value, 0)";
 
 /// Everything that does not agree. Nothing, in a sound database.
 pub(super) async fn integrity(tx: &mut Tx) -> Result<Vec<Difference>> {

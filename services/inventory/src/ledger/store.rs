@@ -14,7 +14,9 @@ use diesel::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use super::model::{Books, Flags, Item, Key, Layer, Layers, Movement, NO_BATCH, Place, Status};
+use super::model::{
+    Books, Flags, Item, Key, Layer, Layers, Lot, Movement, NO_BATCH, Origin, Place, Status,
+};
 
 const GATES: &str = "
 select s.location_id, s.product_id, s.batch_id, s.status, s.on_hand, s.reserved, s.expiry, s.blocked, s.version
@@ -280,6 +282,8 @@ struct LayerRow {
     batch_id: BatchId,
     #[diesel(sql_type = Text)]
     status: String,
+    #[diesel(sql_type = SqlUuid)]
+    origin: Origin,
     #[diesel(sql_type = Numeric)]
     qty_left: Quantity,
     #[diesel(sql_type = Numeric)]
@@ -288,23 +292,25 @@ struct LayerRow {
     unit_cost: Price,
 }
 
-/// The oldest layers of each balance, as many as cover what goes out of it.
-pub(crate) async fn layers(tx: &mut Tx, outgoing: &BTreeMap<Key, Quantity>) -> Result<Layers> {
+/// The oldest layers of each lot, as many as cover what goes out of it.
+pub(crate) async fn layers(tx: &mut Tx, outgoing: &BTreeMap<Lot, Quantity>) -> Result<Layers> {
     let mut layers = Layers::default();
     if outgoing.is_empty() {
         return Ok(layers);
     }
-    let (mut keys, mut needs) = (KeyColumns::default(), Vec::new());
-    for (key, qty) in outgoing {
+    let (mut keys, mut needs, mut origins) = (KeyColumns::default(), Vec::new(), Vec::new());
+    for ((key, origin), qty) in outgoing {
         keys.push(*key);
         needs.push(*qty);
+        origins.push(*origin);
     }
-    let rows: Vec<LayerRow> = sql("select id, location_id, product_id, batch_id, status, qty_left, value_left, unit_cost
-         from (select c.*, u.need, sum(c.qty_left) over (partition by c.location_id, c.product_id, c.batch_id, c.status
+    let rows: Vec<LayerRow> = sql("select id, location_id, product_id, batch_id, status, origin, qty_left, value_left, unit_cost
+         from (select c.*, u.need, sum(c.qty_left) over (partition by c.location_id, c.product_id, c.batch_id, c.status,
+                                                                     c.origin
                                                         order by c.seq) - c.qty_left as before
-               from unnest($2, $3, $4, $5, $6) as u(l, p, b, st, need)
+               from unnest($2, $3, $4, $5, $6, $7) as u(l, p, b, st, need, o)
                join cost_layer c on c.tenant_id = $1 and c.location_id = u.l and c.product_id = u.p
-                                and c.batch_id = u.b and c.status = u.st) x
+                                and c.batch_id = u.b and c.status = u.st and c.origin = u.o) x
          where before < need order by seq")
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<Array<SqlUuid>, _>(keys.locations)
@@ -312,6 +318,7 @@ pub(crate) async fn layers(tx: &mut Tx, outgoing: &BTreeMap<Key, Quantity>) -> R
         .bind::<Array<SqlUuid>, _>(keys.batches)
         .bind::<Array<Text>, _>(keys.statuses)
         .bind::<Array<Numeric>, _>(needs)
+        .bind::<Array<SqlUuid>, _>(origins)
         .load(tx.conn())
         .await?;
     for row in rows {
@@ -326,6 +333,7 @@ pub(crate) async fn layers(tx: &mut Tx, outgoing: &BTreeMap<Key, Quantity>) -> R
         };
         let layer = Layer {
             id: row.id,
+            origin: row.origin,
             qty: row.qty_left,
             value: row.value_left,
             unit_cost: row.unit_cost,
@@ -347,6 +355,7 @@ pub(crate) async fn save_layers(
     let (mut ids, mut qtys, mut values) = (Vec::new(), Vec::new(), Vec::new());
     let (mut new_ids, mut new_keys) = (Vec::new(), KeyColumns::default());
     let (mut new_qtys, mut new_values, mut new_units) = (Vec::new(), Vec::new(), Vec::new());
+    let mut new_origins = Vec::new();
     for (key, layer) in layers.open().filter(|(_, layer)| layer.dirty) {
         if layer.fresh {
             new_ids.push(layer.id);
@@ -354,6 +363,7 @@ pub(crate) async fn save_layers(
             new_qtys.push(layer.qty);
             new_values.push(layer.value);
             new_units.push(layer.unit_cost);
+            new_origins.push(layer.origin);
         } else {
             ids.push(layer.id);
             qtys.push(layer.qty);
@@ -379,9 +389,10 @@ pub(crate) async fn save_layers(
     }
     if !new_ids.is_empty() {
         sql("insert into cost_layer (tenant_id, id, location_id, product_id, batch_id, status, qty_left, value_left,
-                                     unit_cost, received_at)
-             select $1, u.id, u.l, u.p, u.b, u.st, u.q, u.v, u.c, $10
-             from unnest($2, $3, $4, $5, $6, $7, $8, $9) with ordinality as u(id, l, p, b, st, q, v, c, n) order by u.n")
+                                     unit_cost, received_at, origin)
+             select $1, u.id, u.l, u.p, u.b, u.st, u.q, u.v, u.c, $10, u.o
+             from unnest($2, $3, $4, $5, $6, $7, $8, $9, $11)
+               with ordinality as u(id, l, p, b, st, q, v, c, o, n) order by u.n")
             .bind::<SqlUuid, _>(tenant)
             .bind::<Array<SqlUuid>, _>(new_ids)
             .bind::<Array<SqlUuid>, _>(new_keys.locations)
@@ -392,6 +403,7 @@ pub(crate) async fn save_layers(
             .bind::<Array<Numeric>, _>(new_values)
             .bind::<Array<Numeric>, _>(new_units)
             .bind::<Timestamptz, _>(now)
+            .bind::<Array<SqlUuid>, _>(new_origins)
             .execute(&mut conn)
             .await?;
     }
@@ -465,6 +477,8 @@ pub(crate) async fn save_movements(
 struct SourceRow {
     #[diesel(sql_type = SqlUuid)]
     source_id: Uuid,
+    #[diesel(sql_type = Bool)]
+    fresh: bool,
 }
 
 /// Enters the guard rows of facts and gives those that had not been there: only they may move stock.
@@ -474,19 +488,52 @@ pub(crate) async fn guard(
     purpose: &'static str,
     ids: &[Uuid],
 ) -> Result<BTreeSet<Uuid>> {
+    let told: Vec<_> = ids.iter().map(|id| (*id, Told::default())).collect();
+    guard_told(tx, kind, purpose, &told).await
+}
+
+/// What is known of the event that told of a fact, for counts that have to tell before from after.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Told {
+    /// Transaction of the database that said it.
+    pub txid: Option<i64>,
+    /// Restore epoch of that database.
+    pub epoch: Option<i64>,
+    /// When it happened, where that was long before it was said (an offline sale).
+    pub late_at: Option<DateTime<Utc>>,
+}
+
+/// As [`guard`], for facts that events tell of. One that is known already, but not from its event, learns it.
+pub(crate) async fn guard_told(
+    tx: &mut Tx,
+    kind: &'static str,
+    purpose: &'static str,
+    facts: &[(Uuid, Told)],
+) -> Result<BTreeSet<Uuid>> {
+    let facts: BTreeMap<Uuid, Told> = facts.iter().rev().copied().collect();
     let rows: Vec<SourceRow> = sql(
-        "insert into movement_header (tenant_id, source_type, source_id, purpose, recorded_at)
-         select $1, $2, u.id, $3, $5 from unnest($4) as u(id) order by u.id
-         on conflict do nothing returning source_id",
+        "insert into movement_header (tenant_id, source_type, source_id, purpose, recorded_at, txid, epoch, late_at)
+         select $1, $2, u.id, $3, $5, u.t::text::xid8, u.e, u.l from unnest($4, $6, $7, $8) as u(id, t, e, l) order by u.id
+         on conflict (tenant_id, source_type, source_id, purpose) do update
+         set txid = excluded.txid, epoch = excluded.epoch, late_at = excluded.late_at
+         where movement_header.txid is null and excluded.txid is not null
+         returning source_id, xmax = 0 as fresh",
     )
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<Text, _>(kind)
     .bind::<Text, _>(purpose)
-    .bind::<Array<SqlUuid>, _>(ids)
+    .bind::<Array<SqlUuid>, _>(facts.keys().copied().collect::<Vec<_>>())
     .bind::<Timestamptz, _>(tx.now())
+    .bind::<Array<Nullable<BigInt>>, _>(facts.values().map(|t| t.txid).collect::<Vec<_>>())
+    .bind::<Array<Nullable<BigInt>>, _>(facts.values().map(|t| t.epoch).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Timestamptz>>, _>(facts.values().map(|t| t.late_at).collect::<Vec<_>>())
     .load(tx.conn())
     .await?;
-    Ok(rows.into_iter().map(|r| r.source_id).collect())
+    Ok(rows
+        .into_iter()
+        .filter(|r| r.fresh)
+        .map(|r| r.source_id)
+        .collect())
 }
 
 #[derive(QueryableByName)]

@@ -9,11 +9,13 @@
 //! * At its deadline a sale's hold is never released on a guess: sales is asked. The API's holds lapse by the clock,
 //!   and only they can be committed and released over HTTP.
 
+mod broken;
 mod commands;
 mod http;
 mod model;
 pub(crate) mod store;
 
+pub(crate) use broken::{Broken, asking};
 pub use commands::{Made, Said, Wish, ask, commit, hold, lapse, let_go, release, reserve, resolve};
 pub use http::routes;
 pub use model::{

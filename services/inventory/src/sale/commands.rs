@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use bahi_db::Tx;
-use bahi_types::{BatchId, InvoiceId, Money, Quantity, ReservationId};
+use bahi_types::{BatchId, InvoiceId, Money, Price, Quantity, ReservationId};
 use uuid::Uuid;
 
 use super::{
@@ -11,12 +11,14 @@ use super::{
     store::{self, Left, LineKey, ReturnLine},
 };
 use crate::{
-    Error, events,
+    Error,
+    count::{self, store::Late},
+    events,
     ledger::{
         self, Books, Cost, Key, Kind, Movement, NO_BATCH, Place, Source, Status, return_cost,
         share, unit_cost, worth,
     },
-    reservation::{self, Hold, HoldState},
+    reservation::{self, Ask, Hold, HoldState},
     shortage::{self, Shortage},
 };
 
@@ -25,8 +27,8 @@ use crate::{
 /// # Errors
 /// When the database refuses; never for want of stock.
 pub(crate) async fn issue(tx: &mut Tx, sales: &[Sale]) -> Result<(), Error> {
-    let ids: Vec<Uuid> = sales.iter().map(|s| s.invoice.uuid()).collect();
-    let mut new = ledger::store::guard(tx, "invoice", "issue", &ids).await?;
+    let facts: Vec<_> = sales.iter().map(|s| (s.invoice.uuid(), s.told)).collect();
+    let mut new = ledger::store::guard_told(tx, "invoice", "issue", &facts).await?;
     // One slice may tell of an invoice twice; its first telling counts.
     let sales: Vec<&Sale> = sales
         .iter()
@@ -55,6 +57,7 @@ pub(crate) async fn issue(tx: &mut Tx, sales: &[Sale]) -> Result<(), Error> {
             .flat_map(Hold::places),
     );
     let mut books = ledger::store::lock(tx, &places, &BTreeSet::new()).await?;
+    let corrected = correct(tx, &mut books, &sales).await?;
     let mut owed: Vec<Shortage> = Vec::new();
     for sale in &sales {
         let hold = sale.reservation.and_then(|id| holds.get(&id));
@@ -67,7 +70,32 @@ pub(crate) async fn issue(tx: &mut Tx, sales: &[Sale]) -> Result<(), Error> {
         .collect();
     reservation::store::end(tx, HoldState::Committed, &open).await?;
     shortage::store::insert(tx, &owed).await?;
+    let versions = corrected
+        .iter()
+        .map(|key| {
+            (
+                *key,
+                (
+                    books.item(key.in_status(Status::Sellable)),
+                    books.version(key.place()),
+                ),
+            )
+        })
+        .collect::<HashMap<_, _>>();
     let movements = ledger::close(tx, books).await?;
+    let (corrections, movements): (Vec<Movement>, Vec<Movement>) = movements
+        .into_iter()
+        .partition(|m| m.draft.source.kind == CORRECTION);
+    for movement in &corrections {
+        if let Some((item, version)) = versions.get(&movement.draft.key) {
+            tx.publish(events::adjusted(
+                tx.tenant(),
+                movement,
+                *version,
+                item.on_hand,
+            ));
+        }
+    }
     let by_source = by_source(&movements);
     for sale in sales {
         if let Some(own) = by_source.get(&sale.invoice.uuid()) {
@@ -81,6 +109,61 @@ pub(crate) async fn issue(tx: &mut Tx, sales: &[Sale]) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Source type of what puts back goods that a count has taken already.
+const CORRECTION: &str = "count_correction";
+
+/// A sale that happened before a posted look and is told after it has been taken by the count: its goods are put back
+/// first, so that they leave once. The balances that were corrected.
+async fn correct(tx: &mut Tx, books: &mut Books, sales: &[&Sale]) -> Result<BTreeSet<Key>, Error> {
+    let late: Vec<(&Sale, &Ask, Late)> = sales
+        .iter()
+        .flat_map(|sale| sale.told.late_at.map(|at| (*sale, at)))
+        .flat_map(|(sale, at)| sale.lines.iter().map(move |line| (sale, line, at)))
+        .map(|(sale, line, at)| {
+            let late = Late {
+                place: (sale.location, line.product),
+                at,
+                txid: sale.told.txid,
+                epoch: sale.told.epoch,
+            };
+            (sale, line, late)
+        })
+        .collect();
+    let mut corrected = BTreeSet::new();
+    if late.is_empty() {
+        return Ok(corrected);
+    }
+    let asked: Vec<Late> = late.iter().map(|l| l.2.clone()).collect();
+    let into = count::store::corrections(tx, &asked).await?;
+    let places = asked.iter().map(|l| l.place).collect();
+    let costs = ledger::store::current_costs(tx, &places).await?;
+    for ((sale, line, late), batch) in late.into_iter().zip(into) {
+        let Some(batch) = batch else { continue };
+        let unit = costs.get(&late.place).copied().unwrap_or(Price::ZERO);
+        let known = Cost::Known(worth(line.qty, unit).unwrap_or_default(), unit);
+        let source = Source {
+            kind: CORRECTION,
+            id: sale.invoice.uuid(),
+            line: line.line,
+            purpose: "count",
+        };
+        let key = Key::sellable(late.place, batch);
+        let why = Some("sold before a count that was posted before it was told".to_owned());
+        books.put(
+            Kind::AdjustIn,
+            key,
+            line.qty,
+            known,
+            source,
+            why,
+            sale.occurred_at,
+        );
+        books.touch(late.place);
+        corrected.insert(key);
+    }
+    Ok(corrected)
 }
 
 fn by_source(movements: &[Movement]) -> HashMap<Uuid, Vec<&Movement>> {
@@ -98,8 +181,11 @@ fn by_source(movements: &[Movement]) -> HashMap<Uuid, Vec<&Movement>> {
 /// # Errors
 /// When the database refuses.
 pub(crate) async fn take_back(tx: &mut Tx, backs: &[Back]) -> Result<(), Error> {
-    let ids: Vec<Uuid> = backs.iter().map(|b| b.credit_note.uuid()).collect();
-    let mut new = ledger::store::guard(tx, "return", "return", &ids).await?;
+    let facts: Vec<_> = backs
+        .iter()
+        .map(|b| (b.credit_note.uuid(), b.told))
+        .collect();
+    let mut new = ledger::store::guard_told(tx, "return", "return", &facts).await?;
     let backs: Vec<&Back> = backs
         .iter()
         .filter(|b| new.remove(&b.credit_note.uuid()))

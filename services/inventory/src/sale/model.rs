@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use bahi_events::{Envelope, InvoiceIssued, ReturnProcessed};
 use bahi_types::{InvoiceId, LocationId, ProductId, Quantity, ReservationId};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
 
 use crate::{
-    ledger::{Books, Kind, Place, Source, deal},
+    ledger::{Books, Kind, Place, Source, deal, store::Told},
     reservation::{Answer, Ask, Hold},
     shortage::Shortage,
 };
@@ -30,6 +30,20 @@ pub struct Sale {
     pub occurred_at: DateTime<Utc>,
     /// The event that told of it.
     pub cause: Option<Uuid>,
+    /// What is known of that event, for counts.
+    pub told: Told,
+}
+
+/// A sale told this much later than it happened was made offline: a request takes seconds.
+const LATE: Duration = Duration::seconds(60);
+
+/// What counts have to know of an event.
+fn told<P>(event: &Envelope<P>) -> Told {
+    Told {
+        txid: event.txid,
+        epoch: event.txid.map(|_| event.epoch),
+        late_at: (event.timestamp - event.occurred_at > LATE).then_some(event.occurred_at),
+    }
 }
 
 impl Sale {
@@ -48,6 +62,7 @@ impl Sale {
             lines: answer.lines,
             occurred_at: answer.occurred_at,
             cause: None,
+            told: Told::default(),
         }
     }
 }
@@ -74,6 +89,7 @@ impl From<&Envelope<InvoiceIssued>> for Sale {
                 .collect(),
             occurred_at: event.occurred_at,
             cause: Some(event.event_id),
+            told: told(event),
         }
     }
 }
@@ -148,6 +164,8 @@ pub struct Back {
     pub occurred_at: DateTime<Utc>,
     /// The event that told of it.
     pub cause: Option<Uuid>,
+    /// What is known of that event, for counts.
+    pub told: Told,
 }
 
 /// A line of a return.
@@ -187,6 +205,7 @@ impl From<&Envelope<ReturnProcessed>> for Back {
                 .collect(),
             occurred_at: event.occurred_at,
             cause: Some(event.event_id),
+            told: told(event),
         }
     }
 }

@@ -6,12 +6,15 @@
 mod adjusting;
 mod contract;
 mod costs;
+mod counting;
 mod holding;
 mod issuing;
 mod kits;
 mod random;
 mod receiving;
 mod reserving;
+mod setting_apart;
 mod support;
 mod sweeping;
 mod taking_back;
+mod transferring;

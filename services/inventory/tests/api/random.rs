@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bahi_types::{BatchId, InvoiceId, ProductId, Quantity, ReservationId};
-use inventory::{consumers, jobs};
+use inventory::{consumers, count, jobs};
 use proptest::{
     prelude::*,
     strategy::ValueTree,
@@ -65,6 +65,25 @@ enum Step {
     Sweep {
         seconds: u32,
     },
+    /// To the other location.
+    Transfer {
+        product: usize,
+        qty: u32,
+    },
+    Arrive {
+        transfer: usize,
+        qty: u32,
+        lost: bool,
+    },
+    Restate {
+        product: usize,
+        qty: u32,
+        way: usize,
+    },
+    Count {
+        product: usize,
+        qty: u32,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -78,7 +97,11 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (product.clone(), 1..6u32).prop_map(|(product, qty)| Step::Offline { product, qty }),
         3 => (any::<usize>(), 1..5u32, 0..3usize).prop_map(|(sale, qty, disposition)| Step::Return { sale, qty, disposition }),
         3 => (product.clone(), prop_oneof![-8..0i32, 1..4i32]).prop_map(|(product, qty)| Step::Adjust { product, qty }),
-        2 => (product, 1..5u32).prop_map(|(product, qty)| Step::Hold { product, qty }),
+        2 => (product.clone(), 1..5u32).prop_map(|(product, qty)| Step::Hold { product, qty }),
+        3 => (product.clone(), 1..6u32).prop_map(|(product, qty)| Step::Transfer { product, qty }),
+        3 => (any::<usize>(), 1..5u32, prop::bool::weighted(0.3)).prop_map(|(transfer, qty, lost)| Step::Arrive { transfer, qty, lost }),
+        2 => (product.clone(), 1..4u32, 0..4usize).prop_map(|(product, qty, way)| Step::Restate { product, qty, way }),
+        2 => (product, 0..9u32).prop_map(|(product, qty)| Step::Count { product, qty }),
         2 => (any::<usize>(), any::<bool>()).prop_map(|(hold, part)| Step::Commit { hold, part }),
         2 => (any::<usize>(), any::<bool>()).prop_map(|(batch, blocked)| Step::Block { batch, blocked }),
         2 => (1..40u32).prop_map(|seconds| Step::Sweep { seconds }),
@@ -99,6 +122,8 @@ struct World {
     products: [ProductId; 3],
     batches: Vec<BatchId>,
     sales: Vec<Sale>,
+    branch: Shop,
+    transfers: Vec<String>,
     holds: Vec<ReservationId>,
     /// Of each product: sold less given back.
     owed: BTreeMap<ProductId, Quantity>,
@@ -117,6 +142,8 @@ impl World {
             shop.product().await,
         ];
         Self {
+            branch: shop.branch().await,
+            transfers: Vec::new(),
             shop,
             products,
             batches: Vec::new(),
@@ -301,6 +328,66 @@ impl World {
                 jobs::lapse(shop.state()).await.unwrap();
                 jobs::ask(shop.state()).await.unwrap();
                 jobs::issue_unheard(shop.state()).await.unwrap();
+                count::post_approved(shop.state()).await.unwrap();
+            }
+            Step::Transfer { product, qty } => {
+                // Back and forth.
+                let (from, to) = if qty % 2 == 0 {
+                    (self.branch.location, shop.location)
+                } else {
+                    (shop.location, self.branch.location)
+                };
+                let body = json!({ "from_location_id": from, "to_location_id": to,
+                    "lines": [{ "product_id": self.products[product], "qty": format!("{qty}.5") }] });
+                let reply = shop.owner.post("/api/v1/inventory/transfer", body).await;
+                assert!([201, 409].contains(&reply.status), "{}", reply.text);
+                if reply.status == 201 {
+                    self.transfers.push(reply.text_at("id"));
+                }
+            }
+            Step::Arrive {
+                transfer,
+                qty,
+                lost,
+            } => {
+                let Some(at) = pick(&self.transfers, transfer) else {
+                    return;
+                };
+                let path = format!("/api/v1/inventory/transfers/{}", self.transfers[at]);
+                let reply = if lost {
+                    let body = json!({ "reason": "random" });
+                    shop.owner.post(&format!("{path}:close-short"), body).await
+                } else {
+                    let body = json!({ "lines": [{ "line": 1, "qty": qty.to_string() }] });
+                    shop.owner.post(&format!("{path}:receive"), body).await
+                };
+                assert!([200, 409, 422].contains(&reply.status), "{}", reply.text);
+            }
+            Step::Restate { product, qty, way } => {
+                let product = self.products[product];
+                let batch = self.batches.last().filter(|_| product == self.products[0]);
+                let way = [
+                    ("sellable", "damaged"),
+                    ("sellable", "quarantine"),
+                    ("quarantine", "sellable"),
+                    ("damaged", "scrap"),
+                ][way];
+                let reply = shop
+                    .restate((product, batch.copied()), &qty.to_string(), way)
+                    .await;
+                assert!([201, 409, 422].contains(&reply.status), "{}", reply.text);
+            }
+            Step::Count { product, qty } => {
+                let product = self.products[product];
+                let batch = self.batches.last().filter(|_| product == self.products[0]);
+                let body = json!({ "location_id": shop.location, "lines": [
+                    { "product_id": product, "batch_id": batch, "qty": qty.to_string(), "unit_cost": "1.5" }] });
+                let path = "/api/v1/inventory/reconcile";
+                let reply = shop.owner.post(path, body).await.expect(201);
+                let path = format!("/api/v1/inventory/counts/{}:approve", reply.text_at("id"));
+                let other = shop.app.client(shop.tenant(), &["*"]);
+                let posted = other.post(&path, json!({})).await.expect(200);
+                assert_eq!(posted.body["state"], "posted");
             }
         }
     }

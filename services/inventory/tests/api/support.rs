@@ -8,8 +8,8 @@ use std::{
 
 use bahi_db::{Batch, Ctx, Tx};
 use bahi_events::{
-    Envelope, InvoiceIssued, InvoiceLine, Location, Product, ProductKind, ReturnLine,
-    ReturnProcessed, Tax, Tracking,
+    Branch, Envelope, InvoiceIssued, InvoiceLine, Location, Product, ProductKind, Registration,
+    ReturnLine, ReturnProcessed, Tax, Tracking,
 };
 use bahi_http::Keys;
 use bahi_kafka::Failed;
@@ -22,8 +22,10 @@ use bahi_proto::{
     },
     reservation_id,
     sales::v1::{
-        Decision, IssuedLine, IssuedSale, ReservationState, ReservationStatesRequest,
-        ReservationStatesResponse,
+        Decision, Fence, IssuedLine, IssuedSale, LookRequest, LookResponse, PassedRequest,
+        PassedResponse, ReservationState, ReservationStatesRequest, ReservationStatesResponse,
+        TopicEnd,
+        fences_server::{Fences, FencesServer},
         reservations_server::{Reservations, ReservationsServer},
     },
 };
@@ -50,6 +52,12 @@ pub struct Ledger {
     pub closed: Vec<String>,
     pub asked: Vec<String>,
     pub down: bool,
+    /// Transactions below this one are visible to whoever looks.
+    pub next_txid: i64,
+    pub epoch: i64,
+    /// Something is not in the topics yet.
+    pub unpublished: bool,
+    pub ends: Vec<TopicEnd>,
 }
 
 #[derive(Clone)]
@@ -96,6 +104,44 @@ impl Reservations for FakeSales {
     }
 }
 
+#[tonic::async_trait]
+impl Fences for FakeSales {
+    async fn look(&self, request: Request<LookRequest>) -> Result<Response<LookResponse>, Status> {
+        self.guard.admit(&request, "Look")?;
+        let ledger = self.ledger.lock().unwrap();
+        if ledger.down {
+            return Err(Status::unavailable("restoring"));
+        }
+        let next = ledger.next_txid.max(3);
+        Ok(Response::new(LookResponse {
+            snapshot: format!("{next}:{next}:"),
+            epoch: ledger.epoch,
+        }))
+    }
+
+    async fn passed(
+        &self,
+        request: Request<PassedRequest>,
+    ) -> Result<Response<PassedResponse>, Status> {
+        self.guard.admit(&request, "Passed")?;
+        let ledger = self.ledger.lock().unwrap();
+        if ledger.down {
+            return Err(Status::unavailable("restoring"));
+        }
+        let fence = if request.into_inner().epoch != ledger.epoch {
+            Fence::Lost
+        } else if ledger.unpublished {
+            Fence::Closed
+        } else {
+            Fence::Open
+        };
+        Ok(Response::new(PassedResponse {
+            fence: fence.into(),
+            ends: ledger.ends.clone(),
+        }))
+    }
+}
+
 fn register() -> Register {
     let root: PathBuf = [
         env!("CARGO_MANIFEST_DIR"),
@@ -113,7 +159,10 @@ async fn fake_sales() -> (FakeSales, String) {
     let keys =
         Keys::from_folder(format!("{}/public", test_env("BAHI_TEST_KEYS")).as_ref()).unwrap();
     let fake = FakeSales {
-        ledger: Arc::default(),
+        ledger: Arc::new(Mutex::new(Ledger {
+            epoch: 1,
+            ..Ledger::default()
+        })),
         guard: Guard::new(Arc::new(keys), Arc::new(register()), "sales"),
     };
     let listen = tonic::transport::server::TcpIncoming::bind(([127, 0, 0, 1], 0).into()).unwrap();
@@ -122,6 +171,7 @@ async fn fake_sales() -> (FakeSales, String) {
     tokio::spawn(
         tonic::transport::Server::builder()
             .add_service(service)
+            .add_service(FencesServer::new(fake.clone()))
             .serve_with_incoming(listen),
     );
     (fake, url)
@@ -220,6 +270,7 @@ impl Shop {
             aggregate_id: id.to_string(),
             aggregate_version: version,
             epoch: 1,
+            txid: None,
             occurred_at: self.now(),
             causation_id: None,
             correlation_id: None,
@@ -268,10 +319,38 @@ impl Shop {
     }
 
     pub async fn new_location(&self) -> LocationId {
+        self.location_under(RegistrationId::new(), "27AAPFU0939F1ZV")
+            .await
+    }
+
+    /// A location of a branch of its own, under a registration.
+    pub async fn location_under(&self, registration_id: RegistrationId, gstin: &str) -> LocationId {
         let location_id = LocationId::new();
+        let branch_id = BranchId::new();
+        let registration = Registration {
+            registration_id,
+            gstin: Some(gstin.into()),
+            state_code: gstin[..2].into(),
+            legal_name: "Shop".into(),
+            active: true,
+        };
+        let heard = self.envelope(registration_id.uuid(), 1, registration);
+        self.hear(consumers::registration, &[heard]).await;
+        let branch = Branch {
+            branch_id,
+            code: "S".into(),
+            name: "Shop".into(),
+            registration_id,
+            active: true,
+        };
+        self.hear(
+            consumers::branch,
+            &[self.envelope(branch_id.uuid(), 1, branch)],
+        )
+        .await;
         let place = Location {
             location_id,
-            branch_id: BranchId::new(),
+            branch_id,
             code: "S".into(),
             name: "Shop".into(),
             active: true,
@@ -282,6 +361,33 @@ impl Shop {
         )
         .await;
         location_id
+    }
+
+    /// The same business at another location.
+    pub async fn branch(&self) -> Self {
+        self.at_location(self.new_location().await)
+    }
+
+    /// A location that was opened and closed.
+    pub async fn close_location(&self) -> LocationId {
+        let location_id = self.new_location().await;
+        let place = Location {
+            location_id,
+            branch_id: BranchId::new(),
+            code: "S".into(),
+            name: "Shop".into(),
+            active: false,
+        };
+        let heard = self.envelope(location_id.uuid(), 2, place);
+        self.hear(consumers::location, &[heard]).await;
+        location_id
+    }
+
+    pub fn at_location(&self, location: LocationId) -> Self {
+        Self {
+            location,
+            ..self.clone()
+        }
     }
 
     pub async fn product(&self) -> ProductId {

@@ -242,8 +242,8 @@ async fn resolve(
 
 async fn bury(audited: &Audited<'_>, seq: i64) -> anyhow::Result<()> {
     let insert = format!(
-        "insert into outbox.dead_letter ({COLUMNS}, txid, reason, error, parked_at, resolved_by) \
-         select {}, e.txid, p.reason, p.error, p.parked_at, $2 \
+        "insert into outbox.dead_letter ({COLUMNS}, reason, error, parked_at, resolved_by) \
+         select {}, p.reason, p.error, p.parked_at, $2 \
            from outbox.parked p join outbox.event e on e.seq = p.seq and e.slot = p.slot where p.seq = $1",
         COLUMNS
             .split(", ")

@@ -198,6 +198,11 @@ async fn the_record_is_the_row() {
         .await
         .unwrap()
         .get(0);
+    let txid: String = row
+        .query_one("select txid::text from outbox.event", &[])
+        .await
+        .unwrap()
+        .get(0);
     let Record {
         key,
         value,
@@ -209,12 +214,13 @@ async fn the_record_is_the_row() {
         concat!(
             r#"{{"event_id":"01900000-0000-7000-8000-000000000001","event_type":"inventory.adjusted","version":"v1","timestamp":"{inserted}","#,
             r#""trace_id":"4bf92f35-77b3-4da6-a3ce-929d0e0e4736","source_service":"{service}","tenant_id":"00000000-0000-0000-0000-000000000007","#,
-            r#""aggregate_type":"stock","aggregate_id":"s-1","aggregate_version":7,"epoch":1,"occurred_at":"2024-10-19T17:31:59.500000Z","#,
+            r#""aggregate_type":"stock","aggregate_id":"s-1","aggregate_version":7,"epoch":1,"txid":{txid},"occurred_at":"2024-10-19T17:31:59.500000Z","#,
             r#""causation_id":"00000000-0000-0000-0000-000000000008","correlation_id":"00000000-0000-0000-0000-000000000009","#,
             r#""actor":{{"id": "u", "type": "user"}},"payload":{payload}}}"#
         ),
         inserted = inserted,
         service = world.service(),
+        txid = txid,
         payload = "{ \"qty\" : \"1.50\",\n \"note\":\"\\u00e9é\" }"
     );
     assert_eq!(value, expected);

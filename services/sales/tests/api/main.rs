@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // Tests fail by panicking.
 
 mod catalogue;
+mod counting;
 mod held;
 mod house;
 mod numbers;

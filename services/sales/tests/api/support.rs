@@ -69,6 +69,7 @@ pub fn envelope(event: Outgoing, tenant: TenantId) -> Envelope<Value> {
         aggregate_id: event.aggregate_id,
         aggregate_version: event.aggregate_version,
         epoch: 1,
+        txid: None,
         occurred_at: chrono::Utc::now(),
         causation_id: None,
         correlation_id: None,

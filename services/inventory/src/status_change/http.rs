@@ -1,0 +1,95 @@
+//! Changes of status over HTTP.
+
+use actix_web::{HttpResponse, post, web};
+use bahi_http::{Post, Problem, Versioned, created, validate};
+use bahi_types::{BatchId, LocationId, ProductId, Quantity};
+use garde::Validate;
+use serde::Deserialize;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use super::commands::{self, NewChange, StatusChange};
+use crate::{State, ledger::Status};
+
+/// The endpoints of this noun.
+pub fn routes(cfg: &mut ServiceConfig) {
+    cfg.service(create);
+}
+
+#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+struct StatusChangeRequest {
+    location_id: LocationId,
+    /// Why; it is audited.
+    #[garde(custom(validate::line))]
+    reason: String,
+    /// 1 to 500.
+    #[garde(length(min = 1, max = 500), dive)]
+    lines: Vec<StatusChangeLineRequest>,
+}
+
+#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+struct StatusChangeLineRequest {
+    product_id: ProductId,
+    /// Batch, for goods that lie there by batch.
+    batch_id: Option<BatchId>,
+    /// `sellable`, `quarantine` or `damaged`.
+    #[garde(custom(at_rest))]
+    from: Status,
+    /// `sellable`, `quarantine`, `damaged`, or `scrap`: thrown away.
+    #[garde(custom(reachable))]
+    to: Status,
+    #[garde(custom(validate::positive))]
+    qty: Quantity,
+}
+
+fn at_rest(value: &Status, (): &()) -> garde::Result {
+    if value.at_rest() {
+        Ok(())
+    } else {
+        Err(garde::Error::new("must be sellable, quarantine or damaged"))
+    }
+}
+
+fn reachable(value: &Status, (): &()) -> garde::Result {
+    if value.at_rest() || *value == Status::Scrap {
+        Ok(())
+    } else {
+        Err(garde::Error::new(
+            "must be sellable, quarantine, damaged or scrap",
+        ))
+    }
+}
+
+impl Versioned for StatusChange {
+    fn version(&self) -> Option<i64> {
+        None
+    }
+}
+
+/// Moves goods to another status; all lines or none.
+#[utoipa::path(tag = "status-changes", request_body = StatusChangeRequest, responses((status = 201, body = StatusChange)))]
+#[post("/api/v1/inventory/status-changes")]
+async fn create(
+    state: web::Data<State>,
+    req: Post<StatusChangeRequest>,
+) -> Result<HttpResponse, Problem> {
+    req.caller.require("inventory.stock.adjust")?;
+    let lines = req.body.lines.into_iter().map(|l| commands::NewLine {
+        product: l.product_id,
+        batch: l.batch_id,
+        from: l.from,
+        to: l.to,
+        qty: l.qty,
+    });
+    let new = NewChange {
+        location: req.body.location_id,
+        reason: req.body.reason,
+        lines: lines.collect(),
+    };
+    Ok(created(
+        &commands::post(&state, &req.caller.ctx, new).await?,
+    ))
+}

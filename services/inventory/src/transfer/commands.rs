@@ -1,0 +1,392 @@
+//! Writing, approving, shipping, receiving and closing transfers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bahi_db::{Ctx, Done, Tx};
+use bahi_http::Fault;
+use bahi_types::{BatchId, LocationId, Money, ProductId, Quantity};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{
+    model::{Arrived, Moved, Transfer, TransferLine, TransferState, Verb},
+    store,
+};
+use crate::{
+    Error, State, batch, copy, events,
+    ledger::{self, Key, Kind, Movement, NO_BATCH, Place, Source, Status},
+};
+
+/// A transfer to be written.
+#[derive(Clone, Debug)]
+pub(super) struct NewTransfer {
+    pub from: LocationId,
+    pub to: LocationId,
+    pub reference: Option<String>,
+    pub lines: Vec<NewLine>,
+}
+
+/// A line of it.
+#[derive(Clone, Debug)]
+pub(super) struct NewLine {
+    pub product: ProductId,
+    pub batch: Option<BatchId>,
+    pub status: Status,
+    pub qty: Quantity,
+}
+
+/// Writes a draft.
+pub(super) async fn create(
+    state: &State,
+    ctx: &Ctx,
+    new: NewTransfer,
+) -> Result<Done<Transfer>, Error> {
+    state
+        .db
+        .write(ctx, async move |tx: &mut Tx| draft(tx, &new).await)
+        .await
+}
+
+/// Writes, approves and ships in one go.
+pub(super) async fn send(
+    state: &State,
+    ctx: &Ctx,
+    new: NewTransfer,
+    eway_bill_no: Option<String>,
+) -> Result<Done<Transfer>, Error> {
+    state
+        .db
+        .write(ctx, async move |tx: &mut Tx| -> Result<Transfer, Error> {
+            let mut transfer = draft(tx, &new).await?;
+            permit(tx, &mut transfer)?;
+            leave(tx, &mut transfer, eway_bill_no).await?;
+            Ok(transfer)
+        })
+        .await
+}
+
+async fn draft(tx: &mut Tx, new: &NewTransfer) -> Result<Transfer, Error> {
+    if new.from == new.to {
+        return Err(Fault::field("to_location_id", "must differ from from_location_id").into());
+    }
+    copy::open_location(tx, new.from).await?;
+    copy::open_location(tx, new.to).await?;
+    let named: Vec<_> = new.lines.iter().map(|l| (l.product, l.batch)).collect();
+    batch::check_lines(tx, &named).await?;
+    let (registration_from, gstin_from) = copy::registration(tx, new.from).await?;
+    let (registration_to, gstin_to) = copy::registration(tx, new.to).await?;
+    let line = |(n, line): (i32, &NewLine)| TransferLine {
+        line: n,
+        product_id: line.product,
+        batch_id: line.batch,
+        status: line.status,
+        qty: line.qty,
+        origin: Uuid::now_v7(),
+        parts: Vec::new(),
+    };
+    let transfer = Transfer {
+        id: Uuid::now_v7(),
+        state: TransferState::Draft,
+        from_location_id: new.from,
+        to_location_id: new.to,
+        reference: new.reference.clone(),
+        registration_from,
+        registration_to,
+        gstin_from,
+        gstin_to,
+        taxable: registration_from != registration_to,
+        eway_bill_no: None,
+        reason: None,
+        created_by: tx.ctx().principal(),
+        approved_by: None,
+        created_at: tx.now(),
+        approved_at: None,
+        shipped_at: None,
+        ended_at: None,
+        value_in_transit: Money::ZERO,
+        lines: (1..).zip(&new.lines).map(line).collect(),
+        version: 1,
+    };
+    store::insert(tx, &transfer).await?;
+    Ok(transfer)
+}
+
+/// Lets a draft go.
+pub(super) async fn approve(state: &State, ctx: &Ctx, id: Uuid) -> Result<Done<Transfer>, Error> {
+    state
+        .db
+        .write(ctx, async move |tx: &mut Tx| -> Result<Transfer, Error> {
+            let mut transfer = store::lock(tx, id).await?;
+            permit(tx, &mut transfer)?;
+            store::save(tx, &transfer).await?;
+            Ok(transfer)
+        })
+        .await
+}
+
+fn permit(tx: &mut Tx, transfer: &mut Transfer) -> Result<(), Error> {
+    transfer.allow(Verb::Approve)?;
+    let now = tx.now();
+    transfer.enter(TransferState::Approved, now);
+    transfer.approved_by = Some(tx.ctx().principal());
+    transfer.approved_at = Some(now);
+    audit(tx, "inventory.transfer.approve", transfer);
+    Ok(())
+}
+
+fn audit(tx: &mut Tx, action: &str, transfer: &Transfer) {
+    let details = json!({
+        "from_location_id": transfer.from_location_id,
+        "to_location_id": transfer.to_location_id,
+    });
+    let object = ("transfer", transfer.id);
+    tx.audit(action, object, transfer.reason.clone(), details);
+}
+
+/// Calls off what has not left.
+pub(super) async fn cancel(
+    state: &State,
+    ctx: &Ctx,
+    id: Uuid,
+    reason: String,
+) -> Result<Done<Transfer>, Error> {
+    state
+        .db
+        .write(ctx, async move |tx: &mut Tx| -> Result<Transfer, Error> {
+            let mut transfer = store::lock(tx, id).await?;
+            transfer.allow(Verb::Cancel)?;
+            let now = tx.now();
+            transfer.enter(TransferState::Cancelled, now);
+            transfer.reason = Some(reason);
+            store::save(tx, &transfer).await?;
+            audit(tx, "inventory.transfer.cancel", &transfer);
+            Ok(transfer)
+        })
+        .await
+}
+
+/// Sends what was approved, all of it or nothing.
+pub(super) async fn ship(
+    state: &State,
+    ctx: &Ctx,
+    id: Uuid,
+    eway_bill_no: Option<String>,
+) -> Result<Done<Transfer>, Error> {
+    state
+        .db
+        .write(ctx, async move |tx: &mut Tx| -> Result<Transfer, Error> {
+            let mut transfer = store::lock(tx, id).await?;
+            leave(tx, &mut transfer, eway_bill_no).await?;
+            Ok(transfer)
+        })
+        .await
+}
+
+async fn leave(
+    tx: &mut Tx,
+    transfer: &mut Transfer,
+    eway_bill_no: Option<String>,
+) -> Result<(), Error> {
+    transfer.allow(Verb::Ship)?;
+    copy::open_location(tx, transfer.to_location_id).await?;
+    // As they are now: the document that goes with the goods names them.
+    (transfer.registration_from, transfer.gstin_from) =
+        copy::registration(tx, transfer.from_location_id).await?;
+    (transfer.registration_to, transfer.gstin_to) =
+        copy::registration(tx, transfer.to_location_id).await?;
+    transfer.taxable = transfer.registration_from != transfer.registration_to;
+    let sources: BTreeSet<Place> = transfer
+        .lines
+        .iter()
+        .map(|l| (transfer.from_location_id, l.product_id))
+        .collect();
+    // Batches come before gates. Those that may be picked are looked up first; should another have come meanwhile,
+    // the whole is done again.
+    let seen = ledger::store::peek(tx, &sources).await?;
+    let batches: BTreeSet<BatchId> = seen
+        .items()
+        .filter(|(key, item)| key.batch != NO_BATCH && item.on_hand.is_positive())
+        .map(|(key, _)| key.batch)
+        .chain(transfer.lines.iter().filter_map(|l| l.batch_id))
+        .collect();
+    batch::store::share(tx, &batches).await?;
+    ledger::store::guard(tx, "transfer", "ship", &[transfer.id]).await?;
+    let mut places = sources.clone();
+    places.extend(
+        transfer
+            .lines
+            .iter()
+            .map(|l| (transfer.to_location_id, l.product_id)),
+    );
+    let mut books = ledger::store::lock(tx, &places, &batches).await?;
+    let (id, now) = (transfer.id, tx.now());
+    let mut strange = false;
+    transfer.pick(&mut books, |books, line, (key, qty)| {
+        strange |= key.batch != NO_BATCH && !batches.contains(&key.batch);
+        let source = Source {
+            kind: "transfer",
+            id,
+            line: line.line,
+            purpose: "ship",
+        };
+        let kinds = (Kind::TransferOut, Kind::TransferIn);
+        let (from, way) = ((key, Uuid::nil()), transfer.way(line, key.batch));
+        books.carry(kinds, from, way, qty, source, None, now);
+    })?;
+    if strange {
+        return Err(bahi_db::Error::Contention.into());
+    }
+    let movements = ledger::close(tx, books).await?;
+    let moved = arrived(&movements, id);
+    transfer.enter(TransferState::Shipped, now);
+    transfer.shipped_at = Some(now);
+    transfer.eway_bill_no = eway_bill_no;
+    transfer.send(&moved);
+    store::insert_parts(tx, id, &moved).await?;
+    store::save(tx, transfer).await?;
+    tx.publish(events::transferred(transfer, "shipped", &moved));
+    Ok(())
+}
+
+/// What the movements into a place that a document made were worth, by line and batch.
+fn arrived(movements: &[Movement], document: Uuid) -> Vec<Moved> {
+    sums(movements, document, |m| m.draft.kind == Kind::TransferIn)
+}
+
+fn sums(movements: &[Movement], document: Uuid, wanted: impl Fn(&Movement) -> bool) -> Vec<Moved> {
+    let mut sums: BTreeMap<(i32, BatchId), (Quantity, Money)> = BTreeMap::new();
+    for m in movements
+        .iter()
+        .filter(|m| m.draft.source.id == document && wanted(m))
+    {
+        let sum = sums
+            .entry((m.draft.source.line, m.draft.key.batch))
+            .or_default();
+        sum.0 += m.draft.qty;
+        sum.1 += m.value;
+    }
+    sums.into_iter()
+        .map(|((line, batch), (qty, value))| {
+            let out = qty.is_negative();
+            Moved {
+                line,
+                batch,
+                qty: if out { -qty } else { qty },
+                value: if out { -value } else { value },
+            }
+        })
+        .collect()
+}
+
+/// Receives what is said to have arrived; everything that is on its way when nothing is said.
+pub(super) async fn receive(
+    state: &State,
+    ctx: &Ctx,
+    id: Uuid,
+    said: Option<Vec<Arrived>>,
+) -> Result<Done<Transfer>, Error> {
+    state
+        .db
+        .write(ctx, async move |tx: &mut Tx| -> Result<Transfer, Error> {
+            let mut transfer = store::lock(tx, id).await?;
+            transfer.allow(Verb::Receive)?;
+            copy::open_location(tx, transfer.to_location_id).await?;
+            let moved = match &said {
+                Some(said) => transfer.arriving(said)?,
+                None => transfer.under_way(),
+            };
+            let (document, now) = (Uuid::now_v7(), tx.now());
+            let mut books = open(tx, &transfer, &moved).await?;
+            for m in &moved {
+                let Some(line) = transfer.lines.iter().find(|l| l.line == m.line) else {
+                    continue;
+                };
+                let way = transfer.way(line, m.batch);
+                let mut target = way.0.in_status(line.status);
+                if line.status == Status::Sellable {
+                    target = books.shelf_or_quarantine(target);
+                }
+                let source = Source {
+                    kind: "transfer_receipt",
+                    id: document,
+                    line: m.line,
+                    purpose: "receive",
+                };
+                let kinds = (Kind::TransferOut, Kind::TransferIn);
+                let lot = (target, Uuid::nil());
+                books.carry(kinds, way, lot, m.qty, source, None, now);
+            }
+            let movements = ledger::close(tx, books).await?;
+            let moved = arrived(&movements, document);
+            transfer.settle(&moved, false);
+            let next = if transfer.under_way().is_empty() {
+                TransferState::Received
+            } else {
+                TransferState::PartiallyReceived
+            };
+            transfer.enter(next, now);
+            store::add(tx, id, &moved, false).await?;
+            store::save(tx, &transfer).await?;
+            tx.publish(events::transferred(&transfer, "received", &moved));
+            Ok(transfer)
+        })
+        .await
+}
+
+/// Closes a transfer of which no more will arrive: what is missing is lost.
+pub(super) async fn close_short(
+    state: &State,
+    ctx: &Ctx,
+    id: Uuid,
+    reason: String,
+) -> Result<Done<Transfer>, Error> {
+    state
+        .db
+        .write(ctx, async move |tx: &mut Tx| -> Result<Transfer, Error> {
+            let mut transfer = store::lock(tx, id).await?;
+            transfer.allow(Verb::CloseShort)?;
+            let moved = transfer.under_way();
+            let (document, now) = (Uuid::now_v7(), tx.now());
+            let mut books = open(tx, &transfer, &moved).await?;
+            for m in &moved {
+                let Some(line) = transfer.lines.iter().find(|l| l.line == m.line) else {
+                    continue;
+                };
+                let source = Source {
+                    kind: "transfer_short",
+                    id: document,
+                    line: m.line,
+                    purpose: "short",
+                };
+                let (way, why) = (transfer.way(line, m.batch), Some(reason.clone()));
+                books.take_of(Kind::AdjustOut, way, m.qty, source, why, now);
+            }
+            let movements = ledger::close(tx, books).await?;
+            let moved = sums(&movements, document, |_| true);
+            transfer.settle(&moved, true);
+            transfer.enter(TransferState::ClosedShort, now);
+            transfer.reason = Some(reason);
+            store::add(tx, id, &moved, true).await?;
+            store::save(tx, &transfer).await?;
+            audit(tx, "inventory.transfer.close_short", &transfer);
+            tx.publish(events::transferred(&transfer, "short", &moved));
+            Ok(transfer)
+        })
+        .await
+}
+
+/// The books of what is on its way to the destination, locked: batches, then gates.
+async fn open(tx: &mut Tx, transfer: &Transfer, moved: &[Moved]) -> Result<ledger::Books, Error> {
+    let batches: BTreeSet<BatchId> = moved
+        .iter()
+        .map(|m| m.batch)
+        .filter(|b| *b != NO_BATCH)
+        .collect();
+    batch::store::share(tx, &batches).await?;
+    let places = moved
+        .iter()
+        .filter_map(|m| transfer.lines.iter().find(|l| l.line == m.line))
+        .map(|l| Key::sellable((transfer.to_location_id, l.product_id), NO_BATCH).place())
+        .collect();
+    Ok(ledger::store::lock(tx, &places, &batches).await?)
+}

@@ -1,0 +1,312 @@
+//! Transfers over HTTP.
+
+use actix_web::{HttpResponse, get, post, web};
+use bahi_db::{Done, Tx};
+use bahi_http::{Caller, Empty, Fault, Post, Problem, Versioned, created, ok, validate};
+use bahi_types::{BatchId, Cursor, LocationId, Money, Page, PageQuery, ProductId, Quantity};
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+use utoipa_actix_web::service_config::ServiceConfig;
+use uuid::Uuid;
+
+use super::{
+    commands::{self, NewTransfer},
+    model::{Arrived, Transfer, TransferState},
+    store,
+};
+use crate::{
+    Error, State,
+    ledger::{Status, cursor},
+};
+
+/// The endpoints of this noun.
+pub fn routes(cfg: &mut ServiceConfig) {
+    cfg.service(create)
+        .service(send)
+        .service(list)
+        .service(find)
+        .service(approve)
+        .service(ship)
+        .service(receive)
+        .service(close_short)
+        .service(cancel);
+}
+
+impl Versioned for Transfer {
+    fn version(&self) -> Option<i64> {
+        Some(self.version)
+    }
+}
+
+#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+struct TransferRequest {
+    from_location_id: LocationId,
+    to_location_id: LocationId,
+    /// In your words.
+    #[garde(inner(custom(validate::line)))]
+    reference: Option<String>,
+    /// 1 to 500.
+    #[garde(length(min = 1, max = 500), dive)]
+    lines: Vec<TransferLineRequest>,
+}
+
+#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+struct TransferLineRequest {
+    product_id: ProductId,
+    /// This batch; first expired first out when absent.
+    batch_id: Option<BatchId>,
+    /// `sellable`, which is the default, `quarantine` or `damaged`: the goods arrive in it too.
+    #[garde(inner(custom(at_rest)))]
+    status: Option<Status>,
+    #[garde(custom(validate::positive))]
+    qty: Quantity,
+}
+
+fn at_rest(value: &Status, (): &()) -> garde::Result {
+    if value.at_rest() {
+        Ok(())
+    } else {
+        Err(garde::Error::new("must be sellable, quarantine or damaged"))
+    }
+}
+
+impl From<TransferRequest> for NewTransfer {
+    fn from(body: TransferRequest) -> Self {
+        let lines = body.lines.into_iter().map(|l| commands::NewLine {
+            product: l.product_id,
+            batch: l.batch_id,
+            status: l.status.unwrap_or(Status::Sellable),
+            qty: l.qty,
+        });
+        Self {
+            from: body.from_location_id,
+            to: body.to_location_id,
+            reference: body.reference,
+            lines: lines.collect(),
+        }
+    }
+}
+
+/// Writes a draft of a transfer; no goods move yet.
+#[utoipa::path(tag = "transfers", request_body = TransferRequest, responses((status = 201, body = Transfer)))]
+#[post("/api/v1/inventory/transfers")]
+async fn create(
+    state: web::Data<State>,
+    req: Post<TransferRequest>,
+) -> Result<HttpResponse, Problem> {
+    req.caller.require("inventory.transfer.write")?;
+    let done = commands::create(&state, &req.caller.ctx, req.body.into()).await?;
+    Ok(created(&done))
+}
+
+/// Writes, approves and ships a transfer in one go. Its receiver confirms what arrives.
+#[utoipa::path(tag = "transfers", request_body = TransferRequest, responses((status = 201, body = Transfer)))]
+#[post("/api/v1/inventory/transfer")]
+async fn send(
+    state: web::Data<State>,
+    req: Post<TransferRequest>,
+) -> Result<HttpResponse, Problem> {
+    req.caller.require("inventory.transfer.write")?;
+    req.caller.require("inventory.transfer.approve")?;
+    let done = commands::send(&state, &req.caller.ctx, req.body.into(), None).await?;
+    Ok(created(&done))
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Filter {
+    state: Option<TransferState>,
+    /// Location of the sender.
+    from: Option<LocationId>,
+    /// Location of the receiver.
+    to: Option<LocationId>,
+    /// Only transfers with this product.
+    product: Option<ProductId>,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Transfers {
+    /// Cost of all that is on its way in the whole list.
+    value_in_transit: Money,
+    #[serde(flatten)]
+    page: Page<Transfer>,
+}
+
+/// Transfers, in the order they were written.
+#[utoipa::path(tag = "transfers", params(Filter, PageQuery), responses((status = 200, body = Transfers)))]
+#[get("/api/v1/inventory/transfers")]
+async fn list(
+    state: web::Data<State>,
+    caller: Caller,
+    filter: web::Query<Filter>,
+    query: web::Query<PageQuery>,
+) -> Result<HttpResponse, Problem> {
+    caller.require("inventory.stock.read")?;
+    query
+        .sort(&["id"])
+        .map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;
+    let after = cursor(&query)?.map(|c| c.id);
+    let filter = store::Filter {
+        state: filter.state,
+        from: filter.from,
+        to: filter.to,
+        product: filter.product,
+    };
+    let asked = query.clone();
+    let (rows, total, value_in_transit) = state
+        .db
+        .read(&caller.ctx, async move |tx: &mut Tx| {
+            store::list(tx, &filter, after, &asked)
+                .await
+                .map_err(Error::from)
+        })
+        .await?;
+    let page = Page::new(rows, &query, total, |t| Cursor {
+        key: String::new(),
+        id: t.id,
+    });
+    Ok(HttpResponse::Ok().json(Transfers {
+        value_in_transit,
+        page,
+    }))
+}
+
+/// A transfer.
+#[utoipa::path(tag = "transfers", responses((status = 200, body = Transfer)))]
+#[get("/api/v1/inventory/transfers/{id}")]
+async fn find(
+    state: web::Data<State>,
+    caller: Caller,
+    id: web::Path<Uuid>,
+) -> Result<HttpResponse, Problem> {
+    caller.require("inventory.stock.read")?;
+    let id = *id;
+    let found = state
+        .db
+        .read(&caller.ctx, async move |tx: &mut Tx| {
+            store::get(tx, id).await.map_err(Error::from)
+        })
+        .await?;
+    Ok(ok(&Done::first(found)))
+}
+
+/// Lets a draft be shipped.
+#[utoipa::path(tag = "transfers", request_body = Empty, responses((status = 200, body = Transfer)))]
+#[post("/api/v1/inventory/transfers/{id:[^:/]+}:approve")]
+async fn approve(
+    state: web::Data<State>,
+    id: web::Path<Uuid>,
+    req: Post<Empty>,
+) -> Result<HttpResponse, Problem> {
+    req.caller.require("inventory.transfer.approve")?;
+    Ok(ok(&commands::approve(&state, &req.caller.ctx, *id).await?))
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Validate, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ShipRequest {
+    /// Number of the e-way bill, where one is needed.
+    #[garde(inner(custom(validate::line), length(chars, max = 50)))]
+    eway_bill_no: Option<String>,
+}
+
+/// Sends the goods, all of them or nothing.
+#[utoipa::path(tag = "transfers", request_body = ShipRequest, responses((status = 200, body = Transfer)))]
+#[post("/api/v1/inventory/transfers/{id:[^:/]+}:ship")]
+async fn ship(
+    state: web::Data<State>,
+    id: web::Path<Uuid>,
+    req: Post<ShipRequest>,
+) -> Result<HttpResponse, Problem> {
+    req.caller.require("inventory.transfer.write")?;
+    let done = commands::ship(&state, &req.caller.ctx, *id, req.body.eway_bill_no).await?;
+    Ok(ok(&done))
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Validate, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ReceiveRequest {
+    /// What arrived, 1 to 500; everything that is on its way when absent.
+    #[garde(custom(some), dive)]
+    lines: Option<Vec<ArrivedLine>>,
+}
+
+fn some(value: &Option<Vec<ArrivedLine>>, (): &()) -> garde::Result {
+    match value {
+        Some(lines) if !(1..=500).contains(&lines.len()) => {
+            Err(garde::Error::new("must have 1 to 500 entries"))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+struct ArrivedLine {
+    /// Line of the transfer, from 1.
+    line: i32,
+    /// Of this batch; of whichever is on its way when absent.
+    batch_id: Option<BatchId>,
+    #[garde(custom(validate::positive))]
+    qty: Quantity,
+}
+
+/// Goods arrive, in one go or in parts; never more than is on its way.
+#[utoipa::path(tag = "transfers", request_body = ReceiveRequest, responses((status = 200, body = Transfer)))]
+#[post("/api/v1/inventory/transfers/{id:[^:/]+}:receive")]
+async fn receive(
+    state: web::Data<State>,
+    id: web::Path<Uuid>,
+    req: Post<ReceiveRequest>,
+) -> Result<HttpResponse, Problem> {
+    req.caller.require("inventory.transfer.receive")?;
+    let said = req.body.lines.map(|lines| {
+        let line = |l: ArrivedLine| Arrived {
+            line: l.line,
+            batch: l.batch_id,
+            qty: l.qty,
+        };
+        lines.into_iter().map(line).collect()
+    });
+    let done = commands::receive(&state, &req.caller.ctx, *id, said).await?;
+    Ok(ok(&done))
+}
+
+#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct TransferReason {
+    /// Why; it is audited.
+    #[garde(custom(validate::line))]
+    reason: String,
+}
+
+/// No more will arrive: what is missing is lost.
+#[utoipa::path(tag = "transfers", request_body = TransferReason, responses((status = 200, body = Transfer)))]
+#[post("/api/v1/inventory/transfers/{id:[^:/]+}:close-short")]
+async fn close_short(
+    state: web::Data<State>,
+    id: web::Path<Uuid>,
+    req: Post<TransferReason>,
+) -> Result<HttpResponse, Problem> {
+    req.caller.require("inventory.transfer.receive")?;
+    let done = commands::close_short(&state, &req.caller.ctx, *id, req.body.reason).await?;
+    Ok(ok(&done))
+}
+
+/// Calls off a transfer that has not left.
+#[utoipa::path(tag = "transfers", request_body = TransferReason, responses((status = 200, body = Transfer)))]
+#[post("/api/v1/inventory/transfers/{id:[^:/]+}:cancel")]
+async fn cancel(
+    state: web::Data<State>,
+    id: web::Path<Uuid>,
+    req: Post<TransferReason>,
+) -> Result<HttpResponse, Problem> {
+    req.caller.require("inventory.transfer.write")?;
+    let done = commands::cancel(&state, &req.caller.ctx, *id, req.body.reason).await?;
+    Ok(ok(&done))
+}

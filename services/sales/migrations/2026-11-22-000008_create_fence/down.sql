@@ -1,0 +1,1 @@
+drop function inbox.outbox_covers(pg_snapshot);
