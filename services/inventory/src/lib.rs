@@ -15,11 +15,14 @@ mod events;
 mod grpc;
 pub mod jobs;
 mod kit;
+mod landed_cost;
 pub mod ledger;
+mod period;
 mod policy;
 mod receipt;
 pub mod reservation;
 mod restore;
+mod revaluation;
 mod sale;
 mod sales;
 pub mod shortage;
@@ -54,4 +57,7 @@ fn routes(cfg: &mut ServiceConfig) {
     count::routes(cfg);
     policy::routes(cfg);
     shortage::routes(cfg);
+    revaluation::routes(cfg);
+    landed_cost::routes(cfg);
+    period::routes(cfg);
 }
