@@ -25,4 +25,4 @@ pub use operate::{Letter, Operation, Place, Which};
 pub use pool::{Db, DbConfig, PoolStatus};
 pub use quarantine::{Held, Quarantined};
 pub use sql::{Bound, Sql, sql};
-pub use tx::{Command, Done, Tx};
+pub use tx::{Changed, Command, Done, Tx};

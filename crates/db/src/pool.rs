@@ -1,6 +1,9 @@
 //! The pool of connections of a service.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use bahi_types::Clock;
 use diesel_async::{
@@ -11,7 +14,7 @@ use diesel_async::{
     },
 };
 
-use crate::{Error, Result, hint::Hint};
+use crate::{Changed, Error, Result, hint::Hint};
 
 /// Settings of a pool.
 #[derive(Clone, Debug)]
@@ -40,7 +43,11 @@ struct Inner {
     topic_prefix: String,
     clock: Clock,
     hint: Hint,
+    witness: OnceLock<Box<Witness>>,
 }
+
+/// What [`Db::on_commit`] calls.
+pub(crate) type Witness = dyn Fn(&[Changed]) + Send + Sync;
 
 /// How busy the pool is.
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +89,7 @@ impl Db {
                 topic_prefix: config.topic_prefix.clone(),
                 clock,
                 hint,
+                witness: OnceLock::new(),
             }),
         })
     }
@@ -95,6 +103,17 @@ impl Db {
 
     pub(crate) fn hint(&self) -> &Hint {
         &self.inner.hint
+    }
+
+    /// Calls `witness` after every commit of this process that said an event or touched something, before whoever
+    /// waits for the commit is answered, with the aggregates it changed: what is kept in memory is dropped in time.
+    /// It must not block. Only the first witness counts.
+    pub fn on_commit(&self, witness: impl Fn(&[Changed]) + Send + Sync + 'static) {
+        self.inner.witness.set(Box::new(witness)).ok();
+    }
+
+    pub(crate) fn witness(&self) -> Option<&Witness> {
+        self.inner.witness.get().map(|witness| &**witness)
     }
 
     /// The clock.

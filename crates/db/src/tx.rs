@@ -23,7 +23,20 @@ pub struct Tx {
     events: Vec<Outgoing>,
     /// Events were written by this transaction.
     said: bool,
+    /// What it changed, for the witness of the database; empty where there is none.
+    changed: Vec<Changed>,
     open: bool,
+}
+
+/// An aggregate that a committed transaction has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Kind of the aggregate.
+    pub aggregate_type: &'static str,
+    /// Its id.
+    pub aggregate_id: String,
 }
 
 /// A command's answer, and whether it was given before.
@@ -230,6 +243,7 @@ impl Tx {
             now: db.clock().now(),
             events: Vec::new(),
             said: false,
+            changed: Vec::new(),
             open: true,
         })
     }
@@ -272,6 +286,22 @@ impl Tx {
     /// as the last statement, so the order of the outbox is the order of the locks.
     pub fn publish(&mut self, event: Outgoing) {
         self.events.push(event);
+    }
+
+    /// Notes a change that no event tells, for the witness of [`Db::on_commit`].
+    pub fn touch(&mut self, aggregate_type: &'static str, id: Uuid) {
+        let (tenant, aggregate_id) = (self.ctx.tenant, id.to_string());
+        self.note(Changed {
+            tenant,
+            aggregate_type,
+            aggregate_id,
+        });
+    }
+
+    fn note(&mut self, changed: Changed) {
+        if self.db.witness().is_some() {
+            self.changed.push(changed);
+        }
     }
 
     /// Records a sensitive operation (`audit.recorded`).
@@ -317,6 +347,14 @@ impl Tx {
     pub(crate) async fn flush(&mut self) -> Result<()> {
         let events = std::mem::take(&mut self.events);
         self.said |= !events.is_empty();
+        for event in &events {
+            let tenant = self.ctx.tenant;
+            self.note(Changed {
+                tenant,
+                aggregate_type: event.aggregate_type,
+                aggregate_id: event.aggregate_id.clone(),
+            });
+        }
         outbox::insert(self, &events).await
     }
 
@@ -327,6 +365,10 @@ impl Tx {
             .batch_execute("COMMIT")
             .await
             .map_err(Error::from);
+        // Also where nobody knows whether it happened.
+        if let (Some(witness), false) = (self.db.witness(), self.changed.is_empty()) {
+            witness(&self.changed);
+        }
         match committed {
             Ok(()) => {
                 self.open = false;

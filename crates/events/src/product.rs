@@ -81,6 +81,21 @@ pub struct TaxProfile {
     pub rates: Vec<TaxRate>,
 }
 
+/// A unit in which a product is handled besides the one its stock is kept in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ProductUnit {
+    /// The unit.
+    pub unit_id: UnitId,
+    /// One of it is `numerator / denominator` stock units; both are greater than zero, in lowest terms.
+    pub numerator: i64,
+    /// See `numerator`.
+    pub denominator: i64,
+    /// Selling price of one of it; the price of a stock unit times the factor when absent.
+    pub price: Option<Price>,
+    /// Barcodes that stand for one of it.
+    pub barcodes: Vec<String>,
+}
+
 /// A product: all that a till or a store needs to know of it.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Product {
@@ -106,9 +121,12 @@ pub struct Product {
     pub stock_unit_id: UnitId,
     /// Unit Quantity Code of that unit for GST.
     pub uqc: String,
+    /// Units besides the stock unit.
+    #[serde(default)]
+    pub units: Vec<ProductUnit>,
     /// Tracking.
     pub tracking: Tracking,
-    /// Barcodes.
+    /// Barcodes of one stock unit.
     pub barcodes: Vec<String>,
     /// Selling price of one stock unit.
     pub price: Price,

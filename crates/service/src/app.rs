@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bahi_db::{Db, EmbeddedMigrations};
 use bahi_http::{Keys, Signer};
-use bahi_kafka::Consumer;
+use bahi_kafka::{Consumer, Follow};
 use bahi_types::Clock;
 use tokio_util::sync::CancellationToken;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -50,6 +50,7 @@ pub struct App<S> {
     pub(crate) fallback: Option<fn(&mut actix_web::web::ServiceConfig)>,
     pub(crate) consumers: fn(&S) -> Vec<Consumer>,
     pub(crate) has_consumers: bool,
+    pub(crate) follows: fn(&S) -> Vec<Follow>,
     pub(crate) jobs: fn(&S) -> Vec<Job>,
     pub(crate) grpc: Option<fn(&S) -> tonic::service::Routes>,
 }
@@ -66,6 +67,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             fallback: None,
             consumers: |_| Vec::new(),
             has_consumers: false,
+            follows: |_| Vec::new(),
             jobs: |_| Vec::new(),
             grpc: None,
         }
@@ -94,6 +96,12 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     pub fn consumers(mut self, consumers: fn(&S) -> Vec<Consumer>) -> Self {
         self.consumers = consumers;
         self.has_consumers = true;
+        self
+    }
+
+    /// What every process of it follows, for what it keeps in memory.
+    pub fn follows(mut self, follows: fn(&S) -> Vec<Follow>) -> Self {
+        self.follows = follows;
         self
     }
 

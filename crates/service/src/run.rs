@@ -209,6 +209,11 @@ pub async fn start<S: Clone + Send + Sync + 'static>(
             let (db, brokers, stop) = (db.clone(), brokers.clone(), stop.clone());
             tasks.spawn(async move { consumer.run(db, &brokers, stop).await });
         }
+        for follow in (app.follows)(&state) {
+            let follow = follow.with_topic_prefix(&prefix);
+            let (brokers, stop) = (brokers.clone(), stop.clone());
+            tasks.spawn(async move { follow.run(&brokers, stop).await });
+        }
     }
     if env.optional("BAHI_JOBS").as_deref() != Some("off") {
         for job in (app.jobs)(&state) {

@@ -1,5 +1,6 @@
 //! Everything that can go wrong here, and what it means to a client.
 
+use actix_web::http::StatusCode;
 use bahi_db::Failure;
 use bahi_http::{Fault, Refusal, Verdict};
 use bahi_types::Money;
@@ -88,9 +89,38 @@ pub enum Error {
     /// The law knows no such rate.
     #[error("The law knows no such rate: {0}.")]
     UnlawfulRate(bahi_gst::RateError),
-    /// The range 29 has no more numbers.
-    #[error("There are no more barcodes in our range.")]
+    /// The range has no more numbers.
+    #[error("There are no more barcodes in this range.")]
     RangeExhausted,
+    /// Another pattern is the same.
+    #[error("There is this pattern already.")]
+    PatternTaken,
+    /// The tenant has as many patterns as it may.
+    #[error("There are at most {0} patterns.")]
+    TooManyPatterns(i64),
+    /// No product has one of these barcodes.
+    #[error("No product has the barcode {}.", .0.join(" or "))]
+    UnknownBarcode(Vec<String>),
+    /// The code is of a pallet or carton, not of a product.
+    #[error("{0} is the SSCC of a logistic unit, not the barcode of a product.")]
+    LogisticUnit(String),
+    /// A code with a weight, of a product whose unit is none of weight.
+    #[error("The code says a weight, but the product is counted in {0}.")]
+    NotWeighed(String),
+    /// A label is to show a barcode that there is not.
+    #[error("{0} has no barcode to print.")]
+    LabelWithoutBarcode(String),
+    /// A label is too small for what it is to show.
+    #[error("The label of {sku} {rule}.")]
+    LabelTooSmall {
+        /// Of which product.
+        sku: String,
+        /// What is missing.
+        rule: String,
+    },
+    /// A code cannot be drawn.
+    #[error("The picture could not be written.")]
+    Picture(#[from] png::EncodingError),
 }
 
 /// Constraint names carry the meaning; see the migrations.
@@ -102,6 +132,7 @@ impl From<bahi_db::Error> for Error {
                 "barcode_gtin_key" => Self::BarcodeTaken,
                 "brand_name_key" | "category_name_key" | "tax_profile_name_key" => Self::NameTaken,
                 "unit_code_key" => Self::CodeTaken,
+                "barcode_pattern_pattern_key" => Self::PatternTaken,
                 _ => Self::Db(error),
             },
             // References are looked up before they are stored, so this is a deletion that came too early, or a
@@ -164,6 +195,14 @@ impl Refusal for Error {
             Self::RateExists(_) => Verdict::conflict("RATE_EXISTS"),
             Self::UnlawfulRate(_) => Verdict::refused("UNLAWFUL_RATE"),
             Self::RangeExhausted => Verdict::conflict("RANGE_EXHAUSTED"),
+            Self::PatternTaken => Verdict::conflict("PATTERN_TAKEN"),
+            Self::TooManyPatterns(_) => Verdict::conflict("TOO_MANY_PATTERNS"),
+            Self::UnknownBarcode(_) => Verdict::not_found("NOT_FOUND"),
+            Self::LogisticUnit(_) => Verdict::refused("LOGISTIC_UNIT"),
+            Self::NotWeighed(_) => Verdict::refused("NOT_WEIGHED"),
+            Self::LabelWithoutBarcode(_) => Verdict::refused("LABEL_WITHOUT_BARCODE"),
+            Self::LabelTooSmall { .. } => Verdict::refused("LABEL_TOO_SMALL"),
+            Self::Picture(_) => Verdict::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL"),
         }
     }
 
@@ -175,6 +214,8 @@ impl Refusal for Error {
             Self::UnknownReference(field) | Self::FixedByUse(field) | Self::Frozen(field) => {
                 member("field", json!(field))
             }
+            Self::LogisticUnit(sscc) => member("sscc", json!(sscc)),
+            Self::UnknownBarcode(codes) => member("barcodes", json!(codes)),
             Self::Transition { from, to } => Some(Map::from_iter([
                 ("from".to_owned(), json!(from)),
                 ("to".to_owned(), json!(to)),

@@ -10,6 +10,7 @@ use crate::{
     category::model::Category,
     import_job::model::ImportJob,
     product::model::{Change, Kind, Product},
+    product_unit::model::ProductUnit,
     tax_profile::model::TaxProfile,
 };
 
@@ -50,6 +51,7 @@ fn product(product: &Product, changed_fields: Vec<&'static str>) -> bahi_events:
         tax_profile_id: product.tax_profile_id,
         stock_unit_id: product.unit_id,
         uqc: product.uqc.clone(),
+        units: product.units.iter().map(unit).collect(),
         tracking: Tracking {
             batch: product.track_batch,
             serial: product.track_serial,
@@ -61,6 +63,16 @@ fn product(product: &Product, changed_fields: Vec<&'static str>) -> bahi_events:
         mrp: product.mrp,
         status: product.status.word().to_owned(),
         changed_fields: changed_fields.into_iter().map(str::to_owned).collect(),
+    }
+}
+
+fn unit(unit: &ProductUnit) -> bahi_events::ProductUnit {
+    bahi_events::ProductUnit {
+        unit_id: unit.unit_id,
+        numerator: unit.numerator.into(),
+        denominator: unit.denominator.into(),
+        price: unit.price,
+        barcodes: unit.barcodes.to_strings(),
     }
 }
 

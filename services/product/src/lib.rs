@@ -1,6 +1,7 @@
 //! Product: what a thing is, how it is taxed, and what it costs to buy from us.
 
 mod barcode;
+mod barcode_pattern;
 mod brand;
 mod category;
 mod config;
@@ -10,7 +11,10 @@ mod events;
 mod import_job;
 mod import_row;
 pub mod jobs;
+mod label;
 mod product;
+mod product_unit;
+mod scan;
 mod schema;
 mod state;
 mod tax_profile;
@@ -33,15 +37,20 @@ pub fn app() -> App<State> {
         .migrations(MIGRATIONS)
         .routes(routes)
         .consumers(consumers::table)
+        .follows(scan::follows)
         .jobs(jobs::table)
 }
 
 fn routes(cfg: &mut ServiceConfig) {
+    scan::routes(cfg);
     product::routes(cfg);
+    product_unit::routes(cfg);
     category::routes(cfg);
     brand::routes(cfg);
     unit::routes(cfg);
     tax_profile::routes(cfg);
     barcode::routes(cfg);
+    barcode_pattern::routes(cfg);
+    label::routes(cfg);
     import_job::routes(cfg);
 }

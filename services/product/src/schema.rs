@@ -5,6 +5,30 @@ diesel::table! {
         tenant_id -> Uuid,
         gtin -> Text,
         product_id -> Uuid,
+        unit_id -> Nullable<Uuid>,
+    }
+}
+
+diesel::table! {
+    barcode_pattern (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        version -> Int8,
+        name -> Text,
+        pattern -> Text,
+        meaning -> Text,
+        position -> Int4,
+        active -> Bool,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    barcode_prefix (tenant_id, prefix) {
+        tenant_id -> Uuid,
+        prefix -> Text,
+        next -> Int8,
     }
 }
 
@@ -124,6 +148,7 @@ diesel::table! {
         transacted -> Bool,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        units -> Jsonb,
     }
 }
 
@@ -132,6 +157,17 @@ diesel::table! {
         tenant_id -> Uuid,
         product_id -> Uuid,
         text -> Text,
+    }
+}
+
+diesel::table! {
+    product_unit (tenant_id, product_id, unit_id) {
+        tenant_id -> Uuid,
+        product_id -> Uuid,
+        unit_id -> Uuid,
+        numerator -> Int8,
+        denominator -> Int8,
+        price -> Nullable<Numeric>,
     }
 }
 
@@ -177,6 +213,8 @@ diesel::table! {
 
 diesel::allow_tables_to_appear_in_same_query!(
     barcode,
+    barcode_pattern,
+    barcode_prefix,
     barcode_range,
     brand,
     category,
@@ -186,6 +224,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     import_row,
     product,
     product_text,
+    product_unit,
     tax_profile,
     tax_rate,
     unit,

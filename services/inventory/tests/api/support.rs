@@ -617,6 +617,7 @@ pub fn product(product_id: ProductId, tracking: Tracking) -> Product {
         tax_profile_id: TaxProfileId::new(),
         stock_unit_id: UnitId::new(),
         uqc: "NOS".into(),
+        units: Vec::new(),
         tracking,
         barcodes: Vec::new(),
         price: Price::from(10),

@@ -31,7 +31,7 @@ pub enum GtinError {
 }
 
 /// The check digit behind `digits`: from the right, weights 3, 1, 3, 1, ...
-fn check_digit(digits: &[u8]) -> u8 {
+pub fn check_digit(digits: &[u8]) -> u8 {
     let weights = [3, 1].into_iter().cycle();
     let sum: u32 = digits
         .iter()
@@ -45,14 +45,24 @@ fn check_digit(digits: &[u8]) -> u8 {
 impl Gtin {
     /// A barcode of our own range.
     pub fn own(number: u64) -> Self {
-        let digits = format!("29{:010}", number % RANGE);
+        Self::closed(format!("29{:010}", number % RANGE))
+    }
+
+    /// Digits and the check digit behind them.
+    pub(crate) fn closed(mut digits: String) -> Self {
         let check = check_digit(digits.as_bytes());
-        Self(format!("{digits}{check}"))
+        digits.push(char::from(b'0' + check));
+        Self(digits)
     }
 
     /// The digits as printed.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether both are one code, however many zeros stand before it.
+    pub fn same(&self, other: &Self) -> bool {
+        self.0.trim_start_matches('0') == other.0.trim_start_matches('0')
     }
 
     /// Fourteen digits, in which a UPC-A and the EAN-13 that begins with 0 are the same.
@@ -91,6 +101,37 @@ impl From<Gtin> for String {
 impl fmt::Display for Gtin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// The company prefix that GS1 has given a tenant, as it stands at the beginning of an EAN-13: 4 to 11 digits.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Prefix(String);
+
+impl Prefix {
+    /// The digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The EAN-13 of an item reference, which fills what the prefix leaves of twelve digits.
+    pub fn code(&self, reference: u64) -> Gtin {
+        let width = 12usize.saturating_sub(self.0.len());
+        Gtin::closed(format!("{}{reference:0width$}", self.0))
+    }
+}
+
+impl TryFrom<String> for Prefix {
+    type Error = &'static str;
+    fn try_from(digits: String) -> Result<Self, &'static str> {
+        if !(4..=11).contains(&digits.len()) || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            Err("must be 4 to 11 digits")
+        } else if digits.starts_with('2') || digits.starts_with("02") || digits.starts_with("04") {
+            Err("must not begin with 02, 04 or 20 to 29: those are for use within a shop")
+        } else {
+            Ok(Self(digits))
+        }
     }
 }
 

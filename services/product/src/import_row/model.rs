@@ -243,6 +243,7 @@ pub fn decide(
         category_id,
         brand_id,
         unit_id: unit.id,
+        units: said.map(|s| s.units.clone()).unwrap_or_default(),
         tax_profile_id: tax.head.id,
         tracking: Tracking {
             batch,
@@ -265,7 +266,7 @@ pub fn decide(
             return Err(check.flaws);
         }
     };
-    if after.claims().iter().any(|code| {
+    if after.claims().iter().any(|(code, _)| {
         known
             .owners
             .get(code)

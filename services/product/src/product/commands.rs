@@ -1,7 +1,7 @@
 //! What can be done with products.
 
 use bahi_db::{Ctx, Done, Error as Db, Tx};
-use bahi_types::ProductId;
+use bahi_types::{ProductId, UnitId};
 use serde_json::json;
 
 use crate::{
@@ -106,7 +106,10 @@ pub async fn delete(state: &State, ctx: &Ctx, id: ProductId, seen: i64) -> Resul
 pub async fn mark_transacted(tx: &mut Tx, mut ids: Vec<ProductId>) -> bahi_db::Result<()> {
     ids.sort_unstable();
     ids.dedup();
-    store::mark_transacted(tx, &ids).await
+    for id in store::mark_transacted(tx, &ids).await? {
+        tx.touch("product", id.uuid());
+    }
+    Ok(())
 }
 
 /// Writes changes and tells them. What is changed is locked already.
@@ -133,9 +136,14 @@ pub async fn record(tx: &mut Tx, changes: &[Change]) -> Result<(), Error> {
     if !released.is_empty() {
         barcode::store::release(tx, &released).await?;
     }
-    let claims = reclaiming
-        .iter()
-        .flat_map(|product| product.claims().into_iter().map(|code| (code, product.id)));
+    let reunited = after(Change::reunits);
+    if !reunited.is_empty() {
+        store::save_units(tx, &reunited).await?;
+    }
+    let claims = reclaiming.iter().flat_map(|product| {
+        let claims = product.claims().into_iter();
+        claims.map(|(code, unit)| (code, product.id, unit))
+    });
     barcode::store::claim(tx, claims.collect()).await?;
     let reworded = after(Change::rewords);
     if !reworded.is_empty() {
@@ -164,6 +172,10 @@ async fn references(tx: &mut Tx, draft: &Draft) -> Result<(Unit, TaxProfile), Er
     let unit = unit::store::hold(tx, draft.unit_id)
         .await?
         .ok_or(Error::UnknownReference("unit_id"))?;
+    let units: Vec<UnitId> = draft.units.iter().map(|unit| unit.unit_id).collect();
+    if unit::store::hold_any(tx, &units, &[]).await?.len() < units.len() {
+        return Err(Error::UnknownReference("units.unit_id"));
+    }
     let tax = tax_profile::store::hold(tx, draft.tax_profile_id).await?;
     let tax = tax.ok_or(Error::UnknownReference("tax_profile_id"))?;
     if let Some(id) = draft.category_id {

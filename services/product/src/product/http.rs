@@ -17,21 +17,21 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::{
     Error, State,
-    barcode::model::{Barcodes, Gtin},
+    barcode::model::Barcodes,
     category,
     product::{
         commands,
         model::{self, Draft, Kind, Product, Status, Tracking},
         store::{self, Filter},
     },
+    product_unit::model::{ProductUnit, Units},
     text::fold,
 };
 
-/// The endpoints. `lookup` comes before `{id}`, which would take it for an id.
+/// The endpoints.
 pub fn routes(cfg: &mut ServiceConfig) {
     cfg.service(create)
         .service(list)
-        .service(lookup)
         .service(read)
         .service(update)
         .service(remove)
@@ -62,12 +62,16 @@ pub struct ProductInput {
     brand_id: Option<BrandId>,
     /// Unit in which stock is kept.
     unit_id: UnitId,
+    /// Units besides that one; at most 20.
+    #[serde(default)]
+    #[schema(value_type = Vec<ProductUnit>)]
+    units: Units,
     /// Tax profile.
     tax_profile_id: TaxProfileId,
     /// How it is followed through stock.
     #[serde(default)]
     tracking: Tracking,
-    /// EAN-8, UPC-A, EAN-13 or GTIN-14 with their check digits; at most 20.
+    /// Barcodes of one stock unit: EAN-8, UPC-A, EAN-13 or GTIN-14 with their check digits; at most 20.
     #[serde(default)]
     #[schema(value_type = Vec<String>, example = json!(["4006381333931"]))]
     barcodes: Barcodes,
@@ -104,6 +108,7 @@ impl From<ProductInput> for Draft {
             category_id: input.category_id,
             brand_id: input.brand_id,
             unit_id: input.unit_id,
+            units: input.units,
             tax_profile_id: input.tax_profile_id,
             tracking: input.tracking,
             barcodes: input.barcodes,
@@ -137,13 +142,15 @@ pub struct ProductBody {
     unit_id: UnitId,
     /// Unique quantity code of the unit.
     uqc: String,
+    /// Units besides that one.
+    units: Vec<ProductUnit>,
     /// Tax profile.
     tax_profile_id: TaxProfileId,
     /// HSN or SAC of the tax profile.
     hsn: String,
     /// How it is followed through stock.
     tracking: Tracking,
-    /// Barcodes.
+    /// Barcodes of one stock unit.
     barcodes: Vec<String>,
     /// Selling price of one unit.
     price: Price,
@@ -172,6 +179,7 @@ impl From<Product> for ProductBody {
             brand_id: product.brand_id,
             unit_id: product.unit_id,
             uqc: product.uqc,
+            units: product.units.to_vec(),
             tax_profile_id: product.tax_profile_id,
             hsn: product.hsn,
             tracking: Tracking {
@@ -222,16 +230,6 @@ pub struct ListProducts {
     sku: Option<String>,
 }
 paging!(ListProducts);
-
-/// Which product a barcode stands for.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub struct Lookup {
-    /// The scanned code.
-    #[param(value_type = String, example = "4006381333931")]
-    barcode: Gtin,
-}
 
 #[utoipa::path(
     tag = "products",
@@ -323,31 +321,6 @@ fn searchable(text: &str) -> Result<String, Fault> {
     } else {
         Err(Fault::field("q", "must have 1 to 100 characters"))
     }
-}
-
-/// The product that a barcode stands for; archived products have none.
-#[utoipa::path(
-    tag = "products",
-    operation_id = "look_up_barcode",
-    params(Lookup),
-    responses((status = 200, body = ProductBody))
-)]
-#[get("/api/v1/products/lookup")]
-async fn lookup(
-    state: web::Data<State>,
-    caller: Caller,
-    query: web::Query<Lookup>,
-) -> Result<HttpResponse, Problem> {
-    caller.require("product.product.read")?;
-    let code = query.barcode.canonical();
-    let product = state
-        .db
-        .read(&caller.ctx, async |tx: &mut Tx| {
-            store::by_barcode(tx, &code).await
-        })
-        .await?;
-    let product = product.ok_or(Fault::NotFound)?;
-    Ok(ok(&Done::first(ProductBody::from(product))))
 }
 
 #[utoipa::path(

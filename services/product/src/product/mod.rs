@@ -4,6 +4,7 @@
 //! * The SKU is unique in the tenant, ignoring case. A barcode stands for one product among those not archived.
 //! * The price including tax, at the rate of the day, does not exceed the MRP where there is one.
 //! * Goods carry an HSN code, services a SAC; only goods are tracked; tracking by expiry needs tracking by batch.
+//! * It has units besides the stock unit, which keep their factors once stock has moved (see `product_unit`).
 //! * Once stock has moved, kind, unit and tracking are frozen, and the product cannot be deleted, only archived.
 //! * Every change is one version and one snapshot event; changes of price and deletions are audited.
 
@@ -12,4 +13,4 @@ mod http;
 pub mod model;
 pub mod store;
 
-pub use http::routes;
+pub use http::{ProductBody, routes};

@@ -1,5 +1,6 @@
 //! A product and its rules.
 
+use bahi_http::Fault;
 use bahi_types::{
     BrandId, CategoryId, Money, Price, ProductId, TaxProfileId, UnitId, business_date,
 };
@@ -8,7 +9,12 @@ use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Error, barcode::model::Barcodes, schema::product, tax_profile::model::TaxProfile, text::words,
+    Error,
+    barcode::model::{Barcodes, Gtin},
+    product_unit::model::{Factor, Units},
+    schema::product,
+    tax_profile::model::TaxProfile,
+    text::words,
     unit::model::Unit,
 };
 
@@ -81,6 +87,8 @@ pub struct Product {
     pub unit_id: UnitId,
     /// UQC of the unit.
     pub uqc: String,
+    /// Units besides the stock unit.
+    pub units: Units,
     /// Tax profile.
     pub tax_profile_id: TaxProfileId,
     /// HSN or SAC of the tax profile.
@@ -91,7 +99,7 @@ pub struct Product {
     pub track_serial: bool,
     /// Tracked by expiry date of its batches.
     pub track_expiry: bool,
-    /// Barcodes.
+    /// Barcodes of one stock unit.
     pub barcodes: Barcodes,
     /// Selling price of one unit.
     pub price: Price,
@@ -136,6 +144,8 @@ pub struct Draft {
     pub brand_id: Option<BrandId>,
     /// Unit in which stock is kept.
     pub unit_id: UnitId,
+    /// Units besides the stock unit.
+    pub units: Units,
     /// Tax profile.
     pub tax_profile_id: TaxProfileId,
     /// Tracking.
@@ -161,6 +171,7 @@ impl Draft {
             category_id: product.category_id,
             brand_id: product.brand_id,
             unit_id: product.unit_id,
+            units: product.units.clone(),
             tax_profile_id: product.tax_profile_id,
             tracking: Tracking {
                 batch: product.track_batch,
@@ -198,6 +209,7 @@ impl Product {
         };
         let product = Self::said(ProductId::new(), draft, status, unit, tax, now);
         product.check_kind(tax)?;
+        product.check_units()?;
         product.check_price(tax)?;
         Ok(product)
     }
@@ -233,12 +245,16 @@ impl Product {
         {
             return Err(Error::Frozen(field));
         }
+        if self.transacted && !self.units.kept_in(&after.units) {
+            return Err(Error::Frozen("units"));
+        }
         after.check_kind(tax)?;
+        after.check_units()?;
         // A rise of the tax does not stand in the way of another name.
         if changed.iter().any(|f| {
             matches!(
                 *f,
-                "price" | "price_includes_tax" | "mrp" | "tax_profile_id"
+                "price" | "price_includes_tax" | "mrp" | "tax_profile_id" | "units"
             )
         }) {
             after.check_price(tax)?;
@@ -272,25 +288,51 @@ impl Product {
         }
     }
 
-    /// The barcodes it claims, as GTIN-14. An archived product claims none.
-    pub fn claims(&self) -> Vec<String> {
+    /// The barcodes it claims, as GTIN-14, and for which unit; none is the stock unit. An archived product claims none.
+    pub fn claims(&self) -> Vec<(String, Option<UnitId>)> {
         if self.status == Status::Archived {
-            Vec::new()
-        } else {
-            self.barcodes.canonical().collect()
+            return Vec::new();
         }
+        self.coded()
+            .map(|(code, unit)| (code.canonical(), unit))
+            .collect()
+    }
+
+    /// The unit that a barcode it claims stands for; none is the stock unit.
+    pub fn claimed(&self, code: &Gtin) -> Option<Option<UnitId>> {
+        let mut codes = self.coded();
+        let found = codes.find(|(own, _)| own.same(code));
+        found
+            .filter(|_| self.status != Status::Archived)
+            .map(|(_, unit)| unit)
+    }
+
+    /// Stock units in one of a unit of this product.
+    pub fn factor(&self, unit: UnitId) -> Option<Factor> {
+        if unit == self.unit_id {
+            return Some(Factor::one());
+        }
+        self.units.get(unit).map(|unit| unit.factor())
+    }
+
+    /// Its barcodes and those of its units.
+    fn coded(&self) -> impl Iterator<Item = (&Gtin, Option<UnitId>)> {
+        let own = self.barcodes.iter().map(|code| (code, None));
+        let of_units = self
+            .units
+            .iter()
+            .flat_map(|unit| unit.barcodes.iter().map(|code| (code, Some(unit.unit_id))));
+        own.chain(of_units)
     }
 
     /// What a search finds it by.
     pub fn text(&self) -> String {
-        format!(
-            "{} {} {}",
-            self.name,
-            self.sku,
-            self.barcodes.to_strings().join(" ")
-        )
-        .trim_end()
-        .to_lowercase()
+        let mut text = format!("{} {}", self.name, self.sku);
+        for (code, _) in self.coded() {
+            text.push(' ');
+            text.push_str(code.as_str());
+        }
+        text.to_lowercase()
     }
 
     fn said(
@@ -312,6 +354,7 @@ impl Product {
             brand_id: draft.brand_id,
             unit_id: unit.id,
             uqc: unit.uqc.clone(),
+            units: draft.units,
             tax_profile_id: tax.head.id,
             hsn: tax.head.hsn.clone(),
             track_batch: draft.tracking.batch,
@@ -342,18 +385,52 @@ impl Product {
         Ok(())
     }
 
+    fn check_units(&self) -> Result<(), Error> {
+        let mut codes: Vec<String> = self.barcodes.canonical().collect();
+        for (at, unit) in self.units.iter().enumerate() {
+            if unit.unit_id == self.unit_id {
+                let message = "is the stock unit, whose factor is 1";
+                return Err(Fault::field(format!("units[{at}].unit_id"), message).into());
+            }
+            if unit.price.is_some_and(Price::is_negative) {
+                let field = format!("units[{at}].price");
+                return Err(Fault::field(field, "must not be negative").into());
+            }
+            for code in unit.barcodes.canonical() {
+                if codes.contains(&code) {
+                    let field = format!("units[{at}].barcodes");
+                    return Err(Fault::field(field, "names a barcode of the product twice").into());
+                }
+                codes.push(code);
+            }
+        }
+        Ok(())
+    }
+
     fn check_price(&self, tax: &TaxProfile) -> Result<(), Error> {
         let Some(mrp) = self.mrp else { return Ok(()) };
-        let price = if self.price_includes_tax {
-            Money::rounded(self.price.decimal())
-        } else {
-            tax.with_tax(self.price, business_date(self.updated_at))
+        let with_tax = |price: Price| {
+            if self.price_includes_tax {
+                Money::rounded(price.decimal())
+            } else {
+                tax.with_tax(price, business_date(self.updated_at))
+            }
         };
+        let price = with_tax(self.price);
         if price > mrp {
-            Err(Error::PriceAboveMrp { price, mrp })
-        } else {
-            Ok(())
+            return Err(Error::PriceAboveMrp { price, mrp });
         }
+        for unit in self.units.iter() {
+            let Some(price) = unit.price.map(with_tax) else {
+                continue;
+            };
+            if !unit.factor().within(price.decimal(), mrp.decimal()) {
+                let mrp = Price::rounded(mrp.decimal());
+                let mrp = Money::rounded(unit.factor().price(mrp).decimal());
+                return Err(Error::PriceAboveMrp { price, mrp });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -399,6 +476,14 @@ impl Change {
             .is_none_or(|before| before.text() != self.after.text())
     }
 
+    /// The units besides the stock unit differ.
+    pub fn reunits(&self) -> bool {
+        match &self.before {
+            Some(before) => before.units != self.after.units,
+            None => self.after.units.iter().len() > 0,
+        }
+    }
+
     /// Events that it is told with.
     pub fn events(&self) -> usize {
         1 + usize::from(self.reprices())
@@ -415,6 +500,7 @@ fn changed_fields(before: &Product, after: &Product) -> Vec<&'static str> {
         ("category_id", before.category_id != after.category_id),
         ("brand_id", before.brand_id != after.brand_id),
         ("stock_unit_id", before.unit_id != after.unit_id),
+        ("units", before.units != after.units),
         (
             "tax_profile_id",
             before.tax_profile_id != after.tax_profile_id,
@@ -451,7 +537,7 @@ pub fn sku(text: &str) -> Result<(), &'static str> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::tax_profile::model::{self as tax, Category};
 
@@ -481,7 +567,7 @@ mod tests {
         TaxProfile::new(draft, Utc::now()).unwrap()
     }
 
-    fn draft(price: &str, includes: bool, mrp: Option<&str>) -> Draft {
+    pub(crate) fn draft(price: &str, includes: bool, mrp: Option<&str>) -> Draft {
         Draft {
             sku: "CABLE-1".into(),
             name: "Cable".into(),
@@ -490,6 +576,7 @@ mod tests {
             category_id: None,
             brand_id: None,
             unit_id: UnitId::new(),
+            units: Units::default(),
             tax_profile_id: TaxProfileId::new(),
             tracking: Tracking::default(),
             barcodes: Barcodes::default(),
@@ -497,6 +584,18 @@ mod tests {
             price_includes_tax: includes,
             mrp: mrp.map(|m| m.parse().unwrap()),
         }
+    }
+
+    /// An active product with these barcodes.
+    pub(crate) fn with_barcodes(draft: Draft, codes: &[&str]) -> Product {
+        let codes: Vec<Gtin> = codes.iter().map(|code| code.parse().unwrap()).collect();
+        let barcodes = codes.try_into().unwrap();
+        new(Draft {
+            barcodes,
+            status: Some(Status::Active),
+            ..draft
+        })
+        .unwrap()
     }
 
     fn new(draft: Draft) -> Result<Product, Error> {

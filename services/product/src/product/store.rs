@@ -11,14 +11,12 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use serde::Serialize;
+use serde_json::json;
 
 use crate::{
     Error,
     product::model::{Kind, Product, Status},
-    schema::{
-        barcode,
-        product::{self, dsl},
-    },
+    schema::product::{self, dsl},
     text::fold,
 };
 
@@ -65,20 +63,6 @@ pub async fn find(tx: &mut Tx, id: ProductId) -> Result<Option<Product>, Error> 
 /// One product, which must be there.
 pub async fn get(tx: &mut Tx, id: ProductId) -> Result<Product, Error> {
     Ok(find(tx, id).await?.ok_or(Db::NotFound)?)
-}
-
-/// The product that a barcode (GTIN-14) stands for.
-pub async fn by_barcode(tx: &mut Tx, code: &str) -> Result<Option<Product>, Error> {
-    let claim = barcode::table
-        .filter(barcode::tenant_id.eq(tx.tenant()))
-        .filter(barcode::gtin.eq(code));
-    let of_claim = dsl::tenant_id
-        .eq(barcode::tenant_id)
-        .and(dsl::id.eq(barcode::product_id));
-    let row = claim
-        .inner_join(product::table.on(of_claim))
-        .select(Product::as_select());
-    Ok(row.first(tx.conn()).await.optional()?)
 }
 
 /// One product, locked.
@@ -242,7 +226,7 @@ pub async fn save(tx: &mut Tx, products: &[&Product]) -> Result<(), Error> {
     sql("update product p
             set version = n.version, sku = n.sku, sku_key = n.sku_key, name = n.name, kind = n.kind,
                 status = n.status, category_id = n.category_id, brand_id = n.brand_id, unit_id = n.unit_id,
-                uqc = n.uqc, tax_profile_id = n.tax_profile_id, hsn = n.hsn, track_batch = n.track_batch,
+                uqc = n.uqc, units = n.units, tax_profile_id = n.tax_profile_id, hsn = n.hsn, track_batch = n.track_batch,
                 track_serial = n.track_serial, track_expiry = n.track_expiry, barcodes = n.barcodes, price = n.price,
                 price_includes_tax = n.price_includes_tax, mrp = n.mrp, updated_at = n.updated_at
            from jsonb_populate_recordset(null::product, $2) as n
@@ -269,16 +253,46 @@ pub async fn save_texts(tx: &mut Tx, products: &[&Product]) -> Result<(), Error>
     Ok(())
 }
 
-/// Notes that stock of these products has moved.
-pub async fn mark_transacted(tx: &mut Tx, ids: &[ProductId]) -> bahi_db::Result<()> {
-    sql("with fresh as (select id from product where tenant_id = $1 and id = any ($2) and not transacted
-                         order by id for update)
-         update product p set transacted = true from fresh where p.tenant_id = $1 and p.id = fresh.id")
+/// Stores the units of products besides the stock unit. Claims on codes of units that go are taken back before.
+pub async fn save_units(tx: &mut Tx, products: &[&Product]) -> Result<(), Error> {
+    let ids: Vec<ProductId> = products.iter().map(|product| product.id).collect();
+    let rows: Vec<serde_json::Value> = products
+        .iter()
+        .flat_map(|product| {
+            product.units.iter().map(|unit| {
+                json!({ "product_id": product.id, "unit_id": unit.unit_id, "numerator": unit.numerator,
+                    "denominator": unit.denominator, "price": unit.price })
+            })
+        })
+        .collect();
+    sql("with said as (select * from jsonb_populate_recordset(null::product_unit, $3)),
+              gone as (delete from product_unit u where u.tenant_id = $1 and u.product_id = any ($2)
+                          and not exists (select from said s where s.product_id = u.product_id and s.unit_id = u.unit_id))
+         insert into product_unit (tenant_id, product_id, unit_id, numerator, denominator, price)
+         select $1, s.product_id, s.unit_id, s.numerator, s.denominator, s.price from said s
+         on conflict (tenant_id, product_id, unit_id) do update
+            set numerator = excluded.numerator, denominator = excluded.denominator, price = excluded.price")
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<Array<SqlUuid>, _>(ids)
+        .bind::<Jsonb, _>(serde_json::Value::Array(rows))
         .execute(tx.conn())
         .await?;
     Ok(())
+}
+
+/// Notes that stock of these products has moved, and says which had not moved before.
+pub async fn mark_transacted(tx: &mut Tx, ids: &[ProductId]) -> bahi_db::Result<Vec<ProductId>> {
+    let fresh: Vec<Found> = sql(
+        "with fresh as (select id from product where tenant_id = $1 and id = any ($2) and not transacted
+                         order by id for update)
+         update product p set transacted = true from fresh where p.tenant_id = $1 and p.id = fresh.id
+         returning p.id as product_id",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(ids)
+    .load(tx.conn())
+    .await?;
+    Ok(fresh.into_iter().map(|row| row.product_id).collect())
 }
 
 /// Deletes a product that is locked, with its claims and text.

@@ -9,7 +9,7 @@ use diesel_async::RunQueryDsl;
 use crate::{
     Error,
     schema::{
-        product,
+        product, product_unit,
         unit::{self, dsl},
     },
     text::fold,
@@ -94,7 +94,12 @@ pub async fn in_use(tx: &mut Tx, id: UnitId) -> Result<bool, Error> {
     let users = product::table
         .filter(product::tenant_id.eq(tx.tenant()))
         .filter(product::unit_id.eq(id));
-    Ok(diesel::select(exists(users)).get_result(tx.conn()).await?)
+    let others = product_unit::table
+        .filter(product_unit::tenant_id.eq(tx.tenant()))
+        .filter(product_unit::unit_id.eq(id));
+    Ok(diesel::select(exists(users).or(exists(others)))
+        .get_result(tx.conn())
+        .await?)
 }
 
 /// A page of units, and how many there are.

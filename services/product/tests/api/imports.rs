@@ -422,6 +422,7 @@ async fn a_job_left_behind_is_taken_up_again() {
     let other = State {
         db: app.db.clone(),
         imports: Arc::new(Semaphore::new(1)),
+        index: app.running.state.index.clone(),
     };
     // As long as the first has its lease, nobody else touches the job.
     run_job(&other, "resume_imports").await;
@@ -476,6 +477,7 @@ async fn two_who_work_on_one_job_do_each_row_once() {
     let other = State {
         db: app.db.clone(),
         imports: Arc::new(Semaphore::new(1)),
+        index: app.running.state.index.clone(),
     };
     run_job(&other, "resume_imports").await;
     lock.rollback().await.unwrap();

@@ -5,6 +5,9 @@
 mod catalogue;
 mod house;
 mod imports;
+mod labels;
 mod products;
+mod scanning;
 mod stock;
 mod support;
+mod units;

@@ -38,7 +38,7 @@ async fn a_product_is_told_as_it_was_said() {
         json!({
             "product_id": id, "sku": "TEA-250", "name": "Tea 250 g", "variant_of": null, "kind": "goods",
             "category_id": null, "brand_id": null, "hsn": "854442", "tax_profile_id": shop.tax,
-            "stock_unit_id": shop.unit, "uqc": "PCS", "tracking": tracking, "barcodes": [EAN, "416000336108"],
+            "stock_unit_id": shop.unit, "uqc": "PCS", "units": [], "tracking": tracking, "barcodes": [EAN, "416000336108"],
             "price": "84.7457", "price_includes_tax": false, "mrp": "100.00", "status": "draft",
             "changed_fields": [],
         })

@@ -546,6 +546,7 @@ pub fn product(sku: &str, price: &str, inclusive: bool, profile: TaxProfileId) -
         tax_profile_id: profile,
         stock_unit_id: UnitId::new(),
         uqc: "PCS".into(),
+        units: Vec::new(),
         tracking: Tracking::default(),
         barcodes: Vec::new(),
         price: price.parse().unwrap(),
