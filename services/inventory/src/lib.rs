@@ -9,16 +9,22 @@ mod batch;
 mod config;
 pub mod consumers;
 mod copy;
+mod disposal;
 mod error;
 mod events;
+mod expiry;
 mod grpc;
 pub mod jobs;
 pub mod ledger;
+mod recall;
 mod receipt;
+mod reorder_level;
+mod report;
 pub mod reservation;
 mod restore;
 mod sale;
 mod sales;
+mod shelf_life;
 pub mod shortage;
 mod state;
 
@@ -45,4 +51,10 @@ fn routes(cfg: &mut ServiceConfig) {
     reservation::routes(cfg);
     batch::routes(cfg);
     shortage::routes(cfg);
+    expiry::routes(cfg);
+    recall::routes(cfg);
+    disposal::routes(cfg);
+    shelf_life::routes(cfg);
+    reorder_level::routes(cfg);
+    report::routes(cfg);
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use actix_web::{HttpResponse, get, post, web};
 use bahi_db::Tx;
 use bahi_http::{Caller, Fault, Post, Problem, page};
-use bahi_types::{BatchId, Cursor, LocationId, Money, Page, PageQuery, ProductId, Quantity};
+use bahi_types::{
+    BatchId, Cursor, CustomerId, LocationId, Money, Page, PageQuery, ProductId, Quantity,
+};
 use chrono::{DateTime, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -17,7 +19,13 @@ use super::{
     query::{self, Available, Difference, Entry, Stock, Value},
     store,
 };
-use crate::{Error, State, error::Short};
+use crate::{
+    Error, State,
+    batch::store::{self as batches, BatchAvailable},
+    error::Short,
+    reservation::Terms,
+    shelf_life,
+};
 
 /// The endpoints of this noun.
 pub fn routes(cfg: &mut ServiceConfig) {
@@ -114,12 +122,24 @@ struct AvailabilityQuery {
     /// Products, separated by commas; at most 200.
     items: String,
     location: LocationId,
+    /// Name the batches too, with MRP and expiry.
+    #[serde(default)]
+    batches: bool,
 }
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Availabilities {
     location_id: LocationId,
-    items: Vec<Available>,
+    items: Vec<AvailableItem>,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct AvailableItem {
+    #[serde(flatten)]
+    sums: Available,
+    /// With `batches=true`: those of which something is available, first expired first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batches: Option<Vec<BatchAvailable>>,
 }
 
 /// What may be promised now.
@@ -142,15 +162,29 @@ async fn availability(
     if ids.is_empty() || ids.len() > 200 {
         return Err(Fault::field("items", "must name 1 to 200 products").into());
     }
-    let location = query.location;
-    let items = state
+    let (location, named) = (query.location, query.batches);
+    let (items, lots) = state
         .db
-        .read(&caller.ctx, async move |tx: &mut Tx| {
-            query::availability(tx, location, &ids)
-                .await
-                .map_err(Error::from)
+        .read(&caller.ctx, async move |tx: &mut Tx| -> Result<_, Error> {
+            let items = query::availability(tx, location, &ids).await?;
+            let lots = if named {
+                batches::available(tx, location, &ids).await?
+            } else {
+                Vec::new()
+            };
+            Ok((items, lots))
         })
         .await?;
+    let items = items
+        .into_iter()
+        .map(|sums| AvailableItem {
+            batches: named.then(|| {
+                let own = lots.iter().filter(|b| b.product_id == sums.product_id);
+                own.cloned().collect()
+            }),
+            sums,
+        })
+        .collect();
     Ok(HttpResponse::Ok().json(Availabilities {
         location_id: location,
         items,
@@ -303,6 +337,11 @@ struct PreviewRequest {
     #[serde(default)]
     #[garde(range(max = 3650))]
     min_shelf_life_days: u32,
+    /// Who buys: rules for this customer may ask for a longer shelf life.
+    customer_id: Option<CustomerId>,
+    /// The group of who buys: so may rules for the group.
+    #[garde(inner(custom(bahi_http::validate::line)))]
+    customer_group: Option<String>,
 }
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -337,9 +376,19 @@ async fn preview(
             &req.caller.ctx,
             async move |tx: &mut Tx| -> Result<Preview, Error> {
                 let place: Place = (ask.location_id, ask.product_id);
-                let mut books = store::peek(tx, &BTreeSet::from([place])).await?;
-                let (taken, missing) = books.pick(place, ask.qty, ask.min_shelf_life_days);
-                let excluded = books.excluded(place, ask.min_shelf_life_days);
+                let terms = Terms {
+                    min_days: ask.min_shelf_life_days,
+                    customer: ask.customer_id,
+                    group: ask.customer_group,
+                    ..Terms::default()
+                };
+                let places = BTreeSet::from([place]);
+                let min_days = shelf_life::ruled(tx, &terms, &places)
+                    .await?
+                    .min_for(ask.product_id);
+                let mut books = store::peek(tx, &places).await?;
+                let (taken, missing) = books.pick(place, ask.qty, min_days);
+                let excluded = books.excluded(place, min_days);
                 if missing.is_positive() {
                     let short = Short {
                         product_id: ask.product_id,

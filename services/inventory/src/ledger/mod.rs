@@ -22,4 +22,4 @@ pub use model::{
     Books, Cost, Draft, Excluded, Flags, Item, Key, Kind, Layer, Layers, Movement, NO_BATCH, Place,
     Source, Status, Taken, Unbacked, deal, named, return_cost, share, unit_cost, value, worth,
 };
-pub(crate) use query::availability;
+pub(crate) use query::{availability, summary};

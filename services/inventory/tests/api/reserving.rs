@@ -428,6 +428,7 @@ async fn availability_answers_in_the_order_asked() {
     let ask = AvailabilityRequest {
         location_id: shop.location.to_string(),
         product_ids: vec![b.to_string(), a.to_string()],
+        with_batches: false,
     };
     let items = shop
         .grpc()
