@@ -41,11 +41,9 @@ pub const STOCK_RESERVATION_BROKEN: EventType<StockHold> =
 pub const INVENTORY_LOW_STOCK: EventType<InventoryLowStock> =
     EventType::new("inventory.low_stock", T, "reorder_level");
 /// Goods of a batch come near their last day; once for each batch, location and threshold (90, 60, 30, 7 and 0 days).
-pub const BATCH_EXPIRING: EventType<BatchExpiring> =
-    EventType::new("batch.expiring", T, "batch");
+pub const BATCH_EXPIRING: EventType<BatchExpiring> = EventType::new("batch.expiring", T, "batch");
 /// A batch was called back: nothing of it is sold any more, and who bought of it is to be told.
-pub const BATCH_RECALLED: EventType<BatchRecalled> =
-    EventType::new("batch.recalled", T, "batch");
+pub const BATCH_RECALLED: EventType<BatchRecalled> = EventType::new("batch.recalled", T, "batch");
 
 /// The document a movement comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -1,6 +1,6 @@
 //! Saying what comes near its last day.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use bahi_db::{Ctx, Tx};
 use bahi_types::{BatchId, LocationId, business_date};
@@ -11,7 +11,7 @@ use super::{
     model::{THRESHOLDS, days_left, threshold},
     store::{self, Alert},
 };
-use crate::{Error, State, events};
+use crate::{Error, State, events, reorder_level};
 
 /// Most goods of one transaction.
 const MOST: i64 = 500;
@@ -62,6 +62,11 @@ type Place = (BatchId, LocationId);
 async fn page(tx: &mut Tx, after: Place) -> Result<(usize, Option<Place>), Error> {
     let today = business_date(tx.now());
     let goods = store::walk(tx, horizon(today), after, MOST).await?;
+    let expired: BTreeSet<_> = goods
+        .iter()
+        .filter(|g| g.expiry < today)
+        .map(|g| (g.location_id, g.product_id))
+        .collect();
     let full = goods.len() as i64 == MOST;
     let next = goods
         .last()
@@ -97,5 +102,6 @@ async fn page(tx: &mut Tx, after: Place) -> Result<(usize, Option<Place>), Error
             tx.publish(events::expiring(goods.version, &payload));
         }
     }
+    reorder_level::look(tx, &expired).await?;
     Ok((fresh.len(), next))
 }

@@ -43,6 +43,24 @@ pub(crate) fn low_stock(tenant: TenantId, level: &Level, available: Quantity) ->
     events::low_stock(tenant, level.version, &payload)
 }
 
+/// Says of places where goods have expired, which no movement tells, that stock has become low.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn look(tx: &mut Tx, places: &BTreeSet<Place>) -> Result<(), Error> {
+    if places.is_empty() {
+        return Ok(());
+    }
+    let places = store::not_low(tx, places).await?;
+    let books = ledger::store::lock(tx, &places, &BTreeSet::new()).await?;
+    let available = places.iter().map(|p| (*p, books.available(*p))).collect();
+    let low = store::cross(tx.shared(), tx.tenant().uuid(), &available).await?;
+    for (level, available) in &low {
+        tx.publish(low_stock(tx.tenant(), level, *available));
+    }
+    Ok(())
+}
+
 /// The days of the ledger that tell the demand: whole ones, up to yesterday.
 fn window(today: NaiveDate, days: i32) -> Option<(NaiveDate, NaiveDate)> {
     let back = |n: u64| today.checked_sub_days(Days::new(n));

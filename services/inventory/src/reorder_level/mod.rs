@@ -8,15 +8,16 @@
 //!   in whole packs, and no more than sells before it expires.
 //! * The row remembers on which side of the point what is available stands. `inventory.low_stock` is said when it falls
 //!   below, and not again before it has risen. The side is written in the transaction that moves stock, under the gate
-//!   of the place, with one statement for all its places.
+//!   of the place, with one statement for all its places. Goods that expire make less available without a movement: the
+//!   job that warns of them looks.
 
 mod commands;
 mod http;
 mod model;
 mod store;
 
-pub(crate) use commands::low_stock;
 pub use commands::replan;
+pub(crate) use commands::{look, low_stock};
 pub use http::routes;
 pub(crate) use model::Level;
 pub(crate) use store::cross;

@@ -1,6 +1,6 @@
 //! Every SQL statement about reorder levels.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bahi_db::{Error, Result, Tx, sql};
 use bahi_types::{LocationId, PageQuery, ProductId, Quantity, TenantId};
@@ -132,6 +132,30 @@ pub(crate) async fn cross(
         .load(&mut conn)
         .await?;
     Ok(rows.into_iter().filter(|r| r.low).map(Into::into).collect())
+}
+
+#[derive(QueryableByName)]
+struct PlaceRow {
+    #[diesel(sql_type = SqlUuid)]
+    location_id: LocationId,
+    #[diesel(sql_type = SqlUuid)]
+    product_id: ProductId,
+}
+
+/// Those of `places` that have a level and are not known to be below it.
+pub(super) async fn not_low(tx: &mut Tx, places: &BTreeSet<Place>) -> Result<BTreeSet<Place>> {
+    let (locations, products): (Vec<LocationId>, Vec<ProductId>) = places.iter().copied().unzip();
+    let rows: Vec<PlaceRow> = sql("select r.location_id, r.product_id from unnest($2, $3) as u(l, p)
+         join reorder_level r on r.tenant_id = $1 and r.location_id = u.l and r.product_id = u.p where not r.low")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(locations)
+    .bind::<Array<SqlUuid>, _>(products)
+    .load(tx.conn())
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|r| (r.location_id, r.product_id))
+        .collect())
 }
 
 /// Locks the level of a place; its gate is locked.

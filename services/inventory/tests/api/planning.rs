@@ -301,6 +301,32 @@ async fn blocking_a_batch_and_breaking_a_hold_count_as_well() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn goods_that_expire_make_stock_low_without_a_movement() {
+    let shop = Shop::open().await;
+    let milk = shop.batched().await;
+    shop.receive_batch(milk, "B1", Some("2026-11-22"), "10", "5")
+        .await;
+    shop.receive_batch(milk, "B2", None, "3", "5").await;
+    put(
+        &shop,
+        milk,
+        0,
+        json!({ "min_qty": "5", "demand_mean": "1" }),
+    )
+    .await
+    .expect(200);
+    let warn = async || jobs::warn_expiring(shop.state()).await.unwrap();
+    shop.later(86_400);
+    warn().await;
+    assert_eq!(shop.said("inventory.low_stock").await, [] as [Value; 0]);
+    shop.later(86_400);
+    warn().await;
+    warn().await;
+    let said = shop.said("inventory.low_stock").await;
+    assert_eq!((said.len(), &said[0]["available"]), (1, &json!("3")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn levels_are_stated_under_the_version_seen_and_by_those_who_may() {
     let shop = Shop::open().await;
     let tea = shop.product().await;
