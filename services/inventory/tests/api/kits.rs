@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bahi_events::{KitComponent, Tracking};
-use bahi_proto::inventory::v1::HoldingsRequest;
+use bahi_proto::inventory::v1::SummaryRequest;
 use bahi_types::{InvoiceId, ProductId, Quantity};
 use futures::future::join_all;
 use inventory::consumers;
@@ -297,7 +297,7 @@ async fn another_business_has_its_own_kits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn holdings_count_everything_that_is_anywhere() {
+async fn the_summary_counts_everything_that_is_anywhere() {
     let shop = Shop::open().await;
     let (soap, towel) = (shop.product().await, shop.product().await);
     let mut elsewhere = shop.clone();
@@ -308,7 +308,7 @@ async fn holdings_count_everything_that_is_anywhere() {
     // Sold without a hold, and without stock.
     shop.issue(InvoiceId::new(), 1, &[(towel, "3")]).await;
     let ask = async |service: Option<&str>| {
-        let mut request = Request::new(HoldingsRequest {
+        let mut request = Request::new(SummaryRequest {
             product_ids: vec![
                 towel.to_string(),
                 soap.to_string(),
@@ -321,7 +321,7 @@ async fn holdings_count_everything_that_is_anywhere() {
                 .metadata_mut()
                 .insert("authorization", token.parse().unwrap());
         }
-        shop.grpc().holdings(request).await
+        shop.grpc().summary(request).await
     };
     let items = ask(Some("product")).await.unwrap().into_inner().items;
     let seen: Vec<(&str, &str, &str)> = items
