@@ -705,3 +705,51 @@ async fn product_asks_whether_history_refers_to_a_product_and_nobody_else_may() 
         Code::InvalidArgument
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_on_its_way_is_disposed_of_when_it_is_there() {
+    let shop = Shop::open().await;
+    let branch = shop.branch().await;
+    let milk = shop.batched().await;
+    let batch = shop
+        .receive_batch(milk, "B1", Some("2026-12-31"), "10", "5")
+        .await;
+    let sent = shop.ship(branch.location, milk, "4").await;
+    let act = async |verb: &str| {
+        let path = format!("/api/v1/inventory/batches/{batch}:{verb}");
+        shop.owner.post(&path, json!({ "reason": "smell" })).await
+    };
+    let recalled = act("recall").await.expect(200);
+    assert_eq!(recalled.body["sums"]["on_hand"], "10");
+    let done = act("dispose").await.expect(201);
+    assert_eq!(done.text_at("qty"), "6");
+    assert_eq!(act("dispose").await.expect(422).code(), "NOTHING_ON_HAND");
+    shop.assert_sound().await;
+    shop.transfer(&sent, "receive", json!({})).await.expect(200);
+    assert_eq!(branch.in_status(milk, "quarantine").await, "4");
+    let done = act("dispose").await.expect(201);
+    assert_eq!(
+        (done.text_at("qty"), done.text_at("value")),
+        ("4".into(), "20.00".into())
+    );
+    shop.assert_sound().await;
+    // One step for each document and place that goods came to or left.
+    let path = format!("/api/v1/inventory/batches/{batch}/trace");
+    let trace = shop.owner.get(&path).await.expect(200).body;
+    let steps: Vec<_> = trace["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|i| (i["kind"].as_str().unwrap(), i["qty"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        steps,
+        [
+            ("receipt", "10"),
+            ("transfer", "-4"),
+            ("transfer", "4"),
+            ("disposal", "-6"),
+            ("disposal", "-4")
+        ]
+    );
+}

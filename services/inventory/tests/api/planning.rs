@@ -394,3 +394,52 @@ async fn levels_are_stated_under_the_version_seen_and_by_those_who_may() {
         shop.owner.get(&format!("{LEVELS}?{bad}")).await.expect(400);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_takes_stock_away_makes_it_low_and_whatever_brings_it_back_forgets_that() {
+    let shop = Shop::open().await;
+    let branch = shop.branch().await;
+    let tea = shop.product().await;
+    shop.receive(tea, "20", "5").await;
+    let point = json!({ "min_qty": "10", "demand_mean": "1" });
+    put(&shop, tea, 0, point).await.expect(200);
+    let said = async || {
+        let events = shop.said("inventory.low_stock").await.into_iter();
+        let available = events.map(|e| e["available"].as_str().unwrap().to_owned());
+        available.collect::<Vec<_>>()
+    };
+    shop.restate((tea, None), "12", ("sellable", "damaged"))
+        .await
+        .expect(201);
+    assert_eq!(said().await, ["8"]);
+    shop.restate((tea, None), "12", ("damaged", "sellable"))
+        .await
+        .expect(201);
+    shop.ship(branch.location, tea, "13").await;
+    assert_eq!(said().await, ["8", "7"]);
+    // A count finds some, and the next one less again.
+    let found = shop.submitted(tea, "11").await;
+    shop.approve(&found).await;
+    shop.assert_stock(tea, ("11", "0", "11")).await;
+    let lost = shop.submitted(tea, "6").await;
+    shop.approve(&lost).await;
+    assert_eq!(said().await, ["8", "7", "6"]);
+    // What is on its way makes nothing available before it is there.
+    let back = branch_sends_back(&shop, &branch, tea).await;
+    shop.restate((tea, None), "1", ("sellable", "quarantine"))
+        .await
+        .expect(201);
+    assert_eq!(said().await.len(), 3, "it was low all the time");
+    shop.transfer(&back, "receive", json!({})).await.expect(200);
+    shop.restate((tea, None), "10", ("sellable", "damaged"))
+        .await
+        .expect(201);
+    assert_eq!(said().await, ["8", "7", "6", "5"]);
+    shop.assert_sound().await;
+}
+
+/// Ten from the branch to the shop, still under way.
+async fn branch_sends_back(shop: &Shop, branch: &Shop, product: ProductId) -> String {
+    branch.receive(product, "10", "5").await;
+    branch.ship(shop.location, product, "10").await
+}

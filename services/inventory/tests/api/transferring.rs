@@ -17,12 +17,12 @@ impl Shop {
         self.owner.post(PATH, body).await
     }
 
-    async fn transfer(&self, id: &str, verb: &str, body: Value) -> Reply {
+    pub async fn transfer(&self, id: &str, verb: &str, body: Value) -> Reply {
         self.owner.post(&format!("{PATH}/{id}:{verb}"), body).await
     }
 
     /// Writes, approves and ships.
-    async fn ship(&self, to: LocationId, product: ProductId, qty: &str) -> String {
+    pub async fn ship(&self, to: LocationId, product: ProductId, qty: &str) -> String {
         let body = json!({ "from_location_id": self.location, "to_location_id": to,
             "lines": [{ "product_id": product, "qty": qty }] });
         let sent = self
