@@ -311,7 +311,7 @@ async fn sales_and_a_recall_at_once_leave_the_books_sound() {
     let shop = Shop::open().await;
     let (milk, [_, _, b3, _]) = four_batches(&shop).await;
     let hold = async |n: u32| {
-        if n % 2 == 0 {
+        if n.is_multiple_of(2) {
             let reply = shop.hold(&[(milk, "1")], 600).await;
             assert!([201, 409].contains(&reply.status), "{}", reply.text);
         } else {
