@@ -85,11 +85,13 @@ impl Load {
                 line: 1,
                 product_id: product.to_owned(),
                 qty: "1".to_owned(),
+                ..DemandLine::default()
             }],
             demand_hash: invoice.simple().to_string(),
             // Long enough that no sweep meets them while they are counted.
             deadline_seconds: 3600,
             allow_short: false,
+            ..ReserveRequest::default()
         };
         let request = self.signer.request(&self.ctx, ask, PATIENCE)?;
         let answer = self.stock.clone().reserve(request).await?.into_inner();

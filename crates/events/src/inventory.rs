@@ -4,7 +4,7 @@ use bahi_types::{
     BatchId, LocationId, Money, MovementId, Price, ProductId, Quantity, RegistrationId,
     ReservationId,
 };
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -37,6 +37,17 @@ pub const STOCK_EXPIRED: EventType<StockHold> = EventType::new("stock.expired", 
 /// A hold became an issue.
 pub const STOCK_COMMITTED: EventType<StockHold> =
     EventType::new("stock.committed", T, "reservation");
+/// A hold lost goods that are no longer to be had; what it says is what was lost. The rest of it stays.
+pub const STOCK_RESERVATION_BROKEN: EventType<StockHold> =
+    EventType::new("stock.reservation_broken", T, "reservation");
+/// What is available of a product at a location fell below its reorder point. Said when the point is crossed, and not
+/// again before stock has risen above it. Key: `tenant|location|product`.
+pub const INVENTORY_LOW_STOCK: EventType<InventoryLowStock> =
+    EventType::new("inventory.low_stock", T, "reorder_level");
+/// Goods of a batch come near their last day; once for each batch, location and threshold (90, 60, 30, 7 and 0 days).
+pub const BATCH_EXPIRING: EventType<BatchExpiring> = EventType::new("batch.expiring", T, "batch");
+/// A batch was called back: nothing of it is sold any more, and who bought of it is to be told.
+pub const BATCH_RECALLED: EventType<BatchRecalled> = EventType::new("batch.recalled", T, "batch");
 
 /// Goods left one location for another, arrived there, or were lost on the way. Key: the transfer.
 pub const INVENTORY_TRANSFERRED: EventType<InventoryTransferred> =
@@ -51,8 +62,8 @@ pub const STOCK_COUNT_POSTED: EventType<StockCountPosted> =
 /// The document a movement comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StockSource {
-    /// Kind of document: `invoice`, `return`, `receipt`, `adjustment`, `reservation`, `shortage_settlement`,
-    /// `status_change`, `count`, `count_correction`, `revaluation`, `landed_cost`.
+    /// Kind of document: `invoice`, `return`, `receipt`, `adjustment`, `reservation`, `fulfilment`,
+    /// `shortage_settlement`, `status_change`, `count`, `count_correction`, `revaluation`, `landed_cost`, `disposal`.
     #[serde(rename = "type")]
     pub kind: String,
     /// Its id.
@@ -352,4 +363,74 @@ pub struct CountedLine {
     pub qty_delta: Quantity,
     /// Change of value.
     pub value_delta: Money,
+}
+
+/// Stock fell below its reorder point.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct InventoryLowStock {
+    /// Product.
+    pub product_id: ProductId,
+    /// Where.
+    pub location_id: LocationId,
+    /// On hand and not promised.
+    pub available: Quantity,
+    /// The point that was crossed.
+    pub reorder_point: Quantity,
+    /// What to buy: whole packs, at least the minimum order; zero when enough is on order.
+    pub suggested_qty: Quantity,
+}
+
+/// Goods come near their last day.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct BatchExpiring {
+    /// The batch.
+    pub batch_id: BatchId,
+    /// Its number.
+    pub no: String,
+    /// Its product.
+    pub product_id: ProductId,
+    /// Where the goods lie.
+    pub location_id: LocationId,
+    /// Last day on which they may be sold.
+    pub expiry: NaiveDate,
+    /// Days until then; negative when it is past.
+    pub days_left: i32,
+    /// The threshold that was reached: 90, 60, 30, 7 or 0 days.
+    pub threshold: i32,
+    /// What lies there.
+    pub qty: Quantity,
+    /// What it cost us.
+    pub value: Money,
+}
+
+/// Goods of a recalled batch at a location.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct RecalledStock {
+    /// Where.
+    pub location_id: LocationId,
+    /// What lies there.
+    pub qty: Quantity,
+}
+
+/// A batch was called back.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct BatchRecalled {
+    /// The batch.
+    pub batch_id: BatchId,
+    /// Its number.
+    pub no: String,
+    /// Its product.
+    pub product_id: ProductId,
+    /// Last day on which it might have been sold.
+    pub expiry: Option<NaiveDate>,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub recalled_at: DateTime<Utc>,
+    /// What is still with us, by location.
+    pub on_hand: Vec<RecalledStock>,
+    /// What was sold of it so far.
+    pub sold_qty: Quantity,
+    /// What of that came back.
+    pub returned_qty: Quantity,
 }

@@ -88,6 +88,38 @@ pub enum Error {
     /// The batch is known with another date.
     #[error("lines[{0}]: the batch is known with another expiry date.")]
     ExpiryDiffers(usize),
+    /// The batch is known with another day of manufacture.
+    #[error("lines[{0}]: the batch is known with another day of manufacture.")]
+    MfgDiffers(usize),
+    /// The batch would have been made after its last day.
+    #[error("lines[{0}]: the batch cannot have been made after its expiry date.")]
+    MfgAfterExpiry(usize),
+    /// The batch is known with another price.
+    #[error("lines[{0}]: the batch is known with another MRP.")]
+    MrpDiffers(usize),
+    /// The batch was thrown away.
+    #[error("The batch was disposed of.")]
+    BatchDisposed,
+    /// The batch was called back.
+    #[error("The batch was recalled; lifting that needs the permission inventory.batch.recall.")]
+    BatchRecalled,
+    /// The batch may still be sold.
+    #[error("The batch is active: block it before it is disposed of.")]
+    BatchActive,
+    /// A batch was chosen against the rules, and nobody said why.
+    #[error(
+        "Line {0}: the batch is chosen against first expired, first out, or the minimum shelf life; state override_reason."
+    )]
+    OverrideRequired(i32),
+    /// The order has a hold at this location.
+    #[error("The order holds stock at this location already.")]
+    OrderHeld,
+    /// An order's hold is issued delivery by delivery.
+    #[error("An order's hold is issued by delivery: state fulfilment_id.")]
+    FulfilmentRequired,
+    /// The rule is there already.
+    #[error("There is a rule for this customer or group and product already.")]
+    RuleTaken,
     /// The location is closed.
     #[error("The location is closed.")]
     LocationClosed,
@@ -169,13 +201,17 @@ pub enum Error {
 
 impl From<bahi_db::Error> for Error {
     fn from(error: bahi_db::Error) -> Self {
-        Self::Db(error)
+        match error.constraint() {
+            Some("reservation_order_key") => Self::OrderHeld,
+            Some("shelf_life_rule_key") => Self::RuleTaken,
+            _ => Self::Db(error),
+        }
     }
 }
 
 impl From<diesel::result::Error> for Error {
     fn from(error: diesel::result::Error) -> Self {
-        Self::Db(error.into())
+        bahi_db::Error::from(error).into()
     }
 }
 
@@ -214,6 +250,16 @@ impl Refusal for Error {
             Self::NotBatchTracked(_) => Verdict::refused("NOT_BATCH_TRACKED"),
             Self::ExpiryRequired(_) => Verdict::refused("EXPIRY_REQUIRED"),
             Self::ExpiryDiffers(_) => Verdict::refused("EXPIRY_DIFFERS"),
+            Self::MfgDiffers(_) => Verdict::refused("MFG_DIFFERS"),
+            Self::MfgAfterExpiry(_) => Verdict::refused("MFG_AFTER_EXPIRY"),
+            Self::MrpDiffers(_) => Verdict::refused("MRP_DIFFERS"),
+            Self::BatchDisposed => Verdict::conflict("BATCH_DISPOSED"),
+            Self::BatchRecalled => Verdict::conflict("BATCH_RECALLED"),
+            Self::BatchActive => Verdict::conflict("BATCH_ACTIVE"),
+            Self::OverrideRequired(_) => Verdict::refused("OVERRIDE_REQUIRED"),
+            Self::OrderHeld => Verdict::conflict("ORDER_HELD"),
+            Self::FulfilmentRequired => Verdict::refused("FULFILMENT_REQUIRED"),
+            Self::RuleTaken => Verdict::conflict("RULE_TAKEN"),
             Self::LocationClosed => Verdict::refused("LOCATION_CLOSED"),
             Self::NothingOnHand => Verdict::refused("NOTHING_ON_HAND"),
             Self::UnitCostRequired(_) => Verdict::refused("UNIT_COST_REQUIRED"),

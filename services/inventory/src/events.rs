@@ -1,20 +1,23 @@
 //! Everything this service says.
 
 use bahi_events::{
-    CountedLine, HoldLine, INVENTORY_ADJUSTED, INVENTORY_TRANSFERRED, InventoryAdjusted,
-    InventoryTransferred, Outgoing, RevaluedLine, STOCK_COMMITTED, STOCK_COUNT_POSTED,
-    STOCK_EXPIRED, STOCK_ISSUED, STOCK_RECEIVED, STOCK_RELEASED, STOCK_RESERVED, STOCK_RETURNED,
-    STOCK_REVALUED, STOCK_STATUS_CHANGED, StatusChangedLine, StockCountPosted, StockHold,
-    StockIssued, StockLine, StockReceived, StockReturned, StockRevalued, StockSource,
-    StockStatusChanged, TransferredLine,
+    BATCH_EXPIRING, BATCH_RECALLED, BatchExpiring, BatchRecalled, CountedLine, HoldLine,
+    INVENTORY_ADJUSTED, INVENTORY_LOW_STOCK, INVENTORY_TRANSFERRED, InventoryAdjusted,
+    InventoryLowStock, InventoryTransferred, Outgoing, RecalledStock, RevaluedLine,
+    STOCK_COMMITTED, STOCK_COUNT_POSTED, STOCK_EXPIRED, STOCK_ISSUED, STOCK_RECEIVED,
+    STOCK_RELEASED, STOCK_RESERVATION_BROKEN, STOCK_RESERVED, STOCK_RETURNED, STOCK_REVALUED,
+    STOCK_STATUS_CHANGED, StatusChangedLine, StockCountPosted, StockHold, StockIssued, StockLine,
+    StockReceived, StockReturned, StockRevalued, StockSource, StockStatusChanged, TransferredLine,
 };
 use bahi_types::{InvoiceId, LocationId, Quantity, TenantId, business_date};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::{
+    batch::Batch,
     count::Count,
     ledger::{Movement, named, unit_cost},
+    recall::store::{Lies, Sums},
     reservation::Hold,
     shortage::{SOURCE, Settlement},
     transfer::{Moved, Transfer},
@@ -85,6 +88,21 @@ pub fn hold_issued(hold: &Hold, movements: &[Movement]) -> Outgoing {
             .collect(),
     };
     STOCK_ISSUED.of(hold.id.uuid(), 1, &payload)
+}
+
+/// Goods left with a delivery of an order. Its invoice comes later and moves no stock; the delivery stands for it.
+pub fn delivered(fulfilment: Uuid, location: LocationId, movements: &[Movement]) -> Outgoing {
+    let payload = StockIssued {
+        source: source("fulfilment", fulfilment, None),
+        invoice_id: fulfilment,
+        location_id: location,
+        lines: movements
+            .iter()
+            .filter(|m| m.draft.source.id == fulfilment)
+            .map(line)
+            .collect(),
+    };
+    STOCK_ISSUED.of(fulfilment, 1, &payload)
 }
 
 /// Goods came back.
@@ -217,9 +235,8 @@ pub enum HoldNews {
     Committed,
 }
 
-/// News of a hold.
-pub fn hold(news: HoldNews, hold: &Hold, version: i64) -> Outgoing {
-    let payload = StockHold {
+fn held(hold: &Hold) -> StockHold {
+    StockHold {
         reservation_id: hold.id,
         reference: hold.reference.clone(),
         location_id: hold.location,
@@ -233,7 +250,12 @@ pub fn hold(news: HoldNews, hold: &Hold, version: i64) -> Outgoing {
                 qty: l.qty,
             })
             .collect(),
-    };
+    }
+}
+
+/// News of a hold.
+pub fn hold(news: HoldNews, hold: &Hold, version: i64) -> Outgoing {
+    let payload = held(hold);
     let event = match news {
         HoldNews::Reserved => STOCK_RESERVED,
         HoldNews::Released => STOCK_RELEASED,
@@ -309,4 +331,45 @@ pub fn count_posted(count: &Count) -> Outgoing {
         lines: count.lines.iter().map(line).collect(),
     };
     STOCK_COUNT_POSTED.of(count.id, count.version, &payload)
+}
+
+/// A hold lost goods; `lost` has their lines only.
+pub fn hold_broken(lost: &Hold) -> Outgoing {
+    STOCK_RESERVATION_BROKEN.of(lost.id.uuid(), lost.version + 1, &held(lost))
+}
+
+/// Goods come near their last day.
+pub fn expiring(version: i64, payload: &BatchExpiring) -> Outgoing {
+    BATCH_EXPIRING.of(payload.batch_id.uuid(), version, payload)
+}
+
+/// A batch was called back.
+pub(crate) fn recalled(batch: &Batch, reason: &str, sums: &Sums, lies: &[Lies]) -> Outgoing {
+    let payload = BatchRecalled {
+        batch_id: batch.id,
+        no: batch.no.clone(),
+        product_id: batch.product_id,
+        expiry: batch.expiry,
+        reason: reason.to_owned(),
+        recalled_at: batch.recalled_at.unwrap_or_default(),
+        on_hand: lies
+            .iter()
+            .map(|l| RecalledStock {
+                location_id: l.location_id,
+                qty: l.on_hand,
+            })
+            .collect(),
+        sold_qty: sums.sold,
+        returned_qty: sums.returned,
+    };
+    BATCH_RECALLED.of(batch.id.uuid(), batch.version, &payload)
+}
+
+/// Stock fell below its reorder point.
+pub fn low_stock(tenant: TenantId, version: i64, payload: &InventoryLowStock) -> Outgoing {
+    INVENTORY_LOW_STOCK.about(
+        format!("{tenant}|{}|{}", payload.location_id, payload.product_id),
+        version,
+        payload,
+    )
 }

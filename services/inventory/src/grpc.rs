@@ -1,12 +1,13 @@
-//! What sales asks of us before it says yes to a customer.
+//! What sales asks of us before it says yes to a customer, and what others ask about stock.
 
 use bahi_db::Tx;
 use bahi_proto::{
     auth::status_of,
     inventory::v1::{
-        Allocation, AvailabilityRequest, AvailabilityResponse, Available, DemandLine, Granted,
-        HoldState as WireState, Holding, HoldingsRequest, HoldingsResponse, Refused,
-        ReleaseRequest, ReleaseResponse, ReserveRequest, ReserveResponse, Shortage, Terminal,
+        Allocation, AvailabilityRequest, AvailabilityResponse, Available, BatchAvailable,
+        DemandLine, Granted, HoldState as WireState, Refused, ReleaseRequest, ReleaseResponse,
+        ReserveRequest, ReserveResponse, Shortage, Summary, SummaryRequest, SummaryResponse,
+        Terminal,
         reserve_response::Outcome as Wire,
         stock_server::{Stock, StockServer},
     },
@@ -16,9 +17,9 @@ use chrono::Duration;
 use tonic::{Request, Response, Status, service::Routes};
 
 use crate::{
-    Error, State,
-    ledger::{availability, holdings},
-    reservation::{self, Ask, Demand, HoldState, Outcome},
+    Error, State, batch,
+    ledger::{availability, summary},
+    reservation::{self, Ask, Demand, HoldState, Outcome, Terms},
 };
 
 /// Most lines of a demand, and products of a question.
@@ -97,67 +98,114 @@ impl Stock for Server {
         let ctx = self.0.guard.admit(&request, "Availability")?;
         let ask = request.into_inner();
         let location = id("location_id", &ask.location_id)?;
-        if ask.product_ids.len() > MOST {
-            return Err(malformed("product_ids", "are too many"));
-        }
-        let products: Vec<ProductId> = ask
-            .product_ids
-            .iter()
-            .map(|p| id("product_ids", p))
-            .collect::<Result<_, _>>()?;
-        let items = self
+        let (products, named) = (products(&ask.product_ids)?, ask.with_batches);
+        let (items, lots) = self
             .0
             .db
-            .read(&ctx, async move |tx: &mut Tx| {
-                availability(tx, location, &products)
-                    .await
-                    .map_err(Error::from)
+            .read(&ctx, async move |tx: &mut Tx| -> Result<_, Error> {
+                let items = availability(tx, location, &products).await?;
+                let lots = if named {
+                    batch::store::available(tx, location, &products).await?
+                } else {
+                    Vec::new()
+                };
+                Ok((items, lots))
             })
             .await
             .map_err(|e| status_of(&e))?;
         let items = items.into_iter().map(|a| Available {
             product_id: a.product_id.to_string(),
             available: a.available.to_string(),
+            batches: lots
+                .iter()
+                .filter(|b| b.product_id == a.product_id)
+                .map(|b| BatchAvailable {
+                    batch_id: b.batch_id.to_string(),
+                    no: b.no.clone(),
+                    expiry: b.expiry.map(|d| d.to_string()),
+                    mfg: b.mfg.map(|d| d.to_string()),
+                    mrp: b.mrp.map(|m| m.to_string()),
+                    available: b.available.to_string(),
+                })
+                .collect(),
         });
         Ok(Response::new(AvailabilityResponse {
             items: items.collect(),
         }))
     }
 
-    async fn holdings(&self, request: Request<HoldingsRequest>) -> Answer<HoldingsResponse> {
-        let ctx = self.0.guard.admit(&request, "Holdings")?;
+    async fn summary(&self, request: Request<SummaryRequest>) -> Answer<SummaryResponse> {
+        let ctx = self.0.guard.admit(&request, "Summary")?;
         // Before the events of the meantime are read, a restored database may know nothing of what has come in.
         self.0.restore.passed().await.map_err(|e| status_of(&e))?;
-        let ask = request.into_inner();
-        if ask.product_ids.len() > MOST {
-            return Err(malformed("product_ids", "are too many"));
-        }
-        let products: Vec<ProductId> = ask
-            .product_ids
-            .iter()
-            .map(|p| id("product_ids", p))
-            .collect::<Result<_, _>>()?;
+        let products = products(&request.into_inner().product_ids)?;
         let items = self
             .0
             .db
             .read(&ctx, async move |tx: &mut Tx| {
-                holdings(tx, &products).await.map_err(Error::from)
+                summary(tx, &products).await.map_err(Error::from)
             })
             .await
             .map_err(|e| status_of(&e))?;
-        let items = items.into_iter().map(|h| Holding {
-            product_id: h.product_id.to_string(),
-            on_hand: h.on_hand.to_string(),
-            reserved: h.reserved.to_string(),
-            owed: h.owed.to_string(),
+        let items = items.into_iter().map(|s| Summary {
+            product_id: s.product_id.to_string(),
+            on_hand: s.on_hand.to_string(),
+            reserved: s.reserved.to_string(),
+            available: s.available.to_string(),
+            owed: s.owed.to_string(),
+            moved: s.moved,
         });
-        Ok(Response::new(HoldingsResponse {
+        Ok(Response::new(SummaryResponse {
             items: items.collect(),
         }))
     }
 }
 
 #[allow(clippy::result_large_err)] // A status is what tonic wants.
+fn products(ids: &[String]) -> Result<Vec<ProductId>, Status> {
+    if ids.len() > MOST {
+        return Err(malformed("product_ids", "are too many"));
+    }
+    ids.iter().map(|p| id("product_ids", p)).collect()
+}
+
+/// A text that may be empty, for nothing.
+#[allow(clippy::result_large_err)]
+fn text(field: &str, text: &str) -> Result<Option<String>, Status> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    bahi_http::validate::line(text, &()).map_err(|e| malformed(field, e.message()))?;
+    Ok(Some(text.to_owned()))
+}
+
+#[allow(clippy::result_large_err)]
+fn terms(ask: &ReserveRequest) -> Result<Terms, Status> {
+    if ask.min_shelf_life_days > 3650 {
+        return Err(malformed("min_shelf_life_days", "must be at most 3650"));
+    }
+    let chosen = |l: &DemandLine| {
+        let batch = l.batch_id.as_deref()?;
+        Some(id("batch_id", batch).map(|batch| (l.line, batch)))
+    };
+    Ok(Terms {
+        min_days: ask.min_shelf_life_days,
+        customer: text("customer_id", &ask.customer_id)?
+            .map(|c| id("customer_id", &c))
+            .transpose()?,
+        group: text("customer_group", &ask.customer_group)?,
+        chosen: ask
+            .lines
+            .iter()
+            .filter_map(chosen)
+            .collect::<Result<_, _>>()?,
+        reason: text("override_reason", &ask.override_reason)?,
+        by: text("override_by", &ask.override_by)?,
+        ..Terms::default()
+    })
+}
+
+#[allow(clippy::result_large_err)]
 fn demand(state: &State, ask: ReserveRequest) -> Result<Demand, Status> {
     if ask.lines.len() > MOST {
         return Err(malformed("lines", "are too many"));
@@ -186,6 +234,7 @@ fn demand(state: &State, ask: ReserveRequest) -> Result<Demand, Status> {
         Duration::seconds(seconds)
     };
     Ok(Demand {
+        terms: terms(&ask)?,
         invoice: id("invoice_id", &ask.invoice_id)?,
         attempt: attempt(ask.attempt)?,
         location: id("location_id", &ask.location_id)?,

@@ -1,4 +1,5 @@
-//! Periodic work: holds past their deadline, sales whose event does not come, and the snapshots of months.
+//! Periodic work: holds past their deadline, sales whose event does not come, approved counts, the snapshots of months,
+//! goods near their last day, and levels to be planned anew.
 
 use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 
@@ -11,6 +12,7 @@ use uuid::Uuid;
 use crate::{
     Error, State, count,
     error::HoldRef,
+    expiry, reorder_level,
     reservation::{self, Owner},
     sale::{self, Sale},
     sales,
@@ -65,6 +67,12 @@ pub fn table(state: &State) -> Vec<Job> {
         }),
         job("take_snapshots", Duration::from_secs(900), state, |s| {
             Box::pin(async move { take_snapshots(&s).await })
+        }),
+        job("warn_expiring", Duration::from_secs(900), state, |s| {
+            Box::pin(async move { warn_expiring(&s).await })
+        }),
+        job("replan_levels", Duration::from_secs(900), state, |s| {
+            Box::pin(async move { replan_levels(&s).await })
         }),
     ]
 }
@@ -155,5 +163,23 @@ pub async fn issue_unheard(state: &State) -> anyhow::Result<()> {
         pause_point("inventory.issue.after_commit").await;
         UNHEARD.inc();
     }
+    Ok(())
+}
+
+/// Says what comes near its last day and has not been said of yet.
+///
+/// # Errors
+/// The database's.
+pub async fn warn_expiring(state: &State) -> anyhow::Result<()> {
+    expiry::warn(state, &nobody(state)).await?;
+    Ok(())
+}
+
+/// Works out anew, once a day, the levels whose demand is the ledger's.
+///
+/// # Errors
+/// The database's.
+pub async fn replan_levels(state: &State) -> anyhow::Result<()> {
+    reorder_level::replan(state, &nobody(state)).await?;
     Ok(())
 }

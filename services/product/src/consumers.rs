@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use bahi_db::Tx;
 use bahi_events::{
-    Envelope, INVENTORY_ADJUSTED, InventoryAdjusted, STOCK_ISSUED, STOCK_RECEIVED, STOCK_RETURNED,
-    StockIssued, StockLine, StockReceived, StockReturned,
+    CountedLine, Envelope, INVENTORY_ADJUSTED, INVENTORY_TRANSFERRED, InventoryAdjusted,
+    InventoryTransferred, STOCK_COUNT_POSTED, STOCK_ISSUED, STOCK_RECEIVED, STOCK_RETURNED,
+    STOCK_REVALUED, STOCK_STATUS_CHANGED, StockCountPosted, StockIssued, StockLine, StockReceived,
+    StockReturned, StockRevalued, StockStatusChanged,
 };
 use bahi_kafka::{Consumer, Failed};
 use bahi_types::ProductId;
@@ -24,7 +26,11 @@ pub fn table(_: &State) -> Vec<Consumer> {
             .on(STOCK_RECEIVED, received)
             .on(STOCK_ISSUED, issued)
             .on(STOCK_RETURNED, returned)
-            .on(INVENTORY_ADJUSTED, adjusted),
+            .on(INVENTORY_ADJUSTED, adjusted)
+            .on(STOCK_COUNT_POSTED, counted)
+            .on(INVENTORY_TRANSFERRED, transferred)
+            .on(STOCK_STATUS_CHANGED, status_changed)
+            .on(STOCK_REVALUED, revalued),
     ]
 }
 
@@ -59,6 +65,36 @@ async fn adjusted(tx: &mut Tx, events: &[Envelope<InventoryAdjusted>]) -> Result
     };
     mark_transacted(tx, of(|adjusted| !adjusted.qty_delta.is_positive())).await?;
     came_in(tx, of(|adjusted| adjusted.qty_delta.is_positive())).await
+}
+
+/// What was found comes in; what is missing, or there as the books say, has only moved.
+async fn counted(tx: &mut Tx, events: &[Envelope<StockCountPosted>]) -> Result<(), Failed> {
+    let lines = events.iter().flat_map(|event| &event.payload.lines);
+    let (found, other): (Vec<_>, Vec<_>) = lines
+        .filter(|line| !(line.counted.is_zero() && line.qty_delta.is_zero()))
+        .partition(|line| line.qty_delta.is_positive());
+    let of = |lines: Vec<&CountedLine>| lines.iter().map(|line| line.product_id).collect();
+    mark_transacted(tx, of(other)).await?;
+    came_in(tx, of(found)).await
+}
+
+/// Between two locations nothing comes in: what is on its way is ours all the time.
+async fn transferred(tx: &mut Tx, events: &[Envelope<InventoryTransferred>]) -> Result<(), Failed> {
+    let lines = events.iter().flat_map(|event| &event.payload.lines);
+    Ok(mark_transacted(tx, lines.map(|line| line.product_id).collect()).await?)
+}
+
+async fn status_changed(
+    tx: &mut Tx,
+    events: &[Envelope<StockStatusChanged>],
+) -> Result<(), Failed> {
+    let lines = events.iter().flat_map(|event| &event.payload.lines);
+    Ok(mark_transacted(tx, lines.map(|line| line.product_id).collect()).await?)
+}
+
+async fn revalued(tx: &mut Tx, events: &[Envelope<StockRevalued>]) -> Result<(), Failed> {
+    let lines = events.iter().flat_map(|event| &event.payload.lines);
+    Ok(mark_transacted(tx, lines.map(|line| line.product_id).collect()).await?)
 }
 
 fn products<'a>(lines: impl Iterator<Item = &'a StockLine>) -> Vec<ProductId> {

@@ -6,7 +6,7 @@ use anyhow::Context;
 use bahi_db::Ctx;
 use bahi_proto::{
     auth::Outbound,
-    inventory::v1::{HoldingsRequest, stock_client::StockClient},
+    inventory::v1::{Summary, SummaryRequest, stock_client::StockClient},
 };
 use bahi_types::{ProductId, Quantity};
 use tonic::transport::{Channel, Endpoint};
@@ -63,13 +63,12 @@ impl Shelf {
 
     /// On hand, reserved, owed.
     async fn ask(&self, ctx: &Ctx, product: ProductId) -> anyhow::Result<[Quantity; 3]> {
-        let ask = HoldingsRequest {
+        let ask = SummaryRequest {
             product_ids: vec![product.to_string()],
         };
         let request = self.outbound.request(ctx, ask, TIMEOUT)?;
-        let answer = self.client.clone().holdings(request).await?.into_inner();
-        let of_it =
-            |held: &&bahi_proto::inventory::v1::Holding| held.product_id == product.to_string();
+        let answer = self.client.clone().summary(request).await?.into_inner();
+        let of_it = |held: &&Summary| held.product_id == product.to_string();
         let held = answer
             .items
             .iter()

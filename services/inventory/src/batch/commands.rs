@@ -5,24 +5,36 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use bahi_db::{Ctx, Done, Tx};
 use bahi_http::Fault;
 use bahi_types::{BatchId, ProductId};
-use chrono::NaiveDate;
 use serde_json::json;
 
-use super::store::{self, Batch};
+use super::{
+    model::{Batch, Label},
+    store,
+};
 use crate::{
     Error, State,
     copy::{self, ProductRow},
     ledger,
 };
 
-/// A batch a document names: index of its line, product, number, date.
-pub(crate) type Named<'a> = (usize, ProductId, &'a str, Option<NaiveDate>);
+/// A batch that a document names.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Named<'a> {
+    /// Index of the line, for errors.
+    pub line: usize,
+    /// Product.
+    pub product: ProductId,
+    /// Number.
+    pub no: &'a str,
+    /// What the label says.
+    pub label: Label,
+}
 
 /// The batches that the lines of a document name, made where they are new.
 ///
 /// # Errors
-/// [`Error::ExpiryDiffers`] when one is known, or named twice, with another date. A line without a date takes the
-/// known one.
+/// When one is known, or named twice, with another date or price; when it was disposed of. What a line does not say is
+/// taken from what is known; what was not known of its manufacture and price is added.
 pub(crate) async fn ensure(
     tx: &mut Tx,
     named: &[Named<'_>],
@@ -30,34 +42,28 @@ pub(crate) async fn ensure(
     if named.is_empty() {
         return Ok(HashMap::new());
     }
-    let mut wanted: BTreeMap<(ProductId, String), Option<NaiveDate>> = BTreeMap::new();
-    for (line, product, no, expiry) in named {
-        let slot = wanted
-            .entry((*product, (*no).to_owned()))
-            .or_insert(*expiry);
-        match (*slot, *expiry) {
-            (None, later) => *slot = later,
-            (Some(known), Some(stated)) if known != stated => {
-                return Err(Error::ExpiryDiffers(*line));
-            }
-            _ => {}
-        }
+    let mut wanted: BTreeMap<(ProductId, String), Label> = BTreeMap::new();
+    for one in named {
+        let slot = wanted.entry((one.product, one.no.to_owned())).or_default();
+        *slot = slot.and(one.label, one.line)?;
     }
     let wanted: Vec<_> = wanted
         .into_iter()
-        .map(|((product, no), expiry)| (product, no, expiry))
+        .map(|((product, no), label)| (product, no, label))
         .collect();
-    let batches: HashMap<_, _> = store::ensure(tx, &wanted)
+    let mut batches: HashMap<_, _> = store::ensure(tx, &wanted)
         .await?
         .into_iter()
         .map(|b| ((b.product_id, b.no.clone()), b))
         .collect();
-    for (line, product, no, expiry) in named {
-        let known = batches
-            .get(&(*product, (*no).to_owned()))
-            .and_then(|b| b.expiry);
-        if expiry.is_some() && known != *expiry {
-            return Err(Error::ExpiryDiffers(*line));
+    for one in named {
+        let Some(batch) = batches.get_mut(&(one.product, one.no.to_owned())) else {
+            continue;
+        };
+        let label = Label::joins(batch, one.label, one.line)?;
+        if (label.mfg, label.mrp) != (batch.mfg, batch.mrp) {
+            (batch.mfg, batch.mrp) = (label.mfg, label.mrp);
+            store::complete(tx, batch).await?;
         }
     }
     Ok(batches)
@@ -94,34 +100,37 @@ pub(crate) async fn check_lines(
 /// Blocks a batch everywhere, or lifts the block. Doing it again changes nothing.
 ///
 /// # Errors
-/// When there is no such batch.
+/// When there is no such batch, it was disposed of, or it was called back and the caller may not lift that.
 pub(super) async fn set_blocked(
     state: &State,
     ctx: &Ctx,
     id: BatchId,
     blocked: bool,
     reason: String,
+    may_lift_recall: bool,
 ) -> Result<Done<Batch>, Error> {
     state
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Batch, Error> {
             let mut batch = store::lock(tx, id).await?;
-            if batch.blocked == blocked {
+            let recalled = batch.recalled_at.is_some();
+            if !batch.set_blocked(blocked, &reason, may_lift_recall)? {
                 return Ok(batch);
             }
-            batch.blocked = blocked;
-            batch.block_reason = blocked.then(|| reason.clone());
-            batch.version += 1;
             let places = ledger::store::places_of(tx, batch.product_id, id).await?;
             // The gates first: nobody picks from the batch while its flag changes.
             ledger::store::lock(tx, &places, &BTreeSet::new()).await?;
             store::save(tx, &batch).await?;
             ledger::store::set_blocked(tx, id, blocked).await?;
-            if !blocked {
-                let mut books = ledger::store::lock(tx, &places, &BTreeSet::new()).await?;
-                books.risen = places;
-                ledger::close(tx, books).await?;
+            let mut books = ledger::store::lock(tx, &places, &BTreeSet::new()).await?;
+            for place in &places {
+                // What is available changes, and so may the side of the reorder point.
+                books.touch(*place);
             }
+            if !blocked {
+                books.risen = places;
+            }
+            ledger::close(tx, books).await?;
             let action = if blocked {
                 "inventory.batch.block"
             } else {
@@ -131,7 +140,7 @@ pub(super) async fn set_blocked(
                 action,
                 ("batch", id.uuid()),
                 Some(reason),
-                json!({ "no": batch.no, "product_id": batch.product_id }),
+                json!({ "no": batch.no, "product_id": batch.product_id, "was_recalled": recalled }),
             );
             Ok(batch)
         })

@@ -3,15 +3,16 @@
 use actix_web::{HttpResponse, get, post, web};
 use bahi_db::Tx;
 use bahi_http::{Caller, Fault, Post, Problem, Versioned, ok, page};
-use bahi_types::{BatchId, Cursor, Page, PageQuery, ProductId, business_date};
-use chrono::NaiveDate;
+use bahi_types::{BatchId, Cursor, Money, Page, PageQuery, ProductId, business_date};
+use chrono::{DateTime, NaiveDate, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::{
     commands,
-    store::{self, Batch},
+    model::{Batch, BatchStatus},
+    store,
 };
 use crate::{Error, State, ledger::cursor};
 
@@ -20,36 +21,43 @@ pub fn routes(cfg: &mut ServiceConfig) {
     cfg.service(list).service(block).service(unblock);
 }
 
+/// A batch as it is answered.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Batch)]
-struct BatchBody {
+pub(crate) struct BatchBody {
     id: BatchId,
     product_id: ProductId,
     no: String,
+    /// Day on which it was made.
+    mfg: Option<NaiveDate>,
     /// Last day on which it may be sold.
     expiry: Option<NaiveDate>,
-    /// `active`, `blocked` or `expired`.
-    status: &'static str,
+    /// Maximum retail price printed on it.
+    mrp: Option<Money>,
+    /// `active`, `blocked`, `expired` or `disposed`.
+    status: BatchStatus,
     block_reason: Option<String>,
+    /// When it was called back.
+    recalled_at: Option<DateTime<Utc>>,
+    /// When its goods were thrown away.
+    disposed_at: Option<DateTime<Utc>>,
     version: i64,
 }
 
 impl BatchBody {
-    fn new(batch: Batch, today: NaiveDate) -> Self {
-        let status = if batch.blocked {
-            "blocked"
-        } else if batch.expiry.is_some_and(|last| last < today) {
-            "expired"
-        } else {
-            "active"
-        };
+    /// As it is on a day.
+    pub fn new(batch: Batch, today: NaiveDate) -> Self {
         Self {
             id: batch.id,
             product_id: batch.product_id,
+            status: batch.status(today),
             no: batch.no,
+            mfg: batch.mfg,
             expiry: batch.expiry,
-            status,
+            mrp: batch.mrp,
             block_reason: batch.block_reason,
+            recalled_at: batch.recalled_at,
+            disposed_at: batch.disposed_at,
             version: batch.version,
         }
     }
@@ -68,6 +76,8 @@ struct Filter {
     /// Its number.
     no: Option<String>,
     blocked: Option<bool>,
+    /// Called back.
+    recalled: Option<bool>,
     /// Only batches whose last day is before this one.
     expiring_before: Option<NaiveDate>,
 }
@@ -93,6 +103,7 @@ async fn list(
     let filter = store::Filter {
         product: filter.product,
         blocked: filter.blocked,
+        recalled: filter.recalled,
         expiring_before: filter.expiring_before,
         no: filter.no,
     };
@@ -113,12 +124,13 @@ async fn list(
     Ok(page(&found.map(|b| BatchBody::new(b, today))))
 }
 
+/// Why something is done to a batch.
 #[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Reason {
+pub(crate) struct Reason {
     /// Why; it is audited.
     #[garde(custom(bahi_http::validate::line))]
-    reason: String,
+    pub reason: String,
 }
 
 /// Blocks a batch at every location: nothing of it is promised any more.
@@ -132,7 +144,8 @@ async fn block(
     set(&state, *id, req, true).await
 }
 
-/// Lifts the block. What is owed of the product is served at once.
+/// Lifts the block. What is owed of the product is served at once. A recall is lifted only with the permission
+/// `inventory.batch.recall`.
 #[utoipa::path(tag = "batches", request_body = Reason, responses((status = 200, body = BatchBody)))]
 #[post("/api/v1/inventory/batches/{id:[^:/]+}:unblock")]
 async fn unblock(
@@ -150,7 +163,16 @@ async fn set(
     blocked: bool,
 ) -> Result<HttpResponse, Problem> {
     req.caller.require("inventory.batch.write")?;
-    let done = commands::set_blocked(state, &req.caller.ctx, id, blocked, req.body.reason).await?;
+    let may_lift = req.caller.grants.allow("inventory.batch.recall");
+    let done = commands::set_blocked(
+        state,
+        &req.caller.ctx,
+        id,
+        blocked,
+        req.body.reason,
+        may_lift,
+    )
+    .await?;
     let today = business_date(state.db.clock().now());
     Ok(ok(&done.map(|b| BatchBody::new(b, today))))
 }

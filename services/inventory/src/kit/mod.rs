@@ -5,8 +5,9 @@
 //!   are checked together.
 //! * A hold of a kit holds its components, all of them or nothing. Its lines name components; how many kits a line
 //!   stands for is kept beside it, so that a part of it can be issued in whole kits.
+//! * When goods of a batch are taken from a hold, kits that lose a component with them give the others back.
 
 pub(crate) mod model;
 pub(crate) mod store;
 
-pub(crate) use model::{Kits, Part, demand, in_whole_kits};
+pub(crate) use model::{Kits, Part, demand, in_whole_kits, loss, undelivered};

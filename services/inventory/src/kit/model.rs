@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bahi_http::Fault;
-use bahi_types::{ProductId, Quantity};
+use bahi_types::{BatchId, ProductId, Quantity};
 use rust_decimal::Decimal;
 
-use crate::{copy::store::ComponentRow, reservation::Ask};
+use crate::{
+    copy::store::ComponentRow,
+    reservation::{Ask, HoldLine},
+};
 
 /// Most places that a demand may come to when its kits are taken apart.
 const MOST: usize = 5_000;
@@ -120,6 +123,78 @@ pub(crate) fn in_whole_kits(
     times(Quantity::rounded(one), wanted.decimal())
 }
 
+/// What lines that stand for kits still stand for once `wanted` of them are delivered; all of them, where nothing is
+/// said. Lines of which nothing is delivered are left out.
+pub(crate) fn undelivered(kits: &[Part], wanted: Option<&BTreeMap<i32, Quantity>>) -> Vec<Part> {
+    kits.iter()
+        .filter_map(|part| {
+            let delivered = match wanted {
+                Some(wanted) => *wanted.get(&part.line)?,
+                None => part.qty,
+            };
+            let qty = part.qty - delivered;
+            Some(Part { qty, ..*part })
+        })
+        .collect()
+}
+
+/// What a hold loses with the goods of a batch: those, and where they are of kits, the other components of the kits
+/// that are whole no more. How much by line of the hold, and what the lines concerned stand for afterwards.
+pub(crate) fn loss(
+    lines: &[HoldLine],
+    kits: &[Part],
+    batch: BatchId,
+) -> (Vec<Quantity>, Vec<Part>) {
+    let of_batch = |l: &HoldLine| {
+        if l.batch == batch {
+            l.qty
+        } else {
+            Quantity::ZERO
+        }
+    };
+    let mut lost: Vec<Quantity> = lines.iter().map(of_batch).collect();
+    let mut left = Vec::new();
+    for part in kits {
+        // What one kit consists of, and what is left of each component.
+        let mut held: BTreeMap<ProductId, (Quantity, Quantity)> = BTreeMap::new();
+        for (line, gone) in lines.iter().zip(&lost).filter(|(l, _)| l.line == part.line) {
+            let sum = held.entry(line.product).or_default();
+            *sum = (sum.0 + line.qty, sum.1 + (line.qty - *gone));
+        }
+        if held.values().all(|(all, rest)| all == rest) {
+            continue;
+        }
+        let one = |all: Quantity| {
+            let one = all.decimal().checked_div(part.qty.decimal());
+            Quantity::rounded(one.unwrap_or_default())
+        };
+        let components: BTreeMap<ProductId, Quantity> = held
+            .iter()
+            .map(|(product, (all, _))| (*product, one(*all)))
+            .filter(|(_, one)| one.is_positive())
+            .collect();
+        let whole = Kits::made_of(&components, |p| {
+            held.get(&p).map_or(Quantity::ZERO, |h| h.1)
+        });
+        for (product, (_, rest)) in &held {
+            let one = components.get(product).copied().unwrap_or_default();
+            let mut more = *rest - times(one, whole.decimal()).unwrap_or(*rest);
+            // What was taken last is given back first.
+            let own = lines.iter().zip(&mut lost).rev();
+            for (line, gone) in own.filter(|(l, _)| l.line == part.line && l.product == *product) {
+                let back = (line.qty - *gone).min(more);
+                *gone += back;
+                more -= back;
+            }
+        }
+        left.push(Part {
+            qty: whole,
+            ..*part
+        });
+    }
+    (lost, left)
+}
+
 fn times(qty: Quantity, count: Decimal) -> Option<Quantity> {
     Quantity::try_new(qty.decimal().checked_mul(count)?).ok()
 }
@@ -127,6 +202,7 @@ fn times(qty: Quantity, count: Decimal) -> Option<Quantity> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::NO_BATCH;
 
     fn q(text: &str) -> Quantity {
         text.parse().unwrap()
@@ -201,5 +277,54 @@ mod tests {
         assert_eq!(in_whole_kits(q("12"), q("4"), q("0")), Some(q("0")));
         assert_eq!(in_whole_kits(q("12"), q("4"), q("5")), None);
         assert_eq!(in_whole_kits(q("12"), q("4"), q("0.5")), None);
+    }
+
+    #[test]
+    fn kits_that_lose_a_component_give_the_others_back() {
+        let (kit, soap, towel) = (ProductId::new(), ProductId::new(), ProductId::new());
+        let (old, new) = (BatchId::new(), BatchId::new());
+        let line = |n, allocation_no, product, batch, qty: &str| HoldLine {
+            line: n,
+            allocation_no,
+            product,
+            batch,
+            qty: q(qty),
+        };
+        // Four kits of three soaps and half a towel, and soap by itself.
+        let lines = [
+            line(1, 0, soap, old, "5"),
+            line(1, 1, soap, new, "7"),
+            line(1, 2, towel, NO_BATCH, "2"),
+            line(2, 0, soap, old, "1"),
+        ];
+        let part = |qty: &str| Part {
+            line: 1,
+            kit,
+            qty: q(qty),
+        };
+        let qs = |all: [&str; 4]| all.map(q).to_vec();
+        assert_eq!(
+            loss(&lines, &[part("4")], old),
+            (qs(["5", "1", "1", "1"]), vec![part("2")]),
+            "seven soaps are two kits"
+        );
+        assert_eq!(
+            loss(&lines, &[part("4")], new),
+            (qs(["2", "7", "1.5", "0"]), vec![part("1")])
+        );
+        assert_eq!(loss(&lines, &[part("4")], BatchId::new()).1, []);
+    }
+
+    #[test]
+    fn what_is_delivered_of_kits_is_stood_for_no_more() {
+        let part = |line, qty: &str| Part {
+            line,
+            kit: ProductId::from_uuid(uuid::Uuid::nil()),
+            qty: q(qty),
+        };
+        let kits = [part(1, "4"), part(3, "2")];
+        let some = BTreeMap::from([(1, q("3")), (2, q("1"))]);
+        assert_eq!(undelivered(&kits, Some(&some)), [part(1, "1")]);
+        assert_eq!(undelivered(&kits, None), [part(1, "0"), part(3, "0")]);
     }
 }

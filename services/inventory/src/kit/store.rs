@@ -60,3 +60,25 @@ pub(crate) async fn keep(tx: &mut Tx, id: ReservationId, parts: &[Part]) -> Resu
     .await?;
     Ok(())
 }
+
+/// Writes how many kits lines of a hold still stand for; a line that stands for none any more is dropped.
+pub(crate) async fn leave(tx: &mut Tx, id: ReservationId, left: &[Part]) -> Result<()> {
+    if left.is_empty() {
+        return Ok(());
+    }
+    sql("with left_over as (
+           select * from unnest($3, $4) as u(line, qty)
+         ), gone as (
+           delete from reservation_kit k using left_over u
+           where k.tenant_id = $1 and k.reservation_id = $2 and k.line = u.line and u.qty = 0
+         )
+         update reservation_kit k set qty = u.qty from left_over u
+         where k.tenant_id = $1 and k.reservation_id = $2 and k.line = u.line and u.qty > 0")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<SqlUuid, _>(id)
+    .bind::<Array<Integer>, _>(left.iter().map(|p| p.line).collect::<Vec<_>>())
+    .bind::<Array<Numeric>, _>(left.iter().map(|p| p.qty).collect::<Vec<_>>())
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}

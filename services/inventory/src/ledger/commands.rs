@@ -1,40 +1,54 @@
 //! The end of every transaction that moves stock: settle what is owed, work out costs, write.
 
+use std::collections::BTreeMap;
+
 use bahi_db::Tx;
+use bahi_types::Quantity;
 
 use super::{
-    model::{Books, Layers, Movement, value},
+    model::{Books, Layers, Movement, Place, value},
     store,
 };
-use crate::{Error, period, shortage};
+use crate::{Error, period, reorder_level, shortage};
 
-/// Settles open shortages where more became available, values every movement, and writes balances, layers and
-/// movements. Call it last; everything that must come before a settlement has been done to `books` by then.
+/// Settles open shortages where more became available, values every movement, writes balances, layers and movements,
+/// and says where stock has fallen below its reorder point. Call it last; everything that must come before a settlement has been done to `books` by then.
 ///
 /// # Errors
 /// When the database refuses, or no cost layer backs what goes out.
 pub(crate) async fn close(tx: &mut Tx, books: Books) -> Result<Vec<Movement>, Error> {
-    let (movements, settled) = write(tx, books).await?;
+    let (movements, settled, low) = write(tx, books).await?;
+    for (level, available) in &low {
+        tx.publish(reorder_level::low_stock(tx.tenant(), level, *available));
+    }
     shortage::announce(tx, &settled, &movements);
     Ok(movements)
 }
 
+/// Places that have fallen below their reorder point, with what is available.
+type Low = Vec<(reorder_level::Level, Quantity)>;
+
 async fn write(
     tx: &mut Tx,
     mut books: Books,
-) -> Result<(Vec<Movement>, Vec<shortage::Settlement>), Error> {
+) -> Result<(Vec<Movement>, Vec<shortage::Settlement>, Low), Error> {
     let settled = shortage::settle(tx, &mut books).await?;
     let mut layers = store::layers(tx, &books.outgoing()).await?;
     let movements = value(std::mem::take(&mut books.drafts), &mut layers)?;
     let open = period::open(tx, movements.iter().map(|m| m.draft.occurred_at)).await?;
+    let available: BTreeMap<Place, Quantity> = books
+        .dirty()
+        .map(|(key, _)| (key.place(), books.available(key.place())))
+        .collect();
     let (tenant, now, conn) = (tx.tenant().uuid(), tx.now(), tx.shared());
-    futures::try_join!(
+    let (.., low) = futures::try_join!(
         store::save_items(conn, tenant, &books),
         store::save_layers(conn, tenant, now, &layers),
         store::save_movements(conn, tenant, now, open, &movements),
+        reorder_level::cross(conn, tenant, &available),
     )
     .map_err(bahi_db::Error::from)?;
-    Ok((movements, settled))
+    Ok((movements, settled, low))
 }
 
 /// Writes what a revaluation made of layers, and its movements. The gates of their places are locked.

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use actix_web::{HttpResponse, get, post, web};
 use bahi_db::Tx;
 use bahi_http::{Caller, Fault, Post, Problem, page};
-use bahi_types::{BatchId, Cursor, LocationId, Money, Page, PageQuery, ProductId, Quantity};
+use bahi_types::{
+    BatchId, Cursor, CustomerId, LocationId, Money, Page, PageQuery, ProductId, Quantity,
+};
 use chrono::{DateTime, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -21,9 +23,11 @@ use super::{
 };
 use crate::{
     Error, State,
+    batch::store::{self as batches, BatchAvailable},
     error::Short,
     kit::{self, Kits},
-    reservation::Ask,
+    reservation::{Ask, Terms},
+    shelf_life,
 };
 
 /// The endpoints of this noun.
@@ -137,17 +141,29 @@ struct AvailabilityQuery {
     /// answer also says whether everything wanted can be had together.
     items: String,
     location: LocationId,
+    /// Name the batches too, with MRP and expiry.
+    #[serde(default)]
+    batches: bool,
 }
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Availabilities {
     location_id: LocationId,
     /// Of a kit: how many whole ones its components make, each kit looked at by itself.
-    items: Vec<Available>,
+    items: Vec<AvailableItem>,
     /// Whether all that is wanted can be had together; absent when no quantity was given.
     enough: Option<bool>,
     /// Goods, or components of kits, of which there is not enough for all that is wanted together.
     short: Vec<Short>,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct AvailableItem {
+    #[serde(flatten)]
+    sums: Available,
+    /// With `batches=true`: those of which something is available, first expired first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batches: Option<Vec<BatchAvailable>>,
 }
 
 /// Products and what is wanted of them; lines count from 1.
@@ -188,7 +204,7 @@ async fn availability(
 ) -> Result<HttpResponse, Problem> {
     caller.require("inventory.stock.read")?;
     let (ids, asks) = wanted(&query.items)?;
-    let location = query.location;
+    let (location, named) = (query.location, query.batches);
     let read = async move |tx: &mut Tx| -> Result<Availabilities, Error> {
         let kits = kit::store::kits(tx, &ids).await?;
         let mut goods: BTreeSet<ProductId> = kits.all();
@@ -201,12 +217,19 @@ async fn availability(
             .map(|a| (a.product_id, a))
             .collect();
         let of = |id: ProductId| there_is.get(&id).map(|a| a.available).unwrap_or_default();
+        let lots = if named {
+            batches::available(tx, location, &ids).await?
+        } else {
+            Vec::new()
+        };
         let item = |id: &ProductId| {
-            let mut found = there_is.get(id)?.clone();
+            let mut sums = there_is.get(id)?.clone();
             if let Some(components) = kits.components(*id) {
-                found.available = Kits::made_of(components, of);
+                sums.available = Kits::made_of(components, of);
             }
-            Some(found)
+            let own = || lots.iter().filter(|b| b.product_id == *id).cloned();
+            let batches = named.then(|| own().collect());
+            Some(AvailableItem { sums, batches })
         };
         let items = ids.iter().filter_map(item).collect();
         let (lines, _) = kit::demand(&asks, &kits).map_err(|_| {
@@ -411,6 +434,11 @@ struct PreviewRequest {
     #[serde(default)]
     #[garde(range(max = 3650))]
     min_shelf_life_days: u32,
+    /// Who buys: rules for this customer may ask for a longer shelf life.
+    customer_id: Option<CustomerId>,
+    /// The group of who buys: so may rules for the group.
+    #[garde(inner(custom(bahi_http::validate::line)))]
+    customer_group: Option<String>,
 }
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -445,9 +473,19 @@ async fn preview(
             &req.caller.ctx,
             async move |tx: &mut Tx| -> Result<Preview, Error> {
                 let place: Place = (ask.location_id, ask.product_id);
-                let mut books = store::peek(tx, &BTreeSet::from([place])).await?;
-                let (taken, missing) = books.pick(place, ask.qty, ask.min_shelf_life_days);
-                let excluded = books.excluded(place, ask.min_shelf_life_days);
+                let terms = Terms {
+                    min_days: ask.min_shelf_life_days,
+                    customer: ask.customer_id,
+                    group: ask.customer_group,
+                    ..Terms::default()
+                };
+                let places = BTreeSet::from([place]);
+                let min_days = shelf_life::ruled(tx, &terms, &places)
+                    .await?
+                    .min_for(ask.product_id);
+                let mut books = store::peek(tx, &places).await?;
+                let (taken, missing) = books.pick(place, ask.qty, min_days);
+                let excluded = books.excluded(place, min_days);
                 if missing.is_positive() {
                     let short = Short {
                         product_id: ask.product_id,

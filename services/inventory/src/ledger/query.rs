@@ -180,32 +180,44 @@ pub(crate) async fn availability(
         .map_err(bahi_db::Error::from)
 }
 
-/// What there is of a product everywhere.
+/// How much there is of a product over all locations.
 #[derive(Clone, Debug, QueryableByName)]
-pub(crate) struct Held {
+pub(crate) struct Summary {
     #[diesel(sql_type = SqlUuid)]
     pub product_id: ProductId,
     #[diesel(sql_type = Numeric)]
     pub on_hand: Quantity,
     #[diesel(sql_type = Numeric)]
     pub reserved: Quantity,
+    #[diesel(sql_type = Numeric)]
+    pub available: Quantity,
     /// Sold and not issued yet.
     #[diesel(sql_type = Numeric)]
     pub owed: Quantity,
+    /// History refers to it.
+    #[diesel(sql_type = Bool)]
+    pub moved: bool,
 }
 
-/// What there is of products over all locations, batches and statuses, in the order asked for.
-pub(crate) async fn holdings(tx: &mut Tx, products: &[ProductId]) -> Result<Vec<Held>> {
-    sql("select u.p as product_id, coalesce(s.on_hand, 0) as on_hand, coalesce(s.reserved, 0) as reserved,
-                coalesce(o.owed, 0) as owed
+/// Sums of products, in the order asked for.
+pub(crate) async fn summary(tx: &mut Tx, products: &[ProductId]) -> Result<Vec<Summary>> {
+    let today = business_date(tx.now());
+    sql("select u.p as product_id, s.on_hand, s.reserved, s.available, o.owed,
+                s.reserved > 0 or o.owed > 0
+                or exists (select 1 from movement m where m.tenant_id = $1 and m.product_id = u.p) as moved
          from unnest($2) with ordinality as u(p, n)
-         left join lateral (select sum(on_hand) as on_hand, sum(reserved) as reserved from stock_item
-                            where tenant_id = $1 and product_id = u.p) s on true
-         left join lateral (select sum(open) as owed from shortage
-                            where tenant_id = $1 and product_id = u.p and open > 0) o on true
+         cross join lateral (
+           select coalesce(sum(i.on_hand), 0) as on_hand, coalesce(sum(i.reserved), 0) as reserved,
+                  coalesce(sum(i.on_hand - i.reserved) filter (where i.status = 'sellable' and not i.blocked
+                           and (i.expiry is null or i.expiry >= $3)), 0) as available
+           from stock_item i where i.tenant_id = $1 and i.product_id = u.p) s
+         cross join lateral (
+           select coalesce(sum(h.open), 0) as owed from shortage h
+           where h.tenant_id = $1 and h.product_id = u.p and h.open > 0) o
          order by u.n")
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<Array<SqlUuid>, _>(products)
+        .bind::<Date, _>(today)
         .load(tx.conn())
         .await
         .map_err(bahi_db::Error::from)

@@ -31,7 +31,7 @@ pub(super) struct NewLine {
     pub qty: Quantity,
     pub unit_cost: Price,
     pub batch_no: Option<String>,
-    pub expiry: Option<NaiveDate>,
+    pub label: batch::Label,
 }
 
 /// A posted receipt.
@@ -99,7 +99,12 @@ pub(super) async fn post(
                 match (&line.batch_no, product.batch_tracked) {
                     (None, true) => return Err(Error::BatchRequired(n)),
                     (Some(_), false) => return Err(Error::NotBatchTracked(n)),
-                    (Some(no), true) => batches.push((n, line.product, no.as_str(), line.expiry)),
+                    (Some(no), true) => batches.push(batch::Named {
+                        line: n,
+                        product: line.product,
+                        no,
+                        label: line.label,
+                    }),
                     (None, false) => {}
                 }
             }

@@ -2,14 +2,14 @@
 
 use actix_web::{HttpResponse, post, web};
 use bahi_http::{Post, Problem, Versioned, created, validate};
-use bahi_types::{LocationId, Price, ProductId, Quantity};
+use bahi_types::{LocationId, Money, Price, ProductId, Quantity};
 use chrono::NaiveDate;
 use garde::Validate;
 use serde::Deserialize;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::commands::{self, NewReceipt, Receipt};
-use crate::State;
+use crate::{State, batch};
 
 /// The endpoints of this noun.
 pub fn routes(cfg: &mut ServiceConfig) {
@@ -46,6 +46,11 @@ struct ReceiptLineRequest {
     batch_no: Option<String>,
     /// Last day on which the batch may be sold.
     expiry: Option<NaiveDate>,
+    /// Day on which the batch was made.
+    mfg: Option<NaiveDate>,
+    /// Maximum retail price printed on the batch.
+    #[garde(inner(custom(validate::positive)))]
+    mrp: Option<Money>,
 }
 
 impl Versioned for Receipt {
@@ -67,7 +72,11 @@ async fn create(
         qty: l.qty,
         unit_cost: l.unit_cost,
         batch_no: l.batch_no,
-        expiry: l.expiry,
+        label: batch::Label {
+            mfg: l.mfg,
+            expiry: l.expiry,
+            mrp: l.mrp,
+        },
     });
     let new = NewReceipt {
         location: req.body.location_id,

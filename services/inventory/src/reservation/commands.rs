@@ -3,14 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bahi_db::{Ctx, Done, Tx};
+use bahi_http::Fault;
 use bahi_proto::reservation_id;
 use bahi_service::pause_point;
 use bahi_types::{InvoiceId, LocationId, ProductId, Quantity, ReservationId};
 use chrono::Duration;
+use serde_json::json;
+use uuid::Uuid;
 
 use super::{
     model::{
-        Answer, Ask, Demand, Hold, HoldLine, HoldState, Outcome, Owner, dealt, grant, hold_lines,
+        Allocation, Answer, Ask, Demand, Hold, HoldLine, HoldState, Outcome, Owner, Terms, choose,
+        dealt, grant, hold_lines,
     },
     store,
 };
@@ -19,7 +23,8 @@ use crate::{
     error::HoldRef,
     events::{self, HoldNews},
     kit,
-    ledger::{self, Kind, Taken},
+    ledger::{self, Books, Kind, Source, Taken},
+    shelf_life,
 };
 
 /// Holds stock for one attempt of an invoice-to-be.
@@ -52,6 +57,7 @@ pub async fn reserve(state: &State, ctx: &Ctx, demand: Demand) -> Result<Outcome
 /// The usual case, in as few round trips as there can be: claim and locks go out together, then balances and lines.
 async fn first(tx: &mut Tx, demand: &Demand) -> Result<Outcome, Error> {
     let (tenant, now, places, none) = (tx.tenant(), tx.now(), demand.places(), BTreeSet::new());
+    let terms = shelf_life::ruled(tx, &demand.terms, &places).await?;
     let conn = tx.shared();
     let (claimed, rows) = futures::try_join!(
         store::claim(conn, tenant, now, demand),
@@ -61,14 +67,8 @@ async fn first(tx: &mut Tx, demand: &Demand) -> Result<Outcome, Error> {
         return standing(tx, demand).await;
     }
     let mut books = ledger::store::books(tx, rows);
-    let allocations = grant(
-        &mut books,
-        demand.location,
-        &demand.lines,
-        demand.allow_short,
-        0,
-    )
-    .map_err(Error::InsufficientStock)?;
+    let what = (demand.id(), demand.location, demand.lines.as_slice());
+    let allocations = take(tx, &mut books, what, demand.allow_short, &terms)?;
     let lines = hold_lines(&allocations);
     let conn = tx.shared();
     futures::try_join!(
@@ -89,6 +89,7 @@ async fn further(tx: &mut Tx, demand: &Demand) -> Result<Outcome, Error> {
     let mut open = store::lock(tx, &lower).await?;
     open.retain(Hold::is_pending);
     let mut places = demand.places();
+    let terms = shelf_life::ruled(tx, &demand.terms, &places).await?;
     places.extend(open.iter().flat_map(Hold::places));
     let rows =
         ledger::store::lock_shared(tx.shared(), tenant.uuid(), &places, &BTreeSet::new()).await?;
@@ -103,13 +104,11 @@ async fn further(tx: &mut Tx, demand: &Demand) -> Result<Outcome, Error> {
     )
     .await?;
     // This sale takes its part before anybody else is served from what was freed.
-    let granted = grant(
-        &mut books,
-        demand.location,
-        &demand.lines,
-        demand.allow_short,
-        0,
-    );
+    let what = (demand.id(), demand.location, demand.lines.as_slice());
+    let granted = match take(tx, &mut books, what, demand.allow_short, &terms) {
+        Err(Error::InsufficientStock(short)) => Err(short),
+        other => Ok(other?),
+    };
     match &granted {
         Ok(allocations) => {
             store::insert_lines(tx.shared(), tenant, demand.id(), &hold_lines(allocations)).await?
@@ -118,6 +117,38 @@ async fn further(tx: &mut Tx, demand: &Demand) -> Result<Outcome, Error> {
     }
     ledger::close(tx, books).await?;
     Ok(granted.map_or_else(Outcome::Refused, Outcome::Granted))
+}
+
+/// Grants a demand on its terms; a batch chosen against the rules needs a reason, which is recorded.
+fn take(
+    tx: &mut Tx,
+    books: &mut Books,
+    (id, location, lines): (ReservationId, LocationId, &[Ask]),
+    allow_short: bool,
+    terms: &Terms,
+) -> Result<Vec<Allocation>, Error> {
+    if terms.chosen.is_empty() {
+        return grant(books, location, lines, allow_short, terms).map_err(Error::InsufficientStock);
+    }
+    let (allocations, against) =
+        choose(books, location, lines, allow_short, terms).map_err(Error::InsufficientStock)?;
+    if let Some(line) = against.first() {
+        let Some(reason) = &terms.reason else {
+            return Err(Error::OverrideRequired(*line));
+        };
+        let chosen: Vec<_> = allocations
+            .iter()
+            .filter(|a| against.contains(&a.line))
+            .map(|a| json!({ "product_id": a.product_id, "batch_id": a.batch_id, "qty": a.qty, "min_shelf_life_days": terms.min_for(a.product_id) }))
+            .collect();
+        tx.audit(
+            "inventory.batch.override",
+            ("reservation", id.uuid()),
+            Some(reason.clone()),
+            json!({ "lines": chosen, "by": terms.by, "customer_id": terms.customer }),
+        );
+    }
+    Ok(allocations)
 }
 
 /// The answer to a request for an attempt that is there already.
@@ -177,7 +208,7 @@ async fn give_back(tx: &mut Tx, holds: &[Hold], state: HoldState) -> Result<(), 
     } else {
         HoldNews::Released
     };
-    for hold in holds.iter().filter(|h| h.owner == Owner::Api) {
+    for hold in holds.iter().filter(|h| h.owner != Owner::Sales) {
         tx.publish(events::hold(news, hold, hold.version + 1));
     }
     Ok(())
@@ -192,10 +223,12 @@ pub struct Wish {
     pub lines: Vec<Ask>,
     /// The holder's words.
     pub reference: Option<String>,
-    /// How long.
+    /// How long; an order's has no end.
     pub ttl: Duration,
-    /// Days every batch must keep.
-    pub min_days: u32,
+    /// The order it is for.
+    pub order: Option<Uuid>,
+    /// Which batches.
+    pub terms: Terms,
 }
 
 /// A hold as a command answers it.
@@ -217,7 +250,15 @@ pub async fn hold(state: &State, ctx: &Ctx, wish: Wish) -> Result<Done<Made>, Er
             let products: Vec<ProductId> = wish.lines.iter().map(|l| l.product).collect();
             let kits = kit::store::kits(tx, &products).await?;
             let (lines, parts) = kit::demand(&wish.lines, &kits)?;
+            if let Some(part) = parts
+                .iter()
+                .find(|p| wish.terms.chosen.contains_key(&p.line))
+            {
+                let field = format!("lines[{}].batch_id", part.line - 1);
+                return Err(Fault::field(field, "a kit has no batches").into());
+            }
             let places: BTreeSet<_> = lines.iter().map(|l| (wish.location, l.product)).collect();
+            let terms = shelf_life::ruled(tx, &wish.terms, &places).await?;
             let rows = ledger::store::lock_shared(
                 tx.shared(),
                 tx.tenant().uuid(),
@@ -226,18 +267,24 @@ pub async fn hold(state: &State, ctx: &Ctx, wish: Wish) -> Result<Done<Made>, Er
             )
             .await?;
             let mut books = ledger::store::books(tx, rows);
-            let allocations = grant(&mut books, wish.location, &lines, false, wish.min_days)
-                .map_err(Error::InsufficientStock)?;
+            let id = ReservationId::new();
+            let what = (id, wish.location, lines.as_slice());
+            let allocations = take(tx, &mut books, what, false, &terms)?;
             let hold = Hold {
-                id: ReservationId::new(),
-                owner: Owner::Api,
+                id,
+                owner: if wish.order.is_some() {
+                    Owner::Order
+                } else {
+                    Owner::Api
+                },
                 state: HoldState::Pending,
                 location: wish.location,
                 invoice: None,
                 attempt: None,
                 demand_hash: None,
+                order: wish.order,
                 reference: wish.reference,
-                deadline: Some(now + wish.ttl),
+                deadline: wish.order.is_none().then(|| now + wish.ttl),
                 answer: None,
                 created_at: now,
                 version: 1,
@@ -267,20 +314,29 @@ async fn lock_open(tx: &mut Tx, id: ReservationId) -> Result<Hold, Error> {
     Ok(hold)
 }
 
-/// Issues what a hold has, or the given quantities of its lines; the rest is released.
+/// Issues what a hold has, or the given quantities of its lines; the rest is released. An order's hold is issued
+/// delivery by delivery and keeps the rest until the order closes; a delivery that was told before changes nothing.
 ///
 /// # Errors
-/// When it has ended or lapsed, or has less.
+/// When it has ended or lapsed, or has less; [`Error::FulfilmentRequired`] for an order's.
 pub async fn commit(
     state: &State,
     ctx: &Ctx,
     id: ReservationId,
     wanted: Option<BTreeMap<i32, Quantity>>,
+    fulfilment: Option<Uuid>,
 ) -> Result<Done<Made>, Error> {
     state
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Made, Error> {
             let now = tx.now();
+            if store::get(tx, id).await?.owner == Owner::Order {
+                let fulfilment = fulfilment.ok_or(Error::FulfilmentRequired)?;
+                return deliver(tx, id, wanted, fulfilment).await;
+            }
+            if fulfilment.is_some() {
+                return Err(Fault::field("fulfilment_id", "only an order is delivered").into());
+            }
             let hold = lock_open(tx, id).await?;
             if hold.deadline.is_some_and(|deadline| deadline <= now) {
                 return Err(Error::ReservationExpired);
@@ -315,6 +371,53 @@ pub async fn commit(
             Ok(Made { id })
         })
         .await
+}
+
+/// Issues one delivery of an order and keeps the rest promised.
+async fn deliver(
+    tx: &mut Tx,
+    id: ReservationId,
+    wanted: Option<BTreeMap<i32, Quantity>>,
+    fulfilment: Uuid,
+) -> Result<Made, Error> {
+    let new = ledger::store::guard(tx, "fulfilment", "issue", &[fulfilment]).await?;
+    if new.is_empty() {
+        return Ok(Made { id });
+    }
+    let now = tx.now();
+    let hold = lock_open(tx, id).await?;
+    let kits = kit::store::parts(tx, id).await?;
+    let parts = split(&hold, &kits, wanted.as_ref())?;
+    let places: BTreeSet<_> = hold.places().collect();
+    let mut books = ledger::store::lock(tx, &places, &BTreeSet::new()).await?;
+    let mut issued = hold.clone();
+    for ((line, part), out) in hold.lines.iter().zip(&parts).zip(&mut issued.lines) {
+        out.qty = *part;
+        if part.is_positive() {
+            let source = Source {
+                kind: "fulfilment",
+                id: fulfilment,
+                line: line.line,
+                purpose: "issue",
+            };
+            books.take_held(Kind::Issue, (hold.key(line), *part), source, now);
+            store::lower(tx, id, line, *part).await?;
+        }
+    }
+    if parts.iter().all(|p| p.is_zero()) {
+        return Err(Fault::field("lines", "must issue something").into());
+    }
+    kit::store::leave(tx, id, &kit::undelivered(&kits, wanted.as_ref())).await?;
+    let whole = hold.lines.iter().map(|l| l.qty).eq(parts.iter().copied());
+    if whole {
+        store::end(tx, HoldState::Committed, &[id]).await?;
+    } else {
+        store::touch(tx, id).await?;
+    }
+    let movements = ledger::close(tx, books).await?;
+    tx.publish(events::hold(HoldNews::Committed, &issued, hold.version + 1));
+    tx.publish(events::delivered(fulfilment, hold.location, &movements));
+    Ok(Made { id })
 }
 
 /// How much of each allocation is issued. Of a line that stands for kits, the quantity is a number of kits.

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 
 use actix_web::{HttpResponse, get, post, web};
 use bahi_db::{Ctx, Done, Tx};
-use bahi_http::{Caller, Empty, Post, Problem, Versioned, created, ok, validate};
-use bahi_types::{InvoiceId, LocationId, ProductId, Quantity, ReservationId};
+use bahi_http::{Caller, Empty, Fault, Post, Problem, Versioned, created, ok, validate};
+use bahi_types::{BatchId, CustomerId, InvoiceId, LocationId, ProductId, Quantity, ReservationId};
 use chrono::{DateTime, Duration, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use utoipa_actix_web::service_config::ServiceConfig;
+use uuid::Uuid;
 
 use super::{
     commands::{self, Made, Wish},
-    model::{Allocation, Ask, Hold, HoldState, Owner},
+    model::{Allocation, Ask, Hold, HoldState, Owner, Terms},
     store,
 };
 use crate::{Error, State, kit, ledger::named};
@@ -34,6 +35,8 @@ struct HoldBody {
     state: HoldState,
     location_id: LocationId,
     reference: Option<String>,
+    /// The order, for an order's.
+    order_id: Option<Uuid>,
     /// When it lapses; a sale's: when sales is asked what became of it.
     deadline: Option<DateTime<Utc>>,
     /// The invoice-to-be, for a sale's.
@@ -63,6 +66,7 @@ impl HoldBody {
             state: hold.state,
             location_id: hold.location,
             reference: hold.reference,
+            order_id: hold.order,
             deadline: hold.deadline,
             invoice_id: hold.invoice,
             created_at: hold.created_at,
@@ -128,9 +132,20 @@ struct ReservationRequest {
     /// Seconds after which it lapses, at most a day; 900 when absent.
     #[garde(inner(range(min = 1, max = 86_400)))]
     ttl_seconds: Option<u32>,
+    /// The confirmed order it is for: it lasts until the order closes, and has no `ttl_seconds`.
+    order_id: Option<Uuid>,
     /// Days every batch must still keep.
     #[garde(inner(range(max = 3650)))]
     min_shelf_life_days: Option<u32>,
+    /// Who buys: rules for this customer may ask for a longer shelf life.
+    customer_id: Option<CustomerId>,
+    /// The group of who buys: so may rules for the group.
+    #[garde(inner(custom(validate::line)))]
+    customer_group: Option<String>,
+    /// Why a batch is chosen against first expired, first out, or below the minimum shelf life. Needs the permission
+    /// `inventory.batch.override`; it is audited.
+    #[garde(inner(custom(validate::line)))]
+    override_reason: Option<String>,
     /// 1 to 500; the lines of one product are checked together. A kit holds its components.
     #[garde(length(min = 1, max = 500), dive)]
     lines: Vec<ReservationLineRequest>,
@@ -143,9 +158,11 @@ struct ReservationLineRequest {
     product_id: ProductId,
     #[garde(custom(validate::positive))]
     qty: Quantity,
+    /// Take it from this batch and no other.
+    batch_id: Option<BatchId>,
 }
 
-/// Holds stock until a deadline; all of it or nothing.
+/// Holds stock until a deadline, or until an order closes; all of it or nothing.
 #[utoipa::path(tag = "reservations", request_body = ReservationRequest, responses((status = 201, body = HoldBody)))]
 #[post("/api/v1/inventory/reservations")]
 async fn create(
@@ -154,6 +171,16 @@ async fn create(
 ) -> Result<HttpResponse, Problem> {
     req.caller.require("inventory.reservation.write")?;
     let body = req.body;
+    if body.override_reason.is_some() {
+        req.caller.require("inventory.batch.override")?;
+    }
+    if body.order_id.is_some() && body.ttl_seconds.is_some() {
+        return Err(Fault::field("ttl_seconds", "an order's hold has no end of its own").into());
+    }
+    let chosen = (1..)
+        .zip(&body.lines)
+        .filter_map(|(line, l)| Some((line, l.batch_id?)))
+        .collect();
     let lines = (1..).zip(body.lines).map(|(line, l)| Ask {
         line,
         product: l.product_id,
@@ -164,7 +191,15 @@ async fn create(
         lines: lines.collect(),
         reference: body.reference,
         ttl: Duration::seconds(i64::from(body.ttl_seconds.unwrap_or(900))),
-        min_days: body.min_shelf_life_days.unwrap_or(0),
+        order: body.order_id,
+        terms: Terms {
+            min_days: body.min_shelf_life_days.unwrap_or(0),
+            customer: body.customer_id,
+            group: body.customer_group,
+            chosen,
+            reason: body.override_reason,
+            ..Terms::default()
+        },
     };
     let done = commands::hold(&state, &req.caller.ctx, wish).await?;
     Ok(created(&answer(&state, &req.caller.ctx, done).await?))
@@ -189,6 +224,8 @@ struct CommitRequest {
     /// What is issued; lines that are not named are released. Absent: everything.
     #[garde(dive)]
     lines: Option<Vec<CommitLine>>,
+    /// The delivery, for an order's hold: what is not issued stays promised. Told twice, it counts once.
+    fulfilment_id: Option<Uuid>,
 }
 
 #[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
@@ -202,7 +239,7 @@ struct CommitLine {
     qty: Quantity,
 }
 
-/// Issues what is held; what is not issued is released.
+/// Issues what is held; what is not issued is released, except of an order's hold.
 #[utoipa::path(tag = "reservations", request_body = CommitRequest, responses((status = 200, body = HoldBody)))]
 #[post("/api/v1/inventory/reservations/{id:[^:/]+}:commit")]
 async fn commit(
@@ -218,7 +255,8 @@ async fn commit(
         }
         sums
     });
-    let done = commands::commit(&state, &req.caller.ctx, *id, wanted).await?;
+    let fulfilment = req.body.fulfilment_id;
+    let done = commands::commit(&state, &req.caller.ctx, *id, wanted, fulfilment).await?;
     Ok(ok(&answer(&state, &req.caller.ctx, done).await?))
 }
 

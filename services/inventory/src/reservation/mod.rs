@@ -6,6 +6,11 @@
 //!   another hash it is refused. Every lower attempt is released first, also when this one is refused, and shortages
 //!   are served from what that freed only after this sale has taken its part.
 //! * The demand of all lines of a product is checked together, and taken first expired, first out.
+//! * Batches: the minimum shelf life is the longest of what the request and the rules for its customer ask for. A line may
+//!   choose its batch; against first expired, first out, or below the minimum, that needs a reason and is recorded. A
+//!   batch that is expired or blocked is never granted.
+//! * A confirmed order's hold has no deadline. It is issued delivery by delivery, each once, and keeps the rest until the
+//!   order closes, which releases it.
 //! * At its deadline a sale's hold is never released on a guess: sales is asked. The API's holds lapse by the clock,
 //!   and only they can be committed and released over HTTP.
 
@@ -19,6 +24,6 @@ pub(crate) use broken::{Broken, asking};
 pub use commands::{Made, Said, Wish, ask, commit, hold, lapse, let_go, release, reserve, resolve};
 pub use http::routes;
 pub use model::{
-    Allocation, Answer, Ask, Demand, Hold, HoldLine, HoldState, Outcome, Owner, dealt, grant,
-    hold_lines,
+    Allocation, Answer, Ask, Demand, Hold, HoldLine, HoldState, Outcome, Owner, Terms, choose,
+    dealt, grant, hold_lines,
 };

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bahi_proto::reservation_id;
-use bahi_types::{BatchId, InvoiceId, LocationId, ProductId, Quantity, ReservationId};
+use bahi_types::{BatchId, CustomerId, InvoiceId, LocationId, ProductId, Quantity, ReservationId};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::{
     error::Short,
@@ -153,6 +154,8 @@ pub struct Hold {
     pub attempt: Option<u32>,
     /// Hash of the demand, for a sale's.
     pub demand_hash: Option<String>,
+    /// The order, for an order's.
+    pub order: Option<Uuid>,
     /// The holder's words.
     pub reference: Option<String>,
     /// When it lapses, or sales is asked.
@@ -234,6 +237,35 @@ pub struct Demand {
     pub deadline: DateTime<Utc>,
     /// Take what there is.
     pub allow_short: bool,
+    /// Which batches.
+    pub terms: Terms,
+}
+
+/// Which batches a demand may be served from.
+#[derive(Clone, Debug, Default)]
+pub struct Terms {
+    /// Days every batch must still keep.
+    pub min_days: u32,
+    /// Who buys: rules may ask for more.
+    pub customer: Option<CustomerId>,
+    /// The group of who buys.
+    pub group: Option<String>,
+    /// What the rules ask for, by product.
+    pub ruled: BTreeMap<ProductId, u32>,
+    /// Batches that were chosen, by line.
+    pub chosen: BTreeMap<i32, BatchId>,
+    /// Why a batch was chosen against the rules.
+    pub reason: Option<String>,
+    /// Who allowed it, where that is not the caller.
+    pub by: Option<String>,
+}
+
+impl Terms {
+    /// Days that batches of a product must still keep.
+    pub fn min_for(&self, product: ProductId) -> u32 {
+        let ruled = self.ruled.get(&product).copied().unwrap_or_default();
+        self.min_days.max(ruled)
+    }
 }
 
 impl Demand {
@@ -297,7 +329,7 @@ pub fn grant(
     location: LocationId,
     lines: &[Ask],
     allow_short: bool,
-    min_days: u32,
+    terms: &Terms,
 ) -> Result<Vec<Allocation>, Vec<Short>> {
     let mut sums: BTreeMap<ProductId, Quantity> = BTreeMap::new();
     for ask in lines {
@@ -305,7 +337,7 @@ pub fn grant(
     }
     let (mut pools, mut short) = (BTreeMap::new(), Vec::new());
     for (product, asked) in sums {
-        let place = (location, product);
+        let (place, min_days) = ((location, product), terms.min_for(product));
         let (taken, missing) = books.pick(place, asked, min_days);
         if missing.is_positive() && !allow_short {
             let excluded = books.excluded(place, min_days);
@@ -325,6 +357,72 @@ pub fn grant(
         books.hold(*taken);
     }
     Ok(dealt(pools, lines))
+}
+
+/// The same where lines name their batches. Also gives the lines whose batch is not the one that first expired, first
+/// out, would take, or keeps less than the minimum. A batch that is expired or blocked gives nothing, whoever asks.
+///
+/// # Errors
+/// The products of which there is not enough; nothing is held then.
+pub fn choose(
+    books: &mut Books,
+    location: LocationId,
+    lines: &[Ask],
+    allow_short: bool,
+    terms: &Terms,
+) -> Result<(Vec<Allocation>, Vec<i32>), Vec<Short>> {
+    let mut trial = books.clone();
+    let mut sums: BTreeMap<ProductId, (Quantity, Quantity)> = BTreeMap::new();
+    let (mut allocations, mut against) = (Vec::with_capacity(lines.len()), Vec::new());
+    // Chosen batches first: what others are served from is the rest.
+    let is_chosen = |ask: &&Ask| terms.chosen.contains_key(&ask.line);
+    let others = lines.iter().filter(|ask| !is_chosen(ask));
+    for ask in lines.iter().filter(is_chosen).chain(others) {
+        let (place, min_days) = ((location, ask.product), terms.min_for(ask.product));
+        let (picked, mut missing) = trial.pick(place, ask.qty, min_days);
+        let mut taken = picked.clone();
+        if let Some(batch) = terms.chosen.get(&ask.line) {
+            let key = Key::sellable(place, *batch);
+            let item = trial.item(key);
+            let part = if item.fit(trial.today, 0) {
+                item.free().min(ask.qty)
+            } else {
+                Quantity::ZERO
+            };
+            (taken, missing) = (vec![(key, part)], ask.qty - part);
+            taken.retain(|t| t.1.is_positive());
+            if part.is_positive() && taken != picked {
+                against.push(ask.line);
+            }
+        }
+        let sum = sums.entry(ask.product).or_default();
+        *sum = (sum.0 + ask.qty, sum.1 + (ask.qty - missing));
+        for (key, qty) in taken {
+            trial.hold((key, qty));
+            allocations.push(Allocation {
+                line: ask.line,
+                product_id: ask.product,
+                batch_id: named(key.batch),
+                qty,
+            });
+        }
+    }
+    let short: Vec<Short> = sums
+        .into_iter()
+        .filter(|(_, (asked, got))| got < asked && !allow_short)
+        .map(|(product_id, (asked, available))| Short {
+            product_id,
+            asked,
+            available,
+            excluded: books.excluded((location, product_id), terms.min_for(product_id)),
+        })
+        .collect();
+    if !short.is_empty() {
+        return Err(short);
+    }
+    *books = trial;
+    allocations.sort_by_key(|a| a.line);
+    Ok((allocations, against))
 }
 
 /// Allocations as the lines of a hold.
@@ -374,7 +472,7 @@ mod tests {
     fn lines_of_one_product_are_checked_together() {
         let (mut books, location, product) = books(10);
         let lines = [ask(1, product, 6), ask(2, product, 6)];
-        let short = grant(&mut books, location, &lines, false, 0).unwrap_err();
+        let short = grant(&mut books, location, &lines, false, &Terms::default()).unwrap_err();
         assert_eq!(
             (short[0].asked, short[0].available),
             (Quantity::from(12), Quantity::from(10))
@@ -395,7 +493,7 @@ mod tests {
             location,
             &[ask(1, product, 6), ask(2, product, 6)],
             true,
-            0,
+            &Terms::default(),
         )
         .unwrap();
         assert_eq!(
@@ -403,7 +501,77 @@ mod tests {
             [(1, Quantity::from(6)), (2, Quantity::from(4))]
         );
         assert!(books.available((location, product)).is_zero());
-        let none = grant(&mut books, location, &[ask(1, product, 1)], true, 0).unwrap();
+        let none = grant(
+            &mut books,
+            location,
+            &[ask(1, product, 1)],
+            true,
+            &Terms::default(),
+        )
+        .unwrap();
         assert!(none.is_empty());
+    }
+
+    #[test]
+    fn a_chosen_batch_is_against_the_rules_only_when_another_would_have_been_taken() {
+        let (location, product) = (LocationId::new(), ProductId::new());
+        let today = "2026-11-21".parse().unwrap();
+        let ids: Vec<BatchId> = (1..=4)
+            .map(|n| BatchId::from_uuid(Uuid::from_u128(n)))
+            .collect();
+        let mut books = Books::new(today);
+        for (id, expiry, blocked) in [
+            (ids[0], Some("2026-11-10"), false),
+            (ids[1], Some("2026-12-05"), false),
+            (ids[2], None, false),
+            (ids[3], None, true),
+        ] {
+            let item = Item {
+                on_hand: Quantity::from(5),
+                expiry: expiry.map(|e| e.parse().unwrap()),
+                blocked,
+                version: 1,
+                ..Item::default()
+            };
+            books.set(Key::sellable((location, product), id), item);
+        }
+        let terms = |line, batch, min_days| Terms {
+            chosen: BTreeMap::from([(line, batch)]),
+            min_days,
+            ..Terms::default()
+        };
+        let run = |lines: &[Ask], terms: Terms| {
+            let got = choose(&mut books.clone(), location, lines, false, &terms);
+            got.map(|(got, against)| (got.iter().map(|a| a.batch_id).collect::<Vec<_>>(), against))
+        };
+        let one = [ask(1, product, 5)];
+        assert_eq!(
+            run(&one, terms(1, ids[1], 0)),
+            Ok((vec![Some(ids[1])], vec![]))
+        );
+        assert_eq!(
+            run(&one, terms(1, ids[2], 0)),
+            Ok((vec![Some(ids[2])], vec![1]))
+        );
+        assert_eq!(
+            run(&one, terms(1, ids[1], 30)),
+            Ok((vec![Some(ids[1])], vec![1]))
+        );
+        // What the first line takes makes the later batch the next in turn.
+        let two = [ask(1, product, 5), ask(2, product, 5)];
+        let both = Terms {
+            chosen: BTreeMap::from([(1, ids[1]), (2, ids[2])]),
+            ..Terms::default()
+        };
+        assert_eq!(run(&two, both).unwrap().1, Vec::<i32>::new());
+        for unfit in [ids[0], ids[3]] {
+            let short = run(&one, terms(1, unfit, 0)).unwrap_err();
+            assert_eq!(short[0].available, Quantity::ZERO);
+            assert_eq!(short[0].excluded.len(), 2);
+        }
+        assert_eq!(
+            run(&[ask(1, product, 6)], terms(1, ids[1], 0)).unwrap_err()[0].available,
+            Quantity::from(5)
+        );
     }
 }

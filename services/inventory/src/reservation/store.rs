@@ -15,9 +15,9 @@ use uuid::Uuid;
 use super::model::{Answer, Demand, Hold, HoldLine, HoldState, Owner};
 use crate::{error::HoldRef, ledger::Key};
 
-const COLUMNS: &str = "select id, owner, state, location_id, invoice_id, attempt, demand_hash, reference, deadline, answer,
+const COLUMNS: &str = "select id, owner, state, location_id, invoice_id, attempt, demand_hash, order_id, reference, deadline, answer,
        created_at, version from reservation where tenant_id = $1 and id = any ($2) order by id";
-const LOCKED: &str = "select id, owner, state, location_id, invoice_id, attempt, demand_hash, reference, deadline, answer,
+const LOCKED: &str = "select id, owner, state, location_id, invoice_id, attempt, demand_hash, order_id, reference, deadline, answer,
        created_at, version from reservation where tenant_id = $1 and id = any ($2) order by id for update";
 const LINES: &str = "select reservation_id, line, allocation_no, product_id, batch_id, qty from reservation_line
        where tenant_id = $1 and reservation_id = any ($2) order by reservation_id, line, allocation_no";
@@ -38,6 +38,8 @@ struct Row {
     attempt: Option<i32>,
     #[diesel(sql_type = Nullable<Text>)]
     demand_hash: Option<String>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    order_id: Option<Uuid>,
     #[diesel(sql_type = Nullable<Text>)]
     reference: Option<String>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
@@ -215,6 +217,7 @@ async fn load(tx: &mut Tx, text: &'static str, ids: Vec<ReservationId>) -> Resul
                 invoice: row.invoice_id,
                 attempt: row.attempt.and_then(|a| u32::try_from(a).ok()),
                 demand_hash: row.demand_hash,
+                order: row.order_id,
                 reference: row.reference,
                 deadline: row.deadline,
                 answer,
@@ -270,8 +273,8 @@ pub(crate) async fn insert_lines(
 
 /// Writes a hold made through the API.
 pub(crate) async fn insert(tx: &mut Tx, hold: &Hold) -> Result<()> {
-    sql("insert into reservation (tenant_id, id, owner, state, location_id, reference, deadline, created_at)
-         values ($1, $2, $3, 'pending', $4, $5, $6, $7)")
+    sql("insert into reservation (tenant_id, id, owner, state, location_id, reference, deadline, created_at, order_id)
+         values ($1, $2, $3, 'pending', $4, $5, $6, $7, $8)")
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<SqlUuid, _>(hold.id)
         .bind::<Text, _>(hold.owner.name())
@@ -279,6 +282,7 @@ pub(crate) async fn insert(tx: &mut Tx, hold: &Hold) -> Result<()> {
         .bind::<Nullable<Text>, _>(&hold.reference)
         .bind::<Nullable<Timestamptz>, _>(hold.deadline)
         .bind::<Timestamptz, _>(hold.created_at)
+        .bind::<Nullable<SqlUuid>, _>(hold.order)
         .execute(tx.conn())
         .await?;
     insert_lines(tx.shared(), tx.tenant(), hold.id, &hold.lines).await?;
@@ -318,6 +322,16 @@ pub(crate) async fn lower(
     .bind::<Numeric, _>(qty)
     .execute(tx.conn())
     .await?;
+    Ok(())
+}
+
+/// Counts the version of a hold up that has changed and goes on.
+pub(crate) async fn touch(tx: &mut Tx, id: ReservationId) -> Result<()> {
+    sql("update reservation set version = version + 1 where tenant_id = $1 and id = $2")
+        .bind::<SqlUuid, _>(tx.tenant())
+        .bind::<SqlUuid, _>(id)
+        .execute(tx.conn())
+        .await?;
     Ok(())
 }
 

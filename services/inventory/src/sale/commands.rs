@@ -18,6 +18,7 @@ use crate::{
         self, Books, Cost, Key, Kind, Movement, NO_BATCH, Place, Source, Status, return_cost,
         share, unit_cost, worth,
     },
+    recall::{self, Buyer},
     reservation::{self, Ask, Hold, HoldState},
     shortage::{self, Shortage},
 };
@@ -30,10 +31,9 @@ pub(crate) async fn issue(tx: &mut Tx, sales: &[Sale]) -> Result<(), Error> {
     let facts: Vec<_> = sales.iter().map(|s| (s.invoice.uuid(), s.told)).collect();
     let mut new = ledger::store::guard_told(tx, "invoice", "issue", &facts).await?;
     // One slice may tell of an invoice twice; its first telling counts.
-    let sales: Vec<&Sale> = sales
-        .iter()
-        .filter(|s| new.remove(&s.invoice.uuid()))
-        .collect();
+    let (sales, again): (Vec<&Sale>, Vec<&Sale>) =
+        sales.iter().partition(|s| new.remove(&s.invoice.uuid()));
+    remember_buyers(tx, &again).await?;
     if sales.is_empty() {
         return Ok(());
     }
@@ -82,6 +82,8 @@ pub(crate) async fn issue(tx: &mut Tx, sales: &[Sale]) -> Result<(), Error> {
             )
         })
         .collect::<HashMap<_, _>>();
+    // What is owed may leave from a batch later.
+    let owing: HashSet<InvoiceId> = owed.iter().map(|s| s.invoice).collect();
     let movements = ledger::close(tx, books).await?;
     let (corrections, movements): (Vec<Movement>, Vec<Movement>) = movements
         .into_iter()
@@ -97,6 +99,14 @@ pub(crate) async fn issue(tx: &mut Tx, sales: &[Sale]) -> Result<(), Error> {
         }
     }
     let by_source = by_source(&movements);
+    let batched = |sale: &&&Sale| {
+        let own = by_source
+            .get(&sale.invoice.uuid())
+            .is_some_and(|own| own.iter().any(|m| m.draft.key.batch != NO_BATCH));
+        own || owing.contains(&sale.invoice)
+    };
+    let buyers: Vec<&Buyer> = sales.iter().filter(batched).map(|s| &s.buyer).collect();
+    recall::store::keep_buyers(tx, &buyers).await?;
     for sale in sales {
         if let Some(own) = by_source.get(&sale.invoice.uuid()) {
             tx.publish(events::issued(
@@ -164,6 +174,29 @@ async fn correct(tx: &mut Tx, books: &mut Books, sales: &[&Sale]) -> Result<BTre
         corrected.insert(key);
     }
     Ok(corrected)
+}
+
+/// The event of a sale that was issued from what sales answered says more of who bought.
+async fn remember_buyers(tx: &mut Tx, told: &[&Sale]) -> Result<(), Error> {
+    let said: Vec<&Buyer> = told
+        .iter()
+        .map(|s| &s.buyer)
+        .filter(|b| b.date.is_some())
+        .collect();
+    if said.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<InvoiceId> = said.iter().map(|b| b.invoice).collect();
+    let mut half = recall::store::half_known(tx, &ids).await?;
+    let missing: Vec<&Buyer> = said
+        .into_iter()
+        .filter(|b| {
+            let at = half.iter().position(|i| *i == b.invoice);
+            at.map(|at| half.swap_remove(at)).is_some()
+        })
+        .collect();
+    recall::store::keep_buyers(tx, &missing).await?;
+    Ok(())
 }
 
 fn by_source(movements: &[Movement]) -> HashMap<Uuid, Vec<&Movement>> {

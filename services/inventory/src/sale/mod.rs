@@ -11,4 +11,5 @@ mod model;
 mod store;
 
 pub(crate) use commands::{issue, take_back};
-pub use model::{Back, Sale};
+pub use model::Back;
+pub(crate) use model::Sale;

@@ -9,13 +9,14 @@ use uuid::Uuid;
 
 use crate::{
     ledger::{Books, Kind, Place, Source, deal, store::Told},
+    recall::Buyer,
     reservation::{Answer, Ask, Hold},
     shortage::Shortage,
 };
 
 /// An invoice, as far as stock is concerned.
 #[derive(Clone, Debug)]
-pub struct Sale {
+pub(crate) struct Sale {
     /// The invoice.
     pub invoice: InvoiceId,
     /// The hold that promised the stock.
@@ -30,6 +31,8 @@ pub struct Sale {
     pub occurred_at: DateTime<Utc>,
     /// The event that told of it.
     pub cause: Option<Uuid>,
+    /// Who bought, as far as it is said.
+    pub buyer: Buyer,
     /// What is known of that event, for counts.
     pub told: Told,
 }
@@ -63,6 +66,13 @@ impl Sale {
             occurred_at: answer.occurred_at,
             cause: None,
             told: Told::default(),
+            buyer: Buyer {
+                invoice: answer.invoice_id,
+                number: answer.number,
+                date: None,
+                customer: None,
+                gstin: None,
+            },
         }
     }
 }
@@ -90,12 +100,19 @@ impl From<&Envelope<InvoiceIssued>> for Sale {
             occurred_at: event.occurred_at,
             cause: Some(event.event_id),
             told: told(event),
+            buyer: Buyer {
+                invoice: invoice.invoice_id,
+                number: invoice.number.clone(),
+                date: Some(invoice.date),
+                customer: invoice.customer_id,
+                gstin: invoice.gstin_buyer.clone(),
+            },
         }
     }
 }
 
 /// Takes the goods of a sale out of the books: what its hold has first, then what is available; the rest is owed.
-pub fn issue(
+pub(crate) fn issue(
     books: &mut Books,
     sale: &Sale,
     hold: Option<&Hold>,

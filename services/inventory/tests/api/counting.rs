@@ -37,7 +37,7 @@ impl Shop {
             .await
     }
 
-    async fn approve(&self, id: &str) -> Value {
+    pub async fn approve(&self, id: &str) -> Value {
         let path = format!("{PATH}/{id}:approve");
         self.colleague()
             .post(&path, json!({}))
@@ -55,7 +55,7 @@ impl Shop {
     }
 
     /// Orders, counts and submits.
-    async fn submitted(&self, product: ProductId, qty: &str) -> String {
+    pub async fn submitted(&self, product: ProductId, qty: &str) -> String {
         let id = self.order_count(&[product]).await;
         self.look(&id, product, qty).await.expect(200);
         self.step(&id, "submit").await.expect(200);

@@ -3,6 +3,7 @@
 use bahi_proto::reservation_id;
 use bahi_types::InvoiceId;
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::support::Shop;
 
@@ -141,4 +142,122 @@ async fn waits_for_nobody_and_keeps_the_shelf_life_asked_for() {
         .expect(201);
     assert_eq!(made.body["allocations"][0]["batch_id"], late.to_string());
     assert_eq!(made.text_at("reference"), "order 7");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_orders_hold_keeps_the_rest_until_the_order_closes() {
+    let shop = Shop::open().await;
+    let tea = shop.product().await;
+    shop.receive(tea, "10", "5").await;
+    let order = Uuid::now_v7();
+    let body = json!({ "location_id": shop.location, "order_id": order, "lines": [{ "product_id": tea, "qty": "6" }] });
+    let made = shop
+        .owner
+        .post("/api/v1/inventory/reservations", body)
+        .await
+        .expect(201);
+    let id = made.text_at("id");
+    assert_eq!(
+        (&made.body["owner"], &made.body["deadline"]),
+        (&json!("order"), &json!(null))
+    );
+    let more = json!({ "location_id": shop.location, "order_id": order, "lines": [{ "product_id": tea, "qty": "1" }] });
+    let twice = shop
+        .owner
+        .post("/api/v1/inventory/reservations", more)
+        .await
+        .expect(409);
+    assert_eq!(twice.code(), "ORDER_HELD");
+    // The clock does not end it.
+    shop.later(40 * 86_400);
+    inventory::jobs::lapse(shop.state()).await.unwrap();
+    inventory::jobs::ask(shop.state()).await.unwrap();
+    shop.assert_stock(tea, ("10", "6", "4")).await;
+    let deliver = async |fulfilment: Uuid, qty: &str| {
+        let body = json!({ "fulfilment_id": fulfilment, "lines": [{ "line": 1, "qty": qty }] });
+        shop.owner.post(&path(&id, "commit"), body).await
+    };
+    let bare = shop
+        .owner
+        .post(&path(&id, "commit"), json!({}))
+        .await
+        .expect(422);
+    assert_eq!(bare.code(), "FULFILMENT_REQUIRED");
+    let (one, two) = (Uuid::now_v7(), Uuid::now_v7());
+    assert_eq!(
+        deliver(one, "2").await.expect(200).text_at("state"),
+        "pending"
+    );
+    // Told twice, it counts once; two parts of one line are two deliveries.
+    deliver(one, "2").await.expect(200);
+    shop.assert_stock(tea, ("8", "4", "4")).await;
+    assert_eq!(
+        deliver(two, "5").await.expect(422).code(),
+        "MORE_THAN_RESERVED"
+    );
+    deliver(two, "3").await.expect(200);
+    shop.assert_stock(tea, ("5", "1", "4")).await;
+    let issued = shop.said("stock.issued").await;
+    let said: Vec<_> = issued
+        .iter()
+        .map(|e| {
+            (
+                e["source"]["type"].clone(),
+                e["source"]["id"].clone(),
+                e["lines"][0]["cost_value"].clone(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        said,
+        [
+            (json!("fulfilment"), json!(one), json!("10.00")),
+            (json!("fulfilment"), json!(two), json!("15.00"))
+        ]
+    );
+    shop.assert_sound().await;
+    // The order closes short: only now is the rest free.
+    assert_eq!(
+        shop.owner
+            .post(&path(&id, "release"), json!({}))
+            .await
+            .expect(200)
+            .text_at("state"),
+        "released"
+    );
+    shop.assert_stock(tea, ("5", "0", "5")).await;
+    assert_eq!(
+        deliver(Uuid::now_v7(), "1").await.expect(409).code(),
+        "RESERVATION_ENDED"
+    );
+    // Delivered whole, it is committed.
+    let body = json!({ "location_id": shop.location, "order_id": order, "lines": [{ "product_id": tea, "qty": "5" }] });
+    let id = shop
+        .owner
+        .post("/api/v1/inventory/reservations", body)
+        .await
+        .expect(201)
+        .text_at("id");
+    let all = json!({ "fulfilment_id": Uuid::now_v7() });
+    assert_eq!(
+        shop.owner
+            .post(&path(&id, "commit"), all)
+            .await
+            .expect(200)
+            .text_at("state"),
+        "committed"
+    );
+    let body = json!({ "location_id": shop.location, "order_id": order, "ttl_seconds": 5, "lines": [{ "product_id": tea, "qty": "1" }] });
+    shop.owner
+        .post("/api/v1/inventory/reservations", body)
+        .await
+        .expect(400);
+    shop.receive(tea, "1", "5").await;
+    let cart = shop.hold(&[(tea, "1")], 60).await.expect(201).text_at("id");
+    let delivery = json!({ "fulfilment_id": Uuid::now_v7() });
+    shop.owner
+        .post(&path(&cart, "commit"), delivery)
+        .await
+        .expect(400);
+    shop.assert_sound().await;
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use bahi_events::{KitComponent, Tracking};
-use bahi_proto::inventory::v1::HoldingsRequest;
+use bahi_proto::inventory::v1::SummaryRequest;
 use bahi_types::{InvoiceId, ProductId, Quantity};
 use futures::future::join_all;
 use inventory::consumers;
 use serde_json::{Value, json};
 use tonic::{Code, Request};
+use uuid::Uuid;
 
 use crate::support::{Shop, product, q};
 
@@ -297,7 +298,7 @@ async fn another_business_has_its_own_kits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn holdings_count_everything_that_is_anywhere() {
+async fn the_summary_counts_everything_that_is_anywhere() {
     let shop = Shop::open().await;
     let (soap, towel) = (shop.product().await, shop.product().await);
     let mut elsewhere = shop.clone();
@@ -308,7 +309,7 @@ async fn holdings_count_everything_that_is_anywhere() {
     // Sold without a hold, and without stock.
     shop.issue(InvoiceId::new(), 1, &[(towel, "3")]).await;
     let ask = async |service: Option<&str>| {
-        let mut request = Request::new(HoldingsRequest {
+        let mut request = Request::new(SummaryRequest {
             product_ids: vec![
                 towel.to_string(),
                 soap.to_string(),
@@ -321,7 +322,7 @@ async fn holdings_count_everything_that_is_anywhere() {
                 .metadata_mut()
                 .insert("authorization", token.parse().unwrap());
         }
-        shop.grpc().holdings(request).await
+        shop.grpc().summary(request).await
     };
     let items = ask(Some("product")).await.unwrap().into_inner().items;
     let seen: Vec<(&str, &str, &str)> = items
@@ -334,4 +335,71 @@ async fn holdings_count_everything_that_is_anywhere() {
         Code::PermissionDenied
     );
     assert_eq!(ask(None).await.unwrap_err().code(), Code::Unauthenticated);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_of_kits_is_delivered_and_recalled_in_whole_kits() {
+    let shop = Shop::open().await;
+    let (milk, towel) = (shop.batched().await, shop.product().await);
+    let old = shop
+        .receive_batch(milk, "B1", Some("2026-12-31"), "5", "1")
+        .await;
+    shop.receive_batch(milk, "B2", Some("2027-03-31"), "7", "1")
+        .await;
+    shop.receive(towel, "10", "1").await;
+    let hamper = kit(&shop, &[(milk, "3"), (towel, "0.5")]).await;
+    let order = async |batch: Option<bahi_types::BatchId>| {
+        let body = json!({ "location_id": shop.location, "order_id": Uuid::now_v7(),
+            "lines": [{ "product_id": hamper, "qty": "4", "batch_id": batch }] });
+        shop.owner
+            .post("/api/v1/inventory/reservations", body)
+            .await
+    };
+    let refused = order(Some(old)).await.expect(400);
+    assert_eq!(refused.body["errors"][0]["field"], "lines[0].batch_id");
+    let id = order(None).await.expect(201).text_at("id");
+    let deliver = async |lines: Value| {
+        let body = json!({ "fulfilment_id": Uuid::now_v7(), "lines": lines });
+        let path = format!("/api/v1/inventory/reservations/{id}:commit");
+        shop.owner.post(&path, body).await
+    };
+    let kits = |qty: &str| json!([{ "line": 1, "product_id": hamper, "qty": qty }]);
+    let done = deliver(json!([{ "line": 1, "qty": "1" }]))
+        .await
+        .expect(200);
+    assert_eq!(done.body["kits"], kits("3"));
+    shop.assert_stock(milk, ("9", "9", "0")).await;
+    shop.assert_stock(towel, ("9.5", "1.5", "8")).await;
+    let half = deliver(json!([{ "line": 1, "qty": "0.5" }]))
+        .await
+        .expect(422);
+    assert_eq!(half.code(), "PART_OF_A_KIT");
+
+    // Two of the nine held are recalled: seven make two kits, and what makes no whole one is free again.
+    let path = format!("/api/v1/inventory/batches/{old}:recall");
+    let recalled = shop
+        .owner
+        .post(&path, json!({ "reason": "sour" }))
+        .await
+        .expect(200);
+    assert_eq!(recalled.body["broken_reservations"][0]["qty"], "3.5");
+    shop.assert_stock(milk, ("9", "6", "1")).await;
+    shop.assert_stock(towel, ("9.5", "1", "8.5")).await;
+    let path = format!("/api/v1/inventory/reservations/{id}");
+    assert_eq!(
+        shop.owner.get(&path).await.expect(200).body["kits"],
+        kits("2")
+    );
+    let more = deliver(json!([{ "line": 1, "qty": "3" }]))
+        .await
+        .expect(422);
+    assert_eq!(more.code(), "MORE_THAN_RESERVED");
+    let done = deliver(json!(null)).await.expect(200);
+    assert_eq!(
+        (&done.body["state"], &done.body["kits"]),
+        (&json!("committed"), &json!([]))
+    );
+    shop.assert_stock(milk, ("3", "0", "1")).await;
+    shop.assert_stock(towel, ("8.5", "0", "8.5")).await;
+    shop.assert_sound().await;
 }

@@ -5,6 +5,7 @@
 
 mod adjusting;
 mod as_of;
+mod batches;
 mod contract;
 mod costing;
 mod costs;
@@ -15,8 +16,11 @@ mod issuing;
 mod kits;
 mod landed_cost;
 mod plain_model;
+mod planning;
 mod random;
+mod recalls;
 mod receiving;
+mod reports;
 mod reserving;
 mod setting_apart;
 mod support;

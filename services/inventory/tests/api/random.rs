@@ -332,7 +332,7 @@ impl World {
             }
             Step::Transfer { product, qty } => {
                 // Back and forth.
-                let (from, to) = if qty % 2 == 0 {
+                let (from, to) = if qty.is_multiple_of(2) {
                     (self.branch.location, shop.location)
                 } else {
                     (shop.location, self.branch.location)

@@ -11,7 +11,7 @@ use tonic::Code;
 use crate::support::{Got, Shop, q};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_sales_at_once_of_ten_pieces_sell_exactly_ten() {
+async fn fault_5_a_hundred_sales_at_once_of_ten_pieces_sell_exactly_ten() {
     let shop = Shop::open().await;
     let tea = shop.product().await;
     shop.receive(tea, "10", "5").await;
@@ -57,7 +57,7 @@ async fn a_hundred_sales_at_once_of_ten_pieces_sell_exactly_ten() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_lines_of_one_product_are_checked_together_and_refused_whole() {
+async fn fault_4_two_lines_of_one_product_are_checked_together_and_refused_whole() {
     let shop = Shop::open().await;
     let tea = shop.product().await;
     shop.receive(tea, "10", "5").await;
@@ -428,6 +428,7 @@ async fn availability_answers_in_the_order_asked() {
     let ask = AvailabilityRequest {
         location_id: shop.location.to_string(),
         product_ids: vec![b.to_string(), a.to_string()],
+        with_batches: false,
     };
     let items = shop
         .grpc()

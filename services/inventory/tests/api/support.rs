@@ -498,11 +498,12 @@ impl Shop {
                     line,
                     product_id: product.to_string(),
                     qty: (*qty).to_owned(),
+                    batch_id: None,
                 })
                 .collect(),
             demand_hash: self.hash(lines),
             deadline_seconds: 30,
-            allow_short: false,
+            ..ReserveRequest::default()
         }
     }
 

@@ -17,12 +17,12 @@ impl Shop {
         self.owner.post(PATH, body).await
     }
 
-    async fn transfer(&self, id: &str, verb: &str, body: Value) -> Reply {
+    pub async fn transfer(&self, id: &str, verb: &str, body: Value) -> Reply {
         self.owner.post(&format!("{PATH}/{id}:{verb}"), body).await
     }
 
     /// Writes, approves and ships.
-    async fn ship(&self, to: LocationId, product: ProductId, qty: &str) -> String {
+    pub async fn ship(&self, to: LocationId, product: ProductId, qty: &str) -> String {
         let body = json!({ "from_location_id": self.location, "to_location_id": to,
             "lines": [{ "product_id": product, "qty": qty }] });
         let sent = self
@@ -430,7 +430,7 @@ async fn fault_3_a_hundred_opposite_transfers_at_once_neither_deadlock_nor_lose_
         place.receive_batch(soap, "B", None, "100", "3.33").await;
     }
     let there_and_back = async |n: usize| {
-        let (from, to) = if n % 2 == 0 {
+        let (from, to) = if n.is_multiple_of(2) {
             (&shop, &branch)
         } else {
             (&branch, &shop)
@@ -439,7 +439,7 @@ async fn fault_3_a_hundred_opposite_transfers_at_once_neither_deadlock_nor_lose_
             json!({ "product_id": tea, "qty": "1" }),
             json!({ "product_id": soap, "qty": "1.5" }),
         ];
-        if n % 3 == 0 {
+        if n.is_multiple_of(3) {
             lines.reverse();
         }
         let body = json!({ "from_location_id": from.location, "to_location_id": to.location, "lines": lines });
@@ -449,7 +449,7 @@ async fn fault_3_a_hundred_opposite_transfers_at_once_neither_deadlock_nor_lose_
             .await
             .expect(201)
             .text_at("id");
-        if n % 5 == 0 {
+        if n.is_multiple_of(5) {
             from.transfer(&id, "close-short", json!({ "reason": "lost" }))
                 .await
                 .expect(200);

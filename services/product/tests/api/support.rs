@@ -7,8 +7,8 @@ use std::{
 
 use bahi_events::Envelope;
 use bahi_proto::inventory::v1::{
-    AvailabilityRequest, AvailabilityResponse, Holding, HoldingsRequest, HoldingsResponse,
-    ReleaseRequest, ReleaseResponse, ReserveRequest, ReserveResponse,
+    AvailabilityRequest, AvailabilityResponse, ReleaseRequest, ReleaseResponse, ReserveRequest,
+    ReserveResponse, Summary, SummaryRequest, SummaryResponse,
     stock_server::{Stock, StockServer},
 };
 use bahi_testkit::{Client, Reply, TestApp, eventually};
@@ -63,10 +63,10 @@ pub struct Inventory {
 
 #[tonic::async_trait]
 impl Stock for Inventory {
-    async fn holdings(
+    async fn summary(
         &self,
-        request: Request<HoldingsRequest>,
-    ) -> Result<Response<HoldingsResponse>, Status> {
+        request: Request<SummaryRequest>,
+    ) -> Result<Response<SummaryResponse>, Status> {
         let ids = request.into_inner().product_ids;
         // As of now, whatever comes while the answer is on its way.
         let there = self.there.lock().unwrap().clone();
@@ -81,14 +81,15 @@ impl Stock for Inventory {
                 .copied()
                 .unwrap_or(["0"; 3])
                 .map(str::to_owned);
-            Holding {
+            Summary {
                 product_id: id,
                 on_hand,
                 reserved,
                 owed,
+                ..Summary::default()
             }
         };
-        Ok(Response::new(HoldingsResponse {
+        Ok(Response::new(SummaryResponse {
             items: ids.into_iter().map(item).collect(),
         }))
     }

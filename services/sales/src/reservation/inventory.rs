@@ -111,6 +111,7 @@ impl Inventory {
             line: *line,
             product_id: product.to_string(),
             qty: qty.to_string(),
+            batch_id: None,
         });
         let request = ReserveRequest {
             invoice_id: invoice.to_string(),
@@ -120,6 +121,7 @@ impl Inventory {
             demand_hash: demand.hash.clone(),
             deadline_seconds: 0,
             allow_short: false,
+            ..ReserveRequest::default()
         };
         let request = self
             .outbound

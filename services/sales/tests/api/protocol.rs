@@ -515,10 +515,12 @@ async fn reserve_as_sales(shop: &Shop, invoice: InvoiceId, goods: bahi_types::Pr
             line: 1,
             product_id: goods.to_string(),
             qty: "1".into(),
+            batch_id: None,
         }],
         demand_hash: bahi_proto::demand_hash(shop.location, [(goods, "1".parse().unwrap())]),
         deadline_seconds: 0,
         allow_short: false,
+        ..ReserveRequest::default()
     });
     let token = stock.service_token("sales", shop.tenant());
     request

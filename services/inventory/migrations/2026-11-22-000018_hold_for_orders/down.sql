@@ -1,0 +1,2 @@
+drop index reservation_order_key;
+alter table reservation drop column order_id;

@@ -1,0 +1,11 @@
+//! Disposals: goods of a batch that may not be sold any more are thrown away.
+//!
+//! * Only of a batch that is blocked, recalled or expired; it is disposed of from then on, which is final.
+//! * Everything of it that is not promised leaves as scrap, in every state, at its cost. Holds of the API and of orders
+//!   lose these goods first; what tills hold was sold and leaves with its sale.
+//! * The document is the source of its movements, each of which is said as `inventory.adjusted` and audited as one.
+
+mod commands;
+mod http;
+
+pub use http::routes;
