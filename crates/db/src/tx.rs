@@ -68,6 +68,7 @@ where
 }
 
 const READ: &str = "BEGIN READ ONLY";
+const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 // Commands find rows by their keys: to plan them anew each time costs more than to run them. A plan that is kept may
 // have been made while its table was empty, so it must not be one that reads the whole table.
@@ -102,7 +103,29 @@ impl Db {
         F: for<'r> AsyncFnOnce(&'r mut Tx) -> std::result::Result<T, E>
             + for<'r> Command<&'r mut Tx, std::result::Result<T, E>, Fut: Send>,
     {
-        let mut tx = Tx::begin(self, ctx.clone(), READ).await?;
+        self.reading(ctx, READ, f).await
+    }
+
+    /// As [`Db::read`], and every statement of it sees the database as the first one did. Blocks nobody.
+    ///
+    /// # Errors
+    /// As [`Db::read`].
+    pub async fn read_snapshot<T, E, F>(&self, ctx: &Ctx, f: F) -> std::result::Result<T, E>
+    where
+        E: From<Error>,
+        F: for<'r> AsyncFnOnce(&'r mut Tx) -> std::result::Result<T, E>
+            + for<'r> Command<&'r mut Tx, std::result::Result<T, E>, Fut: Send>,
+    {
+        self.reading(ctx, SNAPSHOT, f).await
+    }
+
+    async fn reading<T, E, F>(&self, ctx: &Ctx, how: &str, f: F) -> std::result::Result<T, E>
+    where
+        E: From<Error>,
+        F: for<'r> AsyncFnOnce(&'r mut Tx) -> std::result::Result<T, E>
+            + for<'r> Command<&'r mut Tx, std::result::Result<T, E>, Fut: Send>,
+    {
+        let mut tx = Tx::begin(self, ctx.clone(), how).await?;
         let result = f(&mut tx).await;
         // Nobody waits for the end of what has only read; should it fail, the connection is closed.
         tokio::spawn(tx.rollback());

@@ -61,6 +61,7 @@ pub fn all() -> Vec<Entry> {
         entry(STOCK_RECEIVED),
         entry(STOCK_ISSUED),
         entry(STOCK_RETURNED),
+        entry(STOCK_REVALUED),
         entry(STOCK_RESERVED),
         entry(STOCK_RELEASED),
         entry(STOCK_EXPIRED),

@@ -4,6 +4,7 @@ use bahi_types::{
     BatchId, LocationId, Money, MovementId, Price, ProductId, Quantity, RegistrationId,
     ReservationId,
 };
+use chrono::NaiveDate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -24,6 +25,9 @@ pub const STOCK_ISSUED: EventType<StockIssued> =
 /// Goods came back, with the cost they carry.
 pub const STOCK_RETURNED: EventType<StockReturned> =
     EventType::new("stock.returned", T, "stock_document");
+/// Goods on hand got another value, or a cost came after its goods: what of it is stock and what is not.
+pub const STOCK_REVALUED: EventType<StockRevalued> =
+    EventType::new("stock.revalued", T, "stock_document");
 /// A hold made through the API was granted. (Holds of tills are part of their sale and are not announced.)
 pub const STOCK_RESERVED: EventType<StockHold> = EventType::new("stock.reserved", T, "reservation");
 /// A hold was given back.
@@ -48,7 +52,7 @@ pub const STOCK_COUNT_POSTED: EventType<StockCountPosted> =
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StockSource {
     /// Kind of document: `invoice`, `return`, `receipt`, `adjustment`, `reservation`, `shortage_settlement`,
-    /// `status_change`, `count`, `count_correction`.
+    /// `status_change`, `count`, `count_correction`, `revaluation`, `landed_cost`.
     #[serde(rename = "type")]
     pub kind: String,
     /// Its id.
@@ -102,6 +106,9 @@ pub struct StockLine {
     pub qty: Quantity,
     /// What it cost us, positive.
     pub cost_value: Money,
+    /// Received at a standard cost: what was paid less `cost_value`; absent for the other methods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variance: Option<Money>,
 }
 
 /// Goods received.
@@ -139,6 +146,74 @@ pub struct StockReturned {
     pub location_id: LocationId,
     /// Lines.
     pub lines: Vec<StockLine>,
+}
+
+/// A balance with another value.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct RevaluedLine {
+    /// Line of the source document.
+    pub line: i32,
+    /// Product.
+    pub product_id: ProductId,
+    /// Where.
+    pub location_id: LocationId,
+    /// Batch.
+    pub batch_id: Option<BatchId>,
+    /// Status of the stock.
+    pub status: String,
+    /// How much of it is on hand (for a landed cost: of the goods it belongs to).
+    pub qty: Quantity,
+    /// Change of value.
+    pub value_delta: Money,
+}
+
+/// The part of a cost that came too late to be stock.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ExpensedLine {
+    /// Line of the source document.
+    pub line: i32,
+    /// Product.
+    pub product_id: ProductId,
+    /// Where the goods were received.
+    pub location_id: LocationId,
+    /// How much it is for.
+    pub qty: Quantity,
+    /// How much it is.
+    pub value: Money,
+    /// `cost_of_goods_sold`, or `variance` for goods on hand at standard cost.
+    pub kind: String,
+}
+
+/// A product is valued in another way.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct CostingChange {
+    /// Line of the source document.
+    pub line: i32,
+    /// Product.
+    pub product_id: ProductId,
+    /// `fifo`, `average` or `standard`, until now.
+    pub method_before: String,
+    /// The same from now on.
+    pub method: String,
+    /// Standard cost of one unit from now on.
+    pub standard_cost: Option<Price>,
+}
+
+/// Stock with another value.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct StockRevalued {
+    /// The revaluation, or the landed cost.
+    pub source: StockSource,
+    /// Why, or the sender's document.
+    pub reason: Option<String>,
+    /// The business day it counts for.
+    pub posting_date: NaiveDate,
+    /// Balances whose value changed.
+    pub lines: Vec<RevaluedLine>,
+    /// What did not become stock.
+    pub expensed: Vec<ExpensedLine>,
+    /// Products that are valued in another way.
+    pub costings: Vec<CostingChange>,
 }
 
 /// One line of a hold.

@@ -119,6 +119,34 @@ pub enum Error {
     /// Whoever counted may not approve a count of this value.
     #[error("Somebody who did not count has to approve this.")]
     SecondPerson,
+    /// The day is closed.
+    #[error("{day} is closed: the books are closed through {closed}.")]
+    PeriodClosed {
+        /// The day asked for.
+        day: chrono::NaiveDate,
+        /// The last closed day.
+        closed: chrono::NaiveDate,
+    },
+    /// The month still runs, or ended less than an hour ago.
+    #[error("A period can be closed an hour after it ended, not before.")]
+    PeriodNotOver,
+    /// The product is valued at standard cost, which alone says what a unit is worth.
+    #[error("lines[{0}]: the product is valued at standard cost; set standard_cost.")]
+    StandardCosted(usize),
+    /// A standard cost for a product that has none.
+    #[error("lines[{0}]: standard_cost needs the method standard.")]
+    NotStandardCosted(usize),
+    /// Goods of the product are on their way; their value must not change under the transfer.
+    #[error(
+        "Goods of product {0} are on their way between locations; receive or close the transfer first."
+    )]
+    InTransit(ProductId),
+    /// A receipt line is named twice, or is none.
+    #[error("receipts[{0}]: {1}.")]
+    ReceiptLine(usize, &'static str),
+    /// There is nothing to spread a cost by.
+    #[error("The receipts have no {0} to spread the amount by.")]
+    NothingToSpreadBy(&'static str),
     /// Tills hold what is to be taken away, and sales has not said what became of their sales.
     #[error("Tills hold these goods; their sales are being asked for.")]
     HeldByTills(Vec<HoldRef>),
@@ -189,6 +217,13 @@ impl Refusal for Error {
             Self::CountIncomplete(_) => Verdict::refused("COUNT_INCOMPLETE"),
             Self::CountWaiting => Verdict::unavailable("COUNT_WAITING"),
             Self::SecondPerson => Verdict::refused("SECOND_PERSON_NEEDED"),
+            Self::PeriodClosed { .. } => Verdict::refused("PERIOD_CLOSED"),
+            Self::PeriodNotOver => Verdict::refused("PERIOD_NOT_OVER"),
+            Self::StandardCosted(_) => Verdict::refused("STANDARD_COSTED"),
+            Self::NotStandardCosted(_) => Verdict::refused("NOT_STANDARD_COSTED"),
+            Self::InTransit(_) => Verdict::conflict("IN_TRANSIT"),
+            Self::ReceiptLine(..) => Verdict::refused("RECEIPT_LINE"),
+            Self::NothingToSpreadBy(_) => Verdict::refused("NOTHING_TO_SPREAD_BY"),
             Self::HeldByTills(_) => Verdict::unavailable("HELD_BY_TILLS"),
             Self::SalesUnreachable => Verdict::unavailable("SALES_UNREACHABLE"),
             Self::Restoring => Verdict::unavailable("RESTORING"),

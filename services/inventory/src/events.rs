@@ -2,12 +2,13 @@
 
 use bahi_events::{
     CountedLine, HoldLine, INVENTORY_ADJUSTED, INVENTORY_TRANSFERRED, InventoryAdjusted,
-    InventoryTransferred, Outgoing, STOCK_COMMITTED, STOCK_COUNT_POSTED, STOCK_EXPIRED,
-    STOCK_ISSUED, STOCK_RECEIVED, STOCK_RELEASED, STOCK_RESERVED, STOCK_RETURNED,
-    STOCK_STATUS_CHANGED, StatusChangedLine, StockCountPosted, StockHold, StockIssued, StockLine,
-    StockReceived, StockReturned, StockSource, StockStatusChanged, TransferredLine,
+    InventoryTransferred, Outgoing, RevaluedLine, STOCK_COMMITTED, STOCK_COUNT_POSTED,
+    STOCK_EXPIRED, STOCK_ISSUED, STOCK_RECEIVED, STOCK_RELEASED, STOCK_RESERVED, STOCK_RETURNED,
+    STOCK_REVALUED, STOCK_STATUS_CHANGED, StatusChangedLine, StockCountPosted, StockHold,
+    StockIssued, StockLine, StockReceived, StockReturned, StockRevalued, StockSource,
+    StockStatusChanged, TransferredLine,
 };
-use bahi_types::{InvoiceId, LocationId, Quantity, TenantId};
+use bahi_types::{InvoiceId, LocationId, Quantity, TenantId, business_date};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -37,6 +38,7 @@ fn line(movement: &Movement) -> StockLine {
         status: draft.key.status.name().to_owned(),
         qty: if out { -draft.qty } else { draft.qty },
         cost_value: if out { -movement.value } else { movement.value },
+        variance: None,
     }
 }
 
@@ -107,18 +109,27 @@ pub fn returned(
     event
 }
 
-/// Goods were received.
-pub fn received(receipt: Uuid, location: LocationId, movements: &[Movement]) -> Outgoing {
+/// Goods were received, at a moment of the business day they count for.
+pub fn received(
+    receipt: Uuid,
+    location: LocationId,
+    at: DateTime<Utc>,
+    movements: &[Movement],
+) -> Outgoing {
+    let priced = |m: &Movement| StockLine {
+        variance: Some(m.variance).filter(|v| !v.is_zero()),
+        ..line(m)
+    };
     let payload = StockReceived {
         source: source("receipt", receipt, None),
         location_id: location,
         lines: movements
             .iter()
             .filter(|m| m.draft.source.id == receipt)
-            .map(line)
+            .map(priced)
             .collect(),
     };
-    STOCK_RECEIVED.of(receipt, 1, &payload)
+    STOCK_RECEIVED.of(receipt, 1, &payload).occurred(at)
 }
 
 /// A balance was corrected. `version` is that of the place, `on_hand_after` that of the balance.
@@ -154,11 +165,43 @@ pub fn adjusted_for(
         source: source(draft.source.kind, draft.source.id, Some(draft.source.line)),
         on_hand_after,
     };
-    INVENTORY_ADJUSTED.about(
-        format!("{tenant}|{}|{}", draft.key.location, draft.key.product),
-        version,
-        &payload,
-    )
+    let key = format!("{tenant}|{}|{}", draft.key.location, draft.key.product);
+    INVENTORY_ADJUSTED
+        .about(key, version, &payload)
+        .occurred(draft.occurred_at)
+}
+
+/// A balance with another value, as `stock.revalued` lists it.
+pub fn revalued_line(movement: &Movement, qty: Quantity) -> RevaluedLine {
+    let key = movement.draft.key;
+    RevaluedLine {
+        line: movement.draft.source.line,
+        product_id: key.product,
+        location_id: key.location,
+        batch_id: named(key.batch),
+        status: key.status.name().to_owned(),
+        qty,
+        value_delta: movement.value,
+    }
+}
+
+/// Goods on hand got another value.
+pub fn revalued(
+    kind: &'static str,
+    id: Uuid,
+    at: DateTime<Utc>,
+    fill: impl FnOnce(&mut StockRevalued),
+) -> Outgoing {
+    let mut payload = StockRevalued {
+        source: source(kind, id, None),
+        reason: None,
+        posting_date: business_date(at),
+        lines: Vec::new(),
+        expensed: Vec::new(),
+        costings: Vec::new(),
+    };
+    fill(&mut payload);
+    STOCK_REVALUED.of(id, 1, &payload).occurred(at)
 }
 
 /// What became of a hold made through the API.

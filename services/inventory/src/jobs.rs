@@ -1,4 +1,4 @@
-//! Periodic work: holds past their deadline, and sales whose event does not come.
+//! Periodic work: holds past their deadline, sales whose event does not come, and the snapshots of months.
 
 use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 
@@ -63,8 +63,13 @@ pub fn table(state: &State) -> Vec<Job> {
         job("issue_unheard", Duration::from_secs(15), state, |s| {
             Box::pin(async move { issue_unheard(&s).await })
         }),
+        job("take_snapshots", Duration::from_secs(900), state, |s| {
+            Box::pin(async move { take_snapshots(&s).await })
+        }),
     ]
 }
+
+pub use crate::ledger::take_snapshots;
 
 type Work = futures::future::BoxFuture<'static, anyhow::Result<()>>;
 

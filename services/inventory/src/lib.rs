@@ -14,11 +14,14 @@ mod error;
 mod events;
 mod grpc;
 pub mod jobs;
+mod landed_cost;
 pub mod ledger;
+mod period;
 mod policy;
 mod receipt;
 pub mod reservation;
 mod restore;
+mod revaluation;
 mod sale;
 mod sales;
 pub mod shortage;
@@ -53,4 +56,7 @@ fn routes(cfg: &mut ServiceConfig) {
     count::routes(cfg);
     policy::routes(cfg);
     shortage::routes(cfg);
+    revaluation::routes(cfg);
+    landed_cost::routes(cfg);
+    period::routes(cfg);
 }

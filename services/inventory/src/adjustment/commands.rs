@@ -4,8 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use bahi_db::{Ctx, Done, Tx};
 use bahi_http::Fault;
-use bahi_types::{BatchId, LocationId, Money, Price, ProductId, Quantity, ReservationId};
-use chrono::{DateTime, Utc};
+use bahi_types::{
+    BatchId, LocationId, Money, Price, ProductId, Quantity, ReservationId, business_date,
+};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
@@ -13,6 +15,7 @@ use uuid::Uuid;
 use crate::{
     Error, State, batch, copy, events,
     ledger::{self, Cost, Key, Kind, NO_BATCH, Place, Source, Status, worth},
+    period,
     policy,
     reservation::{self, Broken},
 };
@@ -25,6 +28,7 @@ pub(super) struct NewAdjustment {
     pub reason_code: Option<String>,
     /// No limit of value binds whoever posts it.
     pub any: bool,
+    pub posting_date: Option<NaiveDate>,
     pub lines: Vec<NewLine>,
 }
 
@@ -49,6 +53,9 @@ pub(super) struct Adjustment {
     pub reason: String,
     /// Which of the tenant's reasons that is.
     pub reason_code: String,
+    /// The business day it counts for.
+    #[serde(default)]
+    pub posting_date: NaiveDate,
     /// When it was posted.
     pub recorded_at: DateTime<Utc>,
     /// Change of the stock's value.
@@ -96,6 +103,7 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewAdjustment) -> Result<Done<Ad
         .write(ctx, async move |tx: &mut Tx| -> Result<Adjustment, Error> {
             let policy = policy::get(tx).await?;
             let reason_code = policy.reason(new.reason_code.clone())?;
+            let at = period::moment(tx, new.posting_date).await?;
             let keys = keys(tx, &new).await?;
             let lost: Vec<Key> = keys
                 .iter()
@@ -119,7 +127,7 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewAdjustment) -> Result<Done<Ad
                     let gone = (-line.delta).min(books.item(*key).on_hand);
                     if gone.is_positive() {
                         broken.make_free(&mut books, *key, gone, now)?;
-                        books.take(Kind::AdjustOut, *key, gone, source, reason, now);
+                        books.take(Kind::AdjustOut, *key, gone, source, reason, at);
                     }
                     -gone
                 } else {
@@ -129,7 +137,7 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewAdjustment) -> Result<Done<Ad
                         let field = format!("lines[{}].unit_cost", n - 1);
                         return Err(Fault::field(field, "makes too large a value").into());
                     };
-                    books.put(Kind::AdjustIn, *key, line.delta, Cost::Known(value, unit), source, reason, now);
+                    books.put(Kind::AdjustIn, *key, line.delta, Cost::Known(value, unit), source, reason, at);
                     line.delta
                 };
                 books.touch(key.place());
@@ -174,6 +182,7 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewAdjustment) -> Result<Done<Ad
                 location_id: new.location,
                 reason: new.reason.clone(),
                 reason_code,
+                posting_date: business_date(at),
                 recorded_at: now,
                 value_delta,
                 lines,

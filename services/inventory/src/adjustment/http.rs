@@ -3,6 +3,7 @@
 use actix_web::{HttpResponse, post, web};
 use bahi_http::{Post, Problem, Versioned, created, validate};
 use bahi_types::{BatchId, LocationId, Price, ProductId, Quantity};
+use chrono::NaiveDate;
 use garde::Validate;
 use serde::Deserialize;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -26,6 +27,8 @@ struct AdjustmentRequest {
     /// Which of the tenant's reasons that is; `other` when absent.
     #[garde(inner(length(chars, min = 1, max = 40)))]
     reason_code: Option<String>,
+    /// The business day it counts for, in an open period; today when absent.
+    posting_date: Option<NaiveDate>,
     /// 1 to 500.
     #[garde(length(min = 1, max = 500), dive)]
     lines: Vec<AdjustmentLineRequest>,
@@ -91,6 +94,7 @@ async fn create(
         reason: req.body.reason,
         reason_code: req.body.reason_code,
         any: req.caller.grants.allow("inventory.stock.adjust_any"),
+        posting_date: req.body.posting_date,
         lines: lines.collect(),
     };
     Ok(created(

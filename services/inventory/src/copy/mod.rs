@@ -42,6 +42,29 @@ pub(crate) async fn registration(
     found.ok_or_else(|| Fault::NotYetKnown(format!("The registration of location {id}")).into())
 }
 
+/// As [`products`], locked against each other's change of value.
+///
+/// # Errors
+/// [`Fault::NotYetKnown`] with the first that is not.
+pub(crate) async fn lock_products(
+    tx: &mut Tx,
+    ids: &BTreeSet<ProductId>,
+) -> Result<HashMap<ProductId, ProductRow>, Error> {
+    let known = store::lock_products(tx, ids, false).await?;
+    match ids.iter().find(|id| !known.contains_key(id)) {
+        Some(missing) => Err(Fault::NotYetKnown(format!("Product {missing}")).into()),
+        None => Ok(known),
+    }
+}
+
+/// Locks products, those that are deleted too, against each other's change of value.
+///
+/// # Errors
+/// When the database refuses.
+pub(crate) async fn lock_known(tx: &mut Tx, ids: &BTreeSet<ProductId>) -> Result<(), Error> {
+    Ok(store::lock_products(tx, ids, true).await.map(drop)?)
+}
+
 /// Refuses a location that is not known, or closed.
 ///
 /// # Errors
@@ -51,5 +74,16 @@ pub(crate) async fn open_location(tx: &mut Tx, id: LocationId) -> Result<(), Err
         None => Err(Fault::NotYetKnown(format!("Location {id}")).into()),
         Some(false) => Err(Error::LocationClosed),
         Some(true) => Ok(()),
+    }
+}
+
+/// Refuses a location that is not known; one that is closed will do.
+///
+/// # Errors
+/// [`Fault::NotYetKnown`].
+pub(crate) async fn known_location(tx: &mut Tx, id: LocationId) -> Result<(), Error> {
+    match store::location_active(tx, id).await? {
+        None => Err(Fault::NotYetKnown(format!("Location {id}")).into()),
+        Some(_) => Ok(()),
     }
 }

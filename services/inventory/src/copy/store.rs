@@ -39,6 +39,25 @@ pub(super) async fn products(
     Ok(rows.into_iter().map(|r| (r.product_id, r)).collect())
 }
 
+/// As [`products`], those that are deleted too if `deleted`, and nobody else changes how they are valued, or brings them to a new place, until the end of the
+/// transaction.
+pub(super) async fn lock_products(
+    tx: &mut Tx,
+    ids: &BTreeSet<ProductId>,
+    deleted: bool,
+) -> Result<HashMap<ProductId, ProductRow>> {
+    let rows: Vec<ProductRow> = sql(
+        "select product_id, stocked, batch_tracked, expiry_tracked from product
+         where tenant_id = $1 and product_id = any ($2) and ($3 or not deleted) order by product_id for update",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(ids.iter().copied().collect::<Vec<_>>())
+    .bind::<Bool, _>(deleted)
+    .load(tx.conn())
+    .await?;
+    Ok(rows.into_iter().map(|r| (r.product_id, r)).collect())
+}
+
 pub(super) async fn location_active(tx: &mut Tx, id: LocationId) -> Result<Option<bool>> {
     #[derive(QueryableByName)]
     struct Row {

@@ -13,8 +13,10 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
 use super::{
+    integrity::{self, Difference},
     model::{Books, Excluded, Kind, NO_BATCH, Place, Source, Status, named, value},
-    query::{self, Available, Difference, Entry, Stock, Value},
+    past::{self, AsOf, Value},
+    query::{self, Available, Entry, Stock},
     store,
 };
 use crate::{Error, State, error::Short};
@@ -25,7 +27,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(availability)
         .service(ledger)
         .service(valuation)
-        .service(integrity)
+        .service(check)
         .service(preview);
 }
 
@@ -48,8 +50,17 @@ struct StockFilter {
     batch: Option<BatchId>,
     /// `sellable`, `quarantine`, `damaged` or `in_transit`.
     status: Option<Status>,
-    /// Only balances of which less than this is available.
+    /// Only balances of which less than this is available; not for a past moment.
     below: Option<Quantity>,
+    /// What was on hand at the end of a business day, by posting date (`2026-10-31`), or as it was written by a moment
+    /// (`2026-10-31T18:30:00Z`); now when absent.
+    as_of: Option<String>,
+}
+
+fn as_of(text: Option<&str>) -> Result<Option<AsOf>, Fault> {
+    text.map(str::parse)
+        .transpose()
+        .map_err(|message: &str| Fault::field("as_of", message))
 }
 
 /// Balances, by product, location and batch.
@@ -80,6 +91,10 @@ async fn stock(
         })
         .transpose()?;
     let filter = filter.into_inner();
+    let then = as_of(filter.as_of.as_deref())?;
+    if then.is_some() && filter.below.is_some() {
+        return Err(Fault::field("below", "is not known of a past moment").into());
+    }
     let filter = query::Filter {
         product: filter.product,
         location: filter.location,
@@ -91,9 +106,11 @@ async fn stock(
     let (rows, total) = state
         .db
         .read(&caller.ctx, async move |tx: &mut Tx| {
-            query::stock(tx, &filter, after, &asked)
-                .await
-                .map_err(Error::from)
+            let found = match then {
+                Some(then) => past::stock(tx, then, &filter, after, &asked).await,
+                None => query::stock(tx, &filter, after, &asked).await,
+            };
+            found.map_err(Error::from)
         })
         .await?;
     let cursor_of = |s: &Stock| Cursor {
@@ -212,8 +229,9 @@ async fn ledger(
 struct ValuationFilter {
     location: Option<LocationId>,
     product: Option<ProductId>,
-    /// The value as the ledger stood then; now when absent.
-    as_of: Option<DateTime<Utc>>,
+    /// The value at the end of a business day, by posting date (`2026-10-31`), or as it was written by a moment
+    /// (`2026-10-31T18:30:00Z`); now when absent.
+    as_of: Option<String>,
 }
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -224,7 +242,7 @@ struct Valuation {
     page: Page<Value>,
 }
 
-/// What stock is worth, first in, first out.
+/// What stock is worth, by each product's method.
 #[utoipa::path(tag = "stock", params(ValuationFilter, PageQuery), responses((status = 200, body = Valuation)))]
 #[get("/api/v1/inventory/valuation")]
 async fn valuation(
@@ -244,19 +262,14 @@ async fn valuation(
         })
         .transpose()?;
     let (filter, asked) = (filter.into_inner(), query.clone());
+    let then = as_of(filter.as_of.as_deref())?;
     let (rows, total, total_value) = state
         .db
         .read(&caller.ctx, async move |tx: &mut Tx| {
-            query::valuation(
-                tx,
-                filter.location,
-                filter.product,
-                filter.as_of,
-                after,
-                &asked,
-            )
-            .await
-            .map_err(Error::from)
+            let of = (filter.product, filter.location);
+            past::valuation(tx, of, then, after, &asked)
+                .await
+                .map_err(Error::from)
         })
         .await?;
     let cursor_of = |v: &Value| Cursor {
@@ -272,22 +285,51 @@ struct Integrity {
     checked_at: DateTime<Utc>,
     /// Empty, in a sound database.
     differences: Vec<Difference>,
+    /// Send as `cursor` to check the products after these; absent at the end.
+    next_cursor: Option<String>,
 }
 
-/// Whether balances, ledger, layers, holds and shortages agree.
-#[utoipa::path(tag = "stock", responses((status = 200, body = Integrity)))]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct IntegrityQuery {
+    /// Products a page, 1 to 200; 200 when absent.
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// Whether balances, ledger, layers, holds, transfers and shortages agree, and whether the ledger, replayed, makes the
+/// same of them. A page looks at some products and blocks nobody.
+#[utoipa::path(tag = "stock", params(IntegrityQuery), responses((status = 200, body = Integrity)))]
 #[get("/api/v1/inventory/integrity")]
-async fn integrity(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Problem> {
+async fn check(
+    state: web::Data<State>,
+    caller: Caller,
+    query: web::Query<IntegrityQuery>,
+) -> Result<HttpResponse, Problem> {
     caller.require("inventory.stock.read")?;
-    let (checked_at, differences) = state
+    let after = query.cursor.as_deref().map(Cursor::decode).transpose();
+    let after = after.map_err(|_| foreign_cursor())?;
+    let after = after.map(|c| ProductId::from_uuid(c.id));
+    let limit = i64::from(query.limit.unwrap_or(200).clamp(1, 200));
+    let (checked_at, found) = state
         .db
-        .read(&caller.ctx, async move |tx: &mut Tx| -> Result<_, Error> {
-            Ok((tx.now(), query::integrity(tx).await?))
+        .read_snapshot(&caller.ctx, async move |tx: &mut Tx| -> Result<_, Error> {
+            Ok((tx.now(), integrity::integrity(tx, after, limit).await?))
         })
         .await?;
+    let cursor = |product: ProductId| {
+        let key = String::new();
+        Cursor {
+            key,
+            id: product.uuid(),
+        }
+        .encode()
+    };
     Ok(HttpResponse::Ok().json(Integrity {
         checked_at,
-        differences,
+        differences: found.differences,
+        next_cursor: found.next.map(cursor),
     }))
 }
 

@@ -6,18 +6,23 @@
 //!   reads the rest after that. So there is no deadlock, and every decision rests on the truth.
 //! * What lies at a place is sellable, in quarantine or damaged; what is on its way to it is in transit, and every
 //!   line of a transfer keeps cost layers of its own there.
-//! * Movements are facts and never change; Σ movements = on_hand. Cost is first in, first out within a balance, in
-//!   whole paise; the last unit of a layer carries what rounding left over.
+//! * Movements are facts and never change; Σ movements = on_hand. Cost follows the product's method (first in, first
+//!   out; moving average; standard) within a balance, in whole paise; the last unit carries what rounding left over.
+//! * Every movement has a posting date, the business day it counts for: its own, or the first open one.
 //! * A fact moves stock once: its header row is the guard, its movements are numbered by line and allocation.
 //! * Whatever made more available settles open shortages before its transaction ends ([`close`]).
 
 mod commands;
+mod costing;
 mod http;
+mod integrity;
 mod model;
+mod past;
 mod query;
 pub(crate) mod store;
 
-pub(crate) use commands::close;
+pub(crate) use commands::{close, save_values};
+pub use costing::{Change, Costing, Method};
 pub(crate) use http::cursor;
 pub use http::routes;
 pub use model::{
@@ -25,4 +30,5 @@ pub use model::{
     Origin, Place, Source, Status, Taken, Unbacked, deal, named, return_cost, share, unit_cost,
     value, worth,
 };
+pub use past::take_snapshots;
 pub(crate) use query::availability;

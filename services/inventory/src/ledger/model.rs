@@ -7,6 +7,8 @@ use chrono::{DateTime, Duration, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::costing::{Costing, standard_in, standard_out};
+
 /// The batch of stock without batches.
 pub const NO_BATCH: BatchId = BatchId::from_uuid(Uuid::nil());
 
@@ -174,6 +176,8 @@ pub enum Kind {
     TransferIn,
     /// Left a place, or ceased to be on its way.
     TransferOut,
+    /// The same goods at another value.
+    Revalue,
 }
 
 impl Kind {
@@ -189,6 +193,7 @@ impl Kind {
             Self::StatusChange => "status_change",
             Self::TransferIn => "transfer_in",
             Self::TransferOut => "transfer_out",
+            Self::Revalue => "revalue",
         }
     }
 }
@@ -219,7 +224,7 @@ pub enum Cost {
     Known(Money, Price),
     /// In: the layers of the movement out just before it, whose goods it takes over.
     Carried,
-    /// Out: first in, first out.
+    /// Out: as the product's method says; first in, first out unless it says otherwise.
     Fifo,
 }
 
@@ -255,6 +260,8 @@ pub struct Movement {
     pub allocation_no: i32,
     /// Signed value.
     pub value: Money,
+    /// Goods that came in at standard cost: what was paid less the value; zero for all others.
+    pub variance: Money,
 }
 
 /// Part of a demand, from one balance.
@@ -594,11 +601,15 @@ impl Books {
         }
     }
 
-    /// How much the drafts take out of each lot: what the cost layers must be loaded for.
+    /// How much the drafts take out of each lot, zero for a lot they only put into: what the cost layers must be
+    /// loaded for.
     pub fn outgoing(&self) -> BTreeMap<Lot, Quantity> {
         let mut sums: BTreeMap<Lot, Quantity> = BTreeMap::new();
-        for draft in self.drafts.iter().filter(|d| d.qty.is_negative()) {
-            *sums.entry((draft.key, draft.origin)).or_default() += -draft.qty;
+        for draft in &self.drafts {
+            let out = sums.entry((draft.key, draft.origin)).or_default();
+            if draft.qty.is_negative() {
+                *out += -draft.qty;
+            }
         }
         sums
     }
@@ -634,12 +645,14 @@ pub struct Unbacked {
 }
 
 /// Part of a layer: quantity, value, and the cost of one unit when it came in.
-type Part = (Quantity, Money, Price);
+pub(super) type Part = (Quantity, Money, Price);
 
 /// Cost layers by lot, oldest first.
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
-    open: BTreeMap<Lot, VecDeque<Layer>>,
+    pub(super) open: BTreeMap<Lot, VecDeque<Layer>>,
+    /// How products are valued; those that are not here, first in, first out.
+    pub(super) costing: HashMap<ProductId, Costing>,
     /// Layers of the database that are used up.
     pub spent: Vec<Uuid>,
 }
@@ -660,7 +673,26 @@ impl Layers {
             .flat_map(|((key, _), layers)| layers.iter().map(move |layer| (key, layer)))
     }
 
+    /// Puts goods in and gives what they are worth by the product's method.
+    fn bring(&mut self, lot: Lot, (qty, value, unit): Part) -> Money {
+        let standard = self.costing_of(lot).standard();
+        let value = standard
+            .and_then(|unit| standard_in(self.held(lot), qty, unit))
+            .unwrap_or(value);
+        self.put(lot, (qty, value, standard.unwrap_or(unit)));
+        value
+    }
+
     fn put(&mut self, (key, origin): Lot, (qty, value, unit_cost): Part) {
+        if self.costing_of((key, origin)).merged()
+            && let Some(layer) = self
+                .open
+                .get_mut(&(key, origin))
+                .and_then(VecDeque::back_mut)
+        {
+            layer.grow(qty, value);
+            return;
+        }
         let layer = Layer {
             id: Uuid::now_v7(),
             origin,
@@ -676,6 +708,7 @@ impl Layers {
     /// Takes `qty` from the oldest layers. The last unit of a layer carries what rounding left over, so a layer
     /// is worth nothing exactly when it is empty.
     fn take(&mut self, lot: Lot, qty: Quantity) -> Result<Vec<Part>, Unbacked> {
+        let standard = self.costing_of(lot).standard();
         let layers = self.open.entry(lot).or_default();
         let (mut parts, mut left) = (Vec::new(), qty);
         while left.is_positive() {
@@ -691,7 +724,9 @@ impl Layers {
                 }
                 layers.pop_front();
             } else {
-                let part = share(layer.value, left, layer.qty);
+                let part = standard
+                    .and_then(|unit| standard_out(layer.value, layer.qty - left, unit))
+                    .unwrap_or_else(|| share(layer.value, left, layer.qty));
                 layer.qty -= left;
                 layer.value -= part;
                 layer.dirty = true;
@@ -700,6 +735,33 @@ impl Layers {
             }
         }
         Ok(parts)
+    }
+
+    /// Enters one movement and gives its value. `carried` takes the layers of a movement out to the next.
+    ///
+    /// # Errors
+    /// [`Unbacked`] when the layers do not cover what goes out.
+    pub(super) fn enter(
+        &mut self,
+        draft: &Draft,
+        carried: &mut Vec<Part>,
+    ) -> Result<Money, Unbacked> {
+        let lot = (draft.key, draft.origin);
+        Ok(match draft.cost {
+            Cost::Fifo => {
+                *carried = self.take(lot, -draft.qty)?;
+                -carried.iter().map(|part| part.1).sum::<Money>()
+            }
+            Cost::Known(value, unit) => self.bring(lot, (draft.qty, value, unit)),
+            // Layer by layer: merged into one, they would go out at another cost than they came in with.
+            Cost::Carried => std::mem::take(carried)
+                .into_iter()
+                .map(|part| {
+                    self.put(lot, part);
+                    part.1
+                })
+                .sum(),
+        })
     }
 }
 
@@ -741,30 +803,17 @@ pub fn value(drafts: Vec<Draft>, layers: &mut Layers) -> Result<Vec<Movement>, U
         let number = numbers.entry(draft.source).or_default();
         let allocation_no = *number;
         *number += 1;
-        let lot = (draft.key, draft.origin);
-        let value = match draft.cost {
-            Cost::Fifo => {
-                carried = layers.take(lot, -draft.qty)?;
-                -carried.iter().map(|part| part.1).sum::<Money>()
-            }
-            Cost::Known(value, unit) => {
-                layers.put(lot, (draft.qty, value, unit));
-                value
-            }
-            // Layer by layer: merged into one, they would go out at another cost than they came in with.
-            Cost::Carried => std::mem::take(&mut carried)
-                .into_iter()
-                .map(|part| {
-                    layers.put(lot, part);
-                    part.1
-                })
-                .sum(),
+        let value = layers.enter(&draft, &mut carried)?;
+        let variance = match draft.cost {
+            Cost::Known(paid, _) => paid - value,
+            Cost::Carried | Cost::Fifo => Money::ZERO,
         };
         movements.push(Movement {
             id: MovementId::new(),
             draft,
             allocation_no,
             value,
+            variance,
         });
     }
     Ok(movements)

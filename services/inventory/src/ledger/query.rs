@@ -1,8 +1,8 @@
-//! What can be read of the ledger: balances, availability, movements, values, and what does not agree.
+//! What can be read of the ledger as it stands: balances, availability, movements.
 
 use bahi_db::{Result, Tx, sql};
 use bahi_types::{
-    BatchId, LocationId, Money, MovementId, PageQuery, Price, ProductId, Quantity, business_date,
+    BatchId, LocationId, Money, MovementId, PageQuery, ProductId, Quantity, business_date,
 };
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{
@@ -12,7 +12,6 @@ use diesel::{
     },
 };
 use diesel_async::RunQueryDsl;
-use rust_decimal::Decimal;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -47,13 +46,17 @@ pub(crate) struct Stock {
     pub status: String,
     #[diesel(sql_type = Numeric)]
     pub on_hand: Quantity,
-    #[diesel(sql_type = Numeric)]
-    pub reserved: Quantity,
+    /// Absent for a past moment, as are `available` and `version`.
+    #[diesel(sql_type = Nullable<Numeric>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reserved: Option<Quantity>,
     /// What may be promised.
-    #[diesel(sql_type = Numeric)]
-    pub available: Quantity,
-    #[diesel(sql_type = BigInt)]
-    pub version: i64,
+    #[diesel(sql_type = Nullable<Numeric>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub available: Option<Quantity>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<i64>,
 }
 
 #[derive(QueryableByName)]
@@ -187,7 +190,7 @@ pub(crate) struct Entry {
     #[diesel(sql_type = BigInt)]
     pub seq: i64,
     /// `receipt`, `issue`, `adjust_in`, `adjust_out`, `return_in`, `scrap`, `status_change`, `transfer_in`,
-    /// `transfer_out`.
+    /// `transfer_out`, `revalue`.
     #[diesel(sql_type = Text)]
     pub kind: String,
     /// Kind of document.
@@ -218,6 +221,9 @@ pub(crate) struct Entry {
     /// Business time.
     #[diesel(sql_type = Timestamptz)]
     pub occurred_at: DateTime<Utc>,
+    /// The business day it counts for.
+    #[diesel(sql_type = Date)]
+    pub posting_date: NaiveDate,
     /// When it was posted.
     #[diesel(sql_type = Timestamptz)]
     pub recorded_at: DateTime<Utc>,
@@ -251,7 +257,7 @@ pub(super) async fn ledger(
     .await?;
     let rows = sql("select id as movement_id, seq, kind, source_type, source_id, source_line, location_id, product_id,
            nullif(batch_id, '00000000-0000-0000-0000-000000000000') as batch_id, status, qty, value, reason,
-           occurred_at, recorded_at
+           occurred_at, posting_date, recorded_at
          from movement where tenant_id = $1
          and ($2 is null or product_id = $2) and ($3 is null or location_id = $3)
          and ($4 is null or recorded_at >= $4) and ($5 is null or recorded_at < $5)
@@ -267,175 +273,4 @@ pub(super) async fn ledger(
         .load(tx.conn())
         .await?;
     Ok((rows, count.total))
-}
-
-/// What the stock of a product at a location is worth.
-#[derive(Clone, Debug, QueryableByName, Serialize, utoipa::ToSchema)]
-#[schema(as = ValuationRow)]
-pub(crate) struct Value {
-    #[diesel(sql_type = SqlUuid)]
-    pub product_id: ProductId,
-    #[diesel(sql_type = SqlUuid)]
-    pub location_id: LocationId,
-    #[diesel(sql_type = Numeric)]
-    pub qty: Quantity,
-    #[diesel(sql_type = Numeric)]
-    pub value: Money,
-    /// Value / quantity.
-    #[diesel(sql_type = Numeric)]
-    pub average_cost: Price,
-}
-
-#[derive(QueryableByName)]
-struct Total {
-    #[diesel(sql_type = BigInt)]
-    rows: i64,
-    #[diesel(sql_type = Numeric)]
-    value: Decimal,
-}
-
-/// One page of values at a time (now, when it is absent), how many rows there are, and their sum.
-pub(super) async fn valuation(
-    tx: &mut Tx,
-    location: Option<LocationId>,
-    product: Option<ProductId>,
-    as_of: Option<DateTime<Utc>>,
-    after: Option<(ProductId, LocationId)>,
-    page: &PageQuery,
-) -> Result<(Vec<Value>, i64, Money)> {
-    let total: Total = sql("select count(*) as rows, coalesce(sum(value), 0) as value from (
-           select sum(qty) as qty, sum(value) as value from movement
-           where tenant_id = $1 and ($2 is null or location_id = $2) and ($3 is null or product_id = $3)
-             and ($4 is null or recorded_at <= $4)
-           group by product_id, location_id having sum(qty) <> 0) x")
-        .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<Nullable<SqlUuid>, _>(location)
-        .bind::<Nullable<SqlUuid>, _>(product)
-        .bind::<Nullable<Timestamptz>, _>(as_of)
-        .get_result(tx.conn())
-        .await?;
-    let rows = sql("select product_id, location_id, sum(qty) as qty, sum(value) as value,
-                           round(sum(value) / sum(qty), 4) as average_cost from movement
-         where tenant_id = $1 and ($2 is null or location_id = $2) and ($3 is null or product_id = $3)
-           and ($4 is null or recorded_at <= $4) and ($5 is null or (product_id, location_id) > ($5, $6))
-         group by product_id, location_id having sum(qty) <> 0 order by product_id, location_id limit $7 offset $8")
-        .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<Nullable<SqlUuid>, _>(location)
-        .bind::<Nullable<SqlUuid>, _>(product)
-        .bind::<Nullable<Timestamptz>, _>(as_of)
-        .bind::<Nullable<SqlUuid>, _>(after.map(|a| a.0))
-        .bind::<Nullable<SqlUuid>, _>(after.map(|a| a.1))
-        .bind::<BigInt, _>(page.limit())
-        .bind::<BigInt, _>(if after.is_some() { 0 } else { page.offset() })
-        .load(tx.conn())
-        .await?;
-    Ok((rows, total.rows, Money::rounded(total.value)))
-}
-
-/// Two numbers that must be equal and are not.
-#[derive(Clone, Debug, QueryableByName, Serialize, utoipa::ToSchema)]
-pub(crate) struct Difference {
-    /// The rule that is broken.
-    #[diesel(sql_type = Text)]
-    pub rule: String,
-    /// Location, where there is one.
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    pub location_id: Option<LocationId>,
-    /// Product.
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    pub product_id: Option<ProductId>,
-    /// Batch.
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    pub batch_id: Option<BatchId>,
-    /// What the books say.
-    #[diesel(sql_type = Numeric)]
-    #[schema(value_type = String)]
-    pub expected: Decimal,
-    /// What is there.
-    #[diesel(sql_type = Numeric)]
-    #[schema(value_type = String)]
-    pub found: Decimal,
-}
-
-const INTEGRITY: &str = "
-with item as (
-  select location_id, product_id, batch_id, status, on_hand, reserved, expiry, blocked from stock_item where tenant_id = $1
-), moved as (
-  select location_id, product_id, batch_id, status, sum(qty) as qty, sum(value) as value
-  from movement where tenant_id = $1 group by 1, 2, 3, 4
-), layered as (
-  select location_id, product_id, batch_id, status, sum(qty_left) as qty, sum(value_left) as value
-  from cost_layer where tenant_id = $1 group by 1, 2, 3, 4
-), held as (
-  select r.location_id, l.product_id, l.batch_id, 'sellable'::text as status, sum(l.qty) as qty
-  from reservation r join reservation_line l on l.tenant_id = r.tenant_id and l.reservation_id = r.id
-  where r.tenant_id = $1 and r.state = 'pending' group by 1, 2, 3
-), place as (
-  select location_id, product_id,
-         sum(on_hand - reserved) filter (where status = 'sellable' and not blocked and (expiry is null or expiry >= $2)) as available
-  from item group by 1, 2
-), sent as (
-  select l.origin, t.to_location, l.product_id, p.batch_id, p.shipped - p.received - p.short as qty,
-         p.shipped_value - p.received_value - p.short_value as value
-  from transfer_part p
-  join transfer_line l on l.tenant_id = p.tenant_id and l.transfer_id = p.transfer_id and l.line = p.line
-  join transfer t on t.tenant_id = p.tenant_id and t.id = p.transfer_id
-  where p.tenant_id = $1
-), under_way as (
-  select origin, product_id, batch_id, sum(qty_left) as qty, sum(value_left) as value
-  from cost_layer where tenant_id = $1 and status = 'in_transit' group by 1, 2, 3
-)
-select 'I1 on hand = sum of movements' as rule, location_id, product_id, batch_id,
-       coalesce(m.qty, 0) as expected, coalesce(i.on_hand, 0) as found
-from item i full join moved m using (location_id, product_id, batch_id, status)
-where coalesce(i.on_hand, 0) <> coalesce(m.qty, 0)
-union all
-select 'I2 reserved = sum of pending holds', location_id, product_id, batch_id, coalesce(h.qty, 0), coalesce(i.reserved, 0)
-from item i full join held h using (location_id, product_id, batch_id, status)
-where coalesce(i.reserved, 0) <> coalesce(h.qty, 0)
-union all
-select 'I2 0 <= reserved <= on hand', location_id, product_id, batch_id, on_hand, reserved
-from item where reserved < 0 or reserved > on_hand
-union all
-select 'I4 quantity of layers = on hand', location_id, product_id, batch_id, coalesce(i.on_hand, 0), coalesce(l.qty, 0)
-from item i full join layered l using (location_id, product_id, batch_id, status)
-where coalesce(i.on_hand, 0) <> coalesce(l.qty, 0)
-union all
-select 'I4 value of layers = value of movements', location_id, product_id, batch_id, coalesce(m.value, 0), coalesce(l.value, 0)
-from moved m full join layered l using (location_id, product_id, batch_id, status)
-where coalesce(m.value, 0) <> coalesce(l.value, 0)
-union all
-select 'flags of a balance = flags of its batch', i.location_id, i.product_id, i.batch_id,
-       b.blocked::int::numeric, i.blocked::int::numeric
-from item i join batch b on b.tenant_id = $1 and b.id = i.batch_id
-where i.blocked <> b.blocked or i.expiry is distinct from b.expiry
-union all
-select 'nothing is owed while something is available', s.location_id, s.product_id, null, 0, sum(s.open)
-from shortage s join place p on p.location_id = s.location_id and p.product_id = s.product_id and p.available > 0
-where s.tenant_id = $1 and s.open > 0 group by s.location_id, s.product_id
-union all
-select 'settled = sum of settlements', s.location_id, s.product_id, null, coalesce(t.qty, 0), s.settled
-from shortage s left join (select invoice_id, line, sum(qty) as qty from shortage_settlement where tenant_id = $1
-                           group by 1, 2) t using (invoice_id, line)
-where s.tenant_id = $1 and s.settled <> coalesce(t.qty, 0)
-union all
-select 'I5 shipped = received + lost + in transit, in quantity', t.to_location, product_id, batch_id,
-       coalesce(t.qty, 0), coalesce(w.qty, 0)
-from sent t full join under_way w using (origin, product_id, batch_id)
-where coalesce(t.qty, 0) <> coalesce(w.qty, 0)
-union all
-select 'I5 shipped = received + lost + in transit, in value', t.to_location, product_id, batch_id,
-       coalesce(t.value, 0), coalesce(w.value, 0)
-from sent t full join under_way w using (origin, product_id, batch_id)
-where coalesce(t.value, 0) <> coalesce(w.value, 0)";
-
-/// Everything that does not agree. Nothing, in a sound database.
-pub(super) async fn integrity(tx: &mut Tx) -> Result<Vec<Difference>> {
-    let today = business_date(tx.now());
-    sql(INTEGRITY)
-        .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<Date, _>(today)
-        .load(tx.conn())
-        .await
-        .map_err(bahi_db::Error::from)
 }

@@ -14,6 +14,9 @@ use diesel::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
+use crate::period;
+
+use super::costing::Costing;
 use super::model::{
     Books, Flags, Item, Key, Layer, Layers, Lot, Movement, NO_BATCH, Origin, Place, Status,
 };
@@ -273,8 +276,6 @@ pub(crate) async fn save_items(
 #[derive(QueryableByName)]
 struct LayerRow {
     #[diesel(sql_type = SqlUuid)]
-    id: Uuid,
-    #[diesel(sql_type = SqlUuid)]
     location_id: LocationId,
     #[diesel(sql_type = SqlUuid)]
     product_id: ProductId,
@@ -284,15 +285,22 @@ struct LayerRow {
     status: String,
     #[diesel(sql_type = SqlUuid)]
     origin: Origin,
-    #[diesel(sql_type = Numeric)]
-    qty_left: Quantity,
-    #[diesel(sql_type = Numeric)]
-    value_left: Money,
-    #[diesel(sql_type = Numeric)]
-    unit_cost: Price,
+    #[diesel(sql_type = Nullable<Text>)]
+    method: Option<String>,
+    #[diesel(sql_type = Nullable<Numeric>)]
+    standard_cost: Option<Price>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    id: Option<Uuid>,
+    #[diesel(sql_type = Nullable<Numeric>)]
+    qty_left: Option<Quantity>,
+    #[diesel(sql_type = Nullable<Numeric>)]
+    value_left: Option<Money>,
+    #[diesel(sql_type = Nullable<Numeric>)]
+    unit_cost: Option<Price>,
 }
 
-/// The oldest layers of each lot, as many as cover what goes out of it.
+/// The oldest layers of each lot, as many as cover what goes out of it, or its one layer where the product's method
+/// keeps but one; and the methods.
 pub(crate) async fn layers(tx: &mut Tx, outgoing: &BTreeMap<Lot, Quantity>) -> Result<Layers> {
     let mut layers = Layers::default();
     if outgoing.is_empty() {
@@ -304,14 +312,16 @@ pub(crate) async fn layers(tx: &mut Tx, outgoing: &BTreeMap<Lot, Quantity>) -> R
         needs.push(*qty);
         origins.push(*origin);
     }
-    let rows: Vec<LayerRow> = sql("select id, location_id, product_id, batch_id, status, origin, qty_left, value_left, unit_cost
-         from (select c.*, u.need, sum(c.qty_left) over (partition by c.location_id, c.product_id, c.batch_id, c.status,
-                                                                     c.origin
-                                                        order by c.seq) - c.qty_left as before
-               from unnest($2, $3, $4, $5, $6, $7) as u(l, p, b, st, need, o)
-               join cost_layer c on c.tenant_id = $1 and c.location_id = u.l and c.product_id = u.p
-                                and c.batch_id = u.b and c.status = u.st and c.origin = u.o) x
-         where before < need order by seq")
+    let rows: Vec<LayerRow> = sql("select u.l as location_id, u.p as product_id, u.b as batch_id, u.st as status, u.o as origin,
+           k.method, k.standard_cost, c.id, c.qty_left, c.value_left, c.unit_cost
+         from unnest($2, $3, $4, $5, $6, $7) as u(l, p, b, st, need, o)
+         left join costing k on k.tenant_id = $1 and k.product_id = u.p
+         left join lateral (
+           select c.id, c.seq, c.qty_left, c.value_left, c.unit_cost, sum(c.qty_left) over (order by c.seq) - c.qty_left as before
+           from cost_layer c where c.tenant_id = $1 and c.location_id = u.l and c.product_id = u.p
+                               and c.batch_id = u.b and c.status = u.st and c.origin = u.o
+         ) c on c.before < u.need or k.method <> 'fifo'
+         order by c.seq")
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<Array<SqlUuid>, _>(keys.locations)
         .bind::<Array<SqlUuid>, _>(keys.products)
@@ -331,12 +341,19 @@ pub(crate) async fn layers(tx: &mut Tx, outgoing: &BTreeMap<Lot, Quantity>) -> R
             batch: row.batch_id,
             status,
         };
+        let costing = Costing::from_row(row.method.as_deref(), row.standard_cost);
+        layers.set_costing(key.product, costing);
+        let (Some(id), Some(qty), Some(value), Some(unit_cost)) =
+            (row.id, row.qty_left, row.value_left, row.unit_cost)
+        else {
+            continue;
+        };
         let layer = Layer {
-            id: row.id,
+            id,
             origin: row.origin,
-            qty: row.qty_left,
-            value: row.value_left,
-            unit_cost: row.unit_cost,
+            qty,
+            value,
+            unit_cost,
             fresh: false,
             dirty: false,
         };
@@ -352,7 +369,8 @@ pub(crate) async fn save_layers(
     now: DateTime<Utc>,
     layers: &Layers,
 ) -> std::result::Result<(), diesel::result::Error> {
-    let (mut ids, mut qtys, mut values) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ids, mut qtys, mut values, mut units) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut new_ids, mut new_keys) = (Vec::new(), KeyColumns::default());
     let (mut new_qtys, mut new_values, mut new_units) = (Vec::new(), Vec::new(), Vec::new());
     let mut new_origins = Vec::new();
@@ -368,6 +386,7 @@ pub(crate) async fn save_layers(
             ids.push(layer.id);
             qtys.push(layer.qty);
             values.push(layer.value);
+            units.push(layer.unit_cost);
         }
     }
     if !layers.spent.is_empty() {
@@ -378,12 +397,15 @@ pub(crate) async fn save_layers(
             .await?;
     }
     if !ids.is_empty() {
-        sql("update cost_layer c set qty_left = u.q, value_left = u.v
-             from unnest($2, $3, $4) as u(id, q, v) where c.tenant_id = $1 and c.id = u.id")
+        sql(
+            "update cost_layer c set qty_left = u.q, value_left = u.v, unit_cost = u.c
+             from unnest($2, $3, $4, $5) as u(id, q, v, c) where c.tenant_id = $1 and c.id = u.id",
+        )
         .bind::<SqlUuid, _>(tenant)
         .bind::<Array<SqlUuid>, _>(ids)
         .bind::<Array<Numeric>, _>(qtys)
         .bind::<Array<Numeric>, _>(values)
+        .bind::<Array<Numeric>, _>(units)
         .execute(&mut conn)
         .await?;
     }
@@ -410,11 +432,12 @@ pub(crate) async fn save_layers(
     Ok(())
 }
 
-/// Writes movements.
+/// Writes movements, each to its own day unless that is closed: then to the first that is open.
 pub(crate) async fn save_movements(
     mut conn: &AsyncPgConnection,
     tenant: Uuid,
     now: DateTime<Utc>,
+    open: period::Open,
     movements: &[Movement],
 ) -> std::result::Result<(), diesel::result::Error> {
     if movements.is_empty() {
@@ -426,11 +449,13 @@ pub(crate) async fn save_movements(
     let (mut lines, mut purposes, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
     let (mut qtys, mut values, mut reasons, mut occurred) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut days, mut origins) = (Vec::new(), Vec::new());
     for Movement {
         id,
         draft,
         allocation_no,
         value,
+        ..
     } in movements
     {
         ids.push(*id);
@@ -445,12 +470,15 @@ pub(crate) async fn save_movements(
         values.push(*value);
         reasons.push(draft.reason.as_deref());
         occurred.push(draft.occurred_at);
+        days.push(open.day(draft.occurred_at));
+        origins.push((!draft.origin.is_nil()).then_some(draft.origin));
     }
     sql("insert into movement (tenant_id, id, kind, source_type, source_id, source_line, purpose, allocation_no,
-                               location_id, product_id, batch_id, status, qty, value, reason, occurred_at, recorded_at)
-         select $1, u.id, u.k, u.st, u.si, u.sl, u.pu, u.an, u.l, u.p, u.b, u.s, u.q, u.v, u.r, u.o, $17
-         from unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
-           with ordinality as u(id, k, st, si, sl, pu, an, l, p, b, s, q, v, r, o, n) order by u.n")
+                               location_id, product_id, batch_id, status, qty, value, reason, occurred_at, recorded_at,
+                               posting_date, origin)
+         select $1, u.id, u.k, u.st, u.si, u.sl, u.pu, u.an, u.l, u.p, u.b, u.s, u.q, u.v, u.r, u.o, $17, u.d, u.og
+         from unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $18, $19)
+           with ordinality as u(id, k, st, si, sl, pu, an, l, p, b, s, q, v, r, o, d, og, n) order by u.n")
         .bind::<SqlUuid, _>(tenant)
         .bind::<Array<SqlUuid>, _>(ids)
         .bind::<Array<Text>, _>(kinds)
@@ -468,6 +496,8 @@ pub(crate) async fn save_movements(
         .bind::<Array<Nullable<Text>>, _>(reasons)
         .bind::<Array<Timestamptz>, _>(occurred)
         .bind::<Timestamptz, _>(now)
+        .bind::<Array<Date>, _>(days)
+        .bind::<Array<Nullable<SqlUuid>>, _>(origins)
         .execute(&mut conn)
         .await?;
     Ok(())
@@ -546,8 +576,8 @@ struct CostRow {
     unit: Option<rust_decimal::Decimal>,
 }
 
-/// What one unit costs now at each place: the average of what lies there, else of the product anywhere, else of its
-/// last movement. Nothing for a product that never moved.
+/// What one unit costs now at each place: the standard cost, else the average of what lies there, else of the product
+/// anywhere, else of its last movement. Nothing for a product that never moved.
 pub(crate) async fn current_costs(
     tx: &mut Tx,
     places: &BTreeSet<Place>,
@@ -557,10 +587,11 @@ pub(crate) async fn current_costs(
     }
     let (locations, products) = columns(places);
     let rows: Vec<CostRow> = sql("select u.l as location_id, u.p as product_id, round(coalesce(
+           (select k.standard_cost from costing k where k.tenant_id = $1 and k.product_id = u.p),
            (select sum(c.value_left) / sum(c.qty_left) from cost_layer c
              where c.tenant_id = $1 and c.location_id = u.l and c.product_id = u.p),
            (select sum(c.value_left) / sum(c.qty_left) from cost_layer c where c.tenant_id = $1 and c.product_id = u.p),
-           (select m.value / m.qty from movement m where m.tenant_id = $1 and m.product_id = u.p
+           (select m.value / m.qty from movement m where m.tenant_id = $1 and m.product_id = u.p and m.qty <> 0
              order by m.seq desc limit 1)), 4) as unit
          from unnest($2, $3) as u(l, p)")
         .bind::<SqlUuid, _>(tx.tenant())
@@ -607,4 +638,47 @@ pub(crate) async fn set_blocked(tx: &mut Tx, batch: BatchId, blocked: bool) -> R
         .execute(tx.conn())
         .await?;
     Ok(())
+}
+
+#[derive(QueryableByName)]
+struct ProductPlaceRow {
+    #[diesel(sql_type = SqlUuid)]
+    location_id: LocationId,
+    #[diesel(sql_type = SqlUuid)]
+    product_id: ProductId,
+}
+
+/// Every place where products lie or lay; lock the products first, so that no place is added.
+pub(crate) async fn places_of_products(
+    tx: &mut Tx,
+    products: &BTreeSet<ProductId>,
+) -> Result<BTreeSet<Place>> {
+    let rows: Vec<ProductPlaceRow> = sql("select location_id, product_id from stock_item
+         where tenant_id = $1 and product_id = any ($2)
+           and batch_id = '00000000-0000-0000-0000-000000000000' and status = 'sellable'")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(products.iter().copied().collect::<Vec<_>>())
+    .load(tx.conn())
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|r| (r.location_id, r.product_id))
+        .collect())
+}
+
+#[derive(QueryableByName)]
+struct SeqRow {
+    #[diesel(sql_type = BigInt)]
+    seq: i64,
+}
+
+/// The next `count` places in the ledger's order, for documents that change value. Drawn under the gates, each lies
+/// between what came before it there and what comes after.
+pub(crate) async fn draw(tx: &mut Tx, count: usize) -> Result<Vec<i64>> {
+    let rows: Vec<SeqRow> =
+        sql("select nextval(pg_get_serial_sequence('movement', 'seq')) as seq from generate_series(1, $1)")
+            .bind::<BigInt, _>(count as i64)
+            .load(tx.conn())
+            .await?;
+    Ok(rows.into_iter().map(|r| r.seq).collect())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bahi_db::{Ctx, Done, Tx};
 use bahi_http::Fault;
-use bahi_types::{BatchId, LocationId, Money, Price, ProductId, Quantity};
+use bahi_types::{BatchId, LocationId, Money, Price, ProductId, Quantity, business_date};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::{
     Error, State, batch, copy, events,
     ledger::{self, Cost, Key, Kind, NO_BATCH, Place, Source, named, worth},
+    period,
 };
 
 /// A receipt to be posted.
@@ -19,6 +20,7 @@ use crate::{
 pub(super) struct NewReceipt {
     pub location: LocationId,
     pub reference: Option<String>,
+    pub posting_date: Option<NaiveDate>,
     pub lines: Vec<NewLine>,
 }
 
@@ -41,6 +43,9 @@ pub(super) struct Receipt {
     pub location_id: LocationId,
     /// The sender's document.
     pub reference: Option<String>,
+    /// The business day it counts for.
+    #[serde(default)]
+    pub posting_date: NaiveDate,
     /// When it was posted.
     pub recorded_at: DateTime<Utc>,
     /// Sum of the lines' values.
@@ -63,8 +68,11 @@ pub(super) struct Line {
     pub qty: Quantity,
     /// Cost of one unit.
     pub unit_cost: Price,
-    /// Value.
+    /// What was paid.
     pub value: Money,
+    /// What of it is not stock but a variance, for a product valued at standard cost.
+    #[serde(default)]
+    pub variance: Money,
 }
 
 /// Puts goods into stock.
@@ -76,6 +84,7 @@ pub(super) async fn post(
     state
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Receipt, Error> {
+            let at = period::moment(tx, new.posting_date).await?;
             copy::open_location(tx, new.location).await?;
             let ids: BTreeSet<ProductId> = new.lines.iter().map(|l| l.product).collect();
             let products = copy::products(tx, &ids).await?;
@@ -115,6 +124,7 @@ pub(super) async fn post(
                 id,
                 location_id: new.location,
                 reference: new.reference.clone(),
+                posting_date: business_date(at),
                 recorded_at: now,
                 value: Money::ZERO,
                 lines: Vec::with_capacity(new.lines.len()),
@@ -136,7 +146,7 @@ pub(super) async fn post(
                 };
                 let key = Key::sellable((new.location, line.product), batch);
                 let cost = Cost::Known(value, line.unit_cost);
-                books.put(Kind::Receipt, key, line.qty, cost, source, None, now);
+                books.put(Kind::Receipt, key, line.qty, cost, source, None, at);
                 receipt.value += value;
                 receipt.lines.push(Line {
                     line: n,
@@ -145,10 +155,16 @@ pub(super) async fn post(
                     qty: line.qty,
                     unit_cost: line.unit_cost,
                     value,
+                    variance: Money::ZERO,
                 });
             }
             let movements = ledger::close(tx, books).await?;
-            tx.publish(events::received(id, new.location, &movements));
+            // A line makes one movement, and the lines come in their order.
+            let own = movements.iter().filter(|m| m.draft.source.id == id);
+            for (line, movement) in receipt.lines.iter_mut().zip(own) {
+                line.variance = movement.variance;
+            }
+            tx.publish(events::received(id, new.location, at, &movements));
             Ok(receipt)
         })
         .await

@@ -24,6 +24,8 @@ struct ReceiptRequest {
     /// The sender's document.
     #[garde(inner(custom(validate::line)))]
     reference: Option<String>,
+    /// The business day it counts for, in an open period; today when absent.
+    posting_date: Option<NaiveDate>,
     /// 1 to 500.
     #[garde(length(min = 1, max = 500), dive)]
     lines: Vec<ReceiptLineRequest>,
@@ -70,6 +72,7 @@ async fn create(
     let new = NewReceipt {
         location: req.body.location_id,
         reference: req.body.reference,
+        posting_date: req.body.posting_date,
         lines: lines.collect(),
     };
     Ok(created(

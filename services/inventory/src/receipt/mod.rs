@@ -1,6 +1,7 @@
 //! Receipts: goods come in, with their cost.
 //!
-//! * Every line makes a cost layer of its own; its value is quantity × unit cost, rounded once to the paisa.
+//! * Every line is valued by its product's method; what was paid is quantity × unit cost, rounded once to the paisa.
+//! * It may be dated back into an open period. History is not costed anew: its goods are the newest to go out.
 //! * A product followed by batch needs a batch number, and an expiry date where its batches have one.
 //! * What comes in serves open shortages first, oldest sale first.
 

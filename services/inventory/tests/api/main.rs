@@ -4,11 +4,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A test that cannot go on stops.
 
 mod adjusting;
+mod as_of;
 mod contract;
+mod costing;
 mod costs;
 mod counting;
 mod holding;
+mod integrity;
 mod issuing;
+mod landed_cost;
+mod plain_model;
 mod random;
 mod receiving;
 mod reserving;

@@ -471,12 +471,16 @@ impl Shop {
     }
 
     pub async fn assert_sound(&self) {
-        let reply = self
-            .owner
-            .get("/api/v1/inventory/integrity")
-            .await
-            .expect(200);
-        assert_eq!(reply.body["differences"], json!([]));
+        let mut cursor = String::new();
+        loop {
+            let path = format!("/api/v1/inventory/integrity?{cursor}");
+            let reply = self.owner.get(&path).await.expect(200);
+            assert_eq!(reply.body["differences"], json!([]));
+            match reply.body["next_cursor"].as_str() {
+                Some(next) => cursor = format!("cursor={next}"),
+                None => return,
+            }
+        }
     }
 
     pub fn hash(&self, lines: &[Line<'_>]) -> String {

@@ -1,0 +1,10 @@
+drop table landed_cost_part, landed_cost_line, landed_cost, revaluation_line, revaluation;
+drop function document_is_immutable();
+drop trigger gate_made on stock_item;
+drop function gate_waits_for_revaluation();
+drop table costing;
+alter table movement drop column origin;
+alter table movement drop constraint movement_qty_check;
+alter table movement add constraint movement_qty_check check (qty <> 0 and qty <> 'NaN');
+alter table movement drop constraint movement_sign_check;
+alter table movement add constraint movement_sign_check check (value = 0 or (value > 0) = (qty > 0));

@@ -1,0 +1,449 @@
+//! What there was, and was worth, at a past moment: a monthly snapshot and what came after it.
+//!
+//! Two questions are answered. A day (`2026-10-31`) asks for what counts for the time up to its end, by posting date,
+//! as it is known now: a receipt that was dated back into it counts. A moment (RFC 3339) asks for what was written by
+//! then, so its answer never changes.
+//!
+//! A snapshot of a month holds every movement posted up to its end whose place in the ledger is below its fence. Only
+//! a late movement (one posted to a month that was over) can be missing from it, or be in it and younger than the
+//! moment asked for. Late movements share the calendar while they are posted and a snapshot has it alone, so each of
+//! them is either seen by it or has a place above its fence; the tail adds those and takes the others off.
+
+use bahi_db::{Ctx, Result, Tx, sql};
+use bahi_types::{
+    LocationId, Money, PageQuery, Price, ProductId, Quantity, TenantId, business_date,
+};
+use chrono::{DateTime, Days, Months, NaiveDate, Utc};
+use diesel::{
+    OptionalExtension, QueryableByName,
+    sql_types::{BigInt, Date, Integer, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid},
+};
+use diesel_async::RunQueryDsl;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{
+    query::{Filter, Stock, StockPlace},
+    store,
+};
+use crate::{Error, State, period};
+
+/// A past moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AsOf {
+    /// The end of a business day, by posting date.
+    Day(NaiveDate),
+    /// What was written by then.
+    Moment(DateTime<Utc>),
+}
+
+impl std::str::FromStr for AsOf {
+    type Err = &'static str;
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        if let Ok(day) = text.parse::<NaiveDate>() {
+            return Ok(Self::Day(day));
+        }
+        let moment = text.parse::<DateTime<Utc>>();
+        moment.map(Self::Moment).map_err(
+            |_| "must be a day such as 2026-10-31 or a moment such as 2026-10-31T18:30:00Z",
+        )
+    }
+}
+
+/// Where the answer to [`AsOf`] is to be found.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    /// The snapshot's month.
+    month: Option<NaiveDate>,
+    /// Its last day; the tail begins after it.
+    last: NaiveDate,
+    /// Its fence.
+    fence: i64,
+    /// The tail ends with this day.
+    through: NaiveDate,
+    /// And with what was written by then.
+    written: Option<DateTime<Utc>>,
+}
+
+#[derive(QueryableByName)]
+struct SnapshotRow {
+    #[diesel(sql_type = Date)]
+    month: NaiveDate,
+    #[diesel(sql_type = BigInt)]
+    fence: i64,
+}
+
+/// Before every movement, and within what PostgreSQL keeps.
+fn dawn() -> NaiveDate {
+    NaiveDate::from_ymd_opt(1, 1, 1).unwrap_or_default()
+}
+
+async fn bounds(tx: &mut Tx, as_of: AsOf) -> Result<Bounds> {
+    let today = business_date(tx.now());
+    let (through, written, ended) = match as_of {
+        AsOf::Day(day) => {
+            let day = day.clamp(dawn(), today);
+            let next = day.checked_add_days(Days::new(1)).unwrap_or(day);
+            (day, None, period::first_of(next))
+        }
+        // Of the moment's own month a snapshot may hold what was written after the moment.
+        AsOf::Moment(at) => {
+            let day = business_date(at.clamp(DateTime::UNIX_EPOCH, tx.now()));
+            (day, Some(at), period::first_of(day))
+        }
+    };
+    let row: Option<SnapshotRow> = sql(
+        "select month, fence from stock_snapshot where tenant_id = $1 and month < $2
+         order by month desc limit 1",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Date, _>(ended)
+    .get_result(tx.conn())
+    .await
+    .optional()?;
+    Ok(Bounds {
+        month: row.as_ref().map(|r| r.month),
+        last: row.as_ref().map_or_else(dawn, |r| period::last_of(r.month)),
+        fence: row.map_or(0, |r| r.fence),
+        through,
+        written,
+    })
+}
+
+// $1 tenant, $2 product, $3 location, $4 snapshot's month, $5 its last day, $6 its fence, $7 last day, $8 written by.
+macro_rules! moved {
+    () => {
+        "moved as (
+  select product_id, location_id, batch_id, status, qty, value from stock_snapshot_line
+  where tenant_id = $1 and month = $4 and ($2 is null or product_id = $2) and ($3 is null or location_id = $3)
+  union all
+  select product_id, location_id, batch_id, status, qty, value from movement
+  where tenant_id = $1 and posting_date > $5 and posting_date <= $7 and ($8 is null or recorded_at <= $8)
+    and ($2 is null or product_id = $2) and ($3 is null or location_id = $3)
+  union all
+  select product_id, location_id, batch_id, status, qty, value from movement
+  where tenant_id = $1 and late and seq > $6 and posting_date <= $5 and ($8 is null or recorded_at <= $8)
+    and ($2 is null or product_id = $2) and ($3 is null or location_id = $3)
+  union all
+  select product_id, location_id, batch_id, status, -qty, -value from movement
+  where tenant_id = $1 and late and seq < $6 and posting_date <= $5 and recorded_at > $8
+    and ($2 is null or product_id = $2) and ($3 is null or location_id = $3)
+)"
+    };
+}
+
+// One row at least, so that the sums are there on every page.
+macro_rules! valued {
+    () => {
+        "
+select t.rows, t.total, r.product_id, r.location_id, r.qty, r.value,
+       case when r.qty <> 0 then round(r.value / r.qty, 4) else 0 end as average_cost
+from (select count(*) as rows, coalesce(sum(value), 0) as total from x) t
+left join (select * from x where $9 is null or (product_id, location_id) > ($9, $10)
+           order by product_id, location_id limit $11 offset $12) r on true
+order by r.product_id, r.location_id"
+    };
+}
+
+const VALUATION_THEN: &str = concat!(
+    "with ",
+    moved!(),
+    ", x as (select product_id, location_id, sum(qty) as qty, sum(value) as value from moved group by 1, 2
+     having sum(qty) <> 0 or sum(value) <> 0)",
+    valued!()
+);
+const VALUATION_NOW: &str = concat!(
+    "with x as (select product_id, location_id, sum(qty_left) as qty, sum(value_left) as value from cost_layer
+     where tenant_id = $1 and ($2 is null or product_id = $2) and ($3 is null or location_id = $3)
+       and ($4 is null and $5 is null and $6 is null and $7 is null and $8 is null)
+     group by 1, 2)",
+    valued!()
+);
+
+/// What the stock of a product at a location is worth.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ValuationRow)]
+pub(super) struct Value {
+    pub product_id: ProductId,
+    pub location_id: LocationId,
+    pub qty: Quantity,
+    pub value: Money,
+    /// Value / quantity.
+    pub average_cost: Price,
+}
+
+#[derive(QueryableByName)]
+struct ValueRow {
+    #[diesel(sql_type = BigInt)]
+    rows: i64,
+    #[diesel(sql_type = Numeric)]
+    total: Money,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    product_id: Option<ProductId>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    location_id: Option<LocationId>,
+    #[diesel(sql_type = Nullable<Numeric>)]
+    qty: Option<Quantity>,
+    #[diesel(sql_type = Nullable<Numeric>)]
+    value: Option<Money>,
+    #[diesel(sql_type = Nullable<Numeric>)]
+    average_cost: Option<rust_decimal::Decimal>,
+}
+
+/// One page of values at a time (now, when it is absent), how many rows there are, and their sum.
+pub(super) async fn valuation(
+    tx: &mut Tx,
+    (product, location): (Option<ProductId>, Option<LocationId>),
+    as_of: Option<AsOf>,
+    after: Option<(ProductId, LocationId)>,
+    page: &PageQuery,
+) -> Result<(Vec<Value>, i64, Money)> {
+    let bounds = match as_of {
+        Some(as_of) => Some(bounds(tx, as_of).await?),
+        None => None,
+    };
+    let text = if bounds.is_some() {
+        VALUATION_THEN
+    } else {
+        VALUATION_NOW
+    };
+    let rows: Vec<ValueRow> = sql(text)
+        .bind::<SqlUuid, _>(tx.tenant())
+        .bind::<Nullable<SqlUuid>, _>(product)
+        .bind::<Nullable<SqlUuid>, _>(location)
+        .bind::<Nullable<Date>, _>(bounds.and_then(|b| b.month))
+        .bind::<Nullable<Date>, _>(bounds.map(|b| b.last))
+        .bind::<Nullable<BigInt>, _>(bounds.map(|b| b.fence))
+        .bind::<Nullable<Date>, _>(bounds.map(|b| b.through))
+        .bind::<Nullable<Timestamptz>, _>(bounds.and_then(|b| b.written))
+        .bind::<Nullable<SqlUuid>, _>(after.map(|a| a.0))
+        .bind::<Nullable<SqlUuid>, _>(after.map(|a| a.1))
+        .bind::<BigInt, _>(page.limit())
+        .bind::<BigInt, _>(if after.is_some() { 0 } else { page.offset() })
+        .load(tx.conn())
+        .await?;
+    let (count, total) = rows
+        .as_slice()
+        .first()
+        .map_or((0, Money::ZERO), |r| (r.rows, r.total));
+    let value = |r: ValueRow| {
+        Some(Value {
+            product_id: r.product_id?,
+            location_id: r.location_id?,
+            qty: r.qty?,
+            value: r.value?,
+            average_cost: Price::rounded(r.average_cost?),
+        })
+    };
+    Ok((rows.into_iter().filter_map(value).collect(), count, total))
+}
+
+const STOCK_THEN: &str = concat!(
+    "with ",
+    moved!(),
+    ", x as (select product_id, location_id, batch_id, status, sum(qty) as on_hand from moved
+             where ($9 is null or batch_id = $9) and ($10 is null or status = $10)
+             group by 1, 2, 3, 4 having sum(qty) <> 0)
+select (select count(*) from x) as rows, s.product_id, p.sku, p.name, s.location_id,
+       nullif(s.batch_id, '00000000-0000-0000-0000-000000000000') as batch_id, b.no as batch_no, b.expiry,
+       coalesce(b.blocked, false) as blocked, s.status, s.on_hand,
+       null::numeric as reserved, null::numeric as available, null::bigint as version
+from x s
+left join product p on p.tenant_id = $1 and p.product_id = s.product_id
+left join batch b on b.tenant_id = $1 and b.id = s.batch_id
+where $11 is null or (s.product_id, s.location_id, s.batch_id, s.status) > ($11, $12, $13, $14)
+order by s.product_id, s.location_id, s.batch_id, s.status limit $15 offset $16"
+);
+
+#[derive(QueryableByName)]
+struct StockThen {
+    #[diesel(sql_type = BigInt)]
+    rows: i64,
+    #[diesel(embed)]
+    stock: Stock,
+}
+
+/// One page of the balances of a past moment, and how many there were (0 behind the last page).
+pub(super) async fn stock(
+    tx: &mut Tx,
+    as_of: AsOf,
+    filter: &Filter,
+    after: Option<StockPlace>,
+    page: &PageQuery,
+) -> Result<(Vec<Stock>, i64)> {
+    let b = bounds(tx, as_of).await?;
+    let rows: Vec<StockThen> = sql(STOCK_THEN)
+        .bind::<SqlUuid, _>(tx.tenant())
+        .bind::<Nullable<SqlUuid>, _>(filter.product)
+        .bind::<Nullable<SqlUuid>, _>(filter.location)
+        .bind::<Nullable<Date>, _>(b.month)
+        .bind::<Date, _>(b.last)
+        .bind::<BigInt, _>(b.fence)
+        .bind::<Date, _>(b.through)
+        .bind::<Nullable<Timestamptz>, _>(b.written)
+        .bind::<Nullable<SqlUuid>, _>(filter.batch)
+        .bind::<Nullable<Text>, _>(&filter.status)
+        .bind::<Nullable<SqlUuid>, _>(after.as_ref().map(|a| a.0))
+        .bind::<Nullable<SqlUuid>, _>(after.as_ref().map(|a| a.1))
+        .bind::<Nullable<SqlUuid>, _>(after.as_ref().map(|a| a.2))
+        .bind::<Nullable<Text>, _>(after.as_ref().map(|a| a.3.clone()))
+        .bind::<BigInt, _>(page.limit())
+        .bind::<BigInt, _>(if after.is_some() { 0 } else { page.offset() })
+        .load(tx.conn())
+        .await?;
+    let total = rows.as_slice().first().map_or(0, |r| r.rows);
+    Ok((rows.into_iter().map(|r| r.stock).collect(), total))
+}
+
+/// Most businesses of one run; the next one goes on.
+const MOST: i32 = 500;
+
+/// Takes the snapshots that are missing, month by month, of every business that has any goods.
+///
+/// # Errors
+/// The database's. What was taken stays; the rest is taken by the next run.
+pub async fn take_snapshots(state: &State) -> anyhow::Result<()> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = SqlUuid)]
+        tenant_id: TenantId,
+    }
+    let ended = ended(state.db.clock().now());
+    let nobody = Ctx::service(state.db.service(), TenantId::from_uuid(Uuid::nil()));
+    let rows: Vec<Row> = state
+        .db
+        .read(
+            &nobody,
+            async move |tx: &mut Tx| -> std::result::Result<_, Error> {
+                let rows = sql("select tenant_id from lacking_snapshot($1, $2)")
+                    .bind::<Date, _>(ended)
+                    .bind::<Integer, _>(MOST)
+                    .load(tx.conn())
+                    .await?;
+                Ok(rows)
+            },
+        )
+        .await?;
+    for row in rows {
+        let ctx = Ctx::service(state.db.service(), row.tenant_id);
+        let mut more = true;
+        while more {
+            more = state
+                .db
+                .write(
+                    &ctx,
+                    async move |tx: &mut Tx| -> std::result::Result<bool, Error> {
+                        next_snapshot(tx, ended).await.map_err(Error::from)
+                    },
+                )
+                .await?
+                .value;
+        }
+    }
+    Ok(())
+}
+
+/// The last month that is over, for as long as a transaction of it could still be open.
+fn ended(now: DateTime<Utc>) -> NaiveDate {
+    let current = period::first_of(business_date(now - period::GRACE));
+    current
+        .checked_sub_months(Months::new(1))
+        .unwrap_or(current)
+}
+
+/// Takes the snapshot of the next month that lacks one; false when there is none up to `ended`.
+async fn next_snapshot(tx: &mut Tx, ended: NaiveDate) -> Result<bool> {
+    period::store::lock(tx).await?;
+    let last: Option<SnapshotRow> = sql(
+        "select month, fence from stock_snapshot where tenant_id = $1 order by month desc limit 1",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .get_result(tx.conn())
+    .await
+    .optional()?;
+    let month = match &last {
+        Some(row) => row.month.checked_add_months(Months::new(1)),
+        None => period::store::first_day(tx).await?.map(period::first_of),
+    };
+    // A business without a movement has an empty snapshot, so that it is not looked for again.
+    let month = month.unwrap_or(ended);
+    if month > ended {
+        return if last.is_none() {
+            insert_snapshot(tx, ended, None).await.map(|()| false)
+        } else {
+            Ok(false)
+        };
+    }
+    insert_snapshot(tx, month, last).await?;
+    Ok(month < ended)
+}
+
+async fn insert_snapshot(tx: &mut Tx, month: NaiveDate, before: Option<SnapshotRow>) -> Result<()> {
+    // A month of a large business takes longer than a request may.
+    sql("select set_config('statement_timeout', '60s', true)")
+        .execute(tx.conn())
+        .await?;
+    let fence = store::draw(tx, 1)
+        .await?
+        .as_slice()
+        .first()
+        .copied()
+        .unwrap_or(0);
+    sql("insert into stock_snapshot (tenant_id, month, fence, taken_at) values ($1, $2, $3, $4)")
+        .bind::<SqlUuid, _>(tx.tenant())
+        .bind::<Date, _>(month)
+        .bind::<BigInt, _>(fence)
+        .bind::<Timestamptz, _>(tx.now())
+        .execute(tx.conn())
+        .await?;
+    let last = before
+        .as_ref()
+        .map_or_else(dawn, |b| period::last_of(b.month));
+    sql("insert into stock_snapshot_line (tenant_id, month, product_id, location_id, batch_id, status, qty, value)
+         select $1, $2, product_id, location_id, batch_id, status, sum(qty), sum(value) from (
+           select product_id, location_id, batch_id, status, qty, value from stock_snapshot_line
+           where tenant_id = $1 and month = $3
+           union all
+           select product_id, location_id, batch_id, status, qty, value from movement
+           where tenant_id = $1 and posting_date > $4 and posting_date <= $5
+           union all
+           select product_id, location_id, batch_id, status, qty, value from movement
+           where tenant_id = $1 and late and seq > $6 and posting_date <= $4) m
+         group by product_id, location_id, batch_id, status having sum(qty) <> 0 or sum(value) <> 0")
+        .bind::<SqlUuid, _>(tx.tenant())
+        .bind::<Date, _>(month)
+        .bind::<Nullable<Date>, _>(before.as_ref().map(|b| b.month))
+        .bind::<Date, _>(last)
+        .bind::<Date, _>(period::last_of(month))
+        .bind::<BigInt, _>(before.map_or(0, |b| b.fence))
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_and_a_moment_are_told_apart() {
+        assert_eq!(
+            "2026-10-31".parse(),
+            Ok(AsOf::Day("2026-10-31".parse().unwrap()))
+        );
+        assert!(matches!(
+            "2026-10-31T18:30:00Z".parse(),
+            Ok(AsOf::Moment(_))
+        ));
+        for bad in ["yesterday", "2026-02-30", "2026-10-31T18:30", ""] {
+            assert!(bad.parse::<AsOf>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_month_is_over_an_hour_after_midnight_in_india() {
+        let at = |text: &str| ended(text.parse().unwrap()).to_string();
+        assert_eq!(at("2026-10-31T19:29:59Z"), "2026-09-01");
+        assert_eq!(at("2026-10-31T19:30:00Z"), "2026-10-01");
+    }
+}
