@@ -15,8 +15,7 @@ use uuid::Uuid;
 use crate::{
     Error, State, batch, copy, events,
     ledger::{self, Cost, Key, Kind, NO_BATCH, Place, Source, Status, worth},
-    period,
-    policy,
+    period, policy,
     reservation::{self, Broken},
 };
 
