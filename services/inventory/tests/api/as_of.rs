@@ -448,7 +448,7 @@ const MILLION: &str = "
 insert into movement (tenant_id, id, kind, source_type, source_id, source_line, purpose, allocation_no, location_id,
   product_id, batch_id, status, qty, value, occurred_at, recorded_at, posting_date)
 select $1::text::uuid, gen_random_uuid(), 'receipt', 'receipt', gen_random_uuid(), 1, 'receipt', 0,
-  md5('l' || n % 5)::uuid, md5('p' || n % 2000)::uuid, '00000000-0000-0000-0000-000000000000', 'sellable',
+  md5('l' || n / 2000 % 5)::uuid, md5('p' || n % 2000)::uuid, '00000000-0000-0000-0000-000000000000', 'sellable',
   1 + n % 7, 10 + n % 90, at, at,
   case when n % 500 = 0 then business_date(at) - 33 else business_date(at) end
 from (select n, '2024-12-01T06:00:00Z'::timestamptz + n * interval '62 seconds' as at from generate_series(1, 1000000) n) g";
