@@ -80,10 +80,12 @@ fn dawn() -> NaiveDate {
 
 async fn bounds(tx: &mut Tx, as_of: AsOf) -> Result<Bounds> {
     // The tail is planned for what is asked, and a worker costs more than it saves.
-    sql("select set_config('plan_cache_mode', 'force_custom_plan', true),
-                set_config('max_parallel_workers_per_gather', '0', true)")
-        .execute(tx.conn())
-        .await?;
+    sql(
+        "select set_config('plan_cache_mode', 'force_custom_plan', true),
+                set_config('max_parallel_workers_per_gather', '0', true)",
+    )
+    .execute(tx.conn())
+    .await?;
     let today = business_date(tx.now());
     let (through, written, newest) = match as_of {
         AsOf::Day(day) => {
@@ -97,12 +99,14 @@ async fn bounds(tx: &mut Tx, as_of: AsOf) -> Result<Bounds> {
             (day, Some(at), before.unwrap_or_else(dawn))
         }
     };
-    let rows: Vec<SnapshotRow> = sql("select month, fence from stock_snapshot where tenant_id = $1 and month <= $2
-         order by month desc limit 2")
-        .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<Date, _>(newest)
-        .load(tx.conn())
-        .await?;
+    let rows: Vec<SnapshotRow> = sql(
+        "select month, fence from stock_snapshot where tenant_id = $1 and month <= $2
+         order by month desc limit 2",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Date, _>(newest)
+    .load(tx.conn())
+    .await?;
     // The nearer one: that of the day's own month with what came later taken off, or an earlier one.
     let far = |row: &SnapshotRow| (period::last_of(row.month) - through).num_days().abs();
     let row = rows.into_iter().min_by_key(far);

@@ -454,7 +454,7 @@ select $1::text::uuid, gen_random_uuid(), 'receipt', 'receipt', gen_random_uuid(
 from (select n, '2024-12-01T06:00:00Z'::timestamptz + n * interval '62 seconds' as at from generate_series(1, 1000000) n) g";
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes two minutes; run it by name, with --nocapture for the figures"]
+#[ignore = "a measurement: run it by name on a machine that does nothing else, with --nocapture for the figures"]
 async fn a_million_movements_are_answered_within_fifty_milliseconds() {
     let shop = Shop::at("2026-11-21T06:00:00Z").await;
     let admin = shop.app.admin().await;
