@@ -467,7 +467,7 @@ async fn fault_3_concurrent_writers_neither_deadlock_nor_corrupt_the_books() {
         let (shop, branch, products) = (&shop, &branch, &products);
         let (persist, first, receipt) = (&persist, &first, &receipt);
         async move {
-            let place = if n % 2 == 0 { shop } else { branch };
+            let place = if n.is_multiple_of(2) { shop } else { branch };
             match n % 6 {
                 0 | 1 => drop(persist(path, receipt(place, n)).await),
                 2 | 3 => {
