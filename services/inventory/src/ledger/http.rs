@@ -389,7 +389,7 @@ struct IntegrityQuery {
 
 /// Whether balances, ledger, layers, holds, transfers and shortages agree, and whether the ledger, replayed, makes the
 /// same of them. A page looks at some products and blocks nobody.
-#[utoipa::path(tag = "stock", params(IntegrityQuery), responses((status = 200, body = Integrity)))]
+#[utoipa::path(tag = "stock", operation_id = "integrity", params(IntegrityQuery), responses((status = 200, body = Integrity)))]
 #[get("/api/v1/inventory/integrity")]
 async fn check(
     state: web::Data<State>,

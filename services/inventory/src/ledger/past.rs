@@ -13,7 +13,7 @@ use bahi_db::{Ctx, Result, Tx, sql};
 use bahi_types::{
     LocationId, Money, PageQuery, Price, ProductId, Quantity, TenantId, business_date,
 };
-use chrono::{DateTime, Days, Months, NaiveDate, Utc};
+use chrono::{DateTime, Months, NaiveDate, Utc};
 use diesel::{
     OptionalExtension, QueryableByName,
     sql_types::{BigInt, Date, Integer, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid},
@@ -55,13 +55,13 @@ impl std::str::FromStr for AsOf {
 struct Bounds {
     /// The snapshot's month.
     month: Option<NaiveDate>,
-    /// Its last day; the tail begins after it.
+    /// Its last day; the tail begins after it, or ends with it.
     last: NaiveDate,
     /// Its fence.
     fence: i64,
-    /// The tail ends with this day.
+    /// The tail ends with this day; where it lies before the snapshot's last, what came between is taken off.
     through: NaiveDate,
-    /// And with what was written by then.
+    /// It ends with what was written by then, too; never before the snapshot's last day.
     written: Option<DateTime<Utc>>,
 }
 
@@ -79,28 +79,37 @@ fn dawn() -> NaiveDate {
 }
 
 async fn bounds(tx: &mut Tx, as_of: AsOf) -> Result<Bounds> {
+    // The tail is planned for what is asked, and a worker costs more than it saves.
+    sql(
+        "select set_config('plan_cache_mode', 'force_custom_plan', true),
+                set_config('max_parallel_workers_per_gather', '0', true)",
+    )
+    .execute(tx.conn())
+    .await?;
     let today = business_date(tx.now());
-    let (through, written, ended) = match as_of {
+    let (through, written, newest) = match as_of {
         AsOf::Day(day) => {
             let day = day.clamp(dawn(), today);
-            let next = day.checked_add_days(Days::new(1)).unwrap_or(day);
-            (day, None, period::first_of(next))
+            (day, None, period::first_of(day))
         }
         // Of the moment's own month a snapshot may hold what was written after the moment.
         AsOf::Moment(at) => {
             let day = business_date(at.clamp(DateTime::UNIX_EPOCH, tx.now()));
-            (day, Some(at), period::first_of(day))
+            let before = period::first_of(day).checked_sub_months(Months::new(1));
+            (day, Some(at), before.unwrap_or_else(dawn))
         }
     };
-    let row: Option<SnapshotRow> = sql(
-        "select month, fence from stock_snapshot where tenant_id = $1 and month < $2
-         order by month desc limit 1",
+    let rows: Vec<SnapshotRow> = sql(
+        "select month, fence from stock_snapshot where tenant_id = $1 and month <= $2
+         order by month desc limit 2",
     )
     .bind::<SqlUuid, _>(tx.tenant())
-    .bind::<Date, _>(ended)
-    .get_result(tx.conn())
-    .await
-    .optional()?;
+    .bind::<Date, _>(newest)
+    .load(tx.conn())
+    .await?;
+    // The nearer one: that of the day's own month with what came later taken off, or an earlier one.
+    let far = |row: &SnapshotRow| (period::last_of(row.month) - through).num_days().abs();
+    let row = rows.into_iter().min_by_key(far);
     Ok(Bounds {
         month: row.as_ref().map(|r| r.month),
         last: row.as_ref().map_or_else(dawn, |r| period::last_of(r.month)),
@@ -121,12 +130,16 @@ macro_rules! moved {
   where tenant_id = $1 and posting_date > $5 and posting_date <= $7 and ($8 is null or recorded_at <= $8)
     and ($2 is null or product_id = $2) and ($3 is null or location_id = $3)
   union all
+  select product_id, location_id, batch_id, status, -qty, -value from movement
+  where tenant_id = $1 and posting_date > $7 and posting_date <= $5 and not (late and seq > $6)
+    and ($2 is null or product_id = $2) and ($3 is null or location_id = $3)
+  union all
   select product_id, location_id, batch_id, status, qty, value from movement
-  where tenant_id = $1 and late and seq > $6 and posting_date <= $5 and ($8 is null or recorded_at <= $8)
+  where tenant_id = $1 and late and seq > $6 and posting_date <= least($5, $7) and ($8 is null or recorded_at <= $8)
     and ($2 is null or product_id = $2) and ($3 is null or location_id = $3)
   union all
   select product_id, location_id, batch_id, status, -qty, -value from movement
-  where tenant_id = $1 and late and seq < $6 and posting_date <= $5 and recorded_at > $8
+  where tenant_id = $1 and late and seq < $6 and posting_date <= $5 and $8 is not null and recorded_at > $8
     and ($2 is null or product_id = $2) and ($3 is null or location_id = $3)
 )"
     };

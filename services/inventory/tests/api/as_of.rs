@@ -442,3 +442,75 @@ async fn the_past_is_listed_as_the_present_is() {
             .expect(200);
     }
 }
+
+/// Two years of a business with ten thousand balances, written as the service would have written them.
+const MILLION: &str = "
+insert into movement (tenant_id, id, kind, source_type, source_id, source_line, purpose, allocation_no, location_id,
+  product_id, batch_id, status, qty, value, occurred_at, recorded_at, posting_date)
+select $1::text::uuid, gen_random_uuid(), 'receipt', 'receipt', gen_random_uuid(), 1, 'receipt', 0,
+  md5('l' || n / 2000 % 5)::uuid, md5('p' || n % 2000)::uuid, '00000000-0000-0000-0000-000000000000', 'sellable',
+  1 + n % 7, 10 + n % 90, at, at,
+  case when n % 500 = 0 then business_date(at) - 33 else business_date(at) end
+from (select n, '2024-12-01T06:00:00Z'::timestamptz + n * interval '62 seconds' as at from generate_series(1, 1000000) n) g";
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement: run it by name on a machine that does nothing else, with --nocapture for the figures"]
+async fn a_million_movements_are_answered_within_fifty_milliseconds() {
+    let shop = Shop::at("2026-11-21T06:00:00Z").await;
+    let admin = shop.app.admin().await;
+    let sums = Sums {
+        admin,
+        tenant: shop.tenant().uuid(),
+    };
+    sums.admin
+        .execute(MILLION, &[&sums.tenant.to_string()])
+        .await
+        .unwrap();
+    sums.admin
+        .batch_execute("vacuum analyze movement")
+        .await
+        .unwrap();
+    let began = std::time::Instant::now();
+    jobs::take_snapshots(shop.state()).await.unwrap();
+    println!("snapshots of 23 months: {:?}", began.elapsed());
+    sums.admin
+        .batch_execute("vacuum analyze stock_snapshot_line")
+        .await
+        .unwrap();
+    let mut medians = Vec::new();
+    for as_of in [
+        "2025-06-01",
+        "2025-06-15",
+        "2025-06-30",
+        "2026-10-30",
+        "2026-11-20",
+        "2025-06-29T10:00:00Z",
+    ] {
+        for what in ["valuation", "stock"] {
+            let path = format!("/api/v1/inventory/{what}?as_of={as_of}");
+            let mut times = Vec::new();
+            for _ in 0..15 {
+                let began = std::time::Instant::now();
+                shop.owner.get(&path).await.expect(200);
+                times.push(began.elapsed());
+            }
+            times.sort();
+            println!(
+                "{what} as of {as_of}: median {:?}, slowest {:?}",
+                times[7], times[14]
+            );
+            medians.push(times[7]);
+        }
+        if let Ok(day) = as_of.parse::<NaiveDate>() {
+            let began = std::time::Instant::now();
+            let whole = sums.whole(&day.to_string()).await;
+            println!("the whole ledger up to {day}: {:?}", began.elapsed());
+            assert_eq!(
+                shop.value_at(as_of).await.parse::<Decimal>().unwrap(),
+                whole
+            );
+        }
+    }
+    let slowest = medians.iter().max().unwrap();
+    assert!(slowest.as_millis() < 50, "{slowest:?}");
+}

@@ -434,3 +434,63 @@ async fn goods_reach_a_new_place_before_or_after_a_revaluation_and_never_during(
     assert_eq!(receipt(newer).await, 201, "the mutant is not caught");
     held.rollback().await.unwrap();
 }
+
+/// Complaint 3 of other systems: concurrent writers deadlock or corrupt running balances. Here everybody takes the same
+/// locks in the same order, and there is no running balance.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_3_concurrent_writers_neither_deadlock_nor_corrupt_the_books() {
+    let shop = Shop::open().await;
+    let branch = shop.branch().await;
+    let mut products = Vec::new();
+    for _ in 0..3 {
+        products.push(shop.product().await);
+    }
+    let line =
+        |n: usize| json!({ "product_id": products[n % 3], "qty": "9", "unit_cost": "3.3333" });
+    let receipt = |at: &Shop, n: usize| {
+        // Every order of the three, at two places.
+        json!({ "location_id": at.location, "lines": [line(n), line(n + 1 + n % 2), line(n + 2 - n % 2)] })
+    };
+    let path = "/api/v1/inventory/receipts";
+    let first = shop.owner.post(path, receipt(&shop, 0)).await.expect(201);
+    // Whoever waits too long for a lock is told to come back, and does.
+    let persist = async |path: &str, body: Value| {
+        for _ in 0..100 {
+            let reply = shop.owner.post(path, body.clone()).await;
+            if reply.status != 503 {
+                return reply.expect(201);
+            }
+        }
+        panic!("busy for ever: {path}");
+    };
+    let writers = (0..48usize).map(|n| {
+        let (shop, branch, products) = (&shop, &branch, &products);
+        let (persist, first, receipt) = (&persist, &first, &receipt);
+        async move {
+            let place = if n.is_multiple_of(2) { shop } else { branch };
+            match n % 6 {
+                0 | 1 => drop(persist(path, receipt(place, n)).await),
+                2 | 3 => {
+                    let lines = [(products[n % 3], "1"), (products[(n + 1) % 3], "1.5")];
+                    place.issue(bahi_types::InvoiceId::new(), 1, &lines).await;
+                }
+                4 => {
+                    let method = ["fifo", "average"][n / 6 % 2];
+                    let lines = json!([{ "product_id": products[n % 3], "method": method },
+                        { "product_id": products[(n + 1) % 3], "unit_cost": "2.5" }]);
+                    drop(persist(PATH, json!({ "reason": "x", "lines": lines })).await);
+                }
+                _ => {
+                    let body = json!({ "amount": "7.77", "basis": "value", "receipts": [{ "receipt_id": first.body["id"] }] });
+                    drop(persist("/api/v1/inventory/landed-costs", body).await);
+                }
+            }
+        }
+    });
+    futures::future::join_all(writers).await;
+    shop.assert_sound().await;
+    let admin = shop.app.admin().await;
+    let deadlocks = "select deadlocks from pg_stat_database where datname = current_database()";
+    let deadlocks: i64 = admin.query_one(deadlocks, &[]).await.unwrap().get(0);
+    assert_eq!(deadlocks, 0);
+}
