@@ -104,7 +104,7 @@ impl Subject<'_> {
         findings.push(self.consumers().await?);
         progress("stock against the file");
         findings.push(self.stock().await?);
-        findings.push(self.integrity().await?);
+        findings.push(integrity(self.client).await?);
         progress("events in Kafka");
         findings.push(self.kafka(&mut totals).await?);
         Ok((findings, totals))
@@ -243,25 +243,6 @@ impl Subject<'_> {
         })
     }
 
-    async fn integrity(&self) -> anyhow::Result<Finding> {
-        let (mut wrong, mut cursor) = (Vec::new(), String::new());
-        loop {
-            let path = format!("/api/v1/inventory/integrity?{cursor}");
-            let page = self.client.get(&path).await?;
-            let differences = page["differences"].as_array().context("differences")?;
-            wrong.extend(differences.iter().map(Value::to_string));
-            match page["next_cursor"].as_str() {
-                Some(next) => cursor = format!("cursor={next}"),
-                None => break,
-            }
-        }
-        Ok(Finding {
-            name: "inventory's integrity",
-            wrong,
-            counted: "no differences".into(),
-        })
-    }
-
     async fn consumers(&self) -> anyhow::Result<Finding> {
         let groups = [
             ("inventory", "billing.events.v1"),
@@ -394,6 +375,29 @@ fn numbers_consecutive(name: &'static str, numbers: &[String]) -> Finding {
         wrong,
         counted: format!("{} in {} series", numbers.len(), series.len()),
     }
+}
+
+/// Whether inventory's books agree with each other, page by page.
+///
+/// # Errors
+/// When inventory does not answer.
+pub async fn integrity(client: &Client) -> anyhow::Result<Finding> {
+    let (mut wrong, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/api/v1/inventory/integrity?{cursor}");
+        let page = client.get(&path).await?;
+        let differences = page["differences"].as_array().context("differences")?;
+        wrong.extend(differences.iter().map(Value::to_string));
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("cursor={next}"),
+            None => break,
+        }
+    }
+    Ok(Finding {
+        name: "inventory's integrity",
+        wrong,
+        counted: "no differences".into(),
+    })
 }
 
 /// Fails when a check found something.

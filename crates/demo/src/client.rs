@@ -35,6 +35,15 @@ impl std::fmt::Display for Refusal {
 }
 impl std::error::Error for Refusal {}
 
+/// What goes with a request.
+enum Say<'a> {
+    Nothing,
+    /// Idempotency key, media type, body.
+    Command(&'a str, &'static str, String),
+    /// Version that was seen, body.
+    Amend(i64, String),
+}
+
 /// A command is repeated this often while the fleet says "try again".
 const PATIENCE: u32 = 240;
 
@@ -116,7 +125,7 @@ impl Client {
     /// # Errors
     /// A [`Refusal`], or no answer.
     pub async fn get(&self, path: &str) -> anyhow::Result<Value> {
-        self.call(Method::GET, path, None, None).await
+        self.call(Method::GET, path, Say::Nothing).await
     }
 
     /// POST of a command under an idempotency key.
@@ -124,14 +133,21 @@ impl Client {
     /// # Errors
     /// A [`Refusal`], or no answer.
     pub async fn post(&self, path: &str, key: &str, body: &Value) -> anyhow::Result<Value> {
-        let text = body.to_string();
         self.call(
             Method::POST,
             path,
-            Some(key),
-            Some(("application/json", text)),
+            Say::Command(key, "application/json", body.to_string()),
         )
         .await
+    }
+
+    /// PUT of what was seen at `version`.
+    ///
+    /// # Errors
+    /// A [`Refusal`], or no answer.
+    pub async fn put(&self, path: &str, version: i64, body: &Value) -> anyhow::Result<Value> {
+        self.call(Method::PUT, path, Say::Amend(version, body.to_string()))
+            .await
     }
 
     /// POST of a CSV file.
@@ -139,31 +155,28 @@ impl Client {
     /// # Errors
     /// A [`Refusal`], or no answer.
     pub async fn post_csv(&self, path: &str, key: &str, text: String) -> anyhow::Result<Value> {
-        self.call(Method::POST, path, Some(key), Some(("text/csv", text)))
+        self.call(Method::POST, path, Say::Command(key, "text/csv", text))
             .await
     }
 
-    async fn call(
-        &self,
-        method: Method,
-        path: &str,
-        key: Option<&str>,
-        body: Option<(&str, String)>,
-    ) -> anyhow::Result<Value> {
+    async fn call(&self, method: Method, path: &str, say: Say<'_>) -> anyhow::Result<Value> {
         let mut renewed = false;
         for _ in 0..PATIENCE {
             let mut request = self
                 .http
                 .request(method.clone(), format!("{}{path}", self.base));
             request = request.bearer_auth(self.token.read().await.as_str());
-            if let Some(key) = key {
-                request = request.header("Idempotency-Key", key);
-            }
-            if let Some((kind, text)) = &body {
-                request = request
+            request = match &say {
+                Say::Nothing => request,
+                Say::Command(key, kind, text) => request
+                    .header("Idempotency-Key", *key)
                     .header(header::CONTENT_TYPE, *kind)
-                    .body(text.clone());
-            }
+                    .body(text.clone()),
+                Say::Amend(version, text) => request
+                    .header(header::IF_MATCH, format!("\"{version}\""))
+                    .header(header::CONTENT_TYPE, "application/json")
+                    .body(text.clone()),
+            };
             match read(request.send().await?).await? {
                 Ok(answer) => return Ok(answer),
                 // The access token lives for fifteen minutes.

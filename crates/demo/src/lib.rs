@@ -1,5 +1,6 @@
 //! A real retailer's file, run through the fleet as a REST client of the gateway, and what a benchmark shares with it.
 
+pub mod branches;
 pub mod check;
 pub mod client;
 pub mod events;

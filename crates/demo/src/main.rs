@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, process::ExitCode};
 
 use anyhow::Context;
 use bahi_demo::{
+    branches,
     check::{self, Subject, Totals},
     client::{Client, text},
     file::{self, Book, Kind},
@@ -112,7 +113,9 @@ async fn run(args: Args) -> anyhow::Result<()> {
         location: &shop.location,
         brokers: &args.kafka,
     };
-    let (findings, totals) = subject.all(|what| println!("checking {what}")).await?;
+    let (mut findings, totals) = subject.all(|what| println!("checking {what}")).await?;
+    let location = &shop.location;
+    findings.extend(branches::run(&client, location, |what| println!("{what}")).await?);
     report(&book, &outcome, &totals, &findings);
     check::verdict(&findings)?;
     anyhow::ensure!(
