@@ -244,13 +244,17 @@ impl Subject<'_> {
     }
 
     async fn integrity(&self) -> anyhow::Result<Finding> {
-        let report = self.client.get("/api/v1/inventory/integrity").await?;
-        let wrong = report["differences"]
-            .as_array()
-            .context("differences")?
-            .iter()
-            .map(Value::to_string)
-            .collect();
+        let (mut wrong, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/api/v1/inventory/integrity?{cursor}");
+            let page = self.client.get(&path).await?;
+            let differences = page["differences"].as_array().context("differences")?;
+            wrong.extend(differences.iter().map(Value::to_string));
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("cursor={next}"),
+                None => break,
+            }
+        }
         Ok(Finding {
             name: "inventory's integrity",
             wrong,

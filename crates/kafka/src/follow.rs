@@ -24,8 +24,10 @@ pub struct Follow {
     topic: Topic,
     prefix: String,
     listening: Box<dyn Fn() + Send + Sync>,
-    heard: Box<dyn Fn(&Envelope<IgnoredAny>) + Send + Sync>,
+    heard: Box<Heard>,
 }
+
+type Heard = dyn Fn(&Envelope<IgnoredAny>) + Send + Sync;
 
 impl Follow {
     /// Follows `topic`: `listening` is called once from where on nothing is missed, then `heard` for every event,

@@ -496,9 +496,6 @@ impl Refusal for Error {
             Self::ImageOrder => member("field", json!("image_ids")),
             Self::Unreadable { field, .. } => member("field", json!(field)),
             Self::SheetTooLong(_) => member("field", json!("format")),
-            Self::UnknownReference(field) | Self::FixedByUse(field) | Self::Frozen(field) => {
-                member("field", json!(field))
-            }
             Self::Value { index, what, .. } => {
                 member("field", json!(format!("values[{index}].{what}")))
             }

@@ -166,6 +166,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    kit_component (tenant_id, component_id, kit_id) {
+        tenant_id -> Uuid,
+        component_id -> Uuid,
+        kit_id -> Uuid,
+    }
+}
+
+diesel::table! {
     price_entry (tenant_id, id) {
         tenant_id -> Uuid,
         id -> Uuid,
@@ -198,14 +206,6 @@ diesel::table! {
 }
 
 diesel::table! {
-    kit_component (tenant_id, component_id, kit_id) {
-        tenant_id -> Uuid,
-        component_id -> Uuid,
-        kit_id -> Uuid,
-    }
-}
-
-diesel::table! {
     product (tenant_id, id) {
         tenant_id -> Uuid,
         id -> Uuid,
@@ -232,25 +232,6 @@ diesel::table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         units -> Jsonb,
-    }
-}
-
-diesel::table! {
-    product_image (tenant_id, id) {
-        tenant_id -> Uuid,
-        id -> Uuid,
-        version -> Int8,
-        product_id -> Nullable<Uuid>,
-        status -> Text,
-        position -> Nullable<Int4>,
-        content_type -> Text,
-        bytes -> Int8,
-        width -> Nullable<Int4>,
-        height -> Nullable<Int4>,
-        upload_until -> Timestamptz,
-        lease_until -> Nullable<Timestamptz>,
-        created_at -> Timestamptz,
-        updated_at -> Timestamptz,
         variant_of -> Nullable<Uuid>,
         template -> Bool,
         options -> Jsonb,
@@ -281,6 +262,25 @@ diesel::table! {
 }
 
 diesel::table! {
+    product_image (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        version -> Int8,
+        product_id -> Nullable<Uuid>,
+        status -> Text,
+        position -> Nullable<Int4>,
+        content_type -> Text,
+        bytes -> Int8,
+        width -> Nullable<Int4>,
+        height -> Nullable<Int4>,
+        upload_until -> Timestamptz,
+        lease_until -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     product_option (tenant_id, value_id, product_id) {
         tenant_id -> Uuid,
         value_id -> Uuid,
@@ -289,9 +289,13 @@ diesel::table! {
 }
 
 diesel::table! {
-    search_word (tenant_id, word) {
+    product_unit (tenant_id, product_id, unit_id) {
         tenant_id -> Uuid,
-        word -> Text,
+        product_id -> Uuid,
+        unit_id -> Uuid,
+        numerator -> Int8,
+        denominator -> Int8,
+        price -> Nullable<Numeric>,
     }
 }
 
@@ -319,13 +323,9 @@ diesel::table! {
 }
 
 diesel::table! {
-    product_unit (tenant_id, product_id, unit_id) {
+    search_word (tenant_id, word) {
         tenant_id -> Uuid,
-        product_id -> Uuid,
-        unit_id -> Uuid,
-        numerator -> Int8,
-        denominator -> Int8,
-        price -> Nullable<Numeric>,
+        word -> Text,
     }
 }
 
@@ -386,18 +386,16 @@ diesel::allow_tables_to_appear_in_same_query!(
     import_job,
     import_key,
     import_row,
+    kit_component,
     price_entry,
     price_list,
     product,
-    product_image,
-    product_text,
-    promotion,
-    product_unit,
-    kit_component,
-    product,
     product_arrival,
     product_change,
+    product_image,
     product_option,
+    product_unit,
+    promotion,
     search_word,
     tax_profile,
     tax_rate,

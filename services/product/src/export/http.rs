@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, get, http::header, web};
 use bahi_db::Tx;
-use bahi_http::{Caller, Fault, Problem};
+use bahi_http::{Caller, Problem};
 use bahi_types::{BrandId, CategoryId};
 use futures::{StreamExt, stream};
 use serde::Deserialize;
@@ -18,8 +18,9 @@ use crate::{
     },
     product::{
         model::{Kind, Status},
-        store::{self, Filter},
+        store::Filter,
     },
+    search,
 };
 
 /// The endpoint.
@@ -82,12 +83,7 @@ async fn export(
 ) -> Result<HttpResponse, Problem> {
     caller.require("product.product.read")?;
     let query = query.into_inner();
-    let text = query.q.as_deref().map(str::trim).map(str::to_owned);
-    if let Some(text) = &text
-        && (!(1..=100).contains(&text.chars().count()) || text.chars().any(char::is_control))
-    {
-        return Err(Fault::field("q", "must have 1 to 100 characters").into());
-    }
+    let text = query.q.as_deref().map(search::text).transpose()?;
     let format = query.format;
     let filter = async |tx: &mut Tx| -> Result<Filter, Error> {
         let mut filter = Filter {
@@ -102,7 +98,7 @@ async fn export(
             filter.categories = Some(category::store::subtree(tx, category).await?);
         }
         if let Some(text) = &text {
-            filter.found = Some(store::search(tx, text).await?);
+            filter.found = Some(search::best(tx, text).await?);
         }
         Ok(filter)
     };

@@ -289,7 +289,9 @@ mod tests {
             }
             sheet.write(2, 0, "A-1").unwrap();
             sheet.write(2, 1, "चाय").unwrap();
-            sheet.write(2, 2, 19.989_999_999_999_998).unwrap();
+            sheet
+                .write(2, 2, "19.989999999999998".parse::<f64>().unwrap())
+                .unwrap();
             sheet.write(2, 3, 8_901_234_567_894_i64).unwrap();
             sheet.write(2, 4, "0401").unwrap();
             sheet.write(2, 6, true).unwrap();

@@ -194,7 +194,7 @@ pub async fn arrived(tx: &mut Tx, mut ids: Vec<ProductId>) -> Result<(), Error> 
     }
     let codes: Vec<String> = archived
         .iter()
-        .flat_map(|product| product.codes().map(Gtin::canonical))
+        .flat_map(|product| product.codes().map(barcode::model::Gtin::canonical))
         .collect();
     let mut taken: Vec<String> = barcode::store::owners(tx, &codes)
         .await?

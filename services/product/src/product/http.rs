@@ -188,6 +188,7 @@ impl From<&Product> for ProductInput {
             category_id: said.category_id,
             brand_id: said.brand_id,
             unit_id: said.unit_id,
+            units: said.units,
             tax_profile_id: said.tax_profile_id,
             tracking: said.tracking,
             barcodes: said.barcodes,

@@ -356,5 +356,22 @@ mod tests {
         let said = usize::try_from(said).unwrap() / COUNT;
         println!("{real} bytes a barcode with its product; counted as {said}");
         assert!(real < 2 * said, "memory would not be bounded");
+        let today = "2026-11-21".parse().unwrap();
+        let mut times: Vec<Duration> = (0..COUNT as u64)
+            .map(|number| {
+                let code = Gtin::own(number.wrapping_mul(2_654_435_761) % COUNT as u64).to_string();
+                let begun = Instant::now();
+                let scan = crate::scan::model::read(&code, &[], today).unwrap();
+                let crate::scan::model::Scan::Item(candidates) = scan else {
+                    panic!("an item");
+                };
+                assert!(index.find(tenant, &candidates[0].code).is_some());
+                begun.elapsed()
+            })
+            .collect();
+        times.sort_unstable();
+        let p99 = times[COUNT * 99 / 100];
+        println!("read and found: p50 {:?} p99 {p99:?}", times[COUNT / 2]);
+        assert!(p99 < Duration::from_millis(10), "{p99:?}");
     }
 }

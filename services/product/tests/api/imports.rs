@@ -576,10 +576,8 @@ async fn a_job_left_behind_is_taken_up_again() {
         .await
         .expect(202)
         .text_at("id");
-    let other = State {
-        imports: Arc::new(Semaphore::new(1)),
-        ..app.running.state.clone()
-    };
+    let mut other: State = app.running.state.clone();
+    other.imports = Arc::new(Semaphore::new(1));
     // As long as the first has its lease, nobody else touches the job.
     run_job(&other, "resume_imports").await;
     let path = format!("/api/v1/import-jobs/{id}");
@@ -630,10 +628,8 @@ async fn two_who_work_on_one_job_do_each_row_once() {
         )
         .await
         .unwrap();
-    let other = State {
-        imports: Arc::new(Semaphore::new(1)),
-        ..app.running.state.clone()
-    };
+    let mut other: State = app.running.state.clone();
+    other.imports = Arc::new(Semaphore::new(1));
     run_job(&other, "resume_imports").await;
     lock.rollback().await.unwrap();
     let job = shop.rests(&id).await;

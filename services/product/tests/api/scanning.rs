@@ -586,10 +586,12 @@ async fn a_scan_among_a_hundred_thousand_products_takes_less_than_ten_millisecon
     admin.batch_execute(&fill).await.unwrap();
     let code = |n: u32| closed(&format!("2{n:011}"));
     let measure = async |name: &str, codes: Vec<String>| {
+        // A token lives for a minute.
+        let client = shop.owner.with_permissions(&["product.product.read"]);
         let mut times = Vec::with_capacity(codes.len());
         for code in codes {
             let begun = Instant::now();
-            scan(&shop.owner, &code).await.expect(200);
+            scan(&client, &code).await.expect(200);
             times.push(begun.elapsed());
         }
         times.sort_unstable();
@@ -606,12 +608,12 @@ async fn a_scan_among_a_hundred_thousand_products_takes_less_than_ten_millisecon
     let far = |n: u32| n.wrapping_mul(2_654_435_761) % PRODUCTS + 1;
     let cold = measure(
         "from the database",
-        (0..5_000).map(|n| code(far(n))).collect(),
+        (0..3_000).map(|n| code(far(n))).collect(),
     )
     .await;
     let warm = measure(
         "from memory",
-        (0..20_000).map(|n| code(far(n % 5_000))).collect(),
+        (0..9_000).map(|n| code(far(n % 3_000))).collect(),
     )
     .await;
     let index = &app.running.state.index;

@@ -28,6 +28,7 @@ pub fn lines(product: &str) -> Vec<StockLine> {
         status: "saleable".into(),
         qty,
         cost_value,
+        variance: None,
     }]
 }
 
@@ -84,6 +85,7 @@ pub fn adjusted(product: &str) -> Outgoing {
         unit_cost: 10.into(),
         value_delta: 10.into(),
         reason: "found".into(),
+        reason_code: None,
         source: source("adjustment"),
         on_hand_after: 1.into(),
     };

@@ -29,6 +29,7 @@ pub fn received(product: &str) -> Outgoing {
         status: "saleable".into(),
         qty: 5.into(),
         cost_value: 50.into(),
+        variance: None,
     };
     let location_id = LocationId::new();
     let (id, lines) = (source.id, vec![line]);

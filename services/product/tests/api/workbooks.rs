@@ -33,7 +33,9 @@ fn row(sheet: &mut Worksheet, line: u32, sku: &str) {
     sheet.write(line, 1, format!("Product {sku}")).unwrap();
     sheet.write(line, 2, "pcs").unwrap();
     sheet.write(line, 3, 854_442).unwrap();
-    sheet.write(line, 4, f64::from(line) + 0.1).unwrap();
+    sheet
+        .write(line, 4, format!("{line}.1").parse::<f64>().unwrap())
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
