@@ -5,7 +5,7 @@ use futures::join;
 use serde_json::json;
 
 use crate::{
-    stock::{adjusted, issued, received, returned},
+    stock::{adjusted, found, issued, missing, received, returned, transferred},
     support::*,
 };
 
@@ -92,7 +92,11 @@ async fn goods_that_come_in_open_an_archived_product_again() {
         (received as fn(&str) -> bahi_events::Outgoing, true),
         (returned, true),
         (adjusted, true),
+        (found, true),
         (issued, false),
+        (missing, false),
+        // It was ours on the way as well.
+        (transferred, false),
     ]
     .into_iter()
     .enumerate()

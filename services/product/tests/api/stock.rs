@@ -1,10 +1,13 @@
 //! What inventory says: products that have moved are frozen in part, and stay.
 
 use bahi_events::{
-    INVENTORY_ADJUSTED, InventoryAdjusted, Outgoing, STOCK_ISSUED, STOCK_RECEIVED, STOCK_RETURNED,
-    StockIssued, StockLine, StockReceived, StockReturned, StockSource,
+    CountedLine, INVENTORY_ADJUSTED, INVENTORY_TRANSFERRED, InventoryAdjusted,
+    InventoryTransferred, Outgoing, RevaluedLine, STOCK_COUNT_POSTED, STOCK_ISSUED, STOCK_RECEIVED,
+    STOCK_RETURNED, STOCK_REVALUED, STOCK_STATUS_CHANGED, StatusChangedLine, StockCountPosted,
+    StockIssued, StockLine, StockReceived, StockReturned, StockRevalued, StockSource,
+    StockStatusChanged, TransferredLine,
 };
-use bahi_types::{LocationId, MovementId, ProductId};
+use bahi_types::{LocationId, MovementId, ProductId, Quantity, RegistrationId};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -92,12 +95,114 @@ pub fn adjusted(product: &str) -> Outgoing {
     INVENTORY_ADJUSTED.of(product_id.uuid(), 1, &adjustment)
 }
 
+fn counted(product: &str, book: i64) -> Outgoing {
+    let (count_id, counted, book) = (Uuid::now_v7(), Quantity::from(5), Quantity::from(book));
+    let line = CountedLine {
+        line: 1,
+        product_id: product.parse().unwrap(),
+        batch_id: None,
+        status: "sellable".into(),
+        counted,
+        book,
+        variance: counted - book,
+        qty_delta: counted - book,
+        value_delta: 0.into(),
+    };
+    let posted = StockCountPosted {
+        count_id,
+        location_id: LocationId::new(),
+        value_delta: 0.into(),
+        lines: vec![line],
+    };
+    STOCK_COUNT_POSTED.of(count_id, 1, &posted)
+}
+
+pub fn found(product: &str) -> Outgoing {
+    counted(product, 3)
+}
+
+pub fn missing(product: &str) -> Outgoing {
+    counted(product, 7)
+}
+
+pub fn transferred(product: &str) -> Outgoing {
+    let transfer_id = Uuid::now_v7();
+    let line = TransferredLine {
+        line: 1,
+        product_id: product.parse().unwrap(),
+        batch_id: None,
+        status: "sellable".into(),
+        qty: 5.into(),
+        value: 50.into(),
+    };
+    let transfer = InventoryTransferred {
+        transfer_id,
+        phase: "received".into(),
+        from_location_id: LocationId::new(),
+        to_location_id: LocationId::new(),
+        registration_from: RegistrationId::new(),
+        registration_to: RegistrationId::new(),
+        gstin_from: None,
+        gstin_to: None,
+        taxable: true,
+        eway_bill_no: None,
+        reason: None,
+        lines: vec![line],
+    };
+    INVENTORY_TRANSFERRED.of(transfer_id, 1, &transfer)
+}
+
+pub fn status_changed(product: &str) -> Outgoing {
+    let source = source("status_change");
+    let line = StatusChangedLine {
+        line: 1,
+        product_id: product.parse().unwrap(),
+        batch_id: None,
+        from: "damaged".into(),
+        to: "sellable".into(),
+        qty: 5.into(),
+        cost_value: 50.into(),
+    };
+    let change = StockStatusChanged {
+        source: source.clone(),
+        location_id: LocationId::new(),
+        reason: "mended".into(),
+        lines: vec![line],
+    };
+    STOCK_STATUS_CHANGED.of(source.id, 1, &change)
+}
+
+pub fn revalued(product: &str) -> Outgoing {
+    let source = source("revaluation");
+    let line = RevaluedLine {
+        line: 1,
+        product_id: product.parse().unwrap(),
+        location_id: LocationId::new(),
+        batch_id: None,
+        status: "sellable".into(),
+        qty: 5.into(),
+        value_delta: 10.into(),
+    };
+    let revaluation = StockRevalued {
+        source: source.clone(),
+        reason: None,
+        posting_date: chrono::NaiveDate::default(),
+        lines: vec![line],
+        expensed: Vec::new(),
+        costings: Vec::new(),
+    };
+    STOCK_REVALUED.of(source.id, 1, &revaluation)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_movement_of_stock_marks_its_products() {
     let app = start().await;
     let (shop, other) = (Shop::open(&app).await, Shop::open(&app).await);
     let mut ids = Vec::new();
-    for sku in ["RECEIVED", "ISSUED", "RETURNED", "ADJUSTED", "STILL"] {
+    for sku in [
+        "RECEIVED", "ISSUED", "RETURNED", "ADJUSTED", "FOUND", "MISSING", "SENT", "CHANGED",
+        "REVALUED", "STILL",
+    ] {
         ids.push(shop.add(sku, json!({})).await.expect(201).text_at("id"));
     }
     let theirs = other
@@ -112,12 +217,18 @@ async fn each_movement_of_stock_marks_its_products() {
         issued(&ids[1]),
         returned(&ids[2]),
         adjusted(&ids[3]),
+        found(&ids[4]),
+        missing(&ids[5]),
+        transferred(&ids[6]),
+        status_changed(&ids[7]),
+        revalued(&ids[8]),
         // Of a product that is gone, and of one that is another tenant's.
         received(&stray),
         received(&theirs),
     ];
     app.feed(movements, shop.owner.tenant).await;
-    for (id, transacted) in ids.iter().zip([true, true, true, true, false]) {
+    for (n, id) in ids.iter().enumerate() {
+        let transacted = n < 9;
         let product = shop
             .owner
             .get(&format!("/api/v1/products/{id}"))
