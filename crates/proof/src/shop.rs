@@ -82,8 +82,8 @@ impl Shop {
                  insert into stock_item (tenant_id, location_id, product_id, batch_id, status, on_hand)
                    values ('{tenant}', '{location}', '{product}', '{none}', 'sellable', {OPENING});
                  insert into movement_header values ('{tenant}', 'receipt', '{movement}', 'receipt', now());
-                 insert into movement (tenant_id, id, kind, source_type, source_id, source_line, purpose, allocation_no, location_id, product_id, batch_id, status, qty, value, occurred_at, recorded_at)
-                   values ('{tenant}', '{movement}', 'receipt', 'receipt', '{movement}', 1, 'receipt', 1, '{location}', '{product}', '{none}', 'sellable', {OPENING}, {OPENING} * 60, now(), now());
+                 insert into movement (tenant_id, id, kind, source_type, source_id, source_line, purpose, allocation_no, location_id, product_id, batch_id, status, qty, value, occurred_at, recorded_at, posting_date)
+                   values ('{tenant}', '{movement}', 'receipt', 'receipt', '{movement}', 1, 'receipt', 1, '{location}', '{product}', '{none}', 'sellable', {OPENING}, {OPENING} * 60, now(), now(), (now() at time zone 'Asia/Kolkata')::date);
                  insert into cost_layer (tenant_id, id, location_id, product_id, batch_id, status, qty_left, value_left, unit_cost, received_at)
                    values ('{tenant}', '{movement}', '{location}', '{product}', '{none}', 'sellable', {OPENING}, {OPENING} * 60, 60, now());"
             ));
