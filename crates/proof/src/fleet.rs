@@ -1,7 +1,6 @@
 //! Processes of the shipped binaries, and their databases.
 
 use std::{
-    cell::RefCell,
     collections::BTreeMap,
     fs,
     net::TcpListener,
@@ -155,16 +154,15 @@ impl Fleet {
         };
         let client = reqwest::Client::new();
         let ready = format!("{}/readyz", process.url);
-        let child = RefCell::new(&mut process.child);
-        eventually(|| async {
-            let ended = child.borrow_mut().try_wait().expect("a child");
+        eventually(|| {
+            let ended = process.child.try_wait().expect("a child");
             assert!(
                 ended.is_none(),
                 "{service} ended at once: {}",
                 fs::read_to_string(self.log(service)).unwrap_or_default()
             );
-            let reply = client.get(&ready).send().await.ok()?;
-            reply.status().is_success().then_some(())
+            let asked = client.get(&ready).send();
+            async { asked.await.ok()?.status().is_success().then_some(()) }
         })
         .await;
         process
