@@ -8,7 +8,7 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
-use bahi_testkit::{TestDb, eventually, test_env};
+use bahi_testkit::{TestDb, TestStore, eventually, test_env};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -187,6 +187,7 @@ impl Fleet {
             .env("BAHI_LISTEN", format!("127.0.0.1:{http}"))
             .env("BAHI_KAFKA", test_env("BAHI_TEST_KAFKA"))
             .env("BAHI_REDIS", test_env("BAHI_TEST_REDIS"))
+            .envs(TestStore::of_env().settings())
             .env("BAHI_TOPIC_PREFIX", &self.prefix)
             .env("BAHI_TRUST_DIR", format!("{keys}/public"))
             .env("BAHI_KEY_FILE", format!("{keys}/private/{service}.pem"))

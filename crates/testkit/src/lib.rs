@@ -2,7 +2,7 @@
 //! service on a random port, and clients with signed tokens.
 //!
 //! The parts come from the environment (`scripts/infra test env` prints it): BAHI_TEST_PG, BAHI_TEST_KAFKA,
-//! BAHI_TEST_REDIS, BAHI_TEST_KEYS. Everything here panics when something is missing: it is for tests only.
+//! BAHI_TEST_REDIS, BAHI_TEST_S3, BAHI_TEST_KEYS. Everything here panics when something is missing: it is for tests only.
 
 mod app;
 mod catalogue;
@@ -10,6 +10,7 @@ mod client;
 mod database;
 mod edge;
 mod ledger;
+mod store;
 mod wait;
 
 pub use app::TestApp;
@@ -18,6 +19,7 @@ pub use client::{Client, Reply};
 pub use database::TestDb;
 pub use edge::TestEdge;
 pub use ledger::{Entry, Outcome, Seen, Verdict, digest, judge};
+pub use store::TestStore;
 pub use wait::eventually;
 
 /// A variable of the test environment.

@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use bahi_testkit::{Reply, eventually};
+use bahi_testkit::{Reply, TestStore, eventually};
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use serde_json::{Value, json};
 use tokio::{
@@ -253,19 +253,17 @@ async fn what_is_no_picture_is_refused_and_removed() {
 
 /// Keys in the store that are this tenant's.
 async fn objects(album: &Album) -> Vec<String> {
-    let url = bahi_testkit::test_env("BAHI_TEST_S3");
-    let (keys, host) = url
-        .strip_prefix("http://")
-        .unwrap()
-        .rsplit_once('@')
-        .unwrap();
-    let (access, secret) = keys.split_once(':').unwrap();
+    let store = TestStore::of_env();
     let config = aws_sdk_s3::Config::builder()
         .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
-        .endpoint_url(format!("http://{host}"))
+        .endpoint_url(store.endpoint)
         .region(aws_sdk_s3::config::Region::new("us-east-1"))
         .credentials_provider(aws_sdk_s3::config::Credentials::new(
-            access, secret, None, None, "tests",
+            store.access_key,
+            store.secret_key,
+            None,
+            None,
+            "tests",
         ))
         .force_path_style(true)
         .build();
@@ -539,11 +537,8 @@ async fn a_store_that_fails_halfway_is_asked_again_later() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (well, failing) = tokio::sync::watch::channel(true);
-    let real = bahi_testkit::test_env("BAHI_TEST_S3")
-        .rsplit_once('@')
-        .unwrap()
-        .1
-        .to_owned();
+    let endpoint = TestStore::of_env().endpoint;
+    let real = endpoint.trim_start_matches("http://").to_owned();
     tokio::spawn(async move {
         while let Ok((mut client, _)) = listener.accept().await {
             let (failing, real) = (failing.clone(), real.clone());

@@ -11,7 +11,7 @@ use bahi_proto::inventory::v1::{
     ReserveResponse, Summary, SummaryRequest, SummaryResponse,
     stock_server::{Stock, StockServer},
 };
-use bahi_testkit::{Client, Reply, TestApp, eventually};
+use bahi_testkit::{Client, Reply, TestApp, TestStore, eventually};
 use bahi_types::Clock;
 use product::State;
 use reqwest::Method;
@@ -33,18 +33,9 @@ pub async fn start() -> App {
 
 /// The service with the store of the tests, reached at `endpoint` where that is another.
 pub async fn start_with_store(endpoint: Option<&str>) -> App {
-    let url = bahi_testkit::test_env("BAHI_TEST_S3");
-    let (scheme, rest) = url.split_once("://").unwrap();
-    let (keys, host) = rest.rsplit_once('@').unwrap();
-    let (access, secret) = keys.split_once(':').unwrap();
-    let own = format!("{scheme}://{host}");
-    let settings = [
-        ("BAHI_S3_ENDPOINT", endpoint.unwrap_or(&own)),
-        ("BAHI_S3_PUBLIC_ENDPOINT", &own),
-        ("BAHI_S3_ACCESS_KEY", access),
-        ("BAHI_S3_SECRET_KEY", secret),
-        ("BAHI_S3_BUCKET", "products"),
-    ];
+    let store = TestStore::of_env();
+    let mut settings = store.settings().to_vec();
+    settings.extend(endpoint.map(|at| ("BAHI_S3_ENDPOINT", at)));
     TestApp::start_with(product::app(), &settings, bahi_types::Clock::System).await
 }
 

@@ -1,0 +1,43 @@
+use crate::test_env;
+
+/// The S3 store of the tests.
+pub struct TestStore {
+    /// Its URL.
+    pub endpoint: String,
+    /// The access key.
+    pub access_key: String,
+    /// The secret key.
+    pub secret_key: String,
+}
+
+impl TestStore {
+    /// The store that `BAHI_TEST_S3` names.
+    ///
+    /// # Panics
+    /// When it is not of the form `http://access:secret@host:port`.
+    pub fn of_env() -> Self {
+        let url = test_env("BAHI_TEST_S3");
+        let parts = || {
+            let (scheme, rest) = url.split_once("://")?;
+            let (keys, host) = rest.rsplit_once('@')?;
+            let (access, secret) = keys.split_once(':')?;
+            Some(Self {
+                endpoint: format!("{scheme}://{host}"),
+                access_key: access.into(),
+                secret_key: secret.into(),
+            })
+        };
+        parts().expect("BAHI_TEST_S3 is http://access:secret@host:port")
+    }
+
+    /// What a service that keeps pictures there is told.
+    pub fn settings(&self) -> [(&'static str, &str); 5] {
+        [
+            ("BAHI_S3_ENDPOINT", &self.endpoint),
+            ("BAHI_S3_PUBLIC_ENDPOINT", &self.endpoint),
+            ("BAHI_S3_ACCESS_KEY", &self.access_key),
+            ("BAHI_S3_SECRET_KEY", &self.secret_key),
+            ("BAHI_S3_BUCKET", "products"),
+        ]
+    }
+}
