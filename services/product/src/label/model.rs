@@ -8,7 +8,6 @@ use crate::{
     Error,
     barcode::picture::{Row, Symbol, Symbology, draw},
     product::model::Product,
-    scan::model::unit_price,
     text::words,
 };
 
@@ -140,7 +139,7 @@ impl Label {
     ) -> Result<Self, Error> {
         let letters = usize::try_from((size.0 - 2 * PADDING) / LETTER).unwrap_or_default();
         let (mut lines, mut code) = (Vec::new(), None);
-        let (factor, price) = unit_price(product, unit);
+        let (factor, price) = product.unit_price(unit);
         for field in fields {
             match field {
                 Field::Name if sets(&product.name) => lines.extend(wrapped(&product.name, letters)),

@@ -31,6 +31,7 @@ pub async fn quote(
     };
     let mut offers = price_entry::store::offers(tx, &products, asked).await?;
     offers.extend(price_entry::store::others(tx, &products, asked).await?);
+    offers.extend(model::in_units(&offers, &lines));
     let promotions = promotion::store::active(tx).await?;
     let coupons = if request.coupons.is_empty() {
         Vec::new()

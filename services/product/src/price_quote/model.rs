@@ -1,10 +1,10 @@
 //! A basket, its prices and its tax.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bahi_gst::{Amounts, Discount, Document, Levy, Pricing, RoundOff, TaxRate, compute};
 use bahi_http::Fault;
-use bahi_pricing::{Base, Basket, LineFault, Quote, Rules, resolve};
+use bahi_pricing::{Base, Basket, LineFault, Offer, Quote, Rules, resolve};
 use bahi_types::{
     BranchId, CategoryId, CustomerGroupId, Money, ProductId, Quantity, TaxProfileId, UnitId,
 };
@@ -137,8 +137,10 @@ pub fn basket(request: &Request, goods: &Goods) -> Result<(Basket, Vec<Line>), E
             return Err(Error::UnknownAt(field("unit_id")));
         }
         let unit = asked.unit_id.unwrap_or(product.unit_id);
-        let own = unit == product.unit_id;
-        let mrp = asked.batch_mrp.or(product.mrp.filter(|_| own));
+        let has = unit == product.unit_id || product.units.get(unit).is_some();
+        let (factor, price) = product.unit_price(Some(unit));
+        let mrp = product.unit_mrp(factor).filter(|_| has);
+        let mrp = asked.batch_mrp.or(mrp);
         let category = product.category_id;
         let tax = goods.taxes.get(&product.tax_profile_id);
         let tax = tax.and_then(|tax| tax.highest_on(request.date));
@@ -146,8 +148,8 @@ pub fn basket(request: &Request, goods: &Goods) -> Result<(Basket, Vec<Line>), E
             product: product.id,
             unit,
             qty: asked.qty,
-            base: own.then_some(Base {
-                price: product.price,
+            base: has.then_some(Base {
+                price,
                 includes_tax: product.price_includes_tax,
             }),
             mrp,
@@ -173,6 +175,38 @@ pub fn basket(request: &Request, goods: &Goods) -> Result<(Basket, Vec<Line>), E
         coupons: request.coupons.clone(),
     };
     Ok((basket, lines))
+}
+
+/// The prices that lists have for a product's stock unit, for its other units in the basket. A list's own price in a unit
+/// goes before what follows from the stock unit's.
+pub fn in_units(offers: &[Offer], lines: &[Line]) -> Vec<Offer> {
+    let mut more = BTreeMap::new();
+    for line in lines {
+        let product = &line.product;
+        let Some(unit) = product.units.get(line.unit_id) else {
+            continue;
+        };
+        let of = |unit: UnitId| {
+            let of = move |offer: &&Offer| offer.product == product.id && offer.unit == unit;
+            offers.iter().filter(of)
+        };
+        let own: HashSet<_> = of(unit.unit_id).map(|offer| offer.list).collect();
+        let stock = of(product.unit_id).filter(|offer| !own.contains(&offer.list));
+        for offer in stock {
+            // A quantity too large to say is never reached.
+            let Ok(min_qty) = unit.factor().at_least(offer.min_qty) else {
+                continue;
+            };
+            let key = (offer.entry, unit.unit_id);
+            more.entry(key).or_insert_with(|| Offer {
+                unit: unit.unit_id,
+                min_qty,
+                price: unit.factor().price(offer.price),
+                ..offer.clone()
+            });
+        }
+    }
+    more.into_values().collect()
 }
 
 /// Prices and taxes a basket.

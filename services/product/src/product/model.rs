@@ -230,6 +230,19 @@ impl Draft {
 }
 
 impl Product {
+    /// The price of one of a unit (none is the stock unit): its own, or the product's times the factor.
+    pub fn unit_price(&self, unit: Option<UnitId>) -> (Factor, Price) {
+        let unit = unit.and_then(|unit| self.units.get(unit));
+        let factor = unit.map_or(Factor::one(), |unit| unit.factor());
+        let price = unit.and_then(|unit| unit.price);
+        (factor, price.unwrap_or_else(|| factor.price(self.price)))
+    }
+
+    /// The MRP of one of a unit that costs `factor` stock units: never more than theirs together.
+    pub fn unit_mrp(&self, factor: Factor) -> Option<Money> {
+        self.mrp.map(|mrp| factor.mrp(mrp))
+    }
+
     /// A new product.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use bahi_types::{Price, Quantity, UnitId};
+use bahi_types::{Money, Price, Quantity, UnitId};
 use diesel::{
     deserialize::{self, FromSql, FromSqlRow},
     pg::{Pg, PgValue},
@@ -10,7 +10,7 @@ use diesel::{
 };
 use num_rational::Ratio;
 use num_traits::{CheckedDiv, CheckedMul};
-use rust_decimal::Decimal;
+use rust_decimal::{Decimal, RoundingStrategy};
 use serde::{Deserialize, Serialize};
 
 use crate::barcode::model::Barcodes;
@@ -109,6 +109,24 @@ impl Factor {
         let (numerator, denominator) = self.parts();
         // 10^15 times 10^9 fits; the quotient is rounded once.
         Price::rounded(price.decimal() * Decimal::from(numerator) / Decimal::from(denominator))
+    }
+
+    /// `mrp` of a stock unit for one of the unit, rounded down: no paisa more than the law allows.
+    pub fn mrp(self, mrp: Money) -> Money {
+        let (numerator, denominator) = self.parts();
+        let exact = mrp.decimal() * Decimal::from(numerator) / Decimal::from(denominator);
+        Money::rounded(exact.trunc_with_scale(2))
+    }
+
+    /// The least quantity of the unit that is at least `stock` stock units.
+    ///
+    /// # Errors
+    /// [`ExactError::TooLarge`].
+    pub fn at_least(self, stock: Quantity) -> Result<Quantity, ExactError> {
+        let (numerator, denominator) = self.parts();
+        let exact = stock.decimal() * Decimal::from(denominator) / Decimal::from(numerator);
+        let up = exact.round_dp_with_strategy(3, RoundingStrategy::AwayFromZero);
+        Quantity::try_new(up).map_err(|_| ExactError::TooLarge)
     }
 
     /// Whether `amount` for one of the unit is at most `most` for each stock unit, to the last digit.

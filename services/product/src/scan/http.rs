@@ -14,7 +14,7 @@ use crate::{
     product::ProductBody,
     scan::{
         commands::{self, Found},
-        model::{Element, Form, unit_price},
+        model::{Element, Form},
     },
 };
 
@@ -88,7 +88,7 @@ impl LookupBody {
             unit,
             said,
         } = found;
-        let (factor, unit_price) = unit_price(&product, unit);
+        let (factor, unit_price) = product.unit_price(unit);
         let (numerator, denominator) = factor.parts();
         let scan = ScanBody {
             form: said.form,

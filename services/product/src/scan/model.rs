@@ -395,14 +395,6 @@ impl Candidate {
     }
 }
 
-/// The price of one of a unit (none is the stock unit): its own, or the product's times the factor.
-pub fn unit_price(product: &Product, unit: Option<UnitId>) -> (Factor, Price) {
-    let unit = unit.and_then(|unit| product.units.get(unit));
-    let factor = unit.map_or(Factor::one(), |unit| unit.factor());
-    let price = unit.and_then(|unit| unit.price);
-    (factor, price.unwrap_or_else(|| factor.price(product.price)))
-}
-
 /// Whether a barcode may be of a pattern at all; the patterns of the tenant are looked up only then.
 pub fn restricted(text: &str) -> bool {
     let text = text.trim_matches([' ', '\r', '\n', '\t']);

@@ -985,3 +985,49 @@ async fn a_quote_writes_nothing_and_refuses_what_it_cannot_price() {
         .await
         .expect(422);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quote_in_dozens_follows_the_pieces() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let owner = &shop.owner;
+    let mut units = Vec::new();
+    for (code, uqc) in [("DOZ", "DOZ"), ("CTN", "CTN"), ("THR", "PCS")] {
+        let unit = json!({ "code": code, "name": code, "uqc": uqc });
+        let unit = owner.post("/api/v1/units", unit).await.expect(201);
+        units.push(unit.text_at("id"));
+    }
+    let (dozen, carton, third) = (&units[0], &units[1], &units[2]);
+    let packs = json!([
+        { "unit_id": dozen, "numerator": 12 },
+        { "unit_id": carton, "numerator": 144, "price": "1300" },
+        { "unit_id": third, "numerator": 1, "denominator": 3 },
+    ]);
+    let own = json!({ "price": "10", "mrp": "10.01", "price_includes_tax": true, "units": packs });
+    let product = on_sale(&shop, "A", own).await;
+    let in_unit = |unit: &str, qty: &str| json!([{ "sku": "A", "unit_id": unit, "qty": qty }]);
+    let prices = async |lines: Value| {
+        let quoted = quote(owner, json!({ "lines": lines })).await.expect(200);
+        of_lines(&quoted, "unit_price")
+    };
+    // The stock unit's price times the factor, or the unit's own.
+    assert_eq!(prices(in_unit(dozen, "1")).await, ["120.0000"]);
+    assert_eq!(prices(in_unit(carton, "1")).await, ["1300.0000"]);
+    assert_eq!(prices(in_unit(third, "1")).await, ["3.3333"]);
+    // A list for pieces from 24 on holds for two dozens, not for one.
+    let whole = list(owner, json!({ "name": "Wholesale", "price_includes_tax": true })).await;
+    let rows = json!([{ "product_id": product, "price": "9", "min_qty": "24" }]);
+    entries(owner, &whole, rows).await.expect(201);
+    assert_eq!(prices(in_unit(dozen, "1")).await, ["120.0000"]);
+    assert_eq!(prices(in_unit(dozen, "1.999")).await, ["120.0000"]);
+    assert_eq!(prices(in_unit(dozen, "2")).await, ["108.0000"]);
+    // What the list says for the dozen itself goes before.
+    let rows = json!([{ "product_id": product, "unit_id": dozen, "price": "100" }]);
+    entries(owner, &whole, rows).await.expect(201);
+    assert_eq!(prices(in_unit(dozen, "2")).await, ["100.0000"]);
+    // And the MRP of a dozen is that of twelve pieces.
+    let dear = list(owner, json!({ "name": "Dear", "price_includes_tax": true, "priority": 9 })).await;
+    let rows = json!([{ "product_id": product, "unit_id": dozen, "price": "150" }]);
+    entries(owner, &dear, rows).await.expect(201);
+    assert_eq!(prices(in_unit(dozen, "1")).await, ["120.1200"]);
+}
