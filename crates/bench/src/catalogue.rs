@@ -11,9 +11,11 @@ use rand::Rng;
 use rust_xlsxwriter::Workbook;
 use serde_json::json;
 use tokio::time::Instant;
-use uuid::Uuid;
 
-use crate::step::{Refusals, closed, heading, open};
+use crate::{
+    shop,
+    step::{Refusals, closed, heading, open},
+};
 
 /// What to load.
 #[derive(clap::Args)]
@@ -104,7 +106,7 @@ fn csv(products: u32) -> Vec<u8> {
 
 fn xlsx(products: u32) -> anyhow::Result<Vec<u8>> {
     let mut book = Workbook::new();
-    let sheet = book.add_worksheet_with_constant_memory();
+    let sheet = book.add_worksheet_with_constant_memory()?;
     for (at, line) in (0..).zip(iter::once(COLUMNS.to_owned()).chain((0..products).map(row))) {
         for (column, cell) in (0..).zip(line.split(',')) {
             sheet.write_string(at, column, cell)?;
@@ -153,14 +155,6 @@ async fn import(client: &Client, kind: &str, file: Vec<u8>) -> anyhow::Result<f6
     }
 }
 
-/// A business without products.
-async fn newcomer(url: &str) -> anyhow::Result<Client> {
-    let email = format!("bench-{}@bahi.example", Uuid::now_v7().simple());
-    let client = Client::open(url, &email, "a long bench password", "Bench").await?;
-    setup::catalogue(&client, &[], |_| {}).await?;
-    Ok(client)
-}
-
 struct Load {
     client: Client,
     products: u32,
@@ -200,7 +194,8 @@ pub async fn run(args: Args) -> anyhow::Result<bool> {
     );
     let mut good = true;
     let mut measure = async |name: &str, kind: &str, file: Vec<u8>| -> anyhow::Result<Client> {
-        let client = newcomer(&args.url).await?;
+        let client = shop::newcomer(&args.url).await?;
+        setup::catalogue(&client, &[], |_| {}).await?;
         peak.forget()?;
         let megabytes = file.len() as f64 / 1e6;
         let took = import(&client, kind, file).await?;

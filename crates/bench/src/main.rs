@@ -6,6 +6,7 @@ mod floor;
 mod pos;
 mod relay;
 mod reserve;
+mod shop;
 mod step;
 mod usage;
 

@@ -9,14 +9,14 @@ use std::{
 use anyhow::Context;
 use bahi_demo::{
     client::{Client, text},
-    setup::{self, Item, Opening},
+    setup,
 };
-use bahi_types::{Price, Quantity};
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
     floor::{Floor, Work, basket},
+    shop,
     step::{Refusals, closed, heading, open},
     usage,
 };
@@ -33,33 +33,13 @@ struct Load {
 }
 
 async fn prepare(url: &str) -> anyhow::Result<Load> {
-    // A tenant of its own, so that the bench can run again and again and disturbs nobody's books.
-    let email = format!("bench-{}@bahi.example", Uuid::now_v7().simple());
-    let client = Client::open(url, &email, "a long bench password", "Bench").await?;
+    let client = shop::newcomer(url).await?;
     let (location, tills) = setup::organisation(&client, TILLS).await?;
-    let items: Vec<Item> = (0..PRODUCTS)
-        .map(|n| Item {
-            sku: format!("BENCH-{n:04}"),
-            name: format!("Bench item {n}"),
-            goods: true,
-            price: Price::from(119),
-        })
-        .collect();
-    setup::catalogue(&client, &items, |_| {}).await?;
-    let products = setup::products(&client).await?;
-    let stock: Vec<Opening> = products
-        .iter()
-        .map(|(_, id)| Opening {
-            product: id.clone(),
-            qty: Quantity::from(10_000_000),
-            cost: Price::from(60),
-        })
-        .collect();
-    setup::receive(&client, &location, &stock, |_| {}).await?;
+    let products = shop::stock(&client, &location, PRODUCTS).await?;
     let sessions = setup::open_tills(&client, &tills).await?;
     let products = products
         .iter()
-        .map(|(_, id)| id.parse())
+        .map(|id| id.parse())
         .collect::<Result<_, _>>()?;
     Ok(Load {
         client,

@@ -9,10 +9,7 @@ use std::{
 
 use anyhow::Context;
 use bahi_db::Ctx;
-use bahi_demo::{
-    client::{Client, text},
-    setup::{self, Item, Opening},
-};
+use bahi_demo::{client::text, setup};
 use bahi_http::Signer;
 use bahi_proto::{
     auth::Outbound,
@@ -20,13 +17,14 @@ use bahi_proto::{
         DemandLine, ReserveRequest, reserve_response::Outcome, stock_client::StockClient,
     },
 };
-use bahi_types::{Price, Quantity, TenantId};
+use bahi_types::TenantId;
 use rand::Rng;
 use tonic::transport::Channel;
 use uuid::Uuid;
 
 use crate::{
     floor::{Floor, Work},
+    shop,
     step::{Refusals, closed, heading},
 };
 
@@ -104,30 +102,11 @@ impl Load {
 }
 
 async fn prepare(args: &Args) -> anyhow::Result<Load> {
-    let email = format!("bench-{}@bahi.example", Uuid::now_v7().simple());
-    let client = Client::open(&args.url, &email, "a long bench password", "Bench").await?;
+    let client = shop::newcomer(&args.url).await?;
     let me = client.get("/api/v1/auth/me").await?;
     let tenant: TenantId = text(&me, "tenant_id")?.parse()?;
     let (location, _) = setup::organisation(&client, 1).await?;
-    let items: Vec<Item> = (0..PRODUCTS)
-        .map(|n| Item {
-            sku: format!("BENCH-{n:04}"),
-            name: format!("Bench item {n}"),
-            goods: true,
-            price: Price::from(119),
-        })
-        .collect();
-    setup::catalogue(&client, &items, |_| {}).await?;
-    let products = setup::products(&client).await?;
-    let stock: Vec<Opening> = products
-        .iter()
-        .map(|(_, id)| Opening {
-            product: id.clone(),
-            qty: Quantity::from(10_000_000),
-            cost: Price::from(60),
-        })
-        .collect();
-    setup::receive(&client, &location, &stock, |_| {}).await?;
+    let products = shop::stock(&client, &location, PRODUCTS).await?;
     let signer = Signer::from_file(&args.key)?;
     Ok(Load {
         stock: StockClient::connect(args.inventory.clone())
@@ -136,7 +115,7 @@ async fn prepare(args: &Args) -> anyhow::Result<Load> {
         signer: Outbound::new(signer),
         ctx: Ctx::service("sales", tenant),
         location,
-        products: products.into_iter().map(|(_, id)| id).collect(),
+        products,
         refusals: Refusals::default(),
     })
 }
