@@ -766,6 +766,7 @@ pub fn invoice_of(
         total: Money::ZERO,
         batch_allocations: Vec::new(),
         fulfilment_id: None,
+        pricing: None,
     };
     InvoiceIssued {
         invoice_id: invoice,
@@ -795,5 +796,6 @@ pub fn invoice_of(
         change: Money::ZERO,
         external_reference: None,
         external_date: None,
+        pricing: None,
     }
 }

@@ -1015,7 +1015,11 @@ async fn a_quote_in_dozens_follows_the_pieces() {
     assert_eq!(prices(in_unit(carton, "1")).await, ["1300.0000"]);
     assert_eq!(prices(in_unit(third, "1")).await, ["3.3333"]);
     // A list for pieces from 24 on holds for two dozens, not for one.
-    let whole = list(owner, json!({ "name": "Wholesale", "price_includes_tax": true })).await;
+    let whole = list(
+        owner,
+        json!({ "name": "Wholesale", "price_includes_tax": true }),
+    )
+    .await;
     let rows = json!([{ "product_id": product, "price": "9", "min_qty": "24" }]);
     entries(owner, &whole, rows).await.expect(201);
     assert_eq!(prices(in_unit(dozen, "1")).await, ["120.0000"]);
@@ -1026,7 +1030,11 @@ async fn a_quote_in_dozens_follows_the_pieces() {
     entries(owner, &whole, rows).await.expect(201);
     assert_eq!(prices(in_unit(dozen, "2")).await, ["100.0000"]);
     // And the MRP of a dozen is that of twelve pieces.
-    let dear = list(owner, json!({ "name": "Dear", "price_includes_tax": true, "priority": 9 })).await;
+    let dear = list(
+        owner,
+        json!({ "name": "Dear", "price_includes_tax": true, "priority": 9 }),
+    )
+    .await;
     let rows = json!([{ "product_id": product, "unit_id": dozen, "price": "150" }]);
     entries(owner, &dear, rows).await.expect(201);
     assert_eq!(prices(in_unit(dozen, "1")).await, ["120.1200"]);
