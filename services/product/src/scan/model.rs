@@ -10,7 +10,6 @@ use crate::{
     barcode::model::{Gtin, GtinError},
     barcode_pattern::model::{Meaning, Rule, weight_in},
     product::model::Product,
-    product_unit::model::Factor,
     scan::gs1::{self, Elements},
     text::words,
 };

@@ -781,6 +781,28 @@ async fn a_coupon_is_not_used_beyond_its_limit_however_many_try() {
     till.shop.assert_sound().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sale_that_lost_the_last_use_frees_its_goods() {
+    let shop = Shop::open().await;
+    let goods = shop.goods("100").await;
+    let session = shop.session().await;
+    let till = Counter {
+        shop,
+        session,
+        profile: TaxProfileId::new(),
+    };
+    let (_, coupon) = tenth_by(&till, "FIVE", Some(5), None).await;
+    let lines = json!([{ "product_id": goods, "qty": "1" }]);
+    let replies =
+        join_all((0..40).map(|_| till.sell(lines.clone(), json!({ "coupons": ["FIVE"] })))).await;
+    assert_eq!(replies.iter().filter(|r| r.status == 201).count(), 5);
+    assert_eq!(used(&till, &coupon, None).await, (5, 5));
+    till.shop.assert_stock(goods, ("100", "5", "95")).await;
+    till.shop.relay().await;
+    till.shop.assert_stock(goods, ("95", "0", "95")).await;
+    till.shop.assert_sound().await;
+}
+
 /// The wrong way: counting the rows and adding one. All have counted before anybody adds.
 #[tokio::test(flavor = "multi_thread")]
 async fn counting_before_adding_lets_too_many_through() {
@@ -823,7 +845,7 @@ async fn counting_before_adding_lets_too_many_through() {
 async fn a_use_counts_once_with_its_sale_and_never_without() {
     let till = Counter::open().await;
     let cut = till.service("CUT", "100").await;
-    let (promotion, coupon) = tenth_by(&till, "ONCE-1", Some(2), None).await;
+    let (promotion, coupon) = tenth_by(&till, "ONCE-1", Some(1), None).await;
     let lines = json!([qty(&cut, "1")]);
     let with = |other: Value| {
         let mut all = json!({ "coupons": [" once-1 ", "ONCE-1"] });
