@@ -1,17 +1,19 @@
 //! A catalogue of 100,000 products: its import, and then lookups by barcode and searches through the gateway.
 
-use std::{fmt::Write, sync::Arc, time::Duration};
+use std::{fs, iter, sync::Arc, time::Duration};
 
+use anyhow::Context;
 use bahi_demo::{
     client::{Client, text},
     setup,
 };
 use rand::Rng;
+use rust_xlsxwriter::Workbook;
 use serde_json::json;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::step::{Refusals, closed, heading, open, per_second};
+use crate::step::{Refusals, closed, heading, open};
 
 /// What to load.
 #[derive(clap::Args)]
@@ -19,6 +21,9 @@ pub struct Args {
     /// The gateway.
     #[arg(long, env = "BAHI_URL")]
     url: String,
+    /// The process of the service.
+    #[arg(long, env = "BAHI_BENCH_PRODUCT")]
+    product: u32,
     /// Products.
     #[arg(long, default_value_t = 100_000)]
     products: u32,
@@ -32,6 +37,9 @@ const LOOKUP: f64 = 10.0;
 const SEARCH: f64 = 50.0;
 /// Seconds that an import of 100,000 rows may take.
 const IMPORT: f64 = 60.0;
+/// MiB that the service may take for an import or an export.
+const MEMORY: u64 = 100;
+const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
 
 const KINDS: [&str; 20] = [
     "Basmati rice",
@@ -72,23 +80,85 @@ fn ean(number: u32) -> String {
     format!("{digits}{}", (10 - sum % 10) % 10)
 }
 
-fn file(products: u32) -> Result<String, std::fmt::Error> {
-    let mut file =
-        String::from("sku,name,kind,unit,tax_profile,price,price_includes_tax,status,barcodes\n");
-    for n in 0..products {
-        let (kind, maker) = (
-            KINDS[n as usize % KINDS.len()],
-            MAKERS[n as usize / 7 % MAKERS.len()],
-        );
-        writeln!(
-            file,
-            "B-{n:06},{maker} {kind} {}g no {n},goods,PCS,Gifts and festive articles,{}.50,true,active,{}",
-            (n % 9 + 1) * 50,
-            n % 900 + 10,
-            ean(n)
-        )?;
+const COLUMNS: &str = "sku,name,kind,unit,tax_profile,price,price_includes_tax,status,barcodes";
+
+fn row(n: u32) -> String {
+    let (kind, maker) = (
+        KINDS[n as usize % KINDS.len()],
+        MAKERS[n as usize / 7 % MAKERS.len()],
+    );
+    format!(
+        "B-{n:06},{maker} {kind} {}g no {n},goods,PCS,Gifts and festive articles,{}.50,true,active,{}",
+        (n % 9 + 1) * 50,
+        n % 900 + 10,
+        ean(n)
+    )
+}
+
+fn csv(products: u32) -> Vec<u8> {
+    let rows: Vec<String> = iter::once(COLUMNS.to_owned())
+        .chain((0..products).map(row))
+        .collect();
+    rows.join("\n").into_bytes()
+}
+
+fn xlsx(products: u32) -> anyhow::Result<Vec<u8>> {
+    let mut book = Workbook::new();
+    let sheet = book.add_worksheet_with_constant_memory();
+    for (at, line) in (0..).zip(iter::once(COLUMNS.to_owned()).chain((0..products).map(row))) {
+        for (column, cell) in (0..).zip(line.split(',')) {
+            sheet.write_string(at, column, cell)?;
+        }
     }
-    Ok(file)
+    Ok(book.save_to_buffer()?)
+}
+
+/// The most memory that a process has had since it was last asked to forget it, in MiB.
+struct Peak(u32);
+
+impl Peak {
+    fn forget(&self) -> std::io::Result<()> {
+        fs::write(format!("/proc/{}/clear_refs", self.0), "5")
+    }
+
+    fn mib(&self) -> anyhow::Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.context("VmHWM")?.trim().trim_end_matches(" kB");
+        Ok(kib.parse::<u64>()? / 1024)
+    }
+}
+
+/// Imports a file and waits for the end; seconds.
+async fn import(client: &Client, kind: &str, file: Vec<u8>) -> anyhow::Result<f64> {
+    let started = Instant::now();
+    let job = client
+        .post_file(
+            "/api/v1/products/bulk-import",
+            "bench-catalogue",
+            kind,
+            file,
+        )
+        .await?;
+    let id = text(&job, "id")?.to_owned();
+    loop {
+        let job = client.get(&format!("/api/v1/import-jobs/{id}")).await?;
+        match text(&job, "status")? {
+            "completed" => return Ok(started.elapsed().as_secs_f64()),
+            "uploaded" | "validating" | "ready" | "applying" => {
+                tokio::time::sleep(Duration::from_millis(100)).await
+            }
+            _ => anyhow::bail!("the import ended as {job}"),
+        }
+    }
+}
+
+/// A business without products.
+async fn newcomer(url: &str) -> anyhow::Result<Client> {
+    let email = format!("bench-{}@bahi.example", Uuid::now_v7().simple());
+    let client = Client::open(url, &email, "a long bench password", "Bench").await?;
+    setup::catalogue(&client, &[], |_| {}).await?;
+    Ok(client)
 }
 
 struct Load {
@@ -111,7 +181,7 @@ impl Load {
         let query = queries[rand::rng().random_range(0..queries.len())];
         let found = self
             .client
-            .get(&format!("/api/v1/products/search?q={query}&limit=20"))
+            .get(&format!("/api/v1/products/search?{query}&limit=20"))
             .await;
         self.refusals.note(found);
     }
@@ -124,40 +194,38 @@ impl Load {
 #[allow(clippy::float_arithmetic)] // times, not money
 pub async fn run(args: Args) -> anyhow::Result<bool> {
     let time = Duration::from_secs(args.seconds);
-    let email = format!("bench-{}@bahi.example", Uuid::now_v7().simple());
-    let client = Client::open(&args.url, &email, "a long bench password", "Bench").await?;
-    setup::catalogue(&client, &[], |_| {}).await?;
+    let (peak, most) = (
+        Peak(args.product),
+        IMPORT * f64::from(args.products) / 100_000.0,
+    );
     let mut good = true;
-
-    let text_of_file = file(args.products)?;
-    let megabytes = text_of_file.len() as f64 / 1e6;
-    let started = Instant::now();
-    let job = client
-        .post_csv(
-            "/api/v1/products/bulk-import",
-            "bench-catalogue",
-            text_of_file,
-        )
-        .await?;
-    let id = text(&job, "id")?.to_owned();
-    let job = loop {
-        let job = client.get(&format!("/api/v1/import-jobs/{id}")).await?;
-        match text(&job, "status")? {
-            "completed" => break job,
-            "uploaded" | "validating" | "ready" | "applying" => {
-                tokio::time::sleep(Duration::from_millis(100)).await
-            }
-            _ => anyhow::bail!("the import ended as {job}"),
-        }
+    let mut measure = async |name: &str, kind: &str, file: Vec<u8>| -> anyhow::Result<Client> {
+        let client = newcomer(&args.url).await?;
+        peak.forget()?;
+        let megabytes = file.len() as f64 / 1e6;
+        let took = import(&client, kind, file).await?;
+        let mib = peak.mib()?;
+        good &= took <= most && mib <= MEMORY;
+        println!(
+            "import of {} rows from {name} ({megabytes:.1} MB): {took:.1} s (at most {most:.0}), {:.0} rows/s, the service at {mib} MiB at most ({MEMORY})",
+            args.products,
+            f64::from(args.products) / took,
+        );
+        Ok(client)
     };
-    let took = started.elapsed();
-    let most = IMPORT * f64::from(args.products) / 100_000.0;
-    good &= took.as_secs_f64() <= most;
+    measure("XLSX", XLSX, xlsx(args.products)?).await?;
+    let client = measure("CSV", "text/csv", csv(args.products)).await?;
+    peak.forget()?;
+    let started = Instant::now();
+    let bytes = client
+        .download("/api/v1/products/export?format=csv")
+        .await?;
+    let (took, mib) = (started.elapsed().as_secs_f64(), peak.mib()?);
+    good &= mib <= MEMORY;
     println!(
-        "import of {} rows ({megabytes:.1} MB of CSV): {:.1} s, {:.0} rows/s (at most {most:.0} s)",
-        job["created"],
-        took.as_secs_f64(),
-        per_second(u64::from(args.products), took)
+        "export of {} rows as CSV ({:.1} MB): {took:.1} s, the service at {mib} MiB at most ({MEMORY})",
+        args.products,
+        bytes as f64 / 1e6,
     );
 
     let load = Arc::new(Load {
@@ -179,17 +247,21 @@ pub async fn run(args: Args) -> anyhow::Result<bool> {
     let step = open(200, time, &lookup).await?;
     step.print("lookup by barcode, 200/s", None);
     good &= step.millis(0.99) <= LOOKUP;
-    let word: &[&str] = &["lantern", "turmeric", "basmati", "malabar"];
-    let two: &[&str] = &["himalaya%20soap", "konkan%20tea", "deccan%20cable"];
-    let prefix: &[&str] = &["deterg", "bisc", "note", "B-0421"];
-    let wrong: &[&str] = &["bisciuts", "tumeric", "shampo", "godavri"];
-    let none: &[&str] = &["zzyzx", "qqqqqq"];
+    let word: &[&str] = &["q=lantern", "q=turmeric", "q=basmati", "q=malabar"];
+    let two: &[&str] = &["q=himalaya%20soap", "q=konkan%20tea", "q=deccan%20cable"];
+    let prefix: &[&str] = &["q=deterg", "q=bisc", "q=note", "q=B-0421"];
+    let wrong: &[&str] = &["q=bisciuts", "q=tumeric", "q=shampo", "q=godavri"];
+    let none: &[&str] = &["q=zzyzx", "q=qqqqqq"];
+    let wide: &[&str] = &["q=no&sort=price", "q=g&sort=price:desc", "q=no&sort=name"];
+    let only: &[&str] = &["price_from=100&price_to=200", "status=active&sort=sku"];
     for (name, queries) in [
         ("one word", word),
         ("two words", two),
         ("a prefix", prefix),
         ("a typing error", wrong),
         ("no match", none),
+        ("in every name, by price", wide),
+        ("a filter and no word", only),
     ] {
         let seeker = load.clone();
         let search = move |_: usize| {

@@ -39,7 +39,7 @@ impl std::error::Error for Refusal {}
 enum Say<'a> {
     Nothing,
     /// Idempotency key, media type, body.
-    Command(&'a str, &'static str, String),
+    Command(&'a str, &'a str, Vec<u8>),
     /// Version that was seen, body.
     Amend(i64, String),
 }
@@ -136,7 +136,7 @@ impl Client {
         self.call(
             Method::POST,
             path,
-            Say::Command(key, "application/json", body.to_string()),
+            Say::Command(key, "application/json", body.to_string().into_bytes()),
         )
         .await
     }
@@ -150,13 +150,34 @@ impl Client {
             .await
     }
 
-    /// POST of a CSV file.
+    /// POST of a file of a type.
     ///
     /// # Errors
     /// A [`Refusal`], or no answer.
-    pub async fn post_csv(&self, path: &str, key: &str, text: String) -> anyhow::Result<Value> {
-        self.call(Method::POST, path, Say::Command(key, "text/csv", text))
+    pub async fn post_file(
+        &self,
+        path: &str,
+        key: &str,
+        kind: &str,
+        file: Vec<u8>,
+    ) -> anyhow::Result<Value> {
+        self.call(Method::POST, path, Say::Command(key, kind, file))
             .await
+    }
+
+    /// The bytes of a file, which is not kept.
+    ///
+    /// # Errors
+    /// When it is refused or breaks off.
+    pub async fn download(&self, path: &str) -> anyhow::Result<u64> {
+        let request = self.http.get(format!("{}{path}", self.base));
+        let request = request.bearer_auth(self.token.read().await.as_str());
+        let mut response = request.send().await?.error_for_status()?;
+        let mut bytes = 0;
+        while let Some(piece) = response.chunk().await? {
+            bytes += piece.len() as u64;
+        }
+        Ok(bytes)
     }
 
     async fn call(&self, method: Method, path: &str, say: Say<'_>) -> anyhow::Result<Value> {
@@ -168,10 +189,10 @@ impl Client {
             request = request.bearer_auth(self.token.read().await.as_str());
             request = match &say {
                 Say::Nothing => request,
-                Say::Command(key, kind, text) => request
+                Say::Command(key, kind, body) => request
                     .header("Idempotency-Key", *key)
                     .header(header::CONTENT_TYPE, *kind)
-                    .body(text.clone()),
+                    .body(body.clone()),
                 Say::Amend(version, text) => request
                     .header(header::IF_MATCH, format!("\"{version}\""))
                     .header(header::CONTENT_TYPE, "application/json")

@@ -130,12 +130,12 @@ pub async fn catalogue(
             "active",
         ])?;
     }
-    let text_of_file = String::from_utf8(file.into_inner()?)?;
     let job = client
-        .post_csv(
+        .post_file(
             "/api/v1/products/bulk-import",
             "demo-catalogue",
-            text_of_file,
+            "text/csv",
+            file.into_inner()?,
         )
         .await?;
     let id = text(&job, "id")?.to_owned();

@@ -27,6 +27,15 @@ pub const CATEGORY_CREATED: EventType<Category> = EventType::new("category.creat
 pub const CATEGORY_UPDATED: EventType<Category> = EventType::new("category.updated", T, "category");
 /// A category was deleted.
 pub const CATEGORY_DELETED: EventType<Category> = EventType::new("category.deleted", T, "category");
+/// A pattern of own barcodes was added.
+pub const BARCODE_PATTERN_CREATED: EventType<BarcodePattern> =
+    EventType::new("barcode_pattern.created", T, "barcode_pattern");
+/// A pattern of own barcodes changed.
+pub const BARCODE_PATTERN_UPDATED: EventType<BarcodePattern> =
+    EventType::new("barcode_pattern.updated", T, "barcode_pattern");
+/// A pattern of own barcodes was deleted.
+pub const BARCODE_PATTERN_DELETED: EventType<BarcodePattern> =
+    EventType::new("barcode_pattern.deleted", T, "barcode_pattern");
 /// A tax profile was made or its rates changed; the payload holds its whole rate history.
 pub const TAX_RATE_CHANGED: EventType<TaxProfile> =
     EventType::new("tax_rate.changed", T, "tax_profile");
@@ -181,7 +190,7 @@ pub struct ProductDeleted {
     pub sku: String,
 }
 
-/// A selling price changed.
+/// A product's own selling price changed; those of price lists are told by `price_list.prices_changed`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct PriceChanged {
     /// The product.
@@ -192,6 +201,9 @@ pub struct PriceChanged {
     pub new: Price,
     /// The price includes tax.
     pub price_includes_tax: bool,
+    /// The business day from which it holds.
+    #[serde(default)]
+    pub valid_from: Option<NaiveDate>,
 }
 
 /// A category.
@@ -203,6 +215,22 @@ pub struct Category {
     pub parent_id: Option<CategoryId>,
     /// Name.
     pub name: String,
+}
+
+/// How a shop reads the barcodes that its scales print.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct BarcodePattern {
+    /// The pattern.
+    pub barcode_pattern_id: Uuid,
+    /// `21.....{NNDDD}`: digits that are so, `.` a digit of the item, `N` and `D` those of the value before and after the
+    /// point.
+    pub pattern: String,
+    /// `weight` in kilograms, `price` or `quantity`.
+    pub meaning: String,
+    /// The lowest is tried first.
+    pub position: i32,
+    /// It is used.
+    pub active: bool,
 }
 
 /// A bulk import ended.

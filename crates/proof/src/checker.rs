@@ -86,6 +86,18 @@ pub async fn check(shop: &Shop, invoices: i64) {
         assert_eq!(of(&held), 0, "held");
     }
 
+    // Inventory's own proof: ledger, balances, holds, layers and what each was made from agree.
+    let proof = shop
+        .stock()
+        .get("/api/v1/inventory/integrity?limit=200")
+        .await
+        .expect(200);
+    assert_eq!(
+        (&proof.body["differences"], &proof.body["next_cursor"]),
+        (&serde_json::json!([]), &serde_json::Value::Null),
+        "integrity"
+    );
+
     // One event an invoice in the topic.
     let announced = events(&shop.topic("billing"), "invoice.issued").await;
     assert_eq!(announced.len() as i64, invoices, "events in the topic");

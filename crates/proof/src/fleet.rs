@@ -228,6 +228,11 @@ impl Fleet {
         (command, format!("http://127.0.0.1:{http}"))
     }
 
+    /// Where a service answers when it runs.
+    pub fn url(&self, service: &str) -> String {
+        format!("http://127.0.0.1:{}", self.seats[service].http)
+    }
+
     fn log(&self, service: &str) -> PathBuf {
         self.folder.path().join(format!("{service}.log"))
     }

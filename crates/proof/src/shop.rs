@@ -149,6 +149,11 @@ impl Shop {
         Client::of(process.url.clone(), self.tenant, &["*"])
     }
 
+    /// A client of inventory, whichever process of it runs.
+    pub fn stock(&self) -> Client {
+        Client::of(self.url("inventory"), self.tenant, &["*"])
+    }
+
     /// One of each product, paid in cash.
     pub fn basket(&self) -> Value {
         let lines: Vec<Value> = self

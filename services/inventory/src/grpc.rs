@@ -154,6 +154,7 @@ impl Stock for Server {
             available: s.available.to_string(),
             owed: s.owed.to_string(),
             moved: s.moved,
+            open_documents: s.documents,
         });
         Ok(Response::new(SummaryResponse {
             items: items.collect(),

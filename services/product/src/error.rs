@@ -242,6 +242,9 @@ pub enum Error {
         /// Sold and not issued.
         owed: String,
     },
+    /// A transfer or a count names the product.
+    #[error("A transfer or a count that has not ended names the product; end it first.")]
+    OpenDocuments,
     /// Whether there is stock must be asked first. Never leaves the service.
     #[error("Inventory has to be asked for the stock of the product.")]
     StockUnknown {
@@ -440,6 +443,7 @@ impl Refusal for Error {
             Self::Component { .. } => Verdict::refused("COMPONENT_REFUSED"),
             Self::ComponentOfKit => Verdict::conflict("COMPONENT_OF_KIT"),
             Self::StockExists { .. } => Verdict::conflict("STOCK_EXISTS"),
+            Self::OpenDocuments => Verdict::conflict("OPEN_DOCUMENTS"),
             Self::StockUnknown { .. } | Self::InventoryUnreachable => {
                 Verdict::unavailable("INVENTORY_UNREACHABLE")
             }

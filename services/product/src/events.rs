@@ -1,6 +1,7 @@
 //! Everything this service says.
 
 use bahi_events::{
+    BARCODE_PATTERN_CREATED, BARCODE_PATTERN_DELETED, BARCODE_PATTERN_UPDATED, BarcodePattern,
     CATEGORY_CREATED, CATEGORY_DELETED, CATEGORY_UPDATED, COUPON_CREATED, COUPON_DELETED,
     COUPON_UPDATED, EventType, KitComponent, ListPrice, Outgoing, PRICE_CHANGED,
     PRICE_LIST_CREATED, PRICE_LIST_DELETED, PRICE_LIST_PRICES_CHANGED, PRICE_LIST_UPDATED,
@@ -10,9 +11,10 @@ use bahi_events::{
     TAX_RATE_CHANGED, TaxRateAbove, Tracking,
 };
 use bahi_pricing::{Rule, Scope};
-use bahi_types::ProductId;
+use bahi_types::{ProductId, business_date};
 
 use crate::{
+    barcode_pattern::model::Pattern,
     category::model::Category,
     coupon::model::Coupon,
     import_job::model::ImportJob,
@@ -39,6 +41,7 @@ pub fn product_changed(change: &Change) -> Vec<Outgoing> {
             old: before.price,
             new: after.price,
             price_includes_tax: after.price_includes_tax,
+            valid_from: Some(business_date(after.updated_at)),
         };
         said.push(PRICE_CHANGED.of(after.id.uuid(), after.version, &price));
     }
@@ -130,6 +133,32 @@ fn category(
         name: category.name.clone(),
     };
     event.of(category.id.uuid(), version, &snapshot)
+}
+
+/// A pattern is new.
+pub fn barcode_pattern_created(pattern: &Pattern) -> Outgoing {
+    barcode_pattern(BARCODE_PATTERN_CREATED, pattern, pattern.version)
+}
+
+/// A pattern changed.
+pub fn barcode_pattern_updated(pattern: &Pattern) -> Outgoing {
+    barcode_pattern(BARCODE_PATTERN_UPDATED, pattern, pattern.version)
+}
+
+/// A pattern is gone.
+pub fn barcode_pattern_deleted(pattern: &Pattern) -> Outgoing {
+    barcode_pattern(BARCODE_PATTERN_DELETED, pattern, pattern.version + 1)
+}
+
+fn barcode_pattern(event: EventType<BarcodePattern>, pattern: &Pattern, version: i64) -> Outgoing {
+    let snapshot = BarcodePattern {
+        barcode_pattern_id: pattern.id.uuid(),
+        pattern: pattern.pattern.clone(),
+        meaning: pattern.meaning.word().into(),
+        position: pattern.position,
+        active: pattern.active,
+    };
+    event.of(pattern.id.uuid(), version, &snapshot)
 }
 
 /// A tax profile with its whole history of rates.

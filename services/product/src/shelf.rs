@@ -16,6 +16,15 @@ use crate::Error;
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
+/// What is to become of a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It is archived.
+    Archived,
+    /// It is deleted.
+    Forgotten,
+}
+
 /// Inventory, as far as we ask it.
 #[derive(Clone)]
 pub struct Shelf {
@@ -41,43 +50,52 @@ impl Shelf {
         })
     }
 
-    /// Refuses a product of which there is stock anywhere, or of which some is owed.
+    /// Refuses a product of which there is stock anywhere, of which some is owed, or which a transfer or a count that has
+    /// not ended names; where it is to be forgotten, also one of which there has ever been any.
     ///
     /// # Errors
-    /// [`Error::StockExists`]; [`Error::InventoryUnreachable`] when there is no answer.
-    pub async fn is_empty(&self, ctx: &Ctx, product: ProductId) -> Result<(), Error> {
-        let there = self.ask(ctx, product).await.map_err(|error| {
+    /// [`Error::StockExists`], [`Error::OpenDocuments`], [`Error::Transacted`]; [`Error::InventoryUnreachable`] when there
+    /// is no answer.
+    pub async fn clears(&self, ctx: &Ctx, product: ProductId, end: End) -> Result<(), Error> {
+        let (there, held) = self.ask(ctx, product).await.map_err(|error| {
             tracing::warn!(error = format!("{error:#}"), "inventory gives no answer");
             Error::InventoryUnreachable
         })?;
-        if there.iter().all(|qty| qty.is_zero()) {
-            return Ok(());
+        if !there.iter().all(|qty| qty.is_zero()) {
+            let [on_hand, reserved, owed] = there.map(|qty| qty.to_string());
+            return Err(Error::StockExists {
+                on_hand,
+                reserved,
+                owed,
+            });
         }
-        let [on_hand, reserved, owed] = there.map(|qty| qty.to_string());
-        Err(Error::StockExists {
-            on_hand,
-            reserved,
-            owed,
-        })
+        if held.open_documents {
+            return Err(Error::OpenDocuments);
+        }
+        if end == End::Forgotten && held.moved {
+            return Err(Error::Transacted);
+        }
+        Ok(())
     }
 
-    /// On hand, reserved, owed.
-    async fn ask(&self, ctx: &Ctx, product: ProductId) -> anyhow::Result<[Quantity; 3]> {
+    /// On hand, reserved, owed, and all that was said.
+    async fn ask(&self, ctx: &Ctx, product: ProductId) -> anyhow::Result<([Quantity; 3], Summary)> {
         let ask = SummaryRequest {
             product_ids: vec![product.to_string()],
         };
         let request = self.outbound.request(ctx, ask, TIMEOUT)?;
         let answer = self.client.clone().summary(request).await?.into_inner();
-        let of_it = |held: &&Summary| held.product_id == product.to_string();
+        let of_it = |held: &Summary| held.product_id == product.to_string();
         let held = answer
             .items
-            .iter()
+            .into_iter()
             .find(of_it)
             .context("the product is left out")?;
-        Ok([
+        let there = [
             held.on_hand.parse()?,
             held.reserved.parse()?,
             held.owed.parse()?,
-        ])
+        ];
+        Ok((there, held))
     }
 }

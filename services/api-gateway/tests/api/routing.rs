@@ -231,7 +231,14 @@ async fn a_permission_is_needed_for_reading_and_another_for_writing() {
         .post("/api/v1/brands", json!({}))
         .await
         .expect(201);
-    // A route without a permission takes whoever has signed in.
+    // A route without a permission takes whoever has signed in; the service asks for what the operation needs.
     gateway.user(&[]).get("/api/v1/auth/me").await.expect(201);
-    assert_eq!(fleet.seen().len(), 4);
+    let keeper = gateway.user(&["inventory.stock.adjust"]);
+    for path in [
+        "/api/v1/inventory/adjust",
+        "/api/v1/inventory/batches/1:recall",
+    ] {
+        keeper.post(path, json!({})).await.expect(201);
+    }
+    assert_eq!(fleet.seen().len(), 6);
 }

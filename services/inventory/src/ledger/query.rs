@@ -197,6 +197,9 @@ pub(crate) struct Summary {
     /// History refers to it.
     #[diesel(sql_type = Bool)]
     pub moved: bool,
+    /// A transfer or a count that has not ended names it.
+    #[diesel(sql_type = Bool)]
+    pub documents: bool,
 }
 
 /// Sums of products, in the order asked for.
@@ -204,7 +207,12 @@ pub(crate) async fn summary(tx: &mut Tx, products: &[ProductId]) -> Result<Vec<S
     let today = business_date(tx.now());
     sql("select u.p as product_id, s.on_hand, s.reserved, s.available, o.owed,
                 s.reserved > 0 or o.owed > 0
-                or exists (select 1 from movement m where m.tenant_id = $1 and m.product_id = u.p) as moved
+                or exists (select 1 from movement m where m.tenant_id = $1 and m.product_id = u.p) as moved,
+                exists (select 1 from transfer_line l join transfer t on t.tenant_id = $1 and t.id = l.transfer_id
+                         where l.tenant_id = $1 and l.product_id = u.p and t.ended_at is null)
+                or exists (select 1 from count_session c join count_line l on l.tenant_id = $1 and l.count_id = c.id
+                            where c.tenant_id = $1 and c.state not in ('posted', 'cancelled') and l.product_id = u.p)
+                  as documents
          from unnest($2) with ordinality as u(p, n)
          cross join lateral (
            select coalesce(sum(i.on_hand), 0) as on_hand, coalesce(sum(i.reserved), 0) as reserved,

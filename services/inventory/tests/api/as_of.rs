@@ -457,6 +457,7 @@ from (select n, '2024-12-01T06:00:00Z'::timestamptz + n * interval '62 seconds' 
 #[ignore = "a measurement: run it by name on a machine that does nothing else, with --nocapture for the figures"]
 async fn a_million_movements_are_answered_within_fifty_milliseconds() {
     let shop = Shop::at("2026-11-21T06:00:00Z").await;
+    shop.breaks_the_books();
     let admin = shop.app.admin().await;
     let sums = Sums {
         admin,

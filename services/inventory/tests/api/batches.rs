@@ -680,19 +680,36 @@ async fn product_asks_whether_history_refers_to_a_product_and_nobody_else_may() 
                 s.available.as_str(),
                 s.owed.as_str(),
                 s.moved,
+                s.open_documents,
             )
         })
         .collect();
     assert_eq!(
         got,
         [
-            ("0", "0", "2", true),
-            ("0", "0", "0", false),
-            ("22", "17", "0", true)
+            ("0", "0", "2", true, false),
+            ("0", "0", "0", false, false),
+            ("22", "17", "0", true, false)
         ]
     );
+    // What a draft of a transfer names is not forgotten either.
+    let there = shop.branch().await;
+    let draft = json!({
+        "from_location_id": shop.location, "to_location_id": there.location,
+        "lines": [{ "product_id": fresh, "qty": "1" }],
+    });
+    let draft = shop.owner.post("/api/v1/inventory/transfers", draft).await;
+    let draft = draft.expect(201).text_at("id");
+    let documents = async || ask("product", ids.clone()).await.unwrap()[1].open_documents;
+    assert!(documents().await);
+    let cancel = format!("/api/v1/inventory/transfers/{draft}:cancel");
+    shop.owner
+        .post(&cancel, json!({ "reason": "no" }))
+        .await
+        .expect(200);
+    assert!(!documents().await);
     assert_eq!(
-        ask("sales", ids).await.unwrap_err().code(),
+        ask("sales", ids.clone()).await.unwrap_err().code(),
         Code::PermissionDenied
     );
     let many = vec![milk.to_string(); 501];

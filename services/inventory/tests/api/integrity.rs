@@ -102,6 +102,7 @@ async fn every_kind_of_tampering_is_found_by_name() {
         ("update stock_snapshot_line set qty = qty + 1", vec!["a snapshot"]),
     ] {
         let shop = Shop::at("2026-10-20T06:00:00Z").await;
+    shop.breaks_the_books();
         let (tea, salt) = (shop.product().await, shop.product().await);
         let receipt = shop.receive(tea, "4", "2").await;
         shop.receive(tea, "4", "3").await;
@@ -125,6 +126,7 @@ async fn every_kind_of_tampering_is_found_by_name() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_proof_goes_in_pages_and_waits_for_nobody() {
     let shop = Shop::open().await;
+    shop.breaks_the_books();
     let mut products = Vec::new();
     for _ in 0..5 {
         let product = shop.product().await;

@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bahi_db::{Batch, Ctx, Tx};
@@ -184,6 +187,45 @@ pub struct Shop {
     pub location: LocationId,
     pub sales: FakeSales,
     grpc: StockClient<Channel>,
+    books: Arc<Books>,
+}
+
+/// The books of every tenant of a test. When its last shop goes they must agree, whatever the test was about.
+struct Books {
+    /// Serves as long as they are read.
+    _app: Arc<TestApp<State>>,
+    owners: Mutex<Vec<Client>>,
+    /// The test breaks them, or the service.
+    broken: AtomicBool,
+}
+
+impl Drop for Books {
+    fn drop(&mut self) {
+        if self.broken.load(Ordering::Relaxed) || std::thread::panicking() {
+            return;
+        }
+        let owners = std::mem::take(self.owners.get_mut().unwrap());
+        let prove = async {
+            for owner in owners {
+                assert_sound(&owner.with_permissions(&["*"])).await;
+            }
+        };
+        let runtime = tokio::runtime::Handle::current();
+        tokio::task::block_in_place(|| runtime.block_on(prove));
+    }
+}
+
+async fn assert_sound(owner: &Client) {
+    let mut cursor = String::new();
+    loop {
+        let path = format!("/api/v1/inventory/integrity?{cursor}");
+        let reply = owner.get(&path).await.expect(200);
+        assert_eq!(reply.body["differences"], json!([]));
+        match reply.body["next_cursor"].as_str() {
+            Some(next) => cursor = format!("cursor={next}"),
+            None => return,
+        }
+    }
 }
 
 pub type Line<'a> = (ProductId, &'a str);
@@ -223,12 +265,18 @@ impl Shop {
         let app = Arc::new(app);
         let owner = app.tenant();
         let grpc = StockClient::connect(app.grpc_url()).await.unwrap();
+        let books = Books {
+            _app: app.clone(),
+            owners: Mutex::new(vec![owner.clone()]),
+            broken: AtomicBool::new(false),
+        };
         let mut shop = Self {
             app,
             owner,
             location: LocationId::new(),
             sales,
             grpc,
+            books: Arc::new(books),
         };
         shop.location = shop.new_location().await;
         shop
@@ -240,6 +288,7 @@ impl Shop {
             owner: self.app.tenant(),
             ..self.clone()
         };
+        self.books.owners.lock().unwrap().push(shop.owner.clone());
         shop.location = shop.new_location().await;
         shop
     }
@@ -470,17 +519,14 @@ impl Shop {
         }
     }
 
+    /// What every test ends with, in the middle of one.
     pub async fn assert_sound(&self) {
-        let mut cursor = String::new();
-        loop {
-            let path = format!("/api/v1/inventory/integrity?{cursor}");
-            let reply = self.owner.get(&path).await.expect(200);
-            assert_eq!(reply.body["differences"], json!([]));
-            match reply.body["next_cursor"].as_str() {
-                Some(next) => cursor = format!("cursor={next}"),
-                None => return,
-            }
-        }
+        assert_sound(&self.owner).await;
+    }
+
+    /// This test breaks the books on purpose, or takes the service away: nothing is proved when it ends.
+    pub fn breaks_the_books(&self) {
+        self.books.broken.store(true, Ordering::Relaxed);
     }
 
     pub fn hash(&self, lines: &[Line<'_>]) -> String {

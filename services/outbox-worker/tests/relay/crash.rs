@@ -87,10 +87,18 @@ async fn a_worker_whose_session_is_terminated_takes_up_where_it_was() {
     let (app, admin) = (world.app().await, world.admin().await);
     let worker = world.start();
     let mut ledger = Vec::new();
+    let epoch = async || -> i64 {
+        let text = "select lease_epoch from outbox.shard";
+        admin.query_one(text, &[]).await.unwrap().get(0)
+    };
     for round in 0..5 {
         for version in 1..=20 {
             ledger.push(emit(&app, &log.name, "k", round * 20 + version, "{}").await);
         }
+        eventually("this session to take a lease of its own", || async {
+            (epoch().await > round).then_some(())
+        })
+        .await;
         let end = "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = current_database() and application_name = 'outbox-worker'";
         eventually("sessions to terminate", || async {
             (admin.query_one(end, &[]).await.unwrap().get::<_, i64>(0) > 0).then_some(())
@@ -101,11 +109,6 @@ async fn a_worker_whose_session_is_terminated_takes_up_where_it_was() {
     worker.stop().await;
     let verdict = judge(&ledger, &log.seen());
     assert!(verdict.is_clean(), "{verdict:?}");
-    let epoch: i64 = admin
-        .query_one("select lease_epoch from outbox.shard", &[])
-        .await
-        .unwrap()
-        .get(0);
-    assert!(epoch > 1, "every session takes a lease of its own");
+    assert!(epoch().await >= 5, "every session takes a lease of its own");
     world.close().await;
 }

@@ -62,6 +62,10 @@ alter table public.brand force row level security;
 alter table public.category force row level security;
 
 create index product_search_words on public.product_search using gin (tenant_id, words);
+-- To walk in the order of a sort where much is found, and to find whole names and SKUs.
+create index product_search_name on public.product_search (tenant_id, name_key collate "C", product_id);
+create index product_search_sku on public.product_search (tenant_id, sku_key collate "C", product_id);
+create index product_search_price on public.product_search (tenant_id, price, name_key collate "C", product_id);
 create index search_word_trigram on public.search_word using gin (tenant_id, word gin_trgm_ops);
 select tenancy.protect('public.product_search');
 select tenancy.protect('public.search_word');
@@ -78,7 +82,8 @@ do $$ begin
 end $$;
 
 -- A page of what matches `query`, which is a tsquery or null, how much there is, and what it is made of. What matches
--- more than `bound` products is looked at as far as these.
+-- more than `bound` products is counted, and ranked by relevance, as far as these; what has the text itself as its SKU or
+-- name is always among them, and then what begins with it. By name, SKU and price the page is of all that matches.
 create function public.search_products(
   query text, exact text, whole text, low numeric, high numeric, sorting text, most int, skip int, bound int, faceted boolean
 ) returns jsonb
@@ -87,34 +92,65 @@ create function public.search_products(
   set plan_cache_mode = force_custom_plan      -- the words decide what is cheap
 as $$
 declare
+  tenant uuid := current_setting('app.tenant_id')::uuid;
   wanted tsquery := query::tsquery;
   best   tsquery := exact::tsquery;
+  chosen jsonb;
   answer jsonb;
 begin
-  with found as materialized (
-    select s.product_id, s.status, s.category_id, s.brand_id, s.price, s.options, s.name_key, s.sku_key,
-           case when sorting = 'relevance' then
+  if sorting <> 'relevance' then
+    execute format($q$
+      select coalesce(jsonb_agg(p.product_id), '[]') from (
+        select s.product_id from public.product_search s
+         where s.tenant_id = $1 and ($2 is null or s.words @@ $2)
+           and ($3 is null or s.price >= $3) and ($4 is null or s.price <= $4)
+         order by %s limit $5 offset $6) p$q$,
+      case sorting
+        when 'name' then 's.name_key collate "C", s.product_id'
+        when 'name:desc' then 's.name_key collate "C" desc, s.product_id desc'
+        when 'sku' then 's.sku_key collate "C", s.product_id'
+        when 'sku:desc' then 's.sku_key collate "C" desc, s.product_id desc'
+        when 'price' then 's.price, s.name_key collate "C", s.product_id'
+        when 'price:desc' then 's.price desc, s.name_key collate "C" desc, s.product_id desc'
+      end)
+      into chosen using tenant, wanted, low, high, most, skip;
+  end if;
+  with called as materialized (
+    select s.product_id, s.status, s.category_id, s.brand_id, s.price, s.options, s.name_key, s.sku_key, s.words
+      from public.product_search s
+     where s.tenant_id = tenant and whole <> '' and s.sku_key collate "C" = whole
+    union all
+    (select s.product_id, s.status, s.category_id, s.brand_id, s.price, s.options, s.name_key, s.sku_key, s.words
+       from public.product_search s
+      where s.tenant_id = tenant and whole <> '' and s.name_key collate "C" ^@ whole and s.sku_key <> whole
+      order by s.name_key collate "C", s.product_id limit bound)
+  ), found as materialized (
+    select s.product_id, s.status, s.category_id, s.brand_id, s.price, s.options, s.name_key,
+           case when chosen is null then
              (s.sku_key = whole)::int * 8 + (s.name_key = whole)::int * 4 + starts_with(s.name_key, whole)::int * 2
              + coalesce(s.words @@ best, false)::int end as rank
-      from public.product_search s
-     where s.tenant_id = current_setting('app.tenant_id')::uuid
-       and (wanted is null or s.words @@ wanted)
-       and (low is null or s.price >= low) and (high is null or s.price <= high)
-     limit bound
+      from (
+        select c.* from called c
+         where (wanted is null or c.words @@ wanted)
+           and (low is null or c.price >= low) and (high is null or c.price <= high)
+        union all
+        (select s.product_id, s.status, s.category_id, s.brand_id, s.price, s.options, s.name_key, s.sku_key, s.words
+           from public.product_search s
+          where s.tenant_id = tenant
+            and (wanted is null or s.words @@ wanted)
+            and (low is null or s.price >= low) and (high is null or s.price <= high)
+            and s.product_id not in (select product_id from called)
+          limit bound)
+        limit bound) s
   ), ranked as (
     select p.product_id, row_number() over () as n from (
-      select f.product_id from found f
-       order by f.rank desc,
-                case sorting when 'price' then f.price end,
-                case sorting when 'price:desc' then f.price end desc,
-                case sorting when 'sku' then f.sku_key when 'name' then f.name_key end,
-                case sorting when 'sku:desc' then f.sku_key when 'name:desc' then f.name_key end desc,
-                f.name_key, f.product_id
+      select f.product_id from found f where chosen is null
+       order by f.rank desc, f.name_key collate "C", f.product_id
        limit most offset skip) p
   )
   select jsonb_build_object(
     'total', (select count(*) from found),
-    'ids', (select coalesce(jsonb_agg(r.product_id order by r.n), '[]') from ranked r),
+    'ids', coalesce(chosen, (select jsonb_agg(r.product_id order by r.n) from ranked r), '[]'),
     'status', (select jsonb_agg(jsonb_build_array(g.k, g.c) order by g.c desc, g.k)
                  from (select status as k, count(*) as c from found where faceted group by 1) g),
     'category', (select jsonb_agg(jsonb_build_array(g.k, g.c) order by g.c desc, g.k)

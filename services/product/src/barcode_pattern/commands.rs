@@ -9,6 +9,7 @@ use crate::{
         model::{Draft, MOST, Pattern, PatternId},
         store,
     },
+    events,
 };
 
 /// Adds a pattern.
@@ -19,7 +20,7 @@ pub async fn create(state: &State, ctx: &Ctx, draft: Draft) -> Result<Done<Patte
         }
         let pattern = Pattern::new(draft, tx.now());
         store::insert(tx, &pattern).await?;
-        changed(tx);
+        tx.publish(events::barcode_pattern_created(&pattern));
         Ok(pattern)
     };
     state.db.write(ctx, create).await
@@ -38,7 +39,7 @@ pub async fn amend(
         let after = before.amended(draft, tx.now());
         if after != before {
             store::save(tx, &after).await?;
-            changed(tx);
+            tx.publish(events::barcode_pattern_updated(&after));
         }
         Ok(after)
     };
@@ -56,14 +57,8 @@ pub async fn delete(state: &State, ctx: &Ctx, id: PatternId, seen: i64) -> Resul
             None,
             json!({ "pattern": pattern.pattern }),
         );
-        changed(tx);
+        tx.publish(events::barcode_pattern_deleted(&pattern));
         Ok(())
     };
     state.db.write(ctx, delete).await
-}
-
-/// The tenant's patterns are read together, so one that changes is a change of them all.
-fn changed(tx: &mut Tx) {
-    let tenant = tx.tenant();
-    tx.touch("barcode_patterns", tenant.uuid());
 }

@@ -22,6 +22,10 @@ pub async fn create(
 ) -> Result<Done<Category>, Error> {
     let create = async move |tx: &mut Tx| -> Result<Category, Error> {
         let category = Category::new(name, parent, tx.now());
+        // Nobody moves what it is put under meanwhile.
+        if parent.is_some() {
+            store::lock_tree(tx).await?;
+        }
         let line = line(tx, parent).await?;
         may_lie_below(category.id, 1, &line)?;
         store::insert(tx, std::slice::from_ref(&category)).await?;

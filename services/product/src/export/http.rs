@@ -98,7 +98,7 @@ async fn export(
             filter.categories = Some(category::store::subtree(tx, category).await?);
         }
         if let Some(text) = &text {
-            filter.found = Some(search::best(tx, text).await?);
+            filter.found = Some(search::all(tx, text).await?);
         }
         Ok(filter)
     };

@@ -1,6 +1,6 @@
 //! Labels, sheets, and what fits on them. Lengths are whole micrometres.
 
-use bahi_types::{Fixed, Money, Price, UnitId};
+use bahi_types::{Fixed, Money, UnitId};
 use chrono::NaiveDate;
 use rust_decimal::prelude::ToPrimitive;
 
@@ -154,12 +154,8 @@ impl Label {
                     lines.push(format!("Rs {}{tax}", Money::rounded(price.decimal())));
                 }
                 Field::Mrp => {
-                    if let Some(mrp) = product.mrp {
-                        let mrp = factor.price(Price::rounded(mrp.decimal()));
-                        lines.push(format!(
-                            "MRP Rs {} incl. of all taxes",
-                            Money::rounded(mrp.decimal())
-                        ));
+                    if let Some(mrp) = product.unit_mrp(factor) {
+                        lines.push(format!("MRP Rs {mrp} incl. of all taxes"));
                     }
                 }
                 Field::Barcode => code = Some(barcode(product, unit, today)?),

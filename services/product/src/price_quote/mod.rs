@@ -6,7 +6,7 @@
 //!   says for that unit, else the stock unit's price times the factor; a list's price for the stock unit, and the quantity
 //!   from which it holds, are converted likewise where the list has none in the unit itself. In a unit that is not the
 //!   product's a price list must have a price.
-//! * The MRP is that of the batch, which is for the unit of the line, else the product's times the factor, rounded down.
+//! * The MRP is that of the batch, else the product's, times the factor, rounded down.
 //! * Tax is settled as on an invoice of these lines, with every line's discounts taken off first. Where the rate depends
 //!   on the price it is that of what is left of a unit. A line whose profile knows no rate for the day has none, and
 //!   then neither have the totals.

@@ -1,6 +1,6 @@
 //! A basket, its prices and its tax.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use bahi_gst::{Amounts, Discount, Document, Levy, RoundOff, TaxRate, compute};
 use bahi_http::Fault;
@@ -36,7 +36,7 @@ pub struct Asked {
     pub unit_id: Option<UnitId>,
     /// How many.
     pub qty: Quantity,
-    /// MRP printed on the batch, for one of that unit.
+    /// MRP of the batch, for one stock unit; for one of that unit where it is not the product's.
     pub batch_mrp: Option<Money>,
 }
 
@@ -139,8 +139,11 @@ pub fn basket(request: &Request, goods: &Goods) -> Result<(Basket, Vec<Line>), E
         let unit = asked.unit_id.unwrap_or(product.unit_id);
         let has = unit == product.unit_id || product.units.get(unit).is_some();
         let (factor, price) = product.unit_price(Some(unit));
-        let mrp = product.unit_mrp(factor).filter(|_| has);
-        let mrp = asked.batch_mrp.or(mrp);
+        // Where the factor is not known only the line itself can say what is printed on one of the unit.
+        let mrp = match asked.batch_mrp {
+            Some(mrp) => Some(factor.mrp(mrp)),
+            None => product.unit_mrp(factor).filter(|_| has),
+        };
         let category = product.category_id;
         let tax = goods.taxes.get(&product.tax_profile_id);
         let tax = tax.and_then(|tax| tax.highest_on(request.date));
@@ -190,13 +193,20 @@ pub fn in_units(offers: &[Offer], lines: &[Line]) -> Vec<Offer> {
             let of = move |offer: &&Offer| offer.product == product.id && offer.unit == unit;
             offers.iter().filter(of)
         };
-        let own: HashSet<_> = of(unit.unit_id).map(|offer| offer.list).collect();
-        let stock = of(product.unit_id).filter(|offer| !own.contains(&offer.list));
-        for offer in stock {
+        // From this quantity on a list has a price of its own in the unit.
+        let mut own: HashMap<_, Quantity> = HashMap::new();
+        for offer in of(unit.unit_id) {
+            let least = own.entry(offer.list).or_insert(offer.min_qty);
+            *least = offer.min_qty.min(*least);
+        }
+        for offer in of(product.unit_id) {
             // A quantity too large to say is never reached.
             let Ok(min_qty) = unit.factor().at_least(offer.min_qty) else {
                 continue;
             };
+            if own.get(&offer.list).is_some_and(|least| min_qty >= *least) {
+                continue;
+            }
             let key = (offer.entry, unit.unit_id);
             more.entry(key).or_insert_with(|| Offer {
                 unit: unit.unit_id,

@@ -13,6 +13,7 @@ use crate::{
         store,
     },
     search,
+    shelf::End,
     tax_profile::{self, model::TaxProfile},
     unit::{self, model::Unit},
     variant,
@@ -53,7 +54,7 @@ pub async fn amend<F>(
 where
     F: Fn(&Product) -> Result<Draft, Error> + Clone + Send + Sync + 'static,
 {
-    cleared(state, ctx, id, async |clearance| {
+    cleared(state, ctx, (id, End::Archived), async |clearance| {
         let said = said.clone();
         let amend = async move |tx: &mut Tx| -> Result<Product, Error> {
             let glance = store::get(tx, id).await?;
@@ -94,7 +95,7 @@ pub async fn step(
     id: ProductId,
     to: Status,
 ) -> Result<Done<Product>, Error> {
-    cleared(state, ctx, id, async |clearance| {
+    cleared(state, ctx, (id, End::Archived), async |clearance| {
         let step = async move |tx: &mut Tx| -> Result<Product, Error> {
             let before = store::lock(tx, id).await?;
             let change = Change {
@@ -110,20 +111,21 @@ pub async fn step(
     .await
 }
 
-/// Runs a command that may archive the product. Where the product has ever had stock, inventory is asked what there is,
-/// between two runs because no transaction waits for the network; the second counts only when no goods have come in
-/// since the first. What comes in after that is heard later and opens the product again ([`arrived`]).
+/// Runs a command that may archive the product, or deletes it. Where the product has ever had stock, or would be
+/// forgotten, inventory is asked what there is, between two runs because no transaction waits for the network; the second
+/// counts only when no goods have come in since the first. What comes in after that is heard later and opens an archived
+/// product again ([`arrived`]).
 async fn cleared<T>(
     state: &State,
     ctx: &Ctx,
-    id: ProductId,
+    (id, end): (ProductId, End),
     run: impl AsyncFn(Option<i64>) -> Result<Done<T>, Error>,
 ) -> Result<Done<T>, Error> {
     let mut clearance = None;
     for _ in 0..ASKED {
         match run(clearance).await {
             Err(Error::StockUnknown { arrivals }) => {
-                state.shelf.is_empty(ctx, id).await?;
+                state.shelf.clears(ctx, id, end).await?;
                 clearance = Some(arrivals);
             }
             decided => return decided,
@@ -137,7 +139,11 @@ async fn may_archive(tx: &mut Tx, change: &Change, clearance: Option<i64>) -> Re
     if !change.archives() || !change.after.transacted {
         return Ok(());
     }
-    let arrivals = store::arrivals(tx, change.after.id).await?;
+    is_clear(tx, change.after.id, clearance).await
+}
+
+async fn is_clear(tx: &mut Tx, id: ProductId, clearance: Option<i64>) -> Result<(), Error> {
+    let arrivals = store::arrivals(tx, id).await?;
     if clearance == Some(arrivals) {
         Ok(())
     } else {
@@ -147,22 +153,26 @@ async fn may_archive(tx: &mut Tx, change: &Change, clearance: Option<i64>) -> Re
 
 /// Deletes a product whose stock has never moved.
 pub async fn delete(state: &State, ctx: &Ctx, id: ProductId, seen: i64) -> Result<Done<()>, Error> {
-    let delete = async move |tx: &mut Tx| -> Result<(), Error> {
-        let product = store::lock(tx, id).await?;
-        seen_at(&product, seen)?;
-        product.may_be_deleted()?;
-        store::delete(tx, id).await?;
-        history::store::insert(tx, &[Entry::gone(&product)?]).await?;
-        tx.audit(
-            "product.product.delete",
-            ("product", id.uuid()),
-            None,
-            json!({ "old": product }),
-        );
-        tx.publish(events::product_deleted(&product));
-        Ok(())
-    };
-    state.db.write(ctx, delete).await
+    cleared(state, ctx, (id, End::Forgotten), async |clearance| {
+        let delete = async move |tx: &mut Tx| -> Result<(), Error> {
+            let product = store::lock(tx, id).await?;
+            seen_at(&product, seen)?;
+            product.may_be_deleted()?;
+            is_clear(tx, id, clearance).await?;
+            store::delete(tx, id).await?;
+            history::store::insert(tx, &[Entry::gone(&product)?]).await?;
+            tx.audit(
+                "product.product.delete",
+                ("product", id.uuid()),
+                None,
+                json!({ "old": product }),
+            );
+            tx.publish(events::product_deleted(&product));
+            Ok(())
+        };
+        state.db.write(ctx, delete).await
+    })
+    .await
 }
 
 /// Notes that stock of these products has moved.

@@ -390,11 +390,12 @@ async fn list(
         let Some(text) = &text else {
             return store::list(tx, &filter, &walk).await;
         };
-        let found = search::best(tx, text).await?;
-        filter.found = Some(found.clone());
         if ranked {
+            let found = search::best(tx, text).await?;
+            filter.found = Some(found.clone());
             store::list_ranked(tx, &filter, &found, &walk).await
         } else {
+            filter.found = Some(search::all(tx, text).await?);
             store::list(tx, &filter, &walk).await
         }
     };
@@ -467,7 +468,7 @@ async fn read(
     request_body = ProductInput,
     responses(
         (status = 200, body = ProductBody),
-        (status = 409, description = "SKU_TAKEN, BARCODE_TAKEN, FIELD_FROZEN, INVALID_TRANSITION, STOCK_EXISTS, TEMPLATE_NOT_SOLD, COMPONENT_OF_KIT"),
+        (status = 409, description = "SKU_TAKEN, BARCODE_TAKEN, FIELD_FROZEN, INVALID_TRANSITION, STOCK_EXISTS, OPEN_DOCUMENTS, TEMPLATE_NOT_SOLD, COMPONENT_OF_KIT"),
         (status = 412, description = "STALE_VERSION"),
         (status = 422, description = "UNKNOWN_REFERENCE, PRICE_ABOVE_MRP, WRONG_KIND_OF_CODE, TRACKED_SERVICE, EXPIRY_WITHOUT_BATCH, COMPONENT_REFUSED, KIT_WITHOUT_COMPONENTS, COMPONENTS_OF_NO_KIT, KIT_IN_FAMILY")
     )
@@ -493,7 +494,7 @@ async fn update(
     request_body(content = Object, content_type = "application/merge-patch+json", description = "Fields of ProductInput"),
     responses(
         (status = 200, body = ProductBody),
-        (status = 409, description = "SKU_TAKEN, BARCODE_TAKEN, FIELD_FROZEN, INVALID_TRANSITION, STOCK_EXISTS, TEMPLATE_NOT_SOLD, COMPONENT_OF_KIT"),
+        (status = 409, description = "SKU_TAKEN, BARCODE_TAKEN, FIELD_FROZEN, INVALID_TRANSITION, STOCK_EXISTS, OPEN_DOCUMENTS, TEMPLATE_NOT_SOLD, COMPONENT_OF_KIT"),
         (status = 412, description = "STALE_VERSION"),
         (status = 422, description = "UNKNOWN_REFERENCE, PRICE_ABOVE_MRP, WRONG_KIND_OF_CODE, TRACKED_SERVICE, EXPIRY_WITHOUT_BATCH, COMPONENT_REFUSED, KIT_WITHOUT_COMPONENTS, COMPONENTS_OF_NO_KIT, KIT_IN_FAMILY"),
         (status = 503, description = "INVENTORY_UNREACHABLE")
@@ -518,8 +519,9 @@ async fn amend(
     params(("id" = ProductId, Path)),
     responses(
         (status = 204),
-        (status = 409, description = "PRODUCT_TRANSACTED"),
-        (status = 412, description = "STALE_VERSION")
+        (status = 409, description = "PRODUCT_TRANSACTED, STOCK_EXISTS, OPEN_DOCUMENTS"),
+        (status = 412, description = "STALE_VERSION"),
+        (status = 503, description = "INVENTORY_UNREACHABLE")
     )
 )]
 #[delete("/api/v1/products/{id}")]
@@ -583,7 +585,7 @@ async fn discontinue(
     request_body = Empty,
     responses(
         (status = 200, body = ProductBody),
-        (status = 409, description = "INVALID_TRANSITION, STOCK_EXISTS"),
+        (status = 409, description = "INVALID_TRANSITION, STOCK_EXISTS, OPEN_DOCUMENTS"),
         (status = 503, description = "INVENTORY_UNREACHABLE")
     )
 )]

@@ -196,8 +196,33 @@ pub async fn list(tx: &mut Tx, filter: &Filter, at: &Walk) -> Result<(Vec<Produc
     Ok((page, total))
 }
 
-/// The products after one, the oldest first.
+/// The products after one, the oldest first. What a search found is sorted by id.
 pub async fn after(
+    tx: &mut Tx,
+    filter: &Filter,
+    after: Option<ProductId>,
+    most: i64,
+) -> Result<Vec<Product>, Error> {
+    let Some(found) = &filter.found else {
+        return next(tx, filter, after, most).await;
+    };
+    // Of a search that found much, as many at a time as are wanted.
+    let start = found.partition_point(|id| Some(*id) <= after);
+    let size = usize::try_from(most).unwrap_or(usize::MAX).max(1);
+    for some in found[start..].chunks(size) {
+        let filter = Filter {
+            found: Some(some.to_vec()),
+            ..filter.clone()
+        };
+        let products = next(tx, &filter, None, most).await?;
+        if !products.is_empty() {
+            return Ok(products);
+        }
+    }
+    Ok(Vec::new())
+}
+
+async fn next(
     tx: &mut Tx,
     filter: &Filter,
     after: Option<ProductId>,

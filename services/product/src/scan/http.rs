@@ -59,7 +59,8 @@ pub struct ScanBody {
     denominator: i64,
     /// Selling price of one of the unit.
     unit_price: Price,
-    /// How many of the unit; absent where the code says a price only, which the unit's price divides.
+    /// How many of the unit. Where the code says a price only it is that divided by the unit's price, to three decimals;
+    /// absent where that has none.
     quantity: Option<Quantity>,
     /// The price that the code says, for all of it.
     price: Option<Price>,
@@ -97,7 +98,7 @@ impl LookupBody {
             numerator,
             denominator,
             unit_price,
-            quantity: said.quantity(&product, unit)?,
+            quantity: said.quantity(&product, unit, unit_price)?,
             price: said.price,
             weight: said.weight(),
             batch: said.batch,

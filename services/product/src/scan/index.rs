@@ -179,8 +179,11 @@ impl Index {
     }
 
     fn heard(&self, tenant: TenantId, aggregate_type: &str, id: &str) {
-        if let ("product" | "barcode_patterns", Ok(id)) = (aggregate_type, Uuid::try_parse(id)) {
-            self.changed(tenant, id);
+        match (aggregate_type, Uuid::try_parse(id)) {
+            ("product", Ok(id)) => self.changed(tenant, id),
+            // The tenant's patterns are read together, so one that changes is a change of them all.
+            ("barcode_pattern", _) => self.changed(tenant, tenant.uuid()),
+            _ => {}
         }
     }
 

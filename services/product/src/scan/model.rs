@@ -367,8 +367,8 @@ impl Candidate {
         }
     }
 
-    /// How many of `unit` (none is the stock unit) of the product it is; none where only a price is said, which the
-    /// price of one divides.
+    /// How many of `unit` (none is the stock unit) of the product, one of which costs `unit_price`, it is. A price alone
+    /// is divided by that; none where it is nothing.
     ///
     /// # Errors
     /// [`Error::NotWeighed`] for a weighed code of a product that is not sold by weight.
@@ -376,19 +376,23 @@ impl Candidate {
         &self,
         product: &Product,
         unit: Option<UnitId>,
+        unit_price: Price,
     ) -> Result<Option<Quantity>, Error> {
         let weighed = |weight: Quantity| {
             let amount = weight_in(&product.uqc, weight).filter(|_| unit.is_none());
             amount.and_then(|amount| Quantity::try_new(amount).ok())
         };
         match self.measure {
+            None if let Some(price) = self.price => {
+                let divided = price.decimal().checked_div(unit_price.decimal());
+                Ok(divided.map(Quantity::rounded))
+            }
             Some(Measure::Count(count)) => Ok(Some(count)),
             Some(Measure::Weighed(weight)) => match weighed(weight) {
                 Some(quantity) => Ok(Some(quantity)),
                 None => Err(Error::NotWeighed(product.uqc.clone())),
             },
             Some(Measure::Net(weight)) => Ok(Some(weighed(weight).unwrap_or(1.into()))),
-            None if self.price.is_some() => Ok(None),
             None => Ok(Some(1.into())),
         }
     }

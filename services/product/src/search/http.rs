@@ -83,7 +83,7 @@ pub struct SearchBody {
     limit: i64,
     /// Products found.
     total: i64,
-    /// There are more than that: only the first 3,000 were looked at.
+    /// There are more than that: only the first 3,000 were counted.
     capped: bool,
     /// Nothing was found by the words as typed; these were found by the nearest words.
     corrected: bool,
@@ -191,7 +191,7 @@ async fn search(
     {
         return Err(Fault::field("hsn", "must consist of digits").into());
     }
-    let number = |n: i64| i32::try_from(n.min(i64::from(BOUND))).unwrap_or(BOUND);
+    let number = |n: i64| i32::try_from(n).unwrap_or(i32::MAX);
     let cut = Cut {
         sorting: sorting(query.sort.as_deref())?,
         most: number(paging.limit()),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bahi_db::{Error as Db, Tx, sql};
+use bahi_http::Fault;
 use bahi_types::{BrandId, CategoryId, Price, ProductId};
 use diesel::{
     prelude::*,
@@ -26,6 +27,8 @@ use crate::{
 pub const BOUND: i32 = 3_000;
 /// Most products that a search ranks for a list.
 const RANKED: i32 = 1000;
+/// Most products that a search finds for a list in another order, or for an export.
+const WALKED: i32 = 200_000;
 /// Most brands, or categories, that a word may name.
 const NAMED: i32 = 500;
 
@@ -115,6 +118,26 @@ pub async fn best(tx: &mut Tx, text: &str) -> Result<Vec<ProductId>, Error> {
         faceted: false,
     };
     Ok(find(tx, Some(text), &Filter::default(), cut).await?.0.ids)
+}
+
+/// All that a text finds, whatever its state, by id.
+///
+/// # Errors
+/// When that is more than 200,000 products.
+pub async fn all(tx: &mut Tx, text: &str) -> Result<Vec<ProductId>, Error> {
+    let cut = Cut {
+        sorting: "sku",
+        most: WALKED + 1,
+        skip: 0,
+        faceted: false,
+    };
+    let mut ids = find(tx, Some(text), &Filter::default(), cut).await?.0.ids;
+    if ids.len() > WALKED as usize {
+        let rule = format!("finds more than {WALKED} products; say more of what you look for");
+        return Err(Fault::field("q", rule).into());
+    }
+    ids.sort_unstable();
+    Ok(ids)
 }
 
 /// What a text and a filter find, and whether words were taken for misspelt.

@@ -1011,9 +1011,10 @@ async fn a_quote_in_dozens_follows_the_pieces() {
         of_lines(&quoted, "unit_price")
     };
     // The stock unit's price times the factor, or the unit's own.
-    assert_eq!(prices(in_unit(dozen, "1")).await, ["120.0000"]);
-    assert_eq!(prices(in_unit(carton, "1")).await, ["1300.0000"]);
-    assert_eq!(prices(in_unit(third, "1")).await, ["3.3333"]);
+    assert_eq!(prices(in_unit(dozen, "1")).await, ["120"]);
+    assert_eq!(prices(in_unit(carton, "1")).await, ["1300"]);
+    // A third of 10.01 is the most that a third may cost.
+    assert_eq!(prices(in_unit(third, "1")).await, ["3.33"]);
     // A list for pieces from 24 on holds for two dozens, not for one.
     let whole = list(
         owner,
@@ -1022,14 +1023,27 @@ async fn a_quote_in_dozens_follows_the_pieces() {
     .await;
     let rows = json!([{ "product_id": product, "price": "9", "min_qty": "24" }]);
     entries(owner, &whole, rows).await.expect(201);
-    assert_eq!(prices(in_unit(dozen, "1")).await, ["120.0000"]);
-    assert_eq!(prices(in_unit(dozen, "1.999")).await, ["120.0000"]);
-    assert_eq!(prices(in_unit(dozen, "2")).await, ["108.0000"]);
+    assert_eq!(prices(in_unit(dozen, "1")).await, ["120"]);
+    assert_eq!(prices(in_unit(dozen, "1.999")).await, ["120"]);
+    assert_eq!(prices(in_unit(dozen, "2")).await, ["108"]);
     // What the list says for the dozen itself goes before.
     let rows = json!([{ "product_id": product, "unit_id": dozen, "price": "100" }]);
     entries(owner, &whole, rows).await.expect(201);
-    assert_eq!(prices(in_unit(dozen, "2")).await, ["100.0000"]);
+    assert_eq!(prices(in_unit(dozen, "2")).await, ["100"]);
     // And the MRP of a dozen is that of twelve pieces.
+    // Below the list's own break in dozens its price for pieces still holds.
+    let broken = list(
+        owner,
+        json!({ "name": "Breaks", "price_includes_tax": true, "priority": 5 }),
+    )
+    .await;
+    let rows = json!([
+        { "product_id": product, "price": "8" },
+        { "product_id": product, "unit_id": dozen, "min_qty": "10", "price": "90" },
+    ]);
+    entries(owner, &broken, rows).await.expect(201);
+    assert_eq!(prices(in_unit(dozen, "9")).await, ["96"]);
+    assert_eq!(prices(in_unit(dozen, "10")).await, ["90"]);
     let dear = list(
         owner,
         json!({ "name": "Dear", "price_includes_tax": true, "priority": 9 }),
@@ -1037,5 +1051,8 @@ async fn a_quote_in_dozens_follows_the_pieces() {
     .await;
     let rows = json!([{ "product_id": product, "unit_id": dozen, "price": "150" }]);
     entries(owner, &dear, rows).await.expect(201);
-    assert_eq!(prices(in_unit(dozen, "1")).await, ["120.1200"]);
+    assert_eq!(prices(in_unit(dozen, "1")).await, ["120.12"]);
+    // So is that of a batch, which is for a piece.
+    let of_batch = json!([{ "sku": "A", "unit_id": dozen, "qty": "1", "batch_mrp": "9.99" }]);
+    assert_eq!(prices(of_batch).await, ["119.88"]);
 }

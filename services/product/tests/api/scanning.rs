@@ -10,7 +10,7 @@ use rdkafka::{
     ClientConfig,
     producer::{BaseProducer, BaseRecord, Producer},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
@@ -123,14 +123,14 @@ async fn a_weighed_label_is_an_item_and_a_weight() {
     // Another item of the scale, and the barcode that it would have.
     let unknown = scan(&shop.owner, &closed("215432101500")).await.expect(404);
     assert_eq!(unknown.body["barcodes"][0], closed("215432100000"));
-    // A price says no quantity: the price of one divides it.
+    // A price alone is divided by that of one.
     let priced = scan(&shop.owner, &closed("231234512050"))
         .await
         .expect(200)
         .body;
     assert_eq!(
         (&priced["scan"]["price"], &priced["scan"]["quantity"]),
-        (&json!("120.5"), &Value::Null)
+        (&json!("120.5"), &json!("1.506"))
     );
     // What is counted is not weighed.
     shop.add("EGGS", json!({ "barcodes": [closed("219999900000")] }))
@@ -449,7 +449,7 @@ async fn relay(app: &App, prefix: &str) {
         .unwrap();
     let topic = format!("{prefix}{}", Topic::Products.name());
     for event in app.events().await {
-        if event.aggregate_type == "product" {
+        if matches!(&*event.aggregate_type, "product" | "barcode_pattern") {
             let value = serde_json::to_vec(&event).unwrap();
             let record = BaseRecord::to(&topic)
                 .key(&event.aggregate_id)
@@ -554,6 +554,84 @@ async fn a_barcode_that_moved_is_seen_at_once_here_and_soon_by_another_process()
         "A",
         "a process that hears nothing would pass for fresh"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn patterns_that_changed_are_read_by_every_process() {
+    let (kafka, prefix) = (
+        test_env("BAHI_TEST_KAFKA"),
+        format!("scan-{}.", Uuid::now_v7().simple()),
+    );
+    let topics = Topic::ALL.map(|topic| format!("{prefix}{}", topic.name()));
+    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+    bahi_kafka::create_topics(&kafka, &names, 2).await.unwrap();
+    let settings = [
+        ("BAHI_KAFKA", kafka.as_str()),
+        ("BAHI_TOPIC_PREFIX", prefix.as_str()),
+        ("BAHI_LOOKUP_SECONDS", "3600"),
+    ];
+    let app = TestApp::start_with(product::app(), &settings, Clock::System).await;
+    let shop = Shop::open(&app).await;
+    let other = replica(&app, &kafka, &prefix).await;
+    let there = shop.owner.at(&format!("http://{}", other.http));
+    let kilo = unit(&shop, "KG", "KGS", 3).await;
+    let cheese = json!({ "unit_id": kilo, "price": "80", "barcodes": [ITEM] });
+    shop.add("CHEESE", cheese).await.expect(201);
+    relay(&app, &prefix).await;
+    let weight = async |client: &Client| {
+        let found = scan(client, "2112345015002").await.expect(200);
+        found.body["scan"]["weight"].clone()
+    };
+    // Both know by heart how it is read.
+    eventually(async || {
+        assert_eq!(weight(&there).await, json!("1.5"));
+        let (tenant, index) = (shop.owner.tenant, &other.state.index);
+        index.rules(tenant).map(|_| ())
+    })
+    .await;
+    assert_eq!(weight(&shop.owner).await, json!("1.5"));
+    let tenths = json!({ "name": "Old scale", "pattern": "21.....{NNNDD}", "meaning": "weight" });
+    shop.owner
+        .post("/api/v1/barcode-patterns", tenths)
+        .await
+        .expect(201);
+    assert_eq!(weight(&shop.owner).await, json!("15"));
+    assert_eq!(
+        weight(&there).await,
+        json!("1.5"),
+        "from memory: nothing was told yet"
+    );
+    relay(&app, &prefix).await;
+    eventually(async || (weight(&there).await == json!("15")).then_some(())).await;
+}
+
+/// domain.md, fault 14 and extra 12: what others sell as an add-on, to the paisa.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_14_extra_12_a_weighed_label_is_sold_by_its_weight() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let kilo = unit(&shop, "KG", "KGS", 3).await;
+    let five = profile("GST 5", "040690", "5");
+    let five = shop.owner.post("/api/v1/tax-profiles", five).await;
+    let five = five.expect(201).text_at("id");
+    let cheese = json!({
+        "unit_id": kilo, "price": "80", "price_includes_tax": true, "barcodes": [ITEM],
+        "tax_profile_id": five, "status": "active",
+    });
+    shop.add("CHEESE", cheese).await.expect(201);
+    let found = scan(&shop.owner, "2112345015002").await.expect(200).body;
+    assert_eq!(found["scan"]["quantity"], "1.5");
+    let line = json!({
+        "product_id": found["id"], "unit_id": found["scan"]["unit_id"], "qty": found["scan"]["quantity"],
+    });
+    let quote = json!({ "lines": [line] });
+    let quoted = shop.owner.post("/api/v1/price-quotes", quote).await;
+    let quoted = quoted.expect(200);
+    let totals = &quoted.body["totals"];
+    assert_eq!(totals["net"], "120.00");
+    for (name, amount) in [("taxable", "114.28"), ("cgst", "2.86"), ("sgst", "2.86")] {
+        assert_eq!(totals["tax"][name], amount, "{totals}");
+    }
 }
 
 /// Takes a minute; `cargo test -p product --test api -- --ignored --nocapture hundred_thousand`.

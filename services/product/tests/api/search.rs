@@ -317,7 +317,8 @@ async fn a_search_reads_the_indexes_and_not_the_tables() {
     let admin = app.admin().await;
     // With so few rows every way is cheap; leave the planner the one that is in question.
     admin
-        .batch_execute("alter table product_search drop constraint product_search_pkey; alter table search_word drop constraint search_word_pkey")
+        .batch_execute("alter table product_search drop constraint product_search_pkey; alter table search_word drop constraint search_word_pkey;
+                        drop index product_search_name, product_search_sku, product_search_price")
         .await
         .unwrap();
     let plan = async |role: &str, what: &str| -> String {
@@ -368,6 +369,55 @@ async fn many_who_add_the_same_words_at_once_do_not_stand_in_each_others_way() {
     .await;
     assert!(replies.iter().all(|r| r.status == 201), "{replies:#?}");
     assert_eq!(search(&shop, "q=gamma%20alp").await["total"], 20);
+}
+
+/// More than a search counts: what is asked for by name is found all the same, a sort is of everything, and an export
+/// leaves nothing out.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_matches_beyond_the_bound_is_sorted_and_exported_too() {
+    const MANY: usize = 3_200;
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let mut file = "sku,name,unit,hsn,price\n".to_owned();
+    for n in 0..MANY {
+        // The cheapest come last.
+        file.push_str(&format!(
+            "S{n:04},Bulk thing {n},PCS,854442,{}\n",
+            5_000 - n
+        ));
+    }
+    assert_eq!(shop.import("", file).await["created"], MANY);
+    shop.add("BULK", json!({ "name": "Bulk", "price": "9999" }))
+        .await
+        .expect(201);
+    let best = search(&shop, "q=bulk&limit=2").await;
+    assert_eq!(
+        (&best["capped"], &best["items"][0]["sku"]),
+        (&json!(true), &json!("BULK"))
+    );
+    assert_eq!(
+        skus(&shop, "q=bulk&sort=price&limit=2").await,
+        ["S3199", "S3198"]
+    );
+    assert_eq!(
+        skus(&shop, "q=bulk&sort=price:desc&limit=2").await,
+        ["BULK", "S0000"]
+    );
+    assert_eq!(skus(&shop, "q=bulk&sort=sku:desc&limit=1").await, ["S3199"]);
+    assert_eq!(skus(&shop, "q=bulk&sort=name&limit=1").await, ["BULK"]);
+    assert_eq!(
+        skus(&shop, "q=bulk&sort=sku&limit=1&page=3201").await,
+        ["S3199"]
+    );
+    let list = "/api/v1/products?q=bulk&sort=sku:desc&limit=1";
+    let list = shop.owner.get(list).await.expect(200);
+    assert_eq!(
+        (&list.body["total"], &list.body["items"][0]["sku"]),
+        (&json!(MANY + 1), &json!("S3199"))
+    );
+    let export = "/api/v1/products/export?format=csv&q=bulk";
+    let export = shop.owner.get(export).await.expect(200);
+    assert_eq!(export.text.lines().count(), 1 + MANY + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

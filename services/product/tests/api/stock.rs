@@ -339,3 +339,39 @@ async fn a_deletion_and_a_first_movement_at_once_agree() {
         }
     }
 }
+
+/// The events of a movement may be late; inventory itself is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_inventory_knows_is_not_deleted_though_nothing_was_heard() {
+    let (app, inventory) = start_with_inventory().await;
+    let shop = Shop::open(&app).await;
+    let id = shop.add("A", json!({})).await.expect(201).text_at("id");
+    let path = format!("/api/v1/products/{id}");
+    let delete = || shop.owner.delete(&path, 1);
+    let known = |moved, open| {
+        inventory
+            .known
+            .lock()
+            .unwrap()
+            .insert(id.clone(), (moved, open))
+    };
+    known(true, false);
+    assert_eq!(delete().await.expect(409).code(), "PRODUCT_TRANSACTED");
+    known(true, true);
+    assert_eq!(delete().await.expect(409).code(), "OPEN_DOCUMENTS");
+    known(false, true);
+    assert_eq!(delete().await.expect(409).code(), "OPEN_DOCUMENTS");
+    inventory
+        .there
+        .lock()
+        .unwrap()
+        .insert(id.clone(), ["1", "0", "0"]);
+    assert_eq!(delete().await.expect(409).code(), "STOCK_EXISTS");
+    inventory.there.lock().unwrap().clear();
+    *inventory.down.lock().unwrap() = true;
+    assert_eq!(delete().await.expect(503).code(), "INVENTORY_UNREACHABLE");
+    *inventory.down.lock().unwrap() = false;
+    known(false, false);
+    delete().await.expect(204);
+    shop.owner.get(&path).await.expect(404);
+}

@@ -27,14 +27,19 @@ pub const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadshee
 /// A valid EAN-13.
 pub const EAN: &str = "4006381333931";
 
+/// The service beside an inventory that has nothing.
 pub async fn start() -> App {
-    TestApp::start(product::app()).await
+    let (_, url) = Inventory::serve();
+    let settings = [("BAHI_INVENTORY_GRPC", url.as_str())];
+    TestApp::start_with(product::app(), &settings, Clock::System).await
 }
 
 /// The service with the store of the tests, reached at `endpoint` where that is another.
 pub async fn start_with_store(endpoint: Option<&str>) -> App {
     let store = TestStore::of_env();
     let mut settings = store.settings().to_vec();
+    let (_, inventory) = Inventory::serve();
+    settings.push(("BAHI_INVENTORY_GRPC", &inventory));
     settings.extend(endpoint.map(|at| ("BAHI_S3_ENDPOINT", at)));
     TestApp::start_with(product::app(), &settings, bahi_types::Clock::System).await
 }
@@ -44,6 +49,8 @@ pub async fn start_with_store(endpoint: Option<&str>) -> App {
 pub struct Inventory {
     /// On hand, reserved, owed by product; nothing of what is not here.
     pub there: Arc<Mutex<HashMap<String, [&'static str; 3]>>>,
+    /// What history or an open document refers to: moved, open documents.
+    pub known: Arc<Mutex<HashMap<String, (bool, bool)>>>,
     /// Questions so far.
     pub asked: Arc<Mutex<usize>>,
     /// A question is answered when there is a permit.
@@ -61,6 +68,7 @@ impl Stock for Inventory {
         let ids = request.into_inner().product_ids;
         // As of now, whatever comes while the answer is on its way.
         let there = self.there.lock().unwrap().clone();
+        let known = self.known.lock().unwrap().clone();
         *self.asked.lock().unwrap() += 1;
         self.answers.acquire().await.unwrap().forget();
         if *self.down.lock().unwrap() {
@@ -72,11 +80,14 @@ impl Stock for Inventory {
                 .copied()
                 .unwrap_or(["0"; 3])
                 .map(str::to_owned);
+            let (moved, open_documents) = known.get(&id).copied().unwrap_or_default();
             Summary {
                 product_id: id,
                 on_hand,
                 reserved,
                 owed,
+                moved,
+                open_documents,
                 ..Summary::default()
             }
         };
@@ -104,19 +115,29 @@ impl Stock for Inventory {
     }
 }
 
-/// The service beside an inventory that has nothing.
+impl Inventory {
+    /// One that has nothing, and its URL.
+    fn serve() -> (Self, String) {
+        let inventory = Self {
+            there: Arc::default(),
+            known: Arc::default(),
+            asked: Arc::default(),
+            answers: Arc::new(Semaphore::new(1000)),
+            down: Arc::default(),
+        };
+        let listen =
+            tonic::transport::server::TcpIncoming::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let url = format!("http://{}", listen.local_addr().unwrap());
+        let server =
+            tonic::transport::Server::builder().add_service(StockServer::new(inventory.clone()));
+        tokio::spawn(server.serve_with_incoming(listen));
+        (inventory, url)
+    }
+}
+
+/// The service and the inventory beside it.
 pub async fn start_with_inventory() -> (App, Inventory) {
-    let inventory = Inventory {
-        there: Arc::default(),
-        asked: Arc::default(),
-        answers: Arc::new(Semaphore::new(1000)),
-        down: Arc::default(),
-    };
-    let listen = tonic::transport::server::TcpIncoming::bind(([127, 0, 0, 1], 0).into()).unwrap();
-    let url = format!("http://{}", listen.local_addr().unwrap());
-    let server =
-        tonic::transport::Server::builder().add_service(StockServer::new(inventory.clone()));
-    tokio::spawn(server.serve_with_incoming(listen));
+    let (inventory, url) = Inventory::serve();
     let clock = Clock::fixed(chrono::Utc::now());
     let app = TestApp::start_with(product::app(), &[("BAHI_INVENTORY_GRPC", &url)], clock).await;
     (app, inventory)
