@@ -1,8 +1,9 @@
 //! What sales says: invoices, returns and POS sessions.
 
 use bahi_types::{
-    BatchId, BranchId, CustomerId, InvoiceId, LocationId, Money, PosSessionId, Price, ProductId,
-    Quantity, Rate, RegistrationId, ReservationId, TillId, UserId,
+    BatchId, BranchId, CouponId, CustomerGroupId, CustomerId, InvoiceId, LocationId, Money,
+    PosSessionId, Price, PriceEntryId, PriceListId, ProductId, PromotionId, Quantity, Rate,
+    RegistrationId, ReservationId, TillId, UserId,
 };
 use chrono::{DateTime, NaiveDate, Utc};
 use schemars::JsonSchema;
@@ -87,6 +88,59 @@ pub struct InvoiceLine {
     pub batch_allocations: Vec<BatchAllocation>,
     /// Set when the goods left with an earlier delivery and this invoice moves no stock.
     pub fulfilment_id: Option<Uuid>,
+    /// How it got its price, where that is more than the product's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pricing: Option<LinePricing>,
+}
+
+/// How a line got its price.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LinePricing {
+    /// The price list that its price is of.
+    pub price_list_id: Option<PriceListId>,
+    /// The price in that list.
+    pub price_entry_id: Option<PriceEntryId>,
+    /// The maximum retail price printed on its batch, where it was named.
+    pub batch_mrp: Option<Money>,
+    /// What promotions have taken off it, in the order in which they did; part of its discount.
+    pub promotions: Vec<LinePromotion>,
+}
+
+/// What a promotion has taken off a line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LinePromotion {
+    /// The promotion.
+    pub promotion_id: PromotionId,
+    /// Its name at the time.
+    pub name: String,
+    /// Rupees off, with tax where the price includes it.
+    pub amount: Money,
+    /// It is the line's share of a discount on the bill.
+    pub of_bill: bool,
+}
+
+/// How an invoice got its prices.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct InvoicePricing {
+    /// The group of customers whose prices it has.
+    pub customer_group_id: Option<CustomerGroupId>,
+    /// Promotions that have taken something off, in the order in which they did.
+    pub promotions: Vec<InvoicePromotion>,
+}
+
+/// What a promotion has taken off an invoice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct InvoicePromotion {
+    /// The promotion.
+    pub promotion_id: PromotionId,
+    /// Its name at the time.
+    pub name: String,
+    /// Rupees off in all lines together.
+    pub amount: Money,
+    /// The coupon that opened it; one use of it is counted.
+    pub coupon_id: Option<CouponId>,
+    /// Its code.
+    pub coupon_code: Option<String>,
 }
 
 /// One means of payment.
@@ -158,6 +212,9 @@ pub struct InvoiceIssued {
     pub external_reference: Option<String>,
     /// Date of that document.
     pub external_date: Option<DateTime<Utc>>,
+    /// How it got its prices, where a group of customers or a promotion had a part in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pricing: Option<InvoicePricing>,
 }
 
 /// A line that came back.

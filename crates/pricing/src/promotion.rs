@@ -249,6 +249,13 @@ pub struct Coupon {
     pub used_by_customer: u32,
 }
 
+impl Coupon {
+    /// The one form of a code: capitals, without space around it.
+    pub fn folded(code: &str) -> String {
+        code.trim().to_ascii_uppercase()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

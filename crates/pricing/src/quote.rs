@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use bahi_types::{CouponId, Money, Price, ProductId, PromotionId, Quantity, UnitId};
+use bahi_gst::{Discount, Pricing, TaxRate};
+use bahi_types::{
+    CouponId, Money, Price, PriceEntryId, PriceListId, ProductId, PromotionId, Quantity, UnitId,
+};
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -57,6 +61,40 @@ pub struct PricedLine {
     pub shares: Vec<Share>,
     /// Every rule that was considered.
     pub considered: Vec<Considered>,
+}
+
+impl PricedLine {
+    /// What is left of one of `qty` units, which decides where the rate depends on the price.
+    pub fn left_of_unit(&self, qty: Quantity) -> Decimal {
+        self.net.decimal() / qty.decimal()
+    }
+
+    /// The line as the tax rules take it: all that promotions take off is its own discount.
+    pub fn taxed(&self, qty: Quantity, tax: TaxRate) -> bahi_gst::Line {
+        bahi_gst::Line {
+            qty: qty.decimal(),
+            unit_price: self.unit_price.decimal(),
+            pricing: if self.includes_tax {
+                Pricing::Inclusive
+            } else {
+                Pricing::Exclusive
+            },
+            discount: Discount::Amount((self.discount + self.bill_discount).decimal()),
+            tax,
+        }
+    }
+
+    /// The price of a list that it is sold at; none at the product's own.
+    pub fn listed(&self) -> Option<(PriceListId, PriceEntryId)> {
+        let mut of_lists = self
+            .considered
+            .iter()
+            .filter(|considered| considered.won && considered.rule == RuleKind::PriceList);
+        of_lists.find_map(|won| {
+            let list = PriceListId::from_uuid(won.id?);
+            Some((list, PriceEntryId::from_uuid(won.entry_id?)))
+        })
+    }
 }
 
 /// A basket with its prices.

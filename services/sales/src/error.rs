@@ -3,6 +3,7 @@
 use actix_web::http::StatusCode;
 use bahi_db::{Error as DbError, Failure};
 use bahi_http::{Fault, Refusal, Verdict};
+use bahi_pricing::Why;
 use bahi_types::{Money, PosSessionId, ProductId, Quantity};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -88,6 +89,14 @@ pub(crate) enum Error {
     NoTaxRate { line: usize, sku: String },
     #[error("{0}")]
     Uncomputable(String),
+
+    // coupons
+    #[error("The coupon {code} takes nothing off this bill.")]
+    CouponRefused { code: String, why: Why },
+    #[error("The coupon {code} has been used as often as {}.", if *.by_customer { "one customer may" } else { "it may" })]
+    CouponUsedUp { code: String, by_customer: bool },
+    #[error("The coupon {0} is counted by customer; name the customer.")]
+    CouponNeedsCustomer(String),
 
     // payment
     #[error("The tenders are {missing} short.")]
@@ -190,6 +199,9 @@ impl Refusal for Error {
             Self::ReasonNeeded { .. } => Verdict::refused("REASON_NEEDED"),
             Self::NoTaxRate { .. } => Verdict::refused("NO_TAX_RATE"),
             Self::Uncomputable(_) => Verdict::refused("UNCOMPUTABLE"),
+            Self::CouponRefused { .. } => Verdict::refused("COUPON_REFUSED"),
+            Self::CouponUsedUp { .. } => Verdict::conflict("COUPON_USED_UP"),
+            Self::CouponNeedsCustomer(_) => Verdict::refused("COUPON_NEEDS_CUSTOMER"),
             Self::TenderShort { .. } => Verdict::refused("TENDER_SHORT"),
             Self::ChangeNotCash { .. } => Verdict::refused("CHANGE_NOT_CASH"),
             Self::CreditNeedsBuyer => Verdict::refused("CREDIT_NEEDS_BUYER"),
@@ -214,6 +226,11 @@ impl Refusal for Error {
             }
             Self::TillInUse(session) => json!({ "session_id": session }),
             Self::CountMissing(methods) => json!({ "methods": methods }),
+            Self::CouponRefused { code, why } => json!({ "coupon": code, "why": why }),
+            Self::CouponUsedUp { code, by_customer } => {
+                json!({ "coupon": code, "by_customer": by_customer })
+            }
+            Self::CouponNeedsCustomer(code) => json!({ "coupon": code }),
             Self::TenderShort { total, missing } => json!({ "total": total, "missing": missing }),
             Self::ChangeNotCash { total, excess } => json!({ "total": total, "excess": excess }),
             Self::AboveMrp { line, mrp, .. } => json!({ "line": line, "mrp": mrp }),

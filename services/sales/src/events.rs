@@ -8,7 +8,7 @@ use bahi_events::{
 use bahi_types::Money;
 
 use crate::{
-    invoice::{Invoice, batches_of},
+    invoice::{Invoice, batches_of, line_pricing_of, pricing_of},
     returns::CreditNote,
     session::{Count, Session},
 };
@@ -76,6 +76,7 @@ pub(crate) fn invoice_issued(invoice: &Invoice) -> Outgoing {
         total: l.total,
         batch_allocations: batches_of(l),
         fulfilment_id: None,
+        pricing: line_pricing_of(l),
     });
     let tenders = invoice.tenders.iter().map(|t| Tender {
         method: t.method.clone(),
@@ -115,6 +116,7 @@ pub(crate) fn invoice_issued(invoice: &Invoice) -> Outgoing {
         change: h.change,
         external_reference: h.external_reference.clone(),
         external_date: h.external_date,
+        pricing: pricing_of(h),
     };
     INVOICE_ISSUED
         .of(h.invoice_id.uuid(), h.version, &payload)

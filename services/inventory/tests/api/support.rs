@@ -812,6 +812,7 @@ pub fn invoice_of(
         total: Money::ZERO,
         batch_allocations: Vec::new(),
         fulfilment_id: None,
+        pricing: None,
     };
     InvoiceIssued {
         invoice_id: invoice,
@@ -841,5 +842,6 @@ pub fn invoice_of(
         change: Money::ZERO,
         external_reference: None,
         external_date: None,
+        pricing: None,
     }
 }

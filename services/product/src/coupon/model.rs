@@ -151,9 +151,9 @@ impl Coupon {
     }
 }
 
-/// The one form of a code: capitals, without space around it.
+/// The one form of a code, the pricing rules'.
 pub fn folded(code: &str) -> String {
-    code.trim().to_ascii_uppercase()
+    bahi_pricing::Coupon::folded(code)
 }
 
 /// Checks a code in any case.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use bahi_gst::{Amounts, Discount, Document, Levy, Pricing, RoundOff, TaxRate, compute};
+use bahi_gst::{Amounts, Discount, Document, Levy, RoundOff, TaxRate, compute};
 use bahi_http::Fault;
 use bahi_pricing::{Base, Basket, LineFault, Offer, Quote, Rules, resolve};
 use bahi_types::{
@@ -241,22 +241,12 @@ pub fn quote(
     let mut places = Vec::new();
     for (at, (line, priced)) in lines.iter().zip(&quote.lines).enumerate() {
         // What is left of one unit decides, where the rate depends on the price.
-        let left = priced.net.decimal() / line.qty.decimal();
+        let left = priced.left_of_unit(line.qty);
         let tax = goods.taxes.get(&line.product.tax_profile_id);
         let tax = tax.and_then(|tax| tax.tax_on(request.date, left, priced.includes_tax));
         let Some(tax) = tax else { continue };
         places.push(at);
-        taxed.push(bahi_gst::Line {
-            qty: line.qty.decimal(),
-            unit_price: priced.unit_price.decimal(),
-            pricing: if priced.includes_tax {
-                Pricing::Inclusive
-            } else {
-                Pricing::Exclusive
-            },
-            discount: Discount::Amount((priced.discount + priced.bill_discount).decimal()),
-            tax,
-        });
+        taxed.push(priced.taxed(line.qty, tax));
     }
     let mut totals = None;
     if !taxed.is_empty() {

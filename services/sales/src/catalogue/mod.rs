@@ -2,13 +2,16 @@
 //!
 //! * A change is applied only when its (epoch, version) is greater than the copy's, so a replay resets nothing.
 //! * A deleted product keeps its row, so that a late update does not bring it back.
+//! * Categories are kept for what is said of a category and all below it; what lies above is looked up when that matters.
 //! * A product not yet here is `NOT_YET_KNOWN`, never a guess.
 
 mod model;
 mod store;
 
 pub(crate) use model::{Goods, NoTax};
-pub(crate) use store::{deleted, find, products, resolve, tax_profiles};
+pub(crate) use store::{
+    categories, categories_deleted, deleted, find, products, resolve, tax_profiles, with_all_above,
+};
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! A product as a till sees it.
 
 use bahi_gst::{PriceBand, RateHistory, RateRow, TaxRate};
-use bahi_types::{Money, Price, ProductId, Rate};
+use bahi_types::{BrandId, CategoryId, Money, Price, ProductId, Rate, UnitId};
 use chrono::NaiveDate;
 use diesel::{
     QueryableByName,
@@ -49,6 +49,13 @@ pub(crate) struct Goods {
     pub rate_above: Option<Rate>,
     #[diesel(sql_type = Nullable<Numeric>)]
     pub cess_above: Option<Rate>,
+    /// The unit it is sold in; like the next two unknown for what was heard of before these were kept.
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub stock_unit_id: Option<UnitId>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub category_id: Option<CategoryId>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub brand_id: Option<BrandId>,
 }
 
 /// Why a product has no tax.
@@ -99,6 +106,21 @@ impl Goods {
         found.map_err(|_| NoTax::NoRate)
     }
 
+    /// The highest tax that a price may have, so that what is left of an MRP holds at any.
+    pub(crate) fn highest_tax(&self) -> Result<TaxRate, NoTax> {
+        let low = self.tax()?;
+        let (Some(rate), Some(cess)) = (self.rate_above, self.cess_above) else {
+            return Ok(low);
+        };
+        let high = TaxRate::taxable(rate.decimal(), cess.decimal()).map_err(|_| NoTax::NoRate)?;
+        let whole = |tax: &TaxRate| tax.rate() + tax.cess();
+        Ok(if whole(&high) > whole(&low) {
+            high
+        } else {
+            low
+        })
+    }
+
     /// Whether its rate depends on its price.
     pub(crate) fn taxed_by_price(&self) -> bool {
         self.price_limit.is_some()
@@ -144,6 +166,9 @@ mod tests {
             price_limit: None,
             rate_above: None,
             cess_above: None,
+            stock_unit_id: None,
+            category_id: None,
+            brand_id: None,
         }
     }
 

@@ -1,9 +1,11 @@
 //! Every statement on the copies of the catalogue.
 
+use std::collections::HashMap;
+
 use bahi_db::{Result, Tx, sql};
-use bahi_events::{Envelope, Product, ProductDeleted, ProductKind, TaxProfile};
+use bahi_events::{Category, Envelope, Product, ProductDeleted, ProductKind, TaxProfile};
 use bahi_kafka::Failed;
-use bahi_types::{Money, Price, ProductId, Rate};
+use bahi_types::{CategoryId, Money, Price, ProductId, Rate};
 use chrono::NaiveDate;
 use diesel::{
     QueryableByName,
@@ -18,7 +20,8 @@ use super::{Goods, newest};
 pub(crate) async fn find(tx: &Tx, ids: &[Uuid], date: NaiveDate) -> Result<Vec<Goods>> {
     Ok(sql("
         select p.product_id, p.sku, p.name, p.stocked, coalesce(t.hsn, p.hsn) as hsn, p.uqc, p.price, p.price_includes_tax,
-               p.mrp, p.status, t.category, r.rate, r.cess, r.valid_from as rate_from, r.price_limit, r.rate_above, r.cess_above
+               p.mrp, p.status, t.category, r.rate, r.cess, r.valid_from as rate_from, r.price_limit, r.rate_above, r.cess_above,
+               p.stock_unit_id, p.category_id, p.brand_id
           from product p
           left join tax_profile t on t.tenant_id = p.tenant_id and t.tax_profile_id = p.tax_profile_id
           left join tax_rate r on r.tenant_id = p.tenant_id and r.tax_profile_id = p.tax_profile_id
@@ -83,14 +86,17 @@ pub(crate) async fn products(
     let mrps: Vec<Option<Money>> = events.iter().map(|e| e.payload.mrp).collect();
     let applied: Vec<Applied> = sql("
         insert into product as p (tenant_id, product_id, sku, name, stocked, hsn, tax_profile_id, uqc, price,
-                                  price_includes_tax, mrp, status, epoch, version)
-        select $1, n.* from unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) as n
+                                  price_includes_tax, mrp, status, epoch, version, stock_unit_id, category_id, brand_id)
+        select $1, n.* from unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) as n
         on conflict (tenant_id, product_id) do update set
           sku = excluded.sku, name = excluded.name, stocked = excluded.stocked, hsn = excluded.hsn,
           tax_profile_id = excluded.tax_profile_id, uqc = excluded.uqc, price = excluded.price,
           price_includes_tax = excluded.price_includes_tax, mrp = excluded.mrp, status = excluded.status,
-          epoch = excluded.epoch, version = excluded.version
+          epoch = excluded.epoch, version = excluded.version, stock_unit_id = excluded.stock_unit_id,
+          category_id = excluded.category_id, brand_id = excluded.brand_id
         where (excluded.epoch, excluded.version) > (p.epoch, p.version)
+           -- what was heard of before these were kept takes them from the same event again
+           or p.stock_unit_id is null and (excluded.epoch, excluded.version) = (p.epoch, p.version)
         returning p.product_id as id")
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<Array<SqlUuid>, _>(events.iter().map(|e| e.payload.product_id).collect::<Vec<_>>())
@@ -106,6 +112,9 @@ pub(crate) async fn products(
     .bind::<Array<Text>, _>(column(|p| p.status.clone()))
     .bind::<Array<BigInt>, _>(events.iter().map(|e| e.epoch).collect::<Vec<_>>())
     .bind::<Array<BigInt>, _>(events.iter().map(|e| e.aggregate_version).collect::<Vec<_>>())
+    .bind::<Array<SqlUuid>, _>(events.iter().map(|e| e.payload.stock_unit_id).collect::<Vec<_>>())
+    .bind::<Array<Nullable<SqlUuid>>, _>(events.iter().map(|e| e.payload.category_id).collect::<Vec<_>>())
+    .bind::<Array<Nullable<SqlUuid>>, _>(events.iter().map(|e| e.payload.brand_id).collect::<Vec<_>>())
     .load(tx.conn())
     .await
     .map_err(bahi_db::Error::from)?;
@@ -174,6 +183,69 @@ pub(crate) async fn deleted(
     let gone: Vec<Uuid> = applied.into_iter().map(|a| a.id).collect();
     replace_barcodes(tx, &gone, &[], &[]).await?;
     Ok(())
+}
+
+async fn put_categories(tx: &mut Tx, events: &[Envelope<Category>], deleted: bool) -> Result<()> {
+    let events = newest(events, |c| c.category_id.uuid());
+    sql("insert into category as c (tenant_id, category_id, parent_id, epoch, version, deleted)
+         select $1, n.*, $6 from unnest($2, $3, $4, $5) as n
+         on conflict (tenant_id, category_id) do update set
+           parent_id = excluded.parent_id, deleted = excluded.deleted, epoch = excluded.epoch, version = excluded.version
+         where (excluded.epoch, excluded.version) > (c.epoch, c.version)")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(events.iter().map(|e| e.payload.category_id).collect::<Vec<_>>())
+    .bind::<Array<Nullable<SqlUuid>>, _>(events.iter().map(|e| e.payload.parent_id).collect::<Vec<_>>())
+    .bind::<Array<BigInt>, _>(events.iter().map(|e| e.epoch).collect::<Vec<_>>())
+    .bind::<Array<BigInt>, _>(events.iter().map(|e| e.aggregate_version).collect::<Vec<_>>())
+    .bind::<Bool, _>(deleted)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Applies `category.created` and `category.updated`.
+pub(crate) async fn categories(
+    tx: &mut Tx,
+    events: &[Envelope<Category>],
+) -> std::result::Result<(), Failed> {
+    Ok(put_categories(tx, events, false).await?)
+}
+
+/// Applies `category.deleted`.
+pub(crate) async fn categories_deleted(
+    tx: &mut Tx,
+    events: &[Envelope<Category>],
+) -> std::result::Result<(), Failed> {
+    Ok(put_categories(tx, events, true).await?)
+}
+
+/// For each category: itself, also when it has not arrived, and all above it.
+pub(crate) async fn with_all_above(
+    tx: &Tx,
+    ids: &[Uuid],
+) -> Result<HashMap<CategoryId, Vec<CategoryId>>> {
+    #[derive(QueryableByName)]
+    struct Step {
+        #[diesel(sql_type = SqlUuid)]
+        of: CategoryId,
+        #[diesel(sql_type = SqlUuid)]
+        id: CategoryId,
+    }
+    let rows: Vec<Step> = sql("with recursive up (of, id, level) as (
+           select id, id, 1 from unnest($2) as n(id)
+           union all
+           select up.of, c.parent_id, up.level + 1 from category c join up on c.category_id = up.id
+            where c.tenant_id = $1 and c.parent_id is not null and not c.deleted and up.level < 100)
+         select of, id from up order by of, level")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(ids)
+    .load(&mut tx.shared())
+    .await?;
+    let mut above: HashMap<CategoryId, Vec<CategoryId>> = HashMap::new();
+    for Step { of, id } in rows {
+        above.entry(of).or_default().push(id);
+    }
+    Ok(above)
 }
 
 /// Applies `tax_rate.changed`, whose payload is the whole history of the profile.

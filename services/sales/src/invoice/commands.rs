@@ -18,8 +18,8 @@ use bahi_http::{Caller, Fault};
 use bahi_proto::reservation_id;
 use bahi_service::pause_point;
 use bahi_types::{
-    BranchId, CustomerId, FiscalYear, InvoiceId, LocationId, Money, PosSessionId, ProductId,
-    RegistrationId, TillId, UserId, business_date,
+    BranchId, CustomerGroupId, CustomerId, FiscalYear, InvoiceId, LocationId, Money, PosSessionId,
+    ProductId, RegistrationId, TillId, UserId, business_date,
 };
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,9 @@ use crate::{
     events,
     number::{self, Counter},
     organisation,
+    price_list::Asked,
+    pricing::{self, Market},
+    promotion::{self, Use},
     reservation::{self, ATTEMPTS, Allocated, Demand, Promise, Standing},
     session::{self, Method, Takings},
 };
@@ -76,6 +79,10 @@ pub(super) struct Draft {
     pub tenders: Option<Vec<NewTender>>,
     pub buyer: Buyer,
     pub customer_id: Option<CustomerId>,
+    /// Whose prices it has.
+    pub customer_group: Option<CustomerGroupId>,
+    /// Codes of coupons, folded, each once.
+    pub coupons: Vec<String>,
     pub salesperson_id: Option<UserId>,
     pub external_reference: Option<String>,
     pub external_date: Option<DateTime<Utc>>,
@@ -102,6 +109,7 @@ struct Sale {
     takings: Takings,
     counter: Counter,
     demand: Demand,
+    uses: Vec<Use>,
     request_hash: Vec<u8>,
 }
 
@@ -262,6 +270,7 @@ struct Known {
     outlet: OutletKnown,
     /// One for each line.
     goods: Vec<Option<Goods>>,
+    market: Market,
 }
 
 enum OutletKnown {
@@ -269,7 +278,8 @@ enum OutletKnown {
     Office(Option<organisation::Place>, Option<String>),
 }
 
-/// Reads the decisions, the place and the products, in one read transaction and, without barcodes, one round trip.
+/// Reads the decisions, the place, the products and the rules of their prices, in one read transaction and, without
+/// barcodes and promotions on categories, one round trip.
 async fn look(state: &State, ctx: &Ctx, draft: &Draft) -> Result<Known> {
     state
         .db
@@ -280,11 +290,24 @@ async fn look(state: &State, ctx: &Ctx, draft: &Draft) -> Result<Known> {
             let mut ids: Vec<Uuid> = names.iter().flatten().map(|p| p.uuid()).collect();
             ids.sort_unstable();
             ids.dedup();
-            let (standing, outlet, found) = futures::try_join!(
+            let date = business_date(now);
+            let (session, location) = match &draft.outlet {
+                Outlet::Till(session) => (Some(*session), None),
+                Outlet::Office { location, .. } => (None, Some(*location)),
+            };
+            let asked = Asked {
+                session,
+                location,
+                customer_group: draft.customer_group,
+                date,
+            };
+            let (standing, outlet, found, mut market) = futures::try_join!(
                 reservation::standing(tx, draft.invoice_id),
                 outlet(tx, &draft.outlet),
-                catalogue::find(tx, &ids, business_date(now)),
+                catalogue::find(tx, &ids, date),
+                pricing::look(tx, &ids, &asked, &draft.coupons, draft.customer_id),
             )?;
+            market.classify(tx, &found).await?;
             let by_id: HashMap<ProductId, Goods> =
                 found.into_iter().map(|g| (g.product_id, g)).collect();
             let goods = names
@@ -296,6 +319,7 @@ async fn look(state: &State, ctx: &Ctx, draft: &Draft) -> Result<Known> {
                 now,
                 outlet,
                 goods,
+                market,
             })
         })
         .await
@@ -463,7 +487,11 @@ fn prepare(caller: &Caller, draft: &Draft, known_now: Known, attempt: u32) -> Re
         may_override: caller.grants.allow("sales.price.override"),
         may_discount: caller.grants.allow("sales.discount.give"),
     };
-    let priced = price(&draft.lines, &goods, draft.bill_discount, terms)?;
+    let market = Market {
+        branch: Some(site.branch_id),
+        ..known_now.market
+    };
+    let priced = price(&draft.lines, &goods, draft.bill_discount, terms, &market)?;
     let on_credit = |total: Money| {
         let whole = NewTender {
             method: Method::Credit,
@@ -547,6 +575,10 @@ fn prepare(caller: &Caller, draft: &Draft, known_now: Known, attempt: u32) -> Re
         returned_credit: Money::ZERO,
         status: "issued".to_owned(),
         version: 1,
+        pricing: match &priced.pricing {
+            Some(pricing) => Some(serde_json::to_value(pricing).map_err(DbError::from)?),
+            None => None,
+        },
     };
     let tenders = tenders.into_iter().map(|t| Tender {
         method: t.method.name().to_owned(),
@@ -560,6 +592,7 @@ fn prepare(caller: &Caller, draft: &Draft, known_now: Known, attempt: u32) -> Re
         takings: settled.takings,
         counter,
         demand,
+        uses: priced.uses,
         request_hash: draft.request_hash.clone(),
     })
 }
@@ -626,10 +659,11 @@ async fn write(
             None => Ok(1),
         }
     };
-    let (decided, lines, tenders, totals, number) = futures::join!(
+    let (decided, lines, tenders, counted, totals, number) = futures::join!(
         reservation::issue(tx, invoice, attempt, &sale.request_hash),
         store::insert_lines(tx, invoice, lines),
         store::insert_tenders(tx, invoice, &sale.tenders),
+        promotion::count(tx, invoice, &sale.uses),
         totals,
         store::insert(tx, header, &sale.counter),
     );
@@ -639,6 +673,12 @@ async fn write(
     }
     lines?;
     tenders?;
+    if let Some((used, by_customer)) = counted? {
+        return Err(Error::CouponUsedUp {
+            code: used.code.clone(),
+            by_customer,
+        });
+    }
     if totals? == 0 {
         return Err(Error::SessionClosed);
     }

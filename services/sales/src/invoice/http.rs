@@ -2,11 +2,12 @@
 
 use actix_web::{HttpResponse, get, post, web};
 use bahi_db::Done;
-use bahi_events::{BatchAllocation, Tax};
+use bahi_events::{BatchAllocation, InvoicePromotion, LinePromotion, Tax};
 use bahi_http::{Caller, Empty, Fault, Post, Problem, Versioned, created, ok, page, validate};
 use bahi_types::{
-    BranchId, Cursor, CustomerId, InvoiceId, LocationId, Money, Page, PageQuery, PosSessionId,
-    Price, ProductId, Quantity, Rate, RegistrationId, TillId, UserId,
+    BranchId, CouponId, Cursor, CustomerGroupId, CustomerId, InvoiceId, LocationId, Money, Page,
+    PageQuery, PosSessionId, Price, PriceEntryId, PriceListId, ProductId, PromotionId, Quantity,
+    Rate, RegistrationId, TillId, UserId,
 };
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use garde::Validate;
@@ -18,8 +19,8 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::{
     commands::{self, Draft, Outlet},
     model::{
-        Buyer, Discounted, Header, Invoice, Line, MOST_LINES, NewLine, NewTender, basket_lines,
-        batches_of, bounded, short_text, sound_state,
+        Buyer, Discounted, Header, Invoice, Line, MOST_COUPONS, MOST_LINES, NewLine, NewTender,
+        basket_lines, batches_of, bounded, line_pricing_of, pricing_of, short_text, sound_state,
     },
     store,
 };
@@ -57,6 +58,13 @@ struct PosInvoice {
     buyer: Option<Buyer>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     customer_id: Option<CustomerId>,
+    /// The group of customers whose prices it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    customer_group_id: Option<CustomerGroupId>,
+    /// Codes of coupons; each must take something off.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[garde(length(max = MOST_COUPONS), inner(length(chars, min = 1, max = 100)))]
+    coupons: Vec<String>,
     /// The cashier when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     salesperson_id: Option<UserId>,
@@ -105,6 +113,13 @@ struct SalesInvoice {
     round_to_rupee: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     customer_id: Option<CustomerId>,
+    /// The group of customers whose prices it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    customer_group_id: Option<CustomerGroupId>,
+    /// Codes of coupons; each must take something off.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[garde(length(max = MOST_COUPONS), inner(length(chars, min = 1, max = 100)))]
+    coupons: Vec<String>,
     /// The caller when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     salesperson_id: Option<UserId>,
@@ -145,6 +160,18 @@ fn hash(route: &str, body: &impl Serialize) -> Result<Vec<u8>, Error> {
     hash.update([0]);
     hash.update(serde_json::to_vec(body).map_err(bahi_db::Error::from)?);
     Ok(hash.finalize().to_vec())
+}
+
+/// The one form of each code, each once.
+fn folded(codes: &[String]) -> Vec<String> {
+    let mut folded: Vec<String> = Vec::with_capacity(codes.len());
+    for code in codes {
+        let code = bahi_pricing::Coupon::folded(code);
+        if !folded.contains(&code) {
+            folded.push(code);
+        }
+    }
+    folded
 }
 
 /// Where the buyer is found on a document.
@@ -194,6 +221,52 @@ impl From<Tax> for TaxBody {
     }
 }
 
+/// What a promotion has taken off a line.
+#[derive(Debug, Serialize, ToSchema)]
+struct LinePromotionBody {
+    promotion_id: PromotionId,
+    /// Its name at the time.
+    name: String,
+    amount: Money,
+    /// It is the line's share of a discount on the bill.
+    of_bill: bool,
+}
+
+impl From<LinePromotion> for LinePromotionBody {
+    fn from(p: LinePromotion) -> Self {
+        Self {
+            promotion_id: p.promotion_id,
+            name: p.name,
+            amount: p.amount,
+            of_bill: p.of_bill,
+        }
+    }
+}
+
+/// What a promotion has taken off an invoice.
+#[derive(Debug, Serialize, ToSchema)]
+struct InvoicePromotionBody {
+    promotion_id: PromotionId,
+    /// Its name at the time.
+    name: String,
+    amount: Money,
+    /// The coupon that opened it.
+    coupon_id: Option<CouponId>,
+    coupon_code: Option<String>,
+}
+
+impl From<InvoicePromotion> for InvoicePromotionBody {
+    fn from(p: InvoicePromotion) -> Self {
+        Self {
+            promotion_id: p.promotion_id,
+            name: p.name,
+            amount: p.amount,
+            coupon_id: p.coupon_id,
+            coupon_code: p.coupon_code,
+        }
+    }
+}
+
 /// A line of an invoice.
 #[derive(Debug, Serialize, ToSchema)]
 struct LineBody {
@@ -206,12 +279,21 @@ struct LineBody {
     qty: Quantity,
     unit_price: Price,
     price_includes_tax: bool,
-    /// The catalogue's price, where another was charged.
+    /// The price of the price list or catalogue, where another was charged.
     list_price: Option<Price>,
+    /// The price list that the price is of; the product's own when absent.
+    price_list_id: Option<PriceListId>,
+    /// The price in that list.
+    price_entry_id: Option<PriceEntryId>,
+    /// The maximum retail price of the batch, as the request named it.
+    batch_mrp: Option<Money>,
     gross: Money,
+    /// Of promotions on goods and of the cashier.
     discount: Money,
     /// Its share of the bill's discount.
     bill_discount: Money,
+    /// What promotions have taken off it, in the order in which they did; part of both discounts.
+    promotions: Vec<LinePromotionBody>,
     /// `taxable`, `nil`, `exempt` or `non_gst`.
     tax_category: String,
     rate: Rate,
@@ -260,6 +342,10 @@ struct InvoiceBody {
     gross: Money,
     /// Of lines and bill.
     discount: Money,
+    /// The group of customers whose prices it has.
+    customer_group_id: Option<CustomerGroupId>,
+    /// Promotions that have taken something off, in the order in which they did; part of the discount.
+    promotions: Vec<InvoicePromotionBody>,
     taxable: Money,
     tax: TaxBody,
     round_off: Money,
@@ -281,7 +367,13 @@ impl Versioned for InvoiceBody {
 
 impl From<Line> for LineBody {
     fn from(l: Line) -> Self {
+        let pricing = line_pricing_of(&l).unwrap_or_default();
+        let promotions = pricing.promotions.into_iter();
         Self {
+            price_list_id: pricing.price_list_id,
+            price_entry_id: pricing.price_entry_id,
+            batch_mrp: pricing.batch_mrp,
+            promotions: promotions.map(LinePromotionBody::from).collect(),
             batches: batches_of(&l).into_iter().map(BatchBody::from).collect(),
             line: l.line,
             product_id: l.product_id,
@@ -316,6 +408,8 @@ impl From<Line> for LineBody {
 impl From<Invoice> for InvoiceBody {
     fn from(invoice: Invoice) -> Self {
         let h = invoice.header;
+        let pricing = pricing_of(&h).unwrap_or_default();
+        let promotions = pricing.promotions.into_iter();
         let tenders = invoice.tenders.into_iter().map(|t| TenderBody {
             method: t.method,
             amount: t.amount,
@@ -350,6 +444,8 @@ impl From<Invoice> for InvoiceBody {
             lines: invoice.lines.into_iter().map(LineBody::from).collect(),
             gross: h.gross,
             discount: h.discount,
+            customer_group_id: pricing.customer_group_id,
+            promotions: promotions.map(InvoicePromotionBody::from).collect(),
             taxable: h.taxable,
             tax: Tax {
                 cgst: h.cgst,
@@ -374,8 +470,8 @@ impl From<Invoice> for InvoiceBody {
 /// Sells at a till. The goods are promised before the answer; the same request again gets the same invoice, for ever.
 #[utoipa::path(tag = "invoices", request_body = PosInvoice, params(("Idempotency-Key" = Option<String>, Header)), responses(
     (status = 201, body = InvoiceBody),
-    (status = 409, description = "INSUFFICIENT_STOCK (names each short product with its lines), SESSION_CLOSED, ABANDONED, NOT_YET_KNOWN"),
-    (status = 422, description = "IDEMPOTENCY_KEY_REUSED, TENDER_SHORT, CHANGE_NOT_CASH, ABOVE_MRP, REASON_NEEDED, ..."),
+    (status = 409, description = "INSUFFICIENT_STOCK (names each short product with its lines), SESSION_CLOSED, ABANDONED, NOT_YET_KNOWN, COUPON_USED_UP"),
+    (status = 422, description = "IDEMPOTENCY_KEY_REUSED, TENDER_SHORT, CHANGE_NOT_CASH, ABOVE_MRP, REASON_NEEDED, COUPON_REFUSED (says why), COUPON_NEEDS_CUSTOMER, ..."),
     (status = 503, description = "INVENTORY_UNAVAILABLE, SALE_CONTENDED")))]
 #[post("/api/v1/pos/invoice")]
 async fn sell_at_till(
@@ -393,6 +489,8 @@ async fn sell_at_till(
         tenders: Some(body.tenders),
         buyer: body.buyer.unwrap_or_default(),
         customer_id: body.customer_id,
+        customer_group: body.customer_group_id,
+        coupons: folded(&body.coupons),
         salesperson_id: body.salesperson_id,
         external_reference: body.external_reference,
         external_date: body.external_date,
@@ -404,8 +502,8 @@ async fn sell_at_till(
 /// Sells from the office, by the same protocol as a till.
 #[utoipa::path(tag = "invoices", request_body = SalesInvoice, params(("Idempotency-Key" = Option<String>, Header)), responses(
     (status = 201, body = InvoiceBody),
-    (status = 409, description = "INSUFFICIENT_STOCK, ABANDONED, NOT_ACTIVE, NOT_YET_KNOWN"),
-    (status = 422, description = "IDEMPOTENCY_KEY_REUSED, UNKNOWN_SERIES, CREDIT_NEEDS_BUYER, ..."),
+    (status = 409, description = "INSUFFICIENT_STOCK, ABANDONED, NOT_ACTIVE, NOT_YET_KNOWN, COUPON_USED_UP"),
+    (status = 422, description = "IDEMPOTENCY_KEY_REUSED, UNKNOWN_SERIES, CREDIT_NEEDS_BUYER, COUPON_REFUSED (says why), COUPON_NEEDS_CUSTOMER, ..."),
     (status = 503, description = "INVENTORY_UNAVAILABLE, SALE_CONTENDED")))]
 #[post("/api/v1/sales/invoices")]
 async fn sell_from_office(
@@ -428,6 +526,8 @@ async fn sell_from_office(
         tenders: body.tenders,
         buyer: body.buyer.unwrap_or_default(),
         customer_id: body.customer_id,
+        customer_group: body.customer_group_id,
+        coupons: folded(&body.coupons),
         salesperson_id: body.salesperson_id,
         external_reference: body.external_reference,
         external_date: body.external_date,

@@ -1,7 +1,8 @@
 //! Invoices: what was sold, to whom, at which price and tax, and how it was paid.
 //!
-//! * Priced from sales' own copies. Another price needs `sales.price.override` and a reason, is audited (one record an
-//!   invoice) and, with tax, never exceeds the maximum retail price. A discount needs `sales.discount.give`.
+//! * Priced from sales' own copies, by the rules of [`crate::pricing`]. Another price needs `sales.price.override` and a
+//!   reason, is audited (one record an invoice) and, with tax, never exceeds the maximum retail price. A discount that is
+//!   no promotion's needs `sales.discount.give`.
 //! * Tax is computed once, by the rate of the posting date in India, and frozen on the line (S5: a trigger refuses
 //!   every change of a fiscal field).
 //! * S1, S2, S3 and S7 are CHECKs: the lines' taxes and the round-off make the total; tenders less change make the
@@ -20,6 +21,6 @@ pub(crate) use commands::{known, named, today};
 pub(crate) use http::{TenderBody, routes};
 pub(crate) use model::{
     Basket, Header, Invoice, Line, MOST_LINES, NewLine, NewTender, Terms, batches_of, levy_of,
-    price, short_text,
+    line_pricing_of, price, pricing_of, short_text,
 };
 pub(crate) use store::{ReturnedLine, credit_back, get, lock, return_lines};

@@ -1,14 +1,14 @@
 //! Baskets, prices, tax and payment: the rules of a sale, without a database.
 
-use bahi_events::BatchAllocation;
+use bahi_events::{BatchAllocation, InvoicePricing, LinePricing};
 use bahi_gst::{
     Discount, Document, Gstin, Levy, Line as TaxLine, Pricing, RoundOff, StateCode, Supply,
     SupplyFacts, TaxCategory, TaxError, TaxRate, compute, place_of_supply,
 };
 use bahi_http::{Fault, validate};
 use bahi_types::{
-    BranchId, CustomerId, InvoiceId, LocationId, Money, PosSessionId, Price, ProductId, Quantity,
-    Rate, RegistrationId, ReservationId, TillId, UserId,
+    BranchId, CustomerGroupId, CustomerId, InvoiceId, LocationId, Money, PosSessionId, Price,
+    ProductId, Quantity, Rate, RegistrationId, ReservationId, TillId, UserId,
 };
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{
@@ -25,11 +25,15 @@ use utoipa::ToSchema;
 use crate::{
     catalogue::{Goods, NoTax},
     error::{Error, Result},
+    pricing::{DealLine, Market, Wanted},
+    promotion::Use,
     session::{Method, Takings},
 };
 
 /// Most lines of a document.
 pub(crate) const MOST_LINES: usize = 500;
+/// Most coupons of a sale.
+pub(super) const MOST_COUPONS: usize = 20;
 
 /// A discount: per cent or an amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -82,7 +86,7 @@ pub(crate) struct NewLine {
     pub sku: Option<String>,
     #[garde(custom(validate::positive))]
     pub qty: Quantity,
-    /// Another price than the catalogue's; needs a permission and a reason.
+    /// Another price than that of the price lists and the catalogue; needs a permission and a reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[garde(custom(validate::optional(validate::non_negative)))]
     pub unit_price: Option<Price>,
@@ -96,6 +100,10 @@ pub(crate) struct NewLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[garde(inner(custom(short_text)))]
     pub reason: Option<String>,
+    /// The maximum retail price printed on the batch, where it is another than the product's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(custom(validate::optional(validate::positive)))]
+    pub batch_mrp: Option<Money>,
 }
 
 /// A line of text.
@@ -137,6 +145,14 @@ pub(crate) struct Basket {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[garde(custom(bounded))]
     pub bill_discount: Option<Discounted>,
+    /// The group of customers whose prices it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(skip)]
+    pub customer_group_id: Option<CustomerGroupId>,
+    /// Codes of coupons.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[garde(length(max = MOST_COUPONS), inner(length(chars, min = 1, max = 100)))]
+    pub coupons: Vec<String>,
 }
 
 /// One means of payment.
@@ -254,6 +270,10 @@ pub(crate) struct Priced {
     pub cess: Money,
     pub round_off: Money,
     pub total: Money,
+    /// How it got its prices.
+    pub pricing: Option<InvoicePricing>,
+    /// The coupons that it uses.
+    pub uses: Vec<Use>,
 }
 
 /// Prices and taxes a basket; `goods` stand beside their lines.
@@ -262,6 +282,7 @@ pub(crate) fn price(
     goods: &[&Goods],
     bill_discount: Option<Discounted>,
     terms: Terms,
+    market: &Market,
 ) -> Result<Priced> {
     let discounted = lines
         .iter()
@@ -271,11 +292,16 @@ pub(crate) fn price(
     if discounted && !terms.may_discount {
         return Err(Fault::Forbidden("sales.discount.give").into());
     }
-    let priced = lines
-        .iter()
-        .zip(goods)
-        .enumerate()
-        .map(|(index, (line, goods))| price_line(index + 1, line, goods, terms));
+    let wanted = lines.iter().zip(goods).enumerate();
+    let wanted = wanted.map(|(index, (line, goods))| want(index + 1, line, goods, terms));
+    let deal = market.price(&wanted.collect::<Result<Vec<_>>>()?)?;
+    let priced = lines.iter().zip(goods).zip(&deal.lines).enumerate();
+    let priced = priced.map(|(index, ((line, goods), deal))| {
+        let (mut made, taxed) = price_line(index + 1, line, goods, deal, terms)?;
+        let pricing = market.of_line(deal, line.batch_mrp);
+        made.pricing = pricing.and_then(|pricing| serde_json::to_value(pricing).ok());
+        Ok((made, taxed))
+    });
     let (mut made, taxed): (Vec<Line>, Vec<TaxLine>) =
         priced.collect::<Result<Vec<_>>>()?.into_iter().unzip();
     let round_off = if terms.round_to_rupee {
@@ -305,11 +331,13 @@ pub(crate) fn price(
         let lines = &retaxed[..];
         computed = compute(&Document { lines, ..document }).map_err(uncomputable)?;
     }
-    for (line, taxed) in made.iter_mut().zip(&computed.lines) {
+    for ((line, taxed), deal) in made.iter_mut().zip(&computed.lines).zip(&deal.lines) {
         let amounts = &taxed.amounts;
+        // The tax rules know what promotions take off the bill as a discount of the line.
+        let of_bill = deal.listed.bill_discount;
         line.gross = Money::rounded(taxed.gross);
-        line.discount = Money::rounded(taxed.discount);
-        line.bill_discount = Money::rounded(taxed.bill_discount);
+        line.discount = Money::rounded(taxed.discount) - of_bill;
+        line.bill_discount = Money::rounded(taxed.bill_discount) + of_bill;
         line.taxable = Money::rounded(amounts.taxable);
         line.cgst = Money::rounded(amounts.cgst);
         line.sgst = Money::rounded(amounts.sgst);
@@ -329,32 +357,74 @@ pub(crate) fn price(
         cess: Money::rounded(totals.amounts.cess),
         round_off: Money::rounded(totals.round_off),
         total: Money::rounded(totals.payable),
+        pricing: market.of_invoice(deal.promotions),
+        uses: deal.uses,
     })
 }
 
-fn price_line(
-    number: usize,
-    line: &NewLine,
-    goods: &Goods,
-    terms: Terms,
-) -> Result<(Line, TaxLine)> {
+/// What is asked of the price rules for a line.
+fn want<'a>(number: usize, line: &NewLine, goods: &'a Goods, terms: Terms) -> Result<Wanted<'a>> {
     if !goods.for_sale() {
         return Err(Error::NotForSale {
             line: number,
             sku: goods.sku.clone(),
         });
     }
-    let unit_price = line.unit_price.unwrap_or(goods.price);
-    let inclusive = line.price_includes_tax.unwrap_or(goods.price_includes_tax);
+    let highest = goods
+        .highest_tax()
+        .map_err(|fault| untaxed(number, goods, fault))?;
+    Ok(Wanted {
+        goods,
+        qty: line.qty,
+        mrp: line.batch_mrp.or(goods.mrp),
+        // Where no tax is charged, none comes on top of a price.
+        tax: if terms.levy == Levy::NotCharged {
+            TaxRate::NIL_RATED
+        } else {
+            highest
+        },
+        price: line.unit_price,
+        includes_tax: line.price_includes_tax,
+    })
+}
+
+/// The discount of a line: what promotions take off, and then the cashier's, of what is left.
+fn discount_of(deal: &DealLine, given: Option<Discounted>) -> Discount {
+    let promoted = deal.listed.discount + deal.listed.bill_discount;
+    if promoted.is_zero() {
+        return Discounted::of(given);
+    }
+    let given = match given {
+        None => Money::ZERO,
+        Some(Discounted::Percent(percent)) => {
+            Money::rounded(deal.listed.net.decimal() * percent.decimal() / Decimal::ONE_HUNDRED)
+        }
+        Some(Discounted::Amount(amount)) => amount,
+    };
+    Discount::Amount((promoted + given).decimal())
+}
+
+fn price_line(
+    number: usize,
+    line: &NewLine,
+    goods: &Goods,
+    deal: &DealLine,
+    terms: Terms,
+) -> Result<(Line, TaxLine)> {
+    let another = deal.own.is_some();
+    let (unit_price, inclusive) = match deal.own {
+        Some(own) => (own.price, own.includes_tax),
+        None => (deal.listed.unit_price, deal.listed.includes_tax),
+    };
     let tax = tax_at(number, goods, unit_price.decimal(), inclusive, terms)?;
-    let another = unit_price != goods.price || inclusive != goods.price_includes_tax;
     if another && !terms.may_override {
         return Err(Fault::Forbidden("sales.price.override").into());
     }
     if another && line.reason.is_none() {
         return Err(Error::ReasonNeeded { line: number });
     }
-    if let Some(mrp) = goods.mrp {
+    // The others are under it already.
+    if let Some(mrp) = line.batch_mrp.or(goods.mrp).filter(|_| another) {
         let on_top = !inclusive && terms.levy != Levy::NotCharged;
         let percent = if on_top {
             tax.rate() + tax.cess()
@@ -373,15 +443,14 @@ fn price_line(
         }
     }
     let taxed = TaxLine {
-        qty: line.qty.decimal(),
         unit_price: unit_price.decimal(),
         pricing: if inclusive {
             Pricing::Inclusive
         } else {
             Pricing::Exclusive
         },
-        discount: Discounted::of(line.discount),
-        tax,
+        discount: discount_of(deal, line.discount),
+        ..deal.listed.taxed(line.qty, tax)
     };
     let made = Line {
         line: i32::try_from(number).unwrap_or(i32::MAX),
@@ -394,7 +463,7 @@ fn price_line(
         qty: line.qty,
         unit_price,
         price_includes_tax: inclusive,
-        list_price: another.then_some(goods.price),
+        list_price: another.then_some(deal.listed.unit_price),
         override_reason: line.reason.clone().filter(|_| another),
         gross: Money::ZERO,
         discount: Money::ZERO,
@@ -415,6 +484,7 @@ fn price_line(
         returned_sgst: Money::ZERO,
         returned_igst: Money::ZERO,
         returned_cess: Money::ZERO,
+        pricing: None,
     };
     Ok((made, taxed))
 }
@@ -428,7 +498,13 @@ fn tax_at(
     terms: Terms,
 ) -> Result<TaxRate> {
     let inside = inclusive && terms.levy != Levy::NotCharged;
-    goods.tax_at(price, inside).map_err(|fault| match fault {
+    goods
+        .tax_at(price, inside)
+        .map_err(|fault| untaxed(line, goods, fault))
+}
+
+fn untaxed(line: usize, goods: &Goods, fault: NoTax) -> Error {
+    match fault {
         NoTax::NotYetKnown => {
             Fault::NotYetKnown(format!("The tax profile of {}", goods.sku)).into()
         }
@@ -436,7 +512,7 @@ fn tax_at(
             line,
             sku: goods.sku.clone(),
         },
-    })
+    }
 }
 
 fn category_name(category: TaxCategory) -> &'static str {
@@ -573,6 +649,9 @@ pub(crate) struct Header {
     pub status: String,
     #[diesel(sql_type = BigInt)]
     pub version: i64,
+    /// As [`InvoicePricing`].
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    pub pricing: Option<serde_json::Value>,
 }
 
 /// A line of an invoice.
@@ -641,6 +720,19 @@ pub(crate) struct Line {
     pub returned_igst: Money,
     #[diesel(sql_type = Numeric)]
     pub returned_cess: Money,
+    /// As [`LinePricing`].
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    pub pricing: Option<serde_json::Value>,
+}
+
+/// How an invoice got its prices, where that is more than the products' own.
+pub(crate) fn pricing_of(header: &Header) -> Option<InvoicePricing> {
+    serde_json::from_value(header.pricing.clone()?).ok()
+}
+
+/// How a line got its price, where that is more than the product's own.
+pub(crate) fn line_pricing_of(line: &Line) -> Option<LinePricing> {
+    serde_json::from_value(line.pricing.clone()?).ok()
 }
 
 /// The batches a line was promised from.
@@ -696,7 +788,20 @@ mod tests {
             price_limit: None,
             rate_above: None,
             cess_above: None,
+            stock_unit_id: None,
+            category_id: None,
+            brand_id: None,
         }
+    }
+
+    /// Without lists and promotions.
+    fn price(
+        lines: &[NewLine],
+        goods: &[&Goods],
+        bill_discount: Option<Discounted>,
+        terms: Terms,
+    ) -> Result<Priced> {
+        super::price(lines, goods, bill_discount, terms, &Market::default())
     }
 
     fn line(qty: &str) -> NewLine {
@@ -709,6 +814,7 @@ mod tests {
             price_includes_tax: None,
             discount: None,
             reason: None,
+            batch_mrp: None,
         }
     }
 

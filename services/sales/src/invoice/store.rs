@@ -23,7 +23,7 @@ macro_rules! header_columns {
          buyer_name, buyer_phone, buyer_address, buyer_state, cashier_id, salesperson_id, reservation_id,
          demand_hash, gross, discount, taxable, cgst, sgst, igst, cess, round_off, round_to_rupee, total, tendered,
          tendered_cash, change, credit, external_reference, external_date, number, currency, returned,
-         returned_credit, status, version"
+         returned_credit, status, version, pricing"
     };
 }
 macro_rules! line_columns {
@@ -31,7 +31,7 @@ macro_rules! line_columns {
         "line, product_id, sku, description, stocked, hsn, uqc, qty, unit_price, price_includes_tax, list_price,
          override_reason, gross, discount, bill_discount, tax_category, rate, cess_rate, taxable, cgst, sgst, igst,
          cess, total, batches, returned_qty, returned_taxable, returned_cgst, returned_sgst, returned_igst,
-         returned_cess"
+         returned_cess, pricing"
     };
 }
 
@@ -54,11 +54,11 @@ pub(super) async fn insert(tx: &Tx, header: &Header, counter: &Counter) -> Resul
                              session_id, customer_id, buyer_name, buyer_phone, buyer_address, buyer_state, cashier_id,
                              salesperson_id, reservation_id, demand_hash, gross, discount, taxable, cgst, sgst, igst,
                              cess, round_off, round_to_rupee, total, tendered, tendered_cash, change, credit,
-                             external_reference, external_date,
+                             external_reference, external_date, pricing,
                              running, number)
         select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
                $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39,
-               $40, $41, $42,
+               $40, $41, $42, $44,
                n.running, $43 || lpad(n.running::text, greatest(4, length(n.running::text)), '0')
           from n
         returning number")
@@ -105,6 +105,7 @@ pub(super) async fn insert(tx: &Tx, header: &Header, counter: &Counter) -> Resul
     .bind::<Nullable<Text>, _>(header.external_reference.as_deref())
     .bind::<Nullable<Timestamptz>, _>(header.external_date)
     .bind::<Text, _>(counter.stem())
+    .bind::<Nullable<Jsonb>, _>(header.pricing.as_ref())
     .get_result(&mut tx.shared())
     .await
     .optional()?;
@@ -116,9 +117,9 @@ pub(super) async fn insert_lines(tx: &Tx, invoice: InvoiceId, lines: &[Line]) ->
     Ok(sql("
         insert into invoice_line (tenant_id, invoice_id, line, product_id, sku, description, stocked, hsn, uqc, qty, unit_price, price_includes_tax,
                                   list_price, override_reason, gross, discount, bill_discount, tax_category, rate, cess_rate,
-                                  taxable, cgst, sgst, igst, cess, total, batches)
+                                  taxable, cgst, sgst, igst, cess, total, batches, pricing)
         select $1, $2, n.* from unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
-                                   $22, $23, $24, $25, $26, $27) as n")
+                                   $22, $23, $24, $25, $26, $27, $28) as n")
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<SqlUuid, _>(invoice)
     .bind::<Array<Integer>, _>(lines.iter().map(|l| l.line).collect::<Vec<_>>())
@@ -146,6 +147,7 @@ pub(super) async fn insert_lines(tx: &Tx, invoice: InvoiceId, lines: &[Line]) ->
     .bind::<Array<Numeric>, _>(lines.iter().map(|l| l.cess).collect::<Vec<_>>())
     .bind::<Array<Numeric>, _>(lines.iter().map(|l| l.total).collect::<Vec<_>>())
     .bind::<Array<Jsonb>, _>(lines.iter().map(|l| &l.batches).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Jsonb>>, _>(lines.iter().map(|l| l.pricing.as_ref()).collect::<Vec<_>>())
     .execute(&mut tx.shared())
     .await?)
 }

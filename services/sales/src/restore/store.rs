@@ -187,14 +187,15 @@ pub(super) async fn reopen(
 const LINES: &str = "
 insert into invoice_line (tenant_id, invoice_id, line, product_id, sku, description, stocked, hsn, uqc, qty, unit_price,
                           price_includes_tax, gross, discount, bill_discount, tax_category, rate, cess_rate, taxable,
-                          cgst, sgst, igst, cess, total, batches)
+                          cgst, sgst, igst, cess, total, batches, pricing)
 select $1, ($2->>'invoice_id')::uuid, l.line, l.product_id, coalesce(p.sku, ''), l.description, l.stocked, l.hsn, l.uqc,
        l.qty, l.unit_price, l.price_includes_tax, round(l.qty * l.unit_price, 2), l.discount, 0, l.tax_category, l.rate,
        l.cess_rate, l.taxable, (l.tax->>'cgst')::numeric, (l.tax->>'sgst')::numeric, (l.tax->>'igst')::numeric,
-       (l.tax->>'cess')::numeric, l.total, coalesce(l.batch_allocations, '[]')
+       (l.tax->>'cess')::numeric, l.total, coalesce(l.batch_allocations, '[]'), l.pricing
   from jsonb_to_recordset($2->'lines') as l(line int, product_id uuid, description text, stocked boolean, hsn text,
        uqc text, qty numeric, unit_price numeric, price_includes_tax boolean, discount numeric, tax_category text,
-       rate numeric, cess_rate numeric, taxable numeric, tax jsonb, total numeric, batch_allocations jsonb)
+       rate numeric, cess_rate numeric, taxable numeric, tax jsonb, total numeric, batch_allocations jsonb,
+       pricing jsonb)
   left join product p on p.tenant_id = $1 and p.product_id = l.product_id";
 
 const TENDERS: &str = "
@@ -209,19 +210,19 @@ insert into invoice (tenant_id, invoice_id, registration_id, fiscal_year, series
                      gstin_supplier, gstin_buyer, place_of_supply, inter_state, reverse_charge, branch_id, location_id,
                      till_id, session_id, customer_id, cashier_id, salesperson_id, reservation_id, demand_hash, gross,
                      discount, taxable, cgst, sgst, igst, cess, round_off, round_to_rupee, total, tendered, tendered_cash,
-                     change, credit, currency, external_reference, external_date, version)
+                     change, credit, currency, external_reference, external_date, version, pricing)
 select $1, e.invoice_id, e.registration_id, $3, $4, $5, e.number, e.date, $6, e.type, e.gstin_supplier, e.gstin_buyer,
        e.pos, (e.tax->>'igst')::numeric > 0
               or (e.tax->>'cgst')::numeric = 0 and left(coalesce(e.gstin_supplier, e.pos), 2) <> e.pos,
        e.reverse_charge, e.branch_id, e.location_id, e.till_id, e.session_id, e.customer_id, $7, e.salesperson_id,
        e.reservation_id, e.demand_hash, l.gross, l.discount, e.taxable, (e.tax->>'cgst')::numeric,
        (e.tax->>'sgst')::numeric, (e.tax->>'igst')::numeric, (e.tax->>'cess')::numeric, e.round_off, e.round_off <> 0,
-       e.total, t.tendered, t.cash, e.change, t.credit, e.currency, e.external_reference, e.external_date, $8
+       e.total, t.tendered, t.cash, e.change, t.credit, e.currency, e.external_reference, e.external_date, $8, e.pricing
   from jsonb_to_record($2) as e(invoice_id uuid, registration_id uuid, number text, date date, type text,
        gstin_supplier text, gstin_buyer text, pos text, reverse_charge boolean, branch_id uuid, location_id uuid,
        till_id uuid, session_id uuid, customer_id uuid, salesperson_id uuid, reservation_id uuid, demand_hash text,
        taxable numeric, tax jsonb, round_off numeric, total numeric, change numeric, currency text,
-       external_reference text, external_date timestamptz),
+       external_reference text, external_date timestamptz, pricing jsonb),
        lateral (select coalesce(sum(gross), 0) as gross, coalesce(sum(discount), 0) as discount from invoice_line
                  where tenant_id = $1 and invoice_id = e.invoice_id) l,
        lateral (select coalesce(sum(amount), 0) as tendered,
@@ -244,6 +245,20 @@ update pos_session s set sales = sales + 1, sold = sold + i.total, sold_tax = so
                   from invoice_tender where tenant_id = i.tenant_id and invoice_id = i.invoice_id) t
  where i.tenant_id = $1 and i.invoice_id = ($2->>'invoice_id')::uuid
    and s.tenant_id = $1 and s.session_id = i.session_id and s.state = 'open'";
+
+// Uses happened, so they are counted beyond every limit.
+const USES: &str = "
+with used as (
+  select (p->>'coupon_id')::uuid as coupon_id, ($2->>'customer_id')::uuid as customer_id
+    from jsonb_array_elements(coalesce($2->'pricing'->'promotions', '[]')) p where p->>'coupon_id' is not null),
+noted as (
+  insert into coupon_use (tenant_id, coupon_id, invoice_id, customer_id, used_at)
+  select $1, coupon_id, ($2->>'invoice_id')::uuid, customer_id, $3 from used)
+insert into coupon_counter as c (tenant_id, coupon_id, customer_id, used)
+select $1, u.coupon_id, k.id, 1
+  from used u cross join lateral (values ('00000000-0000-0000-0000-000000000000'::uuid), (u.customer_id)) k(id)
+ where k.id is not null order by u.coupon_id, k.id
+on conflict (tenant_id, coupon_id, customer_id) do update set used = c.used + 1, most = null";
 
 /// Writes an invoice as its event tells, under its own number, and adds it to its session if that is open here.
 pub(super) async fn insert_invoice(
@@ -268,6 +283,12 @@ pub(super) async fn insert_invoice(
         .bind::<Timestamptz, _>(event.occurred_at)
         .bind::<Nullable<SqlUuid>, _>(super::model::user(event))
         .bind::<BigInt, _>(event.aggregate_version)
+        .execute(tx.conn())
+        .await?;
+    sql(USES)
+        .bind::<SqlUuid, _>(tenant)
+        .bind::<Jsonb, _>(&event.payload)
+        .bind::<Timestamptz, _>(event.occurred_at)
         .execute(tx.conn())
         .await?;
     sql(TOTALS)

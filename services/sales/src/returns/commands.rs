@@ -20,6 +20,8 @@ use crate::{
     invoice::{self, NewLine, NewTender, Terms, levy_of},
     number::{self, Counter},
     organisation,
+    price_list::Asked,
+    pricing,
     session::{self, Method, Takings},
 };
 
@@ -178,7 +180,18 @@ pub(super) async fn take_back_unbilled(
                 .flatten()
                 .map(|p: &ProductId| p.uuid())
                 .collect();
-            let found = catalogue::find(tx, &ids, date).await?;
+            let asked = Asked {
+                session: common.session_id,
+                location: common.location_id,
+                customer_group: None,
+                date,
+            };
+            let (found, mut market) = futures::try_join!(
+                catalogue::find(tx, &ids, date),
+                pricing::look(tx, &ids, &asked, &[], None),
+            )?;
+            market.classify(tx, &found).await?;
+            market.branch = Some(place.branch_id);
             let goods: Vec<_> = names
                 .iter()
                 .map(|id| id.and_then(|id| found.iter().find(|g| g.product_id == id).cloned()))
@@ -191,7 +204,7 @@ pub(super) async fn take_back_unbilled(
                 may_override,
                 may_discount: false,
             };
-            let priced = invoice::price(&lines, &goods, None, terms)?;
+            let priced = invoice::price(&lines, &goods, None, terms, &market)?;
             let takings = common.takings();
             if takings.total() != priced.total {
                 return Err(Error::RefundMismatch {

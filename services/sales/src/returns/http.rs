@@ -137,6 +137,7 @@ fn unbilled(lines: &[NewReturnLine]) -> Result<Vec<NewLine>, Fault> {
             price_includes_tax: None,
             discount: None,
             reason: line.reason.clone(),
+            batch_mrp: None,
         })
     };
     lines.iter().enumerate().map(line).collect()

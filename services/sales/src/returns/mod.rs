@@ -6,8 +6,10 @@
 //! * The original invoice is locked and its version raised; the event is the invoice's, with the invoice's key, so it
 //!   cannot overtake the issue.
 //! * What was sold on credit is credited, what was paid is refunded: neither beyond the other's part.
-//! * Without bill: needs `sales.return.unbilled`, is audited, is priced like a sale of today, has its own series and is
-//!   an aggregate of its own.
+//! * Promotions are in those amounts: what comes back is what was paid. No promotion is worked out again for what stays,
+//!   and a coupon that was used stays used.
+//! * Without bill: needs `sales.return.unbilled`, is audited, is priced like a sale of today with its price lists and
+//!   promotions but without coupons, has its own series and is an aggregate of its own.
 //! * Each line says what becomes of the goods: `restock`, `quarantine` or `scrap`.
 
 mod commands;

@@ -319,3 +319,217 @@ pub(super) fn refundable(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use bahi_gst::Levy;
+    use bahi_pricing::{Audience, Period, Promotion, Rule, Rules, Scope};
+    use bahi_types::{Price, PromotionId};
+    use proptest::prelude::*;
+    use serde_json::json;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{
+        catalogue::Goods,
+        invoice::{NewLine, Terms, price},
+        pricing::Market,
+    };
+
+    fn goods(at: usize, price: i64, inclusive: bool, rate: i64) -> Goods {
+        Goods {
+            product_id: ProductId::from_uuid(Uuid::from_u128(at as u128 + 1)),
+            sku: "SKU".into(),
+            name: "Thing".into(),
+            stocked: true,
+            hsn: "854442".into(),
+            uqc: "PCS".into(),
+            price: Price::rounded(Decimal::new(price, 3)),
+            price_includes_tax: inclusive,
+            mrp: None,
+            status: "active".into(),
+            category: Some("taxable".into()),
+            rate: Some(Rate::from(rate)),
+            cess: Some(Rate::ZERO),
+            rate_from: Some("2025-09-22".parse().unwrap()),
+            price_limit: None,
+            rate_above: None,
+            cess_above: None,
+            stock_unit_id: None,
+            category_id: None,
+            brand_id: None,
+        }
+    }
+
+    fn promotion(at: usize, (kind, number): (u8, i64)) -> Promotion {
+        let percent = Rate::rounded(Decimal::new(number, 1));
+        let amount = Money::rounded(Decimal::new(number, 2));
+        let rule = match kind {
+            0 => Rule::Percent { percent },
+            1 => Rule::AmountPerUnit { amount },
+            2 => Rule::SetFree {
+                qty: 3,
+                free: 1,
+                max_times: None,
+            },
+            3 => Rule::SetPrice {
+                qty: 2,
+                price: amount,
+                max_times: None,
+            },
+            4 => Rule::BillPercent {
+                percent,
+                max_discount: None,
+            },
+            _ => Rule::BillAmount { amount },
+        };
+        Promotion {
+            id: PromotionId::from_uuid(Uuid::from_u128(at as u128 + 1)),
+            priority: 0,
+            stackable: true,
+            needs_coupon: false,
+            audience: Audience::default(),
+            period: Period::default(),
+            scope: Scope::default(),
+            min_qty: None,
+            min_amount: None,
+            rule,
+        }
+    }
+
+    /// What [`give_back`] looks at of an invoice.
+    fn header(total: Money, round_to_rupee: bool) -> Header {
+        let id = Uuid::nil();
+        let zeros = [
+            "gross",
+            "discount",
+            "taxable",
+            "cgst",
+            "sgst",
+            "igst",
+            "cess",
+            "round_off",
+            "tendered",
+            "tendered_cash",
+            "change",
+            "credit",
+            "returned",
+            "returned_credit",
+        ];
+        let mut of: HashMap<&str, serde_json::Value> =
+            zeros.into_iter().map(|name| (name, json!("0"))).collect();
+        of.extend([
+            ("total", json!(total)),
+            ("round_to_rupee", json!(round_to_rupee)),
+            ("fiscal_year", json!(2026)),
+            ("version", json!(1)),
+            ("inter_state", json!(false)),
+            ("reverse_charge", json!(false)),
+            ("date", json!("2026-11-05")),
+            ("issued_at", json!("2026-11-05T06:00:00Z")),
+        ]);
+        for name in [
+            "invoice_id",
+            "registration_id",
+            "branch_id",
+            "location_id",
+            "reservation_id",
+        ] {
+            of.insert(name, json!(id));
+        }
+        for name in [
+            "series",
+            "number",
+            "kind",
+            "place_of_supply",
+            "demand_hash",
+            "currency",
+            "status",
+        ] {
+            of.insert(name, json!(""));
+        }
+        serde_json::from_value(json!(of)).unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        #[test]
+        fn all_partial_returns_of_a_promoted_sale_refund_what_was_paid(
+            lines in prop::collection::vec((1..500_000_i64, any::<bool>(), prop::sample::select(vec![0_i64, 5, 18, 40]), 1..9_000_i64), 1..6),
+            promotions in prop::collection::vec((0..6_u8, 1..1_000_i64), 0..4),
+            off in prop::option::of(1..99_000_i64),
+            round_to_rupee in any::<bool>(),
+            parts in prop::collection::vec((any::<prop::sample::Index>(), 1..=4_000_i64), 0..12),
+        ) {
+            let goods: Vec<Goods> = lines
+                .iter()
+                .enumerate()
+                .map(|(at, (price, inclusive, rate, _))| goods(at, *price, *inclusive, *rate))
+                .collect();
+            let wanted: Vec<NewLine> = lines
+                .iter()
+                .zip(&goods)
+                .map(|(line, goods)| {
+                    // Thousandths of a unit, or whole ones.
+                    let qty = if line.3 % 2 == 0 { Decimal::from(line.3 % 20 + 1) } else { Decimal::new(line.3, 3) };
+                    let line = json!({ "product_id": goods.product_id, "qty": qty.to_string() });
+                    serde_json::from_value(line).unwrap()
+                })
+                .collect();
+            let market = Market {
+                rules: Rules {
+                    promotions: promotions.iter().enumerate().map(|(at, p)| promotion(at, *p)).collect(),
+                    ..Rules::default()
+                },
+                ..Market::default()
+            };
+            let terms = Terms { levy: Levy::Intra, round_to_rupee, may_override: false, may_discount: true };
+            let of: Vec<&Goods> = goods.iter().collect();
+            let percent = off.map(|off| serde_json::from_value(json!({ "percent": Decimal::new(off, 3).to_string() })).unwrap());
+            let sold = price(&wanted, &of, percent, terms, &market).unwrap();
+            for line in &sold.lines {
+                let off = line.discount + line.bill_discount;
+                prop_assert!(!line.discount.is_negative() && !line.bill_discount.is_negative() && off <= line.gross);
+            }
+            let mut header = header(sold.total, round_to_rupee);
+            let mut left = sold.lines.clone();
+            // Some parts by chance, and then all that is left.
+            let parts = parts.iter().map(|(line, qty)| (Some(line.index(left.len())), Quantity::rounded(Decimal::new(*qty, 3))));
+            let parts: Vec<_> = parts.chain([(None, Quantity::ZERO)]).collect();
+            for (only, qty) in parts {
+                let back = |(at, line): (usize, &Line)| {
+                    let rest = line.qty - line.returned_qty;
+                    let qty = if only.is_none() { rest } else { qty.min(rest) };
+                    let wanted = only.is_none_or(|only| only == at) && qty.is_positive();
+                    wanted.then_some(Back { line: line.line, qty, disposition: Disposition::Restock })
+                };
+                let backs: Vec<Back> = left.iter().enumerate().filter_map(back).collect();
+                if backs.is_empty() {
+                    continue;
+                }
+                let given = give_back(&header, &left, &backs).unwrap();
+                prop_assert!(!given.total.is_negative());
+                header.returned += given.total;
+                prop_assert!(header.returned <= header.total);
+                for after in given.after {
+                    let line = left.iter_mut().find(|l| l.line == after.line).unwrap();
+                    line.returned_qty = after.qty;
+                    line.returned_taxable = after.taxable;
+                    (line.returned_cgst, line.returned_sgst) = (after.cgst, after.sgst);
+                    (line.returned_igst, line.returned_cess) = (after.igst, after.cess);
+                }
+            }
+            prop_assert_eq!(header.returned, header.total);
+            for line in &left {
+                prop_assert_eq!(returned(line), sold_of(line));
+            }
+        }
+    }
+
+    fn sold_of(line: &Line) -> Amounts {
+        super::sold(line)
+    }
+}

@@ -96,6 +96,10 @@ async fn what_cannot_be_read_is_400_and_names_its_field() {
         ("/invoice_id", json!(Uuid::new_v4()), "invoice_id"),
         ("/external_date", json!("yesterday"), "external_date"),
         ("/surprise", json!(1), "surprise"),
+        ("/customer_group_id", json!("x"), "customer_group_id"),
+        ("/coupons", json!([""]), "coupons[0]"),
+        ("/coupons", json!(vec!["A"; 21]), "coupons"),
+        ("/lines/0/batch_mrp", json!("0"), "lines[0].batch_mrp"),
     ];
     for (pointer, value, field) in table {
         let reply = shop.sell(with(good.clone(), pointer, value.clone())).await;

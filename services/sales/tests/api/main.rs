@@ -7,6 +7,7 @@ mod counting;
 mod held;
 mod house;
 mod numbers;
+mod pricing;
 mod protocol;
 mod returns;
 mod scenarios;
