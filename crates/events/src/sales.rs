@@ -87,6 +87,9 @@ pub struct InvoiceLine {
     pub batch_allocations: Vec<BatchAllocation>,
     /// Set when the goods left with an earlier delivery and this invoice moves no stock.
     pub fulfilment_id: Option<Uuid>,
+    /// Serial numbers of the pieces, as far as the till named them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub serials: Vec<String>,
 }
 
 /// One means of payment.
@@ -183,6 +186,9 @@ pub struct ReturnLine {
     pub total: Money,
     /// `restock`, `quarantine` or `scrap`.
     pub disposition: String,
+    /// Serial numbers of the pieces that came back, as far as they were named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub serials: Vec<String>,
 }
 
 /// Goods were taken back and a credit note issued.

@@ -30,6 +30,7 @@ mod restore;
 mod revaluation;
 mod sale;
 mod sales;
+mod serial;
 mod shelf_life;
 pub mod shortage;
 mod state;
@@ -71,5 +72,6 @@ fn routes(cfg: &mut ServiceConfig) {
     disposal::routes(cfg);
     shelf_life::routes(cfg);
     reorder_level::routes(cfg);
+    serial::routes(cfg);
     report::routes(cfg);
 }

@@ -24,7 +24,7 @@ use crate::{
     events::{self, HoldNews},
     kit,
     ledger::{self, Books, Kind, Source, Taken},
-    shelf_life,
+    serial, shelf_life,
 };
 
 /// Holds stock for one attempt of an invoice-to-be.
@@ -68,7 +68,7 @@ async fn first(tx: &mut Tx, demand: &Demand) -> Result<Outcome, Error> {
     }
     let mut books = ledger::store::books(tx, rows);
     let what = (demand.id(), demand.location, demand.lines.as_slice());
-    let allocations = take(tx, &mut books, what, demand.allow_short, &terms)?;
+    let allocations = take(tx, &mut books, what, demand.allow_short, &terms).await?;
     let lines = hold_lines(&allocations);
     let conn = tx.shared();
     futures::try_join!(
@@ -105,7 +105,7 @@ async fn further(tx: &mut Tx, demand: &Demand) -> Result<Outcome, Error> {
     .await?;
     // This sale takes its part before anybody else is served from what was freed.
     let what = (demand.id(), demand.location, demand.lines.as_slice());
-    let granted = match take(tx, &mut books, what, demand.allow_short, &terms) {
+    let granted = match take(tx, &mut books, what, demand.allow_short, &terms).await {
         Err(Error::InsufficientStock(short)) => Err(short),
         other => Ok(other?),
     };
@@ -120,18 +120,21 @@ async fn further(tx: &mut Tx, demand: &Demand) -> Result<Outcome, Error> {
 }
 
 /// Grants a demand on its terms; a batch chosen against the rules needs a reason, which is recorded.
-fn take(
+async fn take(
     tx: &mut Tx,
     books: &mut Books,
     (id, location, lines): (ReservationId, LocationId, &[Ask]),
     allow_short: bool,
     terms: &Terms,
 ) -> Result<Vec<Allocation>, Error> {
-    if terms.chosen.is_empty() {
+    let named = serial::promise(tx, lines, &terms.serials, allow_short).await?;
+    if terms.chosen.is_empty() && named.lines.is_empty() {
         return grant(books, location, lines, allow_short, terms).map_err(Error::InsufficientStock);
     }
-    let (allocations, against) =
-        choose(books, location, lines, allow_short, terms).map_err(Error::InsufficientStock)?;
+    let choice = choose(books, location, lines, allow_short, terms, &named)
+        .map_err(Error::InsufficientStock)?;
+    let (allocations, against) = (choice.allocations, choice.against);
+    serial::store::hold(tx, id, &choice.pieces).await?;
     if let Some(line) = against.first() {
         let Some(reason) = &terms.reason else {
             return Err(Error::OverrideRequired(*line));
@@ -269,7 +272,7 @@ pub async fn hold(state: &State, ctx: &Ctx, wish: Wish) -> Result<Done<Made>, Er
             let mut books = ledger::store::books(tx, rows);
             let id = ReservationId::new();
             let what = (id, wish.location, lines.as_slice());
-            let allocations = take(tx, &mut books, what, false, &terms)?;
+            let allocations = take(tx, &mut books, what, false, &terms).await?;
             let hold = Hold {
                 id,
                 owner: if wish.order.is_some() {

@@ -379,6 +379,7 @@ impl Transfer {
                 asked,
                 available: asked - missing,
                 excluded: books.excluded((self.from_location_id, product_id), 0),
+                serials: Vec::new(),
             }
         });
         Err(Error::InsufficientStock(short.collect()))

@@ -499,6 +499,7 @@ impl Shop {
                     product_id: product.to_string(),
                     qty: (*qty).to_owned(),
                     batch_id: None,
+                    serials: Vec::new(),
                 })
                 .collect(),
             demand_hash: self.hash(lines),
@@ -597,6 +598,7 @@ impl Shop {
                 tax: Tax::default(),
                 total: Money::ZERO,
                 disposition: (*disposition).to_owned(),
+                serials: Vec::new(),
             });
         let payload = ReturnProcessed {
             credit_note_id,
@@ -634,6 +636,7 @@ impl Shop {
             line,
             product_id: product.to_string(),
             qty: (*qty).to_owned(),
+            serials: Vec::new(),
         });
         let sale = IssuedSale {
             invoice_id: invoice.to_string(),
@@ -766,6 +769,7 @@ pub fn invoice_of(
         total: Money::ZERO,
         batch_allocations: Vec::new(),
         fulfilment_id: None,
+        serials: Vec::new(),
     };
     InvoiceIssued {
         invoice_id: invoice,

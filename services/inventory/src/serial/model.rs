@@ -1,0 +1,532 @@
+//! What becomes of pieces when goods move, as plain values.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use bahi_types::{InvoiceId, ProductId, Quantity, ReservationId};
+use rust_decimal::prelude::ToPrimitive;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    Error,
+    ledger::{Cost, Draft, Key, Kind, Lot, Movement, NO_BATCH, Origin, Status},
+};
+
+/// A number, within its product.
+pub(crate) type Name = (ProductId, String);
+
+/// What has become of a piece.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SerialState {
+    /// It left, and neither with a customer nor as scrap: lost, or back to its supplier.
+    Gone,
+    /// With us.
+    InStock,
+    /// Thrown away.
+    Scrapped,
+    /// With a customer.
+    Sold,
+}
+
+impl SerialState {
+    /// As the database writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::InStock => "in_stock",
+            Self::Scrapped => "scrapped",
+            Self::Sold => "sold",
+        }
+    }
+
+    /// From the database.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Gone, Self::InStock, Self::Scrapped, Self::Sold]
+            .into_iter()
+            .find(|s| s.name() == name)
+    }
+}
+
+/// The document line a piece was sold with; of an invoice's settled shortage, the invoice's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sold {
+    /// Kind of document.
+    pub kind: String,
+    /// The document.
+    pub id: Uuid,
+    /// Its line.
+    pub line: i32,
+}
+
+/// A piece.
+#[derive(Clone, Debug)]
+pub(crate) struct Piece {
+    /// Id.
+    pub id: Uuid,
+    /// Product and number.
+    pub name: Name,
+    /// What has become of it.
+    pub state: SerialState,
+    /// Where it lies, or left from.
+    pub key: Key,
+    /// The line of a transfer it is on its way with.
+    pub origin: Origin,
+    /// What it was sold with.
+    pub sold: Option<Sold>,
+    /// The pending hold that promises it.
+    pub held: Option<(ReservationId, i32)>,
+    /// Not in the database yet.
+    pub fresh: bool,
+    /// Differs from the database.
+    pub dirty: bool,
+}
+
+impl Piece {
+    /// It lies in this lot.
+    pub fn lies(&self, (key, origin): Lot) -> bool {
+        self.state == SerialState::InStock && self.key == key && self.origin == origin
+    }
+
+    /// It comes to lie in a lot.
+    pub fn arrive(&mut self, (key, origin): Lot) {
+        self.state = SerialState::InStock;
+        (self.key, self.origin) = (key, origin);
+        (self.sold, self.held) = (None, None);
+        self.dirty = true;
+    }
+
+    /// It leaves with a movement of this kind.
+    pub fn leave(&mut self, kind: Kind, sold: Sold) {
+        self.state = match kind {
+            Kind::Issue => SerialState::Sold,
+            Kind::Scrap => SerialState::Scrapped,
+            _ => SerialState::Gone,
+        };
+        self.sold = (kind == Kind::Issue).then_some(sold);
+        self.held = None;
+        self.dirty = true;
+    }
+}
+
+/// Why a piece that moved could not be named.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// Nobody said its number.
+    NotNamed,
+    /// The books have the number elsewhere, or in another state.
+    NotHere,
+    /// A return names a number that was not sold with its invoice.
+    NotSold,
+    /// It was there before its product was followed by number.
+    Opening,
+    /// The books do not know the number.
+    Unknown,
+}
+
+impl Reason {
+    /// As the database writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotNamed => "not_named",
+            Self::NotHere => "not_here",
+            Self::NotSold => "not_sold",
+            Self::Opening => "opening",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// From the database.
+    pub fn named(name: &str) -> Option<Self> {
+        [
+            Self::NotNamed,
+            Self::NotHere,
+            Self::NotSold,
+            Self::Opening,
+            Self::Unknown,
+        ]
+        .into_iter()
+        .find(|r| r.name() == name)
+    }
+}
+
+/// Pieces that a movement moved and the books cannot name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Gap {
+    /// Index of the movement.
+    pub movement: usize,
+    /// How many.
+    pub qty: Quantity,
+    /// The number that was said.
+    pub said: Option<String>,
+    /// Why it was not taken.
+    pub reason: Reason,
+}
+
+/// The pieces of one transaction.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pieces {
+    pieces: BTreeMap<Name, Piece>,
+    /// Pieces that a movement moved: index of the movement, and the piece.
+    pub links: Vec<(usize, Uuid)>,
+    /// What could not be named.
+    pub gaps: Vec<Gap>,
+    /// Numbers that wait for goods, by the settlement that brings them.
+    due: HashMap<Uuid, Vec<String>>,
+    taken: HashMap<Uuid, Vec<String>>,
+}
+
+impl Pieces {
+    /// Enters a piece as the database has it.
+    pub fn set(&mut self, piece: Piece) {
+        self.pieces.insert(piece.name.clone(), piece);
+    }
+
+    /// A piece.
+    pub fn get(&self, product: ProductId, no: &str) -> Option<&Piece> {
+        self.pieces.get(&(product, no.to_owned()))
+    }
+
+    /// Every piece.
+    pub fn iter(&self) -> impl Iterator<Item = &Piece> {
+        self.pieces.values()
+    }
+
+    /// A piece will have come to lie in a lot before it is asked for.
+    pub fn assume(&mut self, product: ProductId, no: &str, lot: Lot) {
+        if let Some(piece) = self.pieces.get_mut(&(product, no.to_owned())) {
+            piece.arrive(lot);
+        }
+    }
+
+    /// Numbers that wait for goods, by the settlement that brings them.
+    pub fn owe(&mut self, due: HashMap<Uuid, Vec<String>>) {
+        self.due = due;
+    }
+
+    /// Those that wait no more.
+    pub fn taken(&self) -> &HashMap<Uuid, Vec<String>> {
+        &self.taken
+    }
+
+    /// Goes through movements in their order and moves the pieces with them. What a person posts must name every
+    /// piece; of a fact, what cannot be named is a gap.
+    ///
+    /// # Errors
+    /// [`Error::SerialsRequired`], [`Error::SerialNotHere`], [`Error::SerialKnown`].
+    pub fn follow(
+        &mut self,
+        movements: &[Movement],
+        tracked: &BTreeSet<ProductId>,
+        invoices: &HashMap<Uuid, InvoiceId>,
+    ) -> Result<(), Error> {
+        let mut carried: Vec<String> = Vec::new();
+        for (n, movement) in movements.iter().enumerate() {
+            let draft = &movement.draft;
+            if !tracked.contains(&draft.key.product) || draft.qty.is_zero() {
+                continue;
+            }
+            if draft.qty.is_negative() {
+                carried = self.leave(n, draft, invoices)?;
+            } else if matches!(draft.cost, Cost::Carried) {
+                let names = std::mem::take(&mut carried);
+                self.come(n, draft, &names, true)?;
+            } else {
+                self.come(n, draft, &draft.serials, false)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn leave(
+        &mut self,
+        n: usize,
+        draft: &Draft,
+        invoices: &HashMap<Uuid, InvoiceId>,
+    ) -> Result<Vec<String>, Error> {
+        let (lot, source) = ((draft.key, draft.origin), draft.source);
+        let product = draft.key.product;
+        let mut left = -draft.qty;
+        let mut said = draft.said.clone();
+        let mut names: Vec<String> = draft.serials.clone();
+        if is_automatic(draft) {
+            // Which of them goes is nobody's choice: those that nobody was promised first.
+            let mut lying: Vec<&Piece> = self
+                .pieces
+                .values()
+                .filter(|p| p.name.0 == product && p.lies(lot) && !names.contains(&p.name.1))
+                .collect();
+            lying.sort_by_key(|p| (p.held.is_some(), p.name.1.clone()));
+            names.extend(lying.into_iter().map(|p| p.name.1.clone()));
+        }
+        let waits = self.due.remove(&source.id).unwrap_or_default();
+        let (there, away): (Vec<String>, Vec<String>) = waits.into_iter().partition(|no| {
+            let piece = self.pieces.get(&(product, no.clone()));
+            piece.is_some_and(|p| p.lies(lot))
+        });
+        // Goods of another balance may bring the rest; the last movement of the settlement takes what is left.
+        names.extend(there.iter().cloned());
+        let mut gone = Vec::new();
+        for no in names {
+            if left < Quantity::from(1) {
+                break;
+            }
+            match self.pieces.get_mut(&(product, no.clone())) {
+                Some(piece) if piece.lies(lot) => {
+                    let sold = match invoices.get(&source.id) {
+                        Some(invoice) => ("invoice", invoice.uuid()),
+                        None => (source.kind, source.id),
+                    };
+                    let sold = Sold {
+                        kind: sold.0.to_owned(),
+                        id: sold.1,
+                        line: source.line,
+                    };
+                    piece.leave(draft.kind, sold);
+                    self.links.push((n, piece.id));
+                    gone.push(no);
+                    left -= Quantity::from(1);
+                }
+                found => {
+                    if is_strict(source.kind) {
+                        let found = place_of(found.as_deref());
+                        return Err(Error::SerialNotHere(index(source.line), no, found));
+                    }
+                    let reason = found.map_or(Reason::Unknown, |_| Reason::NotHere);
+                    said.push((no, reason));
+                }
+            }
+        }
+        if !there.is_empty() || !away.is_empty() {
+            let (now, later): (Vec<String>, Vec<String>) =
+                there.into_iter().partition(|no| gone.contains(no));
+            let taken = self.taken.entry(source.id).or_default();
+            taken.extend(now);
+            // One that lies in another balance of the place may leave with the settlement's next movement.
+            let (near, lost): (Vec<String>, Vec<String>) = away.into_iter().partition(|no| {
+                let piece = self.pieces.get(&(product, no.clone()));
+                piece.is_some_and(|p| {
+                    p.state == SerialState::InStock && p.key.place() == draft.key.place()
+                })
+            });
+            let room = left.decimal().ceil().to_usize().unwrap_or_default();
+            let mut later: Vec<String> = later.into_iter().chain(near).collect();
+            for (at, no) in lost.into_iter().enumerate() {
+                if at < room {
+                    let known = self.pieces.contains_key(&(product, no.clone()));
+                    taken.push(no.clone());
+                    said.push((no, if known { Reason::NotHere } else { Reason::Unknown }));
+                } else {
+                    later.push(no);
+                }
+            }
+            self.due.insert(source.id, later);
+        }
+        self.open(n, draft, left, said)?;
+        Ok(gone)
+    }
+
+    fn come(
+        &mut self,
+        n: usize,
+        draft: &Draft,
+        names: &[String],
+        carried: bool,
+    ) -> Result<(), Error> {
+        let (lot, source) = ((draft.key, draft.origin), draft.source);
+        let product = draft.key.product;
+        let mut left = draft.qty;
+        let mut said = draft.said.clone();
+        for no in names {
+            if left < Quantity::from(1) {
+                break;
+            }
+            let name = (product, no.clone());
+            match self.pieces.get_mut(&name) {
+                None => {
+                    let piece = Piece {
+                        id: Uuid::now_v7(),
+                        name: name.clone(),
+                        state: SerialState::InStock,
+                        key: lot.0,
+                        origin: lot.1,
+                        sold: None,
+                        held: None,
+                        fresh: true,
+                        dirty: true,
+                    };
+                    self.links.push((n, piece.id));
+                    self.pieces.insert(name, piece);
+                }
+                Some(piece) if carried || admits(draft.kind, source.kind, piece.state) => {
+                    piece.arrive(lot);
+                    self.links.push((n, piece.id));
+                }
+                Some(piece) => {
+                    if is_strict(source.kind) {
+                        let found = place_of(Some(piece));
+                        return Err(Error::SerialKnown(index(source.line), no.clone(), found));
+                    }
+                    said.push((no.clone(), Reason::NotHere));
+                    continue;
+                }
+            }
+            left -= Quantity::from(1);
+        }
+        self.open(n, draft, left, said)
+    }
+
+    /// What is left of a movement has no names.
+    fn open(
+        &mut self,
+        n: usize,
+        draft: &Draft,
+        mut left: Quantity,
+        said: Vec<(String, Reason)>,
+    ) -> Result<(), Error> {
+        if left.is_positive() && is_strict(draft.source.kind) {
+            return Err(Error::SerialsRequired(index(draft.source.line)));
+        }
+        for (no, reason) in said {
+            let qty = left.min(Quantity::from(1));
+            if qty.is_positive() {
+                self.gaps.push(Gap {
+                    movement: n,
+                    qty,
+                    said: Some(no),
+                    reason,
+                });
+                left -= qty;
+            }
+        }
+        if left.is_positive() {
+            self.gaps.push(Gap {
+                movement: n,
+                qty: left,
+                said: None,
+                reason: Reason::NotNamed,
+            });
+        }
+        Ok(())
+    }
+}
+
+fn index(line: i32) -> usize {
+    usize::try_from(line - 1).unwrap_or_default()
+}
+
+/// Where a piece is, in words.
+pub(crate) fn place_of(piece: Option<&Piece>) -> String {
+    let Some(piece) = piece else {
+        return "unknown".to_owned();
+    };
+    match piece.state {
+        SerialState::InStock => format!(
+            "in stock at location {} as {}{}",
+            piece.key.location,
+            piece.key.status.name(),
+            if piece.key.batch == NO_BATCH {
+                String::new()
+            } else {
+                format!(", batch {}", piece.key.batch)
+            }
+        ),
+        state => state.name().to_owned(),
+    }
+}
+
+/// People post these documents: they name every piece.
+pub(crate) fn is_strict(kind: &str) -> bool {
+    matches!(kind, "adjustment" | "receipt" | "status_change" | "transfer")
+}
+
+/// What a document takes without naming it: whichever lie there. Which goods of a hold go to quarantine, or of a batch
+/// to the bin, makes no difference; and of what is on its way all that is not named goes together.
+pub(crate) fn is_automatic(draft: &Draft) -> bool {
+    let apart = draft.kind == Kind::StatusChange && draft.source.kind != "status_change";
+    apart
+        || matches!(
+            draft.source.kind,
+            "disposal" | "transfer_receipt" | "transfer_short"
+        )
+}
+
+/// A piece in this state may come in.
+fn admits(kind: Kind, source: &str, state: SerialState) -> bool {
+    match (kind, source) {
+        // A count saw it.
+        (Kind::AdjustIn, "count") => matches!(state, SerialState::Gone | SerialState::Scrapped),
+        (Kind::AdjustIn | Kind::Receipt, _) => state == SerialState::Gone,
+        (Kind::ReturnIn, _) => state == SerialState::Sold,
+        _ => false,
+    }
+}
+
+/// A whole number of pieces; `None` for anything else.
+pub(crate) fn whole(qty: Quantity) -> Option<usize> {
+    let qty = qty.decimal();
+    qty.fract().is_zero().then(|| qty.abs().to_usize())?
+}
+
+/// What a line of a document says of its pieces is in order: as many as it moves, each once, and none for a product
+/// that is not followed by number.
+///
+/// # Errors
+/// [`Error::NotSerialTracked`], [`Error::WholeNumbers`], [`Error::SerialsRequired`], [`Error::SerialsCount`],
+/// [`Error::SerialTwice`].
+pub(crate) fn check(
+    n: usize,
+    tracked: bool,
+    product: ProductId,
+    qty: Quantity,
+    serials: &[String],
+    seen: &mut BTreeSet<Name>,
+) -> Result<(), Error> {
+    if !tracked {
+        return if serials.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::NotSerialTracked(n))
+        };
+    }
+    let pieces = whole(qty).ok_or(Error::WholeNumbers(n))?;
+    if serials.is_empty() && pieces > 0 {
+        return Err(Error::SerialsRequired(n));
+    }
+    if serials.len() != pieces {
+        return Err(Error::SerialsCount(n));
+    }
+    for no in serials {
+        if !seen.insert((product, no.clone())) {
+            return Err(Error::SerialTwice(n, no.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// Numbers by the balance in which their pieces may be sold at a place, and those of which none can.
+pub(crate) fn on_shelf<'a>(
+    pieces: &Pieces,
+    place: crate::ledger::Place,
+    names: impl IntoIterator<Item = &'a String>,
+) -> (BTreeMap<Key, Vec<String>>, Vec<String>) {
+    let (mut there, mut others): (BTreeMap<Key, Vec<String>>, _) = (BTreeMap::new(), Vec::new());
+    for no in names {
+        match pieces.get(place.1, no) {
+            Some(piece)
+                if piece.state == SerialState::InStock
+                    && piece.key.place() == place
+                    && piece.key.status == Status::Sellable =>
+            {
+                there.entry(piece.key).or_default().push(no.clone());
+            }
+            _ => others.push(no.clone()),
+        }
+    }
+    (there, others)
+}
