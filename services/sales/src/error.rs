@@ -22,6 +22,9 @@ pub(crate) struct Short {
     pub asked: Quantity,
     /// What could have been had.
     pub available: Quantity,
+    /// Pieces that were asked for by serial number and cannot be sold here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub serials: Vec<String>,
 }
 
 /// Why a request is not carried out.
@@ -106,6 +109,8 @@ pub(crate) enum Error {
     UnknownSeries(String),
 
     // returns
+    #[error("Line {line} did not sell the piece {serial}, or it has come back already.")]
+    SerialNotSold { line: i32, serial: String },
     #[error("Line {line}: {asked} cannot come back, only {left} can.")]
     ExceedsSold {
         line: i32,
@@ -198,6 +203,7 @@ impl Refusal for Error {
             Self::UnknownSeries(_) => Verdict::refused("UNKNOWN_SERIES"),
             Self::ExceedsSold { .. } => Verdict::refused("EXCEEDS_SOLD"),
             Self::NoSuchLine(_) => Verdict::refused("NO_SUCH_LINE"),
+            Self::SerialNotSold { .. } => Verdict::refused("SERIAL_NOT_SOLD"),
             Self::RefundMismatch { .. } => Verdict::refused("REFUND_MISMATCH"),
             Self::RefundExceedsPaid { .. } => Verdict::refused("REFUND_EXCEEDS_PAID"),
             Self::NotHeld(_) => Verdict::conflict("NOT_HELD"),

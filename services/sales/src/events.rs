@@ -8,7 +8,7 @@ use bahi_events::{
 use bahi_types::Money;
 
 use crate::{
-    invoice::{Invoice, batches_of},
+    invoice::{Invoice, batches_of, serials_of},
     returns::CreditNote,
     session::{Count, Session},
 };
@@ -76,6 +76,7 @@ pub(crate) fn invoice_issued(invoice: &Invoice) -> Outgoing {
         total: l.total,
         batch_allocations: batches_of(l),
         fulfilment_id: None,
+        serials: serials_of(&l.serials),
     });
     let tenders = invoice.tenders.iter().map(|t| Tender {
         method: t.method.clone(),
@@ -141,6 +142,7 @@ pub(crate) fn return_processed(note: &CreditNote, version: i64) -> Outgoing {
         },
         total: l.total,
         disposition: l.disposition.clone(),
+        serials: serials_of(&l.serials),
     });
     let tenders = note.tenders.iter().map(|t| Tender {
         method: t.method.clone(),

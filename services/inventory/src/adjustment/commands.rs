@@ -211,7 +211,10 @@ async fn keys(tx: &mut Tx, new: &NewAdjustment) -> Result<Vec<Key>, Error> {
     let named: Vec<_> = new.lines.iter().map(|l| (l.product, l.batch)).collect();
     let products = batch::check_lines(tx, &named).await?;
     let named = new.lines.iter();
-    serial::check_lines(&products, named.map(|l| (l.product, l.delta, l.serials.as_slice())))?;
+    serial::check_lines(
+        &products,
+        named.map(|l| (l.product, l.delta, l.serials.as_slice())),
+    )?;
     let mut keys = Vec::with_capacity(new.lines.len());
     for (n, line) in new.lines.iter().enumerate() {
         let tracked = products.get(&line.product).is_some_and(|p| p.batch_tracked);

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     Error, State,
     ledger::{NO_BATCH, Status, cursor},
+    serial,
 };
 
 /// The endpoints of this noun.
@@ -104,6 +105,10 @@ struct CountedLineRequest {
     /// Cost of one unit should there be more than the books say; what the product costs now, when absent.
     #[garde(inner(custom(validate::non_negative)))]
     unit_cost: Option<Price>,
+    /// Serial numbers of what lies there, for a product followed by number: as many as `qty`, at most 1000.
+    #[serde(default)]
+    #[garde(custom(serial::numbers))]
+    serials: Vec<String>,
 }
 
 fn counted(lines: Vec<CountedLineRequest>) -> Vec<Counted> {
@@ -111,6 +116,7 @@ fn counted(lines: Vec<CountedLineRequest>) -> Vec<Counted> {
         key: key(l.product_id, l.batch_id, l.status),
         qty: l.qty,
         unit_cost: l.unit_cost,
+        serials: l.serials,
     };
     lines.into_iter().map(line).collect()
 }

@@ -367,7 +367,7 @@ pub fn grant(
 }
 
 /// What lines that name their batches or pieces get.
-pub struct Choice {
+pub(crate) struct Choice {
     /// What they get.
     pub allocations: Vec<Allocation>,
     /// Lines whose batch is not the one that first expired, first out, would take, or keeps less than the minimum. A piece
@@ -382,7 +382,7 @@ pub struct Choice {
 ///
 /// # Errors
 /// The products of which there is not enough; nothing is held then.
-pub fn choose(
+pub(crate) fn choose(
     books: &mut Books,
     location: LocationId,
     lines: &[Ask],
@@ -411,12 +411,19 @@ pub fn choose(
                 against.push(ask.line);
             }
             pieces.extend(found.pieces.iter().map(|id| (*id, ask.line)));
-            strange.entry(ask.product).or_default().extend(found.strange);
+            strange
+                .entry(ask.product)
+                .or_default()
+                .extend(found.strange);
             for part in &found.taken {
                 trial.hold(*part);
             }
             // What is not named comes from the quantity; a piece that cannot be had does not, unless the sale is a fact.
-            let asked = if allow_short { Quantity::ZERO } else { Quantity::from(lost as i64) };
+            let asked = if allow_short {
+                Quantity::ZERO
+            } else {
+                Quantity::from(lost as i64)
+            };
             let (rest, lacking) = trial.pick(place, ask.qty - whole - asked, min_days);
             for part in &found.taken {
                 trial.shrink(*part);

@@ -110,9 +110,10 @@ pub(crate) async fn issue(tx: &mut Tx, sales: &[Sale]) -> Result<(), Error> {
     }
     let by_source = by_source(&movements);
     let batched = |sale: &&&Sale| {
-        let own = by_source
-            .get(&sale.invoice.uuid())
-            .is_some_and(|own| own.iter().any(|m| m.draft.key.batch != NO_BATCH || m.numbered));
+        let own = by_source.get(&sale.invoice.uuid()).is_some_and(|own| {
+            own.iter()
+                .any(|m| m.draft.key.batch != NO_BATCH || m.numbered)
+        });
         own || owing.contains(&sale.invoice)
     };
     let buyers: Vec<&Buyer> = sales.iter().filter(batched).map(|s| &s.buyer).collect();

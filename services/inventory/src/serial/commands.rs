@@ -11,9 +11,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    model::{
-        Name, Piece, Pieces, SerialState, Sold, check, is_automatic, place_of,
-    },
+    model::{Name, Piece, Pieces, SerialState, Sold, check, is_automatic, place_of},
     store::{self, Waiting},
 };
 use crate::{
@@ -120,7 +118,11 @@ pub(crate) async fn promise(
     serials: &BTreeMap<i32, Vec<String>>,
     fact: bool,
 ) -> Result<Named, Error> {
-    let named = |ask: &&Ask| serials.get(&ask.line).is_some_and(|names| !names.is_empty());
+    let named = |ask: &&Ask| {
+        serials
+            .get(&ask.line)
+            .is_some_and(|names| !names.is_empty())
+    };
     let in_question: BTreeSet<ProductId> = lines
         .iter()
         .filter(|ask| named(ask) || super::whole(ask.qty).is_none())

@@ -320,7 +320,14 @@ impl Pieces {
                 if at < room {
                     let known = self.pieces.contains_key(&(product, no.clone()));
                     taken.push(no.clone());
-                    said.push((no, if known { Reason::NotHere } else { Reason::Unknown }));
+                    said.push((
+                        no,
+                        if known {
+                            Reason::NotHere
+                        } else {
+                            Reason::Unknown
+                        },
+                    ));
                 } else {
                     later.push(no);
                 }
@@ -442,7 +449,10 @@ pub(crate) fn place_of(piece: Option<&Piece>) -> String {
 
 /// People post these documents: they name every piece.
 pub(crate) fn is_strict(kind: &str) -> bool {
-    matches!(kind, "adjustment" | "receipt" | "status_change" | "transfer")
+    matches!(
+        kind,
+        "adjustment" | "receipt" | "status_change" | "transfer"
+    )
 }
 
 /// What a document takes without naming it: whichever lie there. Which goods of a hold go to quarantine, or of a batch

@@ -82,21 +82,10 @@ impl PieceRow {
     }
 }
 
-/// Locks the pieces with these numbers and, as many as asked for, those that lie in lots; in the order of their ids.
-pub(crate) async fn lock(
-    tx: &mut Tx,
-    names: &BTreeSet<Name>,
-    lots: &BTreeMap<Lot, Quantity>,
-) -> Result<Pieces> {
-    let mut pieces = Pieces::default();
-    if names.is_empty() && lots.is_empty() {
-        return Ok(pieces);
-    }
-    let (products, numbers): (Vec<ProductId>, Vec<&str>) =
-        names.iter().map(|(p, no)| (*p, no.as_str())).unzip();
-    let keys: Vec<&Key> = lots.keys().map(|lot| &lot.0).collect();
-    let rows: Vec<PieceRow> = sql(
-        "select s.id, s.product_id, s.no, s.state, s.location_id, s.batch_id, s.status, s.origin, s.sold_type, s.sold_id,
+macro_rules! named_pieces {
+    ($rest:literal) => {
+        concat!(
+            "select s.id, s.product_id, s.no, s.state, s.location_id, s.batch_id, s.status, s.origin, s.sold_type, s.sold_id,
                 s.sold_line, s.held_by, s.held_line,
                 exists (select from reservation r where r.tenant_id = $1 and r.id = s.held_by and r.state = 'pending') as pending
          from serial s
@@ -110,19 +99,50 @@ pub(crate) async fn lock(
                where i.tenant_id = $1 and i.product_id = u.p and i.location_id = u.l and i.batch_id = u.b and i.status = u.st
                  and i.origin = u.o and i.state = 'in_stock'
                order by i.held_by is not null, i.no limit ceil(u.q)) l))
-         order by s.id for update of s",
-    )
-    .bind::<SqlUuid, _>(tx.tenant())
-    .bind::<Array<SqlUuid>, _>(products)
-    .bind::<Array<Text>, _>(numbers)
-    .bind::<Array<SqlUuid>, _>(keys.iter().map(|k| k.location).collect::<Vec<_>>())
-    .bind::<Array<SqlUuid>, _>(keys.iter().map(|k| k.product).collect::<Vec<_>>())
-    .bind::<Array<SqlUuid>, _>(keys.iter().map(|k| k.batch).collect::<Vec<_>>())
-    .bind::<Array<Text>, _>(keys.iter().map(|k| k.status.name()).collect::<Vec<_>>())
-    .bind::<Array<SqlUuid>, _>(lots.keys().map(|lot| lot.1).collect::<Vec<_>>())
-    .bind::<Array<Numeric>, _>(lots.values().copied().collect::<Vec<_>>())
-    .load(tx.conn())
-    .await?;
+         order by s.id ", $rest
+        )
+    };
+}
+
+/// Locks the pieces with these numbers and, as many as asked for, those that lie in lots; in the order of their ids.
+pub(crate) async fn lock(
+    tx: &mut Tx,
+    names: &BTreeSet<Name>,
+    lots: &BTreeMap<Lot, Quantity>,
+) -> Result<Pieces> {
+    load(tx, named_pieces!("for update of s"), names, lots).await
+}
+
+/// The pieces with these numbers as they are, for reading only.
+pub(crate) async fn peek(tx: &mut Tx, names: &BTreeSet<Name>) -> Result<Pieces> {
+    load(tx, named_pieces!(""), names, &BTreeMap::new()).await
+}
+
+async fn load(
+    tx: &mut Tx,
+    text: &'static str,
+    names: &BTreeSet<Name>,
+    lots: &BTreeMap<Lot, Quantity>,
+) -> Result<Pieces> {
+    let mut pieces = Pieces::default();
+    if names.is_empty() && lots.is_empty() {
+        return Ok(pieces);
+    }
+    let (products, numbers): (Vec<ProductId>, Vec<&str>) =
+        names.iter().map(|(p, no)| (*p, no.as_str())).unzip();
+    let keys: Vec<&Key> = lots.keys().map(|lot| &lot.0).collect();
+    let rows: Vec<PieceRow> = sql(text)
+        .bind::<SqlUuid, _>(tx.tenant())
+        .bind::<Array<SqlUuid>, _>(products)
+        .bind::<Array<Text>, _>(numbers)
+        .bind::<Array<SqlUuid>, _>(keys.iter().map(|k| k.location).collect::<Vec<_>>())
+        .bind::<Array<SqlUuid>, _>(keys.iter().map(|k| k.product).collect::<Vec<_>>())
+        .bind::<Array<SqlUuid>, _>(keys.iter().map(|k| k.batch).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(keys.iter().map(|k| k.status.name()).collect::<Vec<_>>())
+        .bind::<Array<SqlUuid>, _>(lots.keys().map(|lot| lot.1).collect::<Vec<_>>())
+        .bind::<Array<Numeric>, _>(lots.values().copied().collect::<Vec<_>>())
+        .load(tx.conn())
+        .await?;
     for row in rows {
         pieces.set(row.piece()?);
     }
@@ -130,7 +150,7 @@ pub(crate) async fn lock(
 }
 
 #[derive(QueryableByName)]
-struct IdRow {
+struct Written {
     #[diesel(sql_type = SqlUuid)]
     id: Uuid,
 }
@@ -168,7 +188,7 @@ pub(crate) async fn save(tx: &mut Tx, pieces: &Pieces, movements: &[Movement]) -
         let sold = |f: fn(&Sold) -> i32| -> Vec<Option<i32>> {
             rows.iter().map(|p| p.sold.as_ref().map(f)).collect()
         };
-        let written: Vec<IdRow> = sql(text)
+        let written: Vec<Written> = sql(text)
             .bind::<SqlUuid, _>(tx.tenant())
             .bind::<Array<SqlUuid>, _>(rows.iter().map(|p| p.id).collect::<Vec<_>>())
             .bind::<Array<SqlUuid>, _>(rows.iter().map(|p| p.name.0).collect::<Vec<_>>())
@@ -195,7 +215,8 @@ pub(crate) async fn save(tx: &mut Tx, pieces: &Pieces, movements: &[Movement]) -
             .bind::<Timestamptz, _>(now)
             .load(tx.conn())
             .await?;
-        if written.len() != rows.len() {
+        let written: BTreeSet<Uuid> = written.into_iter().map(|w| w.id).collect();
+        if rows.iter().any(|p| !written.contains(&p.id)) {
             return Err(Error::Contention);
         }
     }
@@ -273,14 +294,16 @@ pub(crate) async fn hold(tx: &mut Tx, hold: ReservationId, pieces: &[(Uuid, i32)
     if pieces.is_empty() {
         return Ok(());
     }
-    sql("update serial s set held_by = $2, held_line = u.n, version = s.version + 1
-         from unnest($3, $4) as u(id, n) where s.tenant_id = $1 and s.id = u.id")
-        .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<SqlUuid, _>(hold)
-        .bind::<Array<SqlUuid>, _>(pieces.iter().map(|p| p.0).collect::<Vec<_>>())
-        .bind::<Array<Integer>, _>(pieces.iter().map(|p| p.1).collect::<Vec<_>>())
-        .execute(tx.conn())
-        .await?;
+    sql(
+        "update serial s set held_by = $2, held_line = u.n, version = s.version + 1
+         from unnest($3, $4) as u(id, n) where s.tenant_id = $1 and s.id = u.id",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<SqlUuid, _>(hold)
+    .bind::<Array<SqlUuid>, _>(pieces.iter().map(|p| p.0).collect::<Vec<_>>())
+    .bind::<Array<Integer>, _>(pieces.iter().map(|p| p.1).collect::<Vec<_>>())
+    .execute(tx.conn())
+    .await?;
     Ok(())
 }
 
@@ -357,8 +380,10 @@ pub(crate) async fn wait(tx: &mut Tx, names: &[Waiting]) -> Result<()> {
     if names.is_empty() {
         return Ok(());
     }
-    sql("insert into shortage_serial (tenant_id, invoice_id, line, no)
-         select $1, u.i, u.l, u.n from unnest($2, $3, $4) as u(i, l, n) on conflict do nothing")
+    sql(
+        "insert into shortage_serial (tenant_id, invoice_id, line, no)
+         select $1, u.i, u.l, u.n from unnest($2, $3, $4) as u(i, l, n) on conflict do nothing",
+    )
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<Array<SqlUuid>, _>(names.iter().map(|w| w.invoice_id).collect::<Vec<_>>())
     .bind::<Array<Integer>, _>(names.iter().map(|w| w.line).collect::<Vec<_>>())
@@ -373,9 +398,11 @@ pub(crate) async fn waiting(tx: &mut Tx, lines: &[(InvoiceId, i32)]) -> Result<V
     if lines.is_empty() {
         return Ok(Vec::new());
     }
-    sql("select w.invoice_id, w.line, w.no from unnest($2, $3) as u(i, l)
+    sql(
+        "select w.invoice_id, w.line, w.no from unnest($2, $3) as u(i, l)
          join shortage_serial w on w.tenant_id = $1 and w.invoice_id = u.i and w.line = u.l
-         order by w.invoice_id, w.line, w.no")
+         order by w.invoice_id, w.line, w.no",
+    )
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<Array<SqlUuid>, _>(lines.iter().map(|l| l.0).collect::<Vec<_>>())
     .bind::<Array<Integer>, _>(lines.iter().map(|l| l.1).collect::<Vec<_>>())
@@ -389,8 +416,10 @@ pub(crate) async fn stop_waiting(tx: &mut Tx, names: &[Waiting]) -> Result<()> {
     if names.is_empty() {
         return Ok(());
     }
-    sql("delete from shortage_serial w using unnest($2, $3, $4) as u(i, l, n)
-         where w.tenant_id = $1 and w.invoice_id = u.i and w.line = u.l and w.no = u.n")
+    sql(
+        "delete from shortage_serial w using unnest($2, $3, $4) as u(i, l, n)
+         where w.tenant_id = $1 and w.invoice_id = u.i and w.line = u.l and w.no = u.n",
+    )
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<Array<SqlUuid>, _>(names.iter().map(|w| w.invoice_id).collect::<Vec<_>>())
     .bind::<Array<Integer>, _>(names.iter().map(|w| w.line).collect::<Vec<_>>())
@@ -446,9 +475,7 @@ pub(crate) async fn lying(tx: &mut Tx, keys: &[Key]) -> Result<BTreeMap<Key, Vec
     .await?;
     let mut found: BTreeMap<Key, Vec<String>> = BTreeMap::new();
     for row in rows {
-        let at = usize::try_from(row.n - 1)
-            .ok()
-            .and_then(|at| keys.get(at));
+        let at = usize::try_from(row.n - 1).ok().and_then(|at| keys.get(at));
         if let Some(key) = at {
             found.entry(*key).or_default().push(row.no);
         }
@@ -786,8 +813,10 @@ pub(super) async fn close(tx: &mut Tx, gap: &GapRow, ids: &[Uuid]) -> Result<()>
             .execute(tx.conn())
             .await?;
     }
-    sql("update serial_gap set open = open - $3, closed_at = case when open = $3 then $4 end
-         where tenant_id = $1 and id = $2")
+    sql(
+        "update serial_gap set open = open - $3, closed_at = case when open = $3 then $4 end
+         where tenant_id = $1 and id = $2",
+    )
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<SqlUuid, _>(gap.id)
     .bind::<Numeric, _>(Quantity::from(ids.len() as i64))
@@ -804,8 +833,10 @@ pub(super) async fn kind(tx: &mut Tx, gap: &GapRow) -> Result<Option<String>> {
         #[diesel(sql_type = Text)]
         kind: String,
     }
-    let rows: Vec<Row> = sql("select kind from movement where tenant_id = $1 and source_type = $2 and source_id = $3
-         and source_line = $4 and purpose = $5 and allocation_no = $6")
+    let rows: Vec<Row> = sql(
+        "select kind from movement where tenant_id = $1 and source_type = $2 and source_id = $3
+         and source_line = $4 and purpose = $5 and allocation_no = $6",
+    )
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<Nullable<Text>, _>(gap.document.as_deref())
     .bind::<Nullable<SqlUuid>, _>(gap.document_id)

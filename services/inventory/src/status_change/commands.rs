@@ -207,7 +207,10 @@ async fn check(tx: &mut Tx, new: &NewChange) -> Result<(), Error> {
     let named: Vec<_> = new.lines.iter().map(|l| (l.product, l.batch)).collect();
     let products = batch::check_lines(tx, &named).await?;
     let named = new.lines.iter();
-    serial::check_lines(&products, named.map(|l| (l.product, l.qty, l.serials.as_slice())))?;
+    serial::check_lines(
+        &products,
+        named.map(|l| (l.product, l.qty, l.serials.as_slice())),
+    )?;
     match new.lines.iter().position(|l| l.from == l.to) {
         Some(n) => Err(Fault::field(format!("lines[{n}].to"), "must differ from `from`").into()),
         None => Ok(()),

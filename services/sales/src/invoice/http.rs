@@ -19,7 +19,7 @@ use super::{
     commands::{self, Draft, Outlet},
     model::{
         Buyer, Discounted, Header, Invoice, Line, MOST_LINES, NewLine, NewTender, basket_lines,
-        batches_of, bounded, short_text, sound_state,
+        batches_of, bounded, serials_of, short_text, sound_state,
     },
     store,
 };
@@ -220,6 +220,9 @@ struct LineBody {
     tax: TaxBody,
     total: Money,
     batches: Vec<BatchBody>,
+    /// Serial numbers of its pieces, as far as they were named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    serials: Vec<String>,
     returned_qty: Quantity,
 }
 
@@ -283,6 +286,7 @@ impl From<Line> for LineBody {
     fn from(l: Line) -> Self {
         Self {
             batches: batches_of(&l).into_iter().map(BatchBody::from).collect(),
+            serials: serials_of(&l.serials),
             line: l.line,
             product_id: l.product_id,
             sku: l.sku,

@@ -10,5 +10,6 @@ mod numbers;
 mod protocol;
 mod returns;
 mod scenarios;
+mod serials;
 mod sessions;
 mod support;
