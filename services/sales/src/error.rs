@@ -224,6 +224,7 @@ impl Refusal for Error {
             Self::ChangeNotCash { total, excess } => json!({ "total": total, "excess": excess }),
             Self::AboveMrp { line, mrp, .. } => json!({ "line": line, "mrp": mrp }),
             Self::ExceedsSold { line, left, .. } => json!({ "line": line, "left": left }),
+            Self::SerialNotSold { line, serial } => json!({ "line": line, "serial": serial }),
             Self::RefundMismatch { total } => json!({ "total": total }),
             Self::RefundExceedsPaid { left } => json!({ "left": left }),
             Self::NotForSale { line, .. }

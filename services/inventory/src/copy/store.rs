@@ -161,7 +161,10 @@ pub(crate) async fn apply_products(tx: &mut Tx, events: &[Envelope<Product>]) ->
          set sku = excluded.sku, name = excluded.name, uqc = excluded.uqc, stocked = excluded.stocked,
              batch_tracked = excluded.batch_tracked, expiry_tracked = excluded.expiry_tracked, deleted = false,
              components = excluded.components, serial_tracked = excluded.serial_tracked, epoch = excluded.epoch, source_version = excluded.source_version
-         where (product.epoch, product.source_version) < (excluded.epoch, excluded.source_version)")
+         where (product.epoch, product.source_version) < (excluded.epoch, excluded.source_version)
+            -- Heard before its numbers were looked at: a replay tells.
+            or (product.epoch, product.source_version) = (excluded.epoch, excluded.source_version)
+               and product.serial_tracked <> excluded.serial_tracked and not product.deleted")
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<Array<SqlUuid>, _>(each(&events, |e| e.payload.product_id))
         .bind::<Array<Text>, _>(each(&events, |e| e.payload.sku.as_str()))

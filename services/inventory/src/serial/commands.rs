@@ -331,6 +331,64 @@ fn lot_of(gap: &store::GapRow) -> Result<Lot, Error> {
     Ok((key, gap.origin))
 }
 
+/// What was taken for the same.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = SerialOffset)]
+pub(super) struct Offset {
+    /// The discrepancy.
+    pub id: Uuid,
+    /// The other one.
+    pub against: Uuid,
+    /// Pieces that are closed in both.
+    pub qty: Quantity,
+    /// Pieces of the first that are still open.
+    pub open: Quantity,
+}
+
+/// Takes pieces that left a balance without a number for those that came to it without one, because nobody will ever know
+/// their numbers.
+///
+/// # Errors
+/// When the two are not of one balance, or do not go opposite ways; when one of them is closed.
+pub(super) async fn offset(
+    state: &State,
+    ctx: &Ctx,
+    (id, against): (Uuid, Uuid),
+    reason: String,
+) -> Result<Done<Offset>, Error> {
+    state
+        .db
+        .write(ctx, async move |tx: &mut Tx| -> Result<Offset, Error> {
+            let seen = store::gap(tx, id).await?;
+            let place = (seen.location_id, seen.product_id);
+            ledger::store::lock(tx, &BTreeSet::from([place]), &BTreeSet::new()).await?;
+            // The gate is locked: in which order the two are makes no difference.
+            let one = store::lock_gap(tx, id).await?;
+            let other = store::lock_gap(tx, against).await?;
+            if lot_of(&one)? != lot_of(&other)? || one.direction != -other.direction {
+                let text = "must be of the same balance, and go the other way";
+                return Err(Fault::field("against", text).into());
+            }
+            let qty = one.open.min(other.open);
+            if !qty.is_positive() {
+                return Err(Fault::field("against", "one of them is closed").into());
+            }
+            store::lower(tx, one.id, qty).await?;
+            store::lower(tx, other.id, qty).await?;
+            let details = json!({ "product_id": one.product_id, "location_id": one.location_id,
+                "against": against, "qty": qty });
+            tx.audit("inventory.serial.offset", ("serial_gap", id), Some(reason), details);
+            let open = one.open - qty;
+            Ok(Offset {
+                id,
+                against,
+                qty,
+                open,
+            })
+        })
+        .await
+}
+
 /// It left with the movement that a gap is of.
 fn gone(piece: &mut Piece, kind: Option<&str>, invoice: Option<InvoiceId>, gap: &store::GapRow) {
     let kind = match kind {

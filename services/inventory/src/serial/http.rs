@@ -10,7 +10,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
 use super::{
-    commands::{self, Assigned},
+    commands::{self, Assigned, Offset},
     model::SerialState,
     store::{self, GapRow, SerialRow, Step},
 };
@@ -27,7 +27,8 @@ pub fn routes(cfg: &mut ServiceConfig) {
     cfg.service(list)
         .service(trace)
         .service(discrepancies)
-        .service(assign);
+        .service(assign)
+        .service(offset);
 }
 
 /// Numbers as a request names them.
@@ -239,5 +240,36 @@ async fn assign(
 ) -> Result<HttpResponse, Problem> {
     req.caller.require("inventory.stock.adjust")?;
     let done = commands::assign(&state, &req.caller.ctx, *id, req.body.serials).await?;
+    Ok(ok(&done))
+}
+
+#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+struct OffsetRequest {
+    /// A discrepancy of the same balance that goes the other way.
+    against: Uuid,
+    /// Why; it is audited.
+    #[garde(custom(validate::line))]
+    reason: String,
+}
+
+impl Versioned for Offset {
+    fn version(&self) -> Option<i64> {
+        None
+    }
+}
+
+/// Takes pieces that left without a number for those that came without one: nobody will ever know which they were.
+#[utoipa::path(tag = "serials", operation_id = "offset_serials", request_body = OffsetRequest, responses((status = 200, body = Offset)))]
+#[post("/api/v1/inventory/serial-discrepancies/{id:[^:/]+}:offset")]
+async fn offset(
+    state: web::Data<State>,
+    id: web::Path<Uuid>,
+    req: Post<OffsetRequest>,
+) -> Result<HttpResponse, Problem> {
+    req.caller.require("inventory.stock.adjust")?;
+    let pair = (*id, req.body.against);
+    let done = commands::offset(&state, &req.caller.ctx, pair, req.body.reason).await?;
     Ok(ok(&done))
 }

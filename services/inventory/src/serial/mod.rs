@@ -22,4 +22,4 @@ pub(crate) use commands::{Named, begin, check_lines, follow, promise, take_up};
 pub(crate) use http::numbers;
 pub use http::routes;
 pub use model::Reason;
-pub(crate) use model::{Name, Pieces, SerialState, check, on_shelf, place_of, whole};
+pub(crate) use model::{Name, Piece, Pieces, SerialState, check, on_shelf, place_of, whole};

@@ -540,3 +540,166 @@ pub(crate) fn on_shelf<'a>(
     }
     (there, others)
 }
+
+#[cfg(test)]
+mod tests {
+    use bahi_types::{LocationId, Money, MovementId, Price};
+    use chrono::{DateTime, Utc};
+
+    use super::*;
+    use crate::ledger::{Books, Source};
+
+    struct Desk {
+        shelf: Key,
+        pieces: Pieces,
+    }
+
+    impl Desk {
+        fn with(names: &[&str]) -> Self {
+            let shelf = Key::sellable((LocationId::new(), ProductId::new()), NO_BATCH);
+            let mut desk = Self {
+                shelf,
+                pieces: Pieces::default(),
+            };
+            for no in names {
+                desk.pieces.set(Piece {
+                    id: Uuid::now_v7(),
+                    name: (shelf.product, (*no).to_owned()),
+                    state: SerialState::InStock,
+                    key: shelf,
+                    origin: Uuid::nil(),
+                    sold: None,
+                    held: None,
+                    fresh: false,
+                    dirty: false,
+                });
+            }
+            desk
+        }
+
+        fn state(&self, no: &str) -> Option<(SerialState, Key)> {
+            let piece = self.pieces.get(self.shelf.product, no)?;
+            Some((piece.state, piece.key))
+        }
+
+        fn follow(&mut self, books: Books) -> Result<(), Error> {
+            let movements: Vec<Movement> = books
+                .drafts
+                .into_iter()
+                .map(|draft| Movement {
+                    id: MovementId::new(),
+                    draft,
+                    allocation_no: 0,
+                    value: Money::ZERO,
+                    variance: Money::ZERO,
+                    numbered: true,
+                })
+                .collect();
+            let tracked = BTreeSet::from([self.shelf.product]);
+            self.pieces.follow(&movements, &tracked, &HashMap::new())
+        }
+    }
+
+    const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
+
+    fn of(kind: &'static str) -> Source {
+        Source {
+            kind,
+            id: Uuid::from_u128(7),
+            line: 3,
+            purpose: "test",
+        }
+    }
+
+    fn named(names: &[&str]) -> Vec<String> {
+        names.iter().map(|no| (*no).to_owned()).collect()
+    }
+
+    fn take(shelf: Key, qty: i64, kind: &'static str, names: &[&str]) -> Books {
+        let mut books = Books::default();
+        books.take(Kind::Issue, shelf, Quantity::from(qty), of(kind), None, NOW);
+        books.name(named(names));
+        books
+    }
+
+    #[test]
+    fn a_person_is_refused_what_a_fact_leaves_open() {
+        for (names, reasons) in [
+            (&["A", "X"][..], vec![(Some("X"), Reason::Unknown)]),
+            (&["A"], vec![(None, Reason::NotNamed)]),
+            (&["A", "A"], vec![(Some("A"), Reason::NotHere)]),
+        ] {
+            let mut desk = Desk::with(&["A", "B"]);
+            desk.follow(take(desk.shelf, 2, "invoice", names)).unwrap();
+            let found: Vec<_> = desk
+                .pieces
+                .gaps
+                .iter()
+                .map(|g| (g.said.as_deref(), g.reason))
+                .collect();
+            assert_eq!(found, reasons);
+            assert_eq!(desk.state("A").unwrap().0, SerialState::Sold);
+            assert_eq!(desk.state("B").unwrap().0, SerialState::InStock);
+            let mut desk = Desk::with(&["A", "B"]);
+            let refused = desk.follow(take(desk.shelf, 2, "adjustment", names));
+            assert!(matches!(
+                refused,
+                Err(Error::SerialNotHere(2, ..) | Error::SerialsRequired(2))
+            ));
+        }
+    }
+
+    #[test]
+    fn what_is_carried_takes_its_pieces_along_and_prefers_those_nobody_was_promised() {
+        let mut desk = Desk::with(&["A", "B"]);
+        let held = desk.pieces.get(desk.shelf.product, "A").cloned();
+        let mut held = held.unwrap();
+        held.held = Some((ReservationId::new(), 1));
+        desk.pieces.set(held);
+        let apart = desk.shelf.in_status(Status::Quarantine);
+        let mut books = Books::default();
+        let kinds = (Kind::StatusChange, Kind::StatusChange);
+        let (from, to) = ((desk.shelf, Uuid::nil()), (apart, Uuid::nil()));
+        books.carry(kinds, from, to, Quantity::from(1), of("recall"), None, NOW);
+        desk.follow(books).unwrap();
+        assert_eq!(desk.state("A"), Some((SerialState::InStock, desk.shelf)));
+        assert_eq!(desk.state("B"), Some((SerialState::InStock, apart)));
+        assert_eq!(desk.pieces.links.len(), 2);
+        assert!(desk.pieces.gaps.is_empty());
+    }
+
+    #[test]
+    fn a_number_comes_in_once() {
+        let cost = Cost::Known(Money::ZERO, Price::ZERO);
+        let mut desk = Desk::with(&["A"]);
+        let mut books = Books::default();
+        let two = Quantity::from(2);
+        books.put(Kind::ReturnIn, desk.shelf, two, cost, of("return"), None, NOW);
+        books.name(named(&["A", "N"]));
+        desk.follow(books).unwrap();
+        assert_eq!(desk.pieces.gaps[0].said.as_deref(), Some("A"));
+        assert_eq!(desk.state("N"), Some((SerialState::InStock, desk.shelf)));
+        let mut books = Books::default();
+        books.put(Kind::Receipt, desk.shelf, two, cost, of("receipt"), None, NOW);
+        books.name(named(&["M", "N"]));
+        assert!(matches!(desk.follow(books), Err(Error::SerialKnown(2, ..))));
+    }
+
+    #[test]
+    fn what_a_line_says_is_checked_before_anything_is_looked_up() {
+        let product = ProductId::new();
+        let q = |text: &str| text.parse().unwrap();
+        let run = |tracked: bool, qty: Quantity, names: &[&str]| {
+            check(4, tracked, product, qty, &named(names), &mut BTreeSet::new())
+        };
+        assert!(run(true, q("-2"), &["A", "B"]).is_ok());
+        assert!(run(true, q("0"), &[]).is_ok());
+        assert!(run(false, q("1.5"), &[]).is_ok());
+        assert!(matches!(run(true, q("1.5"), &["A"]), Err(Error::WholeNumbers(4))));
+        assert!(matches!(run(true, q("2"), &[]), Err(Error::SerialsRequired(4))));
+        assert!(matches!(run(true, q("2"), &["A"]), Err(Error::SerialsCount(4))));
+        assert!(matches!(run(true, q("0"), &["A"]), Err(Error::SerialsCount(4))));
+        assert!(matches!(run(true, q("2"), &["A", "A"]), Err(Error::SerialTwice(4, _))));
+        assert!(matches!(run(false, q("1"), &["A"]), Err(Error::NotSerialTracked(4))));
+    }
+}

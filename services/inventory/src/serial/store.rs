@@ -790,6 +790,20 @@ pub(super) async fn lock_gap(tx: &mut Tx, id: Uuid) -> Result<GapRow> {
         .map_err(Error::from)
 }
 
+/// Closes part of a gap.
+pub(super) async fn lower(tx: &mut Tx, gap: Uuid, qty: Quantity) -> Result<()> {
+    let now = tx.now();
+    sql("update serial_gap set open = open - $3, closed_at = case when open = $3 then $4 end
+         where tenant_id = $1 and id = $2")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<SqlUuid, _>(gap)
+    .bind::<Numeric, _>(qty)
+    .bind::<Timestamptz, _>(now)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
 /// Closes part of a gap: pieces of it have got their numbers.
 pub(super) async fn close(tx: &mut Tx, gap: &GapRow, ids: &[Uuid]) -> Result<()> {
     let now = tx.now();

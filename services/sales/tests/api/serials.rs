@@ -92,7 +92,7 @@ async fn a_till_sells_the_piece_it_scans_and_takes_that_piece_back() {
             .await
             .expect(409);
         assert_eq!(again.code(), "INSUFFICIENT_STOCK");
-        assert_eq!(again.body["lines"][0]["serials"], json!(["A"]));
+        assert_eq!(again.body["shortages"][0]["serials"], json!(["A"]));
     }
     assert_eq!(
         shop.piece("A").await,
