@@ -31,6 +31,7 @@ mod revaluation;
 mod sale;
 mod sales;
 mod serial;
+mod serial_gap;
 mod shelf_life;
 pub mod shortage;
 mod state;
@@ -73,5 +74,6 @@ fn routes(cfg: &mut ServiceConfig) {
     shelf_life::routes(cfg);
     reorder_level::routes(cfg);
     serial::routes(cfg);
+    serial_gap::routes(cfg);
     report::routes(cfg);
 }

@@ -70,7 +70,7 @@ create table serial_gap (
   origin        uuid           not null default '00000000-0000-0000-0000-000000000000',
   direction     smallint       not null constraint serial_gap_direction_check check (direction in (-1, 1)),
   qty           numeric(18, 3) not null constraint serial_gap_qty_check check (qty > 0 and qty <> 'NaN'),
-  open          numeric(18, 3) not null constraint serial_gap_open_check check (open >= 0 and open <= qty),
+  open          numeric(18, 3) not null constraint serial_gap_open_check check (open >= 0 and open <= qty and open <> 'NaN'),
   -- The number that was said, and why it was not taken.
   said          text           constraint serial_gap_said_check check (octet_length(said) <= 400),
   reason        text           not null constraint serial_gap_reason_check check (reason in

@@ -34,6 +34,8 @@ pub(super) struct NewCount {
     pub location: LocationId,
     pub reference: Option<String>,
     pub keys: Vec<Key>,
+    /// What was counted already, where that is told in one go.
+    pub counted: Vec<Counted>,
 }
 
 /// What somebody counted.
@@ -56,6 +58,7 @@ pub(super) async fn create(state: &State, ctx: &Ctx, new: NewCount) -> Result<Do
 async fn begin(tx: &mut Tx, new: &NewCount) -> Result<Count, Error> {
     copy::open_location(tx, new.location).await?;
     check(tx, &new.keys).await?;
+    check_counted(tx, &new.counted).await?;
     let count = Count {
         id: Uuid::now_v7(),
         state: CountState::Open,
@@ -301,20 +304,12 @@ pub(super) async fn reconcile(
     state: &State,
     ctx: &Ctx,
     new: NewCount,
-    counted: Vec<Counted>,
 ) -> Result<Done<Count>, Error> {
+    let counted = new.counted.clone();
     let plain = Ctx {
         idempotency: None,
         ..ctx.clone()
     };
-    // Before anything is written: the count would be left behind open.
-    let said = counted.clone();
-    state
-        .db
-        .read(&plain, async move |tx: &mut Tx| {
-            check_counted(tx, &said).await
-        })
-        .await?;
     let made = create(state, ctx, new).await?;
     let id = made.value.id;
     // A repeated request goes on where the first one stopped.

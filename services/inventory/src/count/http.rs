@@ -133,6 +133,7 @@ async fn create(state: web::Data<State>, req: Post<CountRequest>) -> Result<Http
         keys: keys
             .map(|l| key(l.product_id, l.batch_id, l.status))
             .collect(),
+        counted: Vec::new(),
     };
     Ok(created(
         &commands::create(&state, &req.caller.ctx, new).await?,
@@ -165,8 +166,9 @@ async fn reconcile(
         location: req.body.location_id,
         reference: req.body.reference,
         keys: counted.iter().map(|c| c.key).collect(),
+        counted,
     };
-    let done = commands::reconcile(&state, &req.caller.ctx, new, counted).await?;
+    let done = commands::reconcile(&state, &req.caller.ctx, new).await?;
     Ok(created(&done))
 }
 

@@ -475,7 +475,7 @@ async fn pieces(
                     let product = of_line(*line).map(|l| l.product).next();
                     let piece = product.and_then(|product| pieces.get(product, no));
                     let found = match piece {
-                        Some(piece) if piece.held.is_some() => "promised to a sale".to_owned(),
+                        Some(piece) if piece.held.is_some() => serial::PROMISED.to_owned(),
                         found => serial::place_of(found),
                     };
                     return Err(Error::SerialNotHere(n, no.clone(), found));

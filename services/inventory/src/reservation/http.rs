@@ -263,7 +263,8 @@ async fn commit(
         sums
     });
     let fulfilment = req.body.fulfilment_id;
-    let done = commands::commit(&state, &req.caller.ctx, *id, (wanted, serials), fulfilment).await?;
+    let done =
+        commands::commit(&state, &req.caller.ctx, *id, (wanted, serials), fulfilment).await?;
     Ok(ok(&answer(&state, &req.caller.ctx, done).await?))
 }
 

@@ -1,26 +1,26 @@
-//! Following pieces through a transaction's movements, promising them, and naming them afterwards.
+//! Following pieces through a transaction's movements, and promising them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use bahi_db::{Ctx, Done, Tx};
+use bahi_db::Tx;
 use bahi_events::{Envelope, Product};
-use bahi_http::Fault;
 use bahi_types::{InvoiceId, ProductId, Quantity};
-use serde::{Deserialize, Serialize};
-use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    model::{Name, Piece, Pieces, SerialState, Sold, check, is_automatic, place_of},
+    model::{Name, Pieces, check, is_automatic},
     store::{self, Waiting},
 };
 use crate::{
-    Error, State,
+    Error,
     copy::{self, ProductRow},
-    ledger::{self, Key, Kind, Lot, Movement, NO_BATCH, Status},
+    ledger::{self, Lot, Movement},
     reservation::Ask,
     shortage::Settlement,
 };
+
+/// Where a piece is that somebody was promised.
+pub(crate) const PROMISED: &str = "promised to a sale";
 
 /// What movements make of pieces, ready to be written.
 #[derive(Default)]
@@ -79,6 +79,10 @@ pub(crate) async fn follow(
             names.insert((settlement.place.1, wait.no.clone()));
             due.entry(settlement.id).or_default().push(wait.no.clone());
         }
+    }
+    // Pieces that are named may be among those that lie there, and have left by then.
+    for qty in lots.values_mut() {
+        *qty += Quantity::from(names.len() as i64);
     }
     let mut pieces = store::lock(tx, &names, &lots).await?;
     pieces.owe(due);
@@ -159,6 +163,27 @@ pub(crate) async fn promise(
     })
 }
 
+/// Refuses pieces that somebody was promised: by index of the line, product and numbers.
+///
+/// # Errors
+/// [`Error::SerialNotHere`].
+pub(crate) async fn refuse_promised<'a>(
+    tx: &mut Tx,
+    lines: impl IntoIterator<Item = (usize, ProductId, &'a [String])> + Clone,
+) -> Result<(), Error> {
+    let names = lines.clone().into_iter();
+    let names =
+        names.flat_map(|(_, product, names)| names.iter().map(move |no| (product, no.clone())));
+    let pieces = store::lock(tx, &names.collect(), &BTreeMap::new()).await?;
+    for (n, product, names) in lines {
+        let held = |no: &&String| pieces.get(product, no).is_some_and(|p| p.held.is_some());
+        if let Some(no) = names.iter().find(held) {
+            return Err(Error::SerialNotHere(n, no.clone(), PROMISED.to_owned()));
+        }
+    }
+    Ok(())
+}
+
 /// What the lines of a document say of their pieces is in order: product, quantity, numbers.
 ///
 /// # Errors
@@ -209,204 +234,4 @@ pub(crate) async fn take_up(tx: &mut Tx, products: &BTreeSet<ProductId>) -> Resu
     let places = ledger::store::places_of_products(tx, &now).await?;
     ledger::store::lock(tx, &places, &BTreeSet::new()).await?;
     Ok(store::open_for_stock(tx, &now).await?)
-}
-
-/// What was named.
-#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
-#[schema(as = SerialAssignment)]
-pub(super) struct Assigned {
-    /// The discrepancy.
-    pub id: Uuid,
-    /// Numbers that are assigned now.
-    pub serials: Vec<String>,
-    /// Pieces of it that are still without one.
-    pub open: Quantity,
-}
-
-/// Gives pieces that a fact moved their numbers.
-///
-/// # Errors
-/// [`Error::SerialNotHere`] for a piece that left, and whose number is not in stock where it left from;
-/// [`Error::SerialKnown`] for a piece that lies there, and whose number is in stock already.
-pub(super) async fn assign(
-    state: &State,
-    ctx: &Ctx,
-    id: Uuid,
-    serials: Vec<String>,
-) -> Result<Done<Assigned>, Error> {
-    state
-        .db
-        .write(ctx, async move |tx: &mut Tx| -> Result<Assigned, Error> {
-            let seen = store::gap(tx, id).await?;
-            let place = (seen.location_id, seen.product_id);
-            ledger::store::lock(tx, &BTreeSet::from([place]), &BTreeSet::new()).await?;
-            let gap = store::lock_gap(tx, id).await?;
-            if Quantity::from(serials.len() as i64) > gap.open {
-                let text = format!("must be at most {}: so many have no number", gap.open);
-                return Err(Fault::field("serials", text).into());
-            }
-            let mut names = BTreeSet::new();
-            for (n, no) in serials.iter().enumerate() {
-                if !names.insert((gap.product_id, no.clone())) {
-                    return Err(Error::SerialTwice(n, no.clone()));
-                }
-            }
-            let kind = store::kind(tx, &gap).await?;
-            let next = store::lock_next(tx, &gap).await?;
-            if gap.direction > 0 && next.is_some() {
-                let text = "the pieces came from another balance: assign the numbers that left it";
-                return Err(Fault::field("id", text).into());
-            }
-            let next = next.filter(|next| next.open >= Quantity::from(serials.len() as i64));
-            let invoice = match gap.document_id {
-                Some(id) => store::settled(tx, id).await?,
-                None => None,
-            };
-            let mut pieces = store::lock(tx, &names, &BTreeMap::new()).await?;
-            let lot = lot_of(&gap)?;
-            let to = next.as_ref().map(lot_of).transpose()?;
-            let mut ids = Vec::new();
-            for (n, no) in serials.iter().enumerate() {
-                let found = pieces.get(gap.product_id, no).cloned();
-                let piece = if gap.direction < 0 {
-                    let Some(mut piece) = found.clone().filter(|p| p.lies(lot)) else {
-                        let found = place_of(found.as_ref());
-                        return Err(Error::SerialNotHere(n, no.clone(), found));
-                    };
-                    if piece.held.is_some() {
-                        let found = "promised to a sale".to_owned();
-                        return Err(Error::SerialNotHere(n, no.clone(), found));
-                    }
-                    match to {
-                        Some(to) => piece.arrive(to),
-                        None => gone(&mut piece, kind.as_deref(), invoice, &gap),
-                    }
-                    piece
-                } else {
-                    match found {
-                        Some(piece) if piece.state == SerialState::InStock => {
-                            return Err(Error::SerialKnown(n, no.clone(), place_of(Some(&piece))));
-                        }
-                        Some(mut piece) => {
-                            piece.arrive(lot);
-                            piece
-                        }
-                        None => Piece {
-                            id: Uuid::now_v7(),
-                            name: (gap.product_id, no.clone()),
-                            state: SerialState::InStock,
-                            key: lot.0,
-                            origin: lot.1,
-                            sold: None,
-                            held: None,
-                            fresh: true,
-                            dirty: true,
-                        },
-                    }
-                };
-                ids.push(piece.id);
-                pieces.set(piece);
-            }
-            store::save(tx, &pieces, &[]).await?;
-            store::close(tx, &gap, &ids).await?;
-            if let Some(next) = &next {
-                store::close(tx, next, &ids).await?;
-            }
-            let details = json!({ "product_id": gap.product_id, "location_id": gap.location_id,
-                "document": gap.document, "document_id": gap.document_id, "serials": serials });
-            tx.audit("inventory.serial.assign", ("serial_gap", id), None, details);
-            let open = gap.open - Quantity::from(ids.len() as i64);
-            Ok(Assigned { id, serials, open })
-        })
-        .await
-}
-
-fn lot_of(gap: &store::GapRow) -> Result<Lot, Error> {
-    let key = Key {
-        location: gap.location_id,
-        product: gap.product_id,
-        batch: gap.batch_id.unwrap_or(NO_BATCH),
-        status: Status::named(&gap.status).ok_or(bahi_db::Error::NotFound)?,
-    };
-    Ok((key, gap.origin))
-}
-
-/// What was taken for the same.
-#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
-#[schema(as = SerialOffset)]
-pub(super) struct Offset {
-    /// The discrepancy.
-    pub id: Uuid,
-    /// The other one.
-    pub against: Uuid,
-    /// Pieces that are closed in both.
-    pub qty: Quantity,
-    /// Pieces of the first that are still open.
-    pub open: Quantity,
-}
-
-/// Takes pieces that left a balance without a number for those that came to it without one, because nobody will ever know
-/// their numbers.
-///
-/// # Errors
-/// When the two are not of one balance, or do not go opposite ways; when one of them is closed.
-pub(super) async fn offset(
-    state: &State,
-    ctx: &Ctx,
-    (id, against): (Uuid, Uuid),
-    reason: String,
-) -> Result<Done<Offset>, Error> {
-    state
-        .db
-        .write(ctx, async move |tx: &mut Tx| -> Result<Offset, Error> {
-            let seen = store::gap(tx, id).await?;
-            let place = (seen.location_id, seen.product_id);
-            ledger::store::lock(tx, &BTreeSet::from([place]), &BTreeSet::new()).await?;
-            // The gate is locked: in which order the two are makes no difference.
-            let one = store::lock_gap(tx, id).await?;
-            let other = store::lock_gap(tx, against).await?;
-            if lot_of(&one)? != lot_of(&other)? || one.direction != -other.direction {
-                let text = "must be of the same balance, and go the other way";
-                return Err(Fault::field("against", text).into());
-            }
-            let qty = one.open.min(other.open);
-            if !qty.is_positive() {
-                return Err(Fault::field("against", "one of them is closed").into());
-            }
-            store::lower(tx, one.id, qty).await?;
-            store::lower(tx, other.id, qty).await?;
-            let details = json!({ "product_id": one.product_id, "location_id": one.location_id,
-                "against": against, "qty": qty });
-            tx.audit("inventory.serial.offset", ("serial_gap", id), Some(reason), details);
-            let open = one.open - qty;
-            Ok(Offset {
-                id,
-                against,
-                qty,
-                open,
-            })
-        })
-        .await
-}
-
-/// It left with the movement that a gap is of.
-fn gone(piece: &mut Piece, kind: Option<&str>, invoice: Option<InvoiceId>, gap: &store::GapRow) {
-    let kind = match kind {
-        Some(kind) if kind == Kind::Issue.name() => Kind::Issue,
-        Some(kind) if kind == Kind::Scrap.name() => Kind::Scrap,
-        _ => Kind::AdjustOut,
-    };
-    let document = gap.document.clone().unwrap_or_default();
-    let (document, id) = match invoice {
-        Some(invoice) => ("invoice".to_owned(), invoice.uuid()),
-        None => (document, gap.document_id.unwrap_or_default()),
-    };
-    piece.leave(
-        kind,
-        Sold {
-            kind: document,
-            id,
-            line: gap.document_line.unwrap_or_default(),
-        },
-    );
 }

@@ -4,8 +4,8 @@
 //! * What a person posts (receipts, adjustments, changes of status, transfers) names every piece it moves, and each must
 //!   be where the document takes it from. A number that is in stock, sold or thrown away is not received again; a sold
 //!   one comes back by a return.
-//! * A fact (an invoice, a return, a count) is never refused: pieces it does not name, or names in vain, are a gap, listed
-//!   as a discrepancy until somebody assigns their numbers. The numbers of a sale that is owed goods wait for them.
+//! * A fact (an invoice, a return, a count) is never refused: pieces it does not name, or names in vain, are a gap (see
+//!   [`crate::serial_gap`]), listed until somebody assigns their numbers. The numbers of a sale that is owed goods wait for them.
 //! * A till that names its pieces holds these pieces: nobody else is promised them while the hold is pending. A till that
 //!   names none sells from the quantity, and the gap tells which invoice lines are still without numbers.
 //! * For each location, batch and state: numbers in stock + pieces without a number - numbers whose piece has left = on
@@ -18,8 +18,10 @@ mod http;
 mod model;
 pub(crate) mod store;
 
-pub(crate) use commands::{Named, begin, check_lines, follow, promise, take_up};
+pub(crate) use commands::{
+    Named, PROMISED, begin, check_lines, follow, promise, refuse_promised, take_up,
+};
 pub(crate) use http::numbers;
 pub use http::routes;
 pub use model::Reason;
-pub(crate) use model::{Name, Piece, Pieces, SerialState, check, on_shelf, place_of, whole};
+pub(crate) use model::{Name, Piece, Pieces, SerialState, Sold, check, on_shelf, place_of, whole};

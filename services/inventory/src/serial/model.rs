@@ -264,12 +264,11 @@ impl Pieces {
             lying.sort_by_key(|p| (p.held.is_some(), p.name.1.clone()));
             names.extend(lying.into_iter().map(|p| p.name.1.clone()));
         }
+        // Numbers that wait for these goods, of pieces that are among them.
         let waits = self.due.remove(&source.id).unwrap_or_default();
-        let (there, away): (Vec<String>, Vec<String>) = waits.into_iter().partition(|no| {
-            let piece = self.pieces.get(&(product, no.clone()));
-            piece.is_some_and(|p| p.lies(lot))
-        });
-        // Goods of another balance may bring the rest; the last movement of the settlement takes what is left.
+        let (there, away): (Vec<String>, Vec<String>) = waits
+            .into_iter()
+            .partition(|no| self.get(product, no).is_some_and(|p| p.lies(lot)));
         names.extend(there.iter().cloned());
         let mut gone = Vec::new();
         for no in names {
@@ -303,39 +302,44 @@ impl Pieces {
             }
         }
         if !there.is_empty() || !away.is_empty() {
-            let (now, later): (Vec<String>, Vec<String>) =
-                there.into_iter().partition(|no| gone.contains(no));
-            let taken = self.taken.entry(source.id).or_default();
-            taken.extend(now);
-            // One that lies in another balance of the place may leave with the settlement's next movement.
-            let (near, lost): (Vec<String>, Vec<String>) = away.into_iter().partition(|no| {
-                let piece = self.pieces.get(&(product, no.clone()));
-                piece.is_some_and(|p| {
-                    p.state == SerialState::InStock && p.key.place() == draft.key.place()
-                })
-            });
-            let room = left.decimal().ceil().to_usize().unwrap_or_default();
-            let mut later: Vec<String> = later.into_iter().chain(near).collect();
-            for (at, no) in lost.into_iter().enumerate() {
-                if at < room {
-                    let known = self.pieces.contains_key(&(product, no.clone()));
-                    taken.push(no.clone());
-                    said.push((
-                        no,
-                        if known {
-                            Reason::NotHere
-                        } else {
-                            Reason::Unknown
-                        },
-                    ));
-                } else {
-                    later.push(no);
-                }
-            }
-            self.due.insert(source.id, later);
+            said.extend(self.wait_on(draft, (there, away), &gone, left));
         }
         self.open(n, draft, left, said)?;
         Ok(gone)
+    }
+
+    /// What becomes of numbers that waited for goods, now that `gone` left with them and `left` left without a number.
+    /// Gives those that are said of these: their pieces are not at the place.
+    fn wait_on(
+        &mut self,
+        draft: &Draft,
+        (there, away): (Vec<String>, Vec<String>),
+        gone: &[String],
+        left: Quantity,
+    ) -> Vec<(String, Reason)> {
+        let product = draft.key.product;
+        let (mut taken, mut later): (Vec<String>, Vec<String>) =
+            there.into_iter().partition(|no| gone.contains(no));
+        let room = left.decimal().ceil().to_usize().unwrap_or_default();
+        let mut said = Vec::new();
+        for no in away {
+            let piece = self.get(product, &no);
+            let reason = piece.map_or(Reason::Unknown, |_| Reason::NotHere);
+            // One that lies in another balance of the place may leave with the settlement's next movement.
+            let near = piece.is_some_and(|p| {
+                p.state == SerialState::InStock && p.key.place() == draft.key.place()
+            });
+            if near || said.len() >= room {
+                later.push(no);
+            } else {
+                taken.push(no.clone());
+                said.push((no, reason));
+            }
+        }
+        self.due.insert(draft.source.id, later);
+        let all = self.taken.entry(draft.source.id).or_default();
+        all.extend(taken);
+        said
     }
 
     fn come(
@@ -674,13 +678,29 @@ mod tests {
         let mut desk = Desk::with(&["A"]);
         let mut books = Books::default();
         let two = Quantity::from(2);
-        books.put(Kind::ReturnIn, desk.shelf, two, cost, of("return"), None, NOW);
+        books.put(
+            Kind::ReturnIn,
+            desk.shelf,
+            two,
+            cost,
+            of("return"),
+            None,
+            NOW,
+        );
         books.name(named(&["A", "N"]));
         desk.follow(books).unwrap();
         assert_eq!(desk.pieces.gaps[0].said.as_deref(), Some("A"));
         assert_eq!(desk.state("N"), Some((SerialState::InStock, desk.shelf)));
         let mut books = Books::default();
-        books.put(Kind::Receipt, desk.shelf, two, cost, of("receipt"), None, NOW);
+        books.put(
+            Kind::Receipt,
+            desk.shelf,
+            two,
+            cost,
+            of("receipt"),
+            None,
+            NOW,
+        );
         books.name(named(&["M", "N"]));
         assert!(matches!(desk.follow(books), Err(Error::SerialKnown(2, ..))));
     }
@@ -690,16 +710,41 @@ mod tests {
         let product = ProductId::new();
         let q = |text: &str| text.parse().unwrap();
         let run = |tracked: bool, qty: Quantity, names: &[&str]| {
-            check(4, tracked, product, qty, &named(names), &mut BTreeSet::new())
+            check(
+                4,
+                tracked,
+                product,
+                qty,
+                &named(names),
+                &mut BTreeSet::new(),
+            )
         };
         assert!(run(true, q("-2"), &["A", "B"]).is_ok());
         assert!(run(true, q("0"), &[]).is_ok());
         assert!(run(false, q("1.5"), &[]).is_ok());
-        assert!(matches!(run(true, q("1.5"), &["A"]), Err(Error::WholeNumbers(4))));
-        assert!(matches!(run(true, q("2"), &[]), Err(Error::SerialsRequired(4))));
-        assert!(matches!(run(true, q("2"), &["A"]), Err(Error::SerialsCount(4))));
-        assert!(matches!(run(true, q("0"), &["A"]), Err(Error::SerialsCount(4))));
-        assert!(matches!(run(true, q("2"), &["A", "A"]), Err(Error::SerialTwice(4, _))));
-        assert!(matches!(run(false, q("1"), &["A"]), Err(Error::NotSerialTracked(4))));
+        assert!(matches!(
+            run(true, q("1.5"), &["A"]),
+            Err(Error::WholeNumbers(4))
+        ));
+        assert!(matches!(
+            run(true, q("2"), &[]),
+            Err(Error::SerialsRequired(4))
+        ));
+        assert!(matches!(
+            run(true, q("2"), &["A"]),
+            Err(Error::SerialsCount(4))
+        ));
+        assert!(matches!(
+            run(true, q("0"), &["A"]),
+            Err(Error::SerialsCount(4))
+        ));
+        assert!(matches!(
+            run(true, q("2"), &["A", "A"]),
+            Err(Error::SerialTwice(4, _))
+        ));
+        assert!(matches!(
+            run(false, q("1"), &["A"]),
+            Err(Error::NotSerialTracked(4))
+        ));
     }
 }

@@ -116,6 +116,9 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewChange) -> Result<Done<Status
                 let places: BTreeSet<Place> = own.iter().copied().chain(broken.places()).collect();
                 let batches = new.lines.iter().filter_map(|l| l.batch).collect();
                 let mut books = ledger::store::lock(tx, &places, &batches).await?;
+                let chosen = (0..).zip(&new.lines).filter(|(_, l)| !l.is_fact());
+                let chosen = chosen.map(|(n, l)| (n, l.product, l.serials.as_slice()));
+                serial::refuse_promised(tx, chosen).await?;
                 let (id, now) = (Uuid::now_v7(), tx.now());
                 for (n, line) in (1..).zip(&new.lines) {
                     let key = line.key(new.location);

@@ -363,7 +363,7 @@ impl Transfer {
                     by_key.entry(piece.key).or_default().push(no.clone());
                 }
                 Some(_) => {
-                    let found = "promised to a sale".to_owned();
+                    let found = serial::PROMISED.to_owned();
                     return Err(Error::SerialNotHere(n, no.clone(), found));
                 }
                 None => return Err(Error::SerialNotHere(n, no.clone(), place_of(piece))),

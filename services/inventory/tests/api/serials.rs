@@ -795,7 +795,10 @@ async fn a_nameless_piece_that_left_is_taken_for_one_that_came() {
     let other = shop.branch().await;
     other.sold(phone, "0.5", &[]).await;
     let done = offset(&gaps[1], &gaps[0]).await.expect(200);
-    assert_eq!((&done.body["qty"], &done.body["open"]), (&json!("1"), &json!("0")));
+    assert_eq!(
+        (&done.body["qty"], &done.body["open"]),
+        (&json!("1"), &json!("0"))
+    );
     assert_eq!(shop.gaps(phone).await[0]["open"], "1");
     offset(&gaps[1], &gaps[0]).await.expect(400);
     shop.assert_sound().await;
@@ -814,9 +817,17 @@ async fn whoever_reaches_for_a_piece_first_has_it() {
             let (shop, no) = (shop.clone(), no.clone());
             async move {
                 match n % 3 {
-                    0 => shop.promise(InvoiceId::new(), phone, &[&no]).await.is_granted(),
+                    0 => shop
+                        .promise(InvoiceId::new(), phone, &[&no])
+                        .await
+                        .is_granted(),
                     1 => shop.send_pieces(to, phone, &[&no]).await.status == 201,
-                    _ => shop.set_pieces(phone, "sellable", "quarantine", &[&no]).await.status == 201,
+                    _ => {
+                        shop.set_pieces(phone, "sellable", "quarantine", &[&no])
+                            .await
+                            .status
+                            == 201
+                    }
                 }
             }
         }))
@@ -831,7 +842,10 @@ async fn a_replay_tells_of_numbers_that_an_earlier_release_did_not_look_at() {
     let shop = Shop::open().await;
     let phone = shop.numbered().await;
     let admin = shop.app.admin().await;
-    admin.batch_execute("update product set serial_tracked = false").await.unwrap();
+    admin
+        .batch_execute("update product set serial_tracked = false")
+        .await
+        .unwrap();
     shop.receive(phone, "2", "1").await;
     let tracking = Tracking {
         batch: false,
@@ -841,7 +855,11 @@ async fn a_replay_tells_of_numbers_that_an_earlier_release_did_not_look_at() {
     let event = shop.envelope(phone.uuid(), 1, product(phone, tracking));
     shop.hear(consumers::product, &[event]).await;
     assert_eq!(shop.gaps(phone).await[0]["open"], "2");
-    refused(&shop.receipt_of(phone, "1", &[]).await, 422, "SERIALS_REQUIRED");
+    refused(
+        &shop.receipt_of(phone, "1", &[]).await,
+        422,
+        "SERIALS_REQUIRED",
+    );
     shop.assert_sound().await;
 }
 
@@ -859,8 +877,17 @@ async fn a_piece_is_of_its_batch_and_a_batch_takes_its_pieces_with_it() {
     let body = json!({ "location_id": shop.location, "lines": [
         { "product_id": phone, "qty": "2", "unit_cost": "1", "batch_no": "old", "expiry": "2026-12-31", "serials": ["A", "B"] },
         { "product_id": phone, "qty": "3", "unit_cost": "2", "batch_no": "new", "expiry": "2027-12-31", "serials": ["C", "D", "E"] }] });
-    let receipt = shop.owner.post("/api/v1/inventory/receipts", body).await.expect(201);
-    let batch = |n: usize| receipt.body["lines"][n]["batch_id"].as_str().unwrap().to_owned();
+    let receipt = shop
+        .owner
+        .post("/api/v1/inventory/receipts", body)
+        .await
+        .expect(201);
+    let batch = |n: usize| {
+        receipt.body["lines"][n]["batch_id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
     let (old, new) = (batch(0), batch(1));
     let invoice = InvoiceId::new();
     let held = shop.promise(invoice, phone, &["D"]).await.granted();
@@ -875,23 +902,37 @@ async fn a_piece_is_of_its_batch_and_a_batch_takes_its_pieces_with_it() {
     assert_eq!((gaps.len(), &gaps[0]["batch_id"]), (1, &json!(old)));
     refused(&shop.assign(&gaps[0], &["C"]).await, 409, "SERIAL_NOT_HERE");
     shop.assign(&gaps[0], &["A"]).await.expect(200);
-    shop.came_back(Some(invoice), phone, "1", &["D"], "restock").await;
+    shop.came_back(Some(invoice), phone, "1", &["D"], "restock")
+        .await;
     shop.assert_sound().await;
     // Recalled while a cart holds it: what the cart loses goes to quarantine, and all of it can be thrown away.
     let cart = shop.hold(&[(phone, "1")], 900).await.expect(201);
     assert_eq!(cart.body["allocations"][0]["batch_id"], json!(old));
     shop.owner
-        .post(&format!("/api/v1/inventory/batches/{old}:recall"), json!({ "reason": "burns" }))
+        .post(
+            &format!("/api/v1/inventory/batches/{old}:recall"),
+            json!({ "reason": "burns" }),
+        )
         .await
         .expect(200);
-    shop.assert_piece(phone, "B", "in_stock", "quarantine").await;
+    shop.assert_piece(phone, "B", "in_stock", "quarantine")
+        .await;
     shop.assert_sound().await;
     shop.owner
-        .post(&format!("/api/v1/inventory/batches/{old}:dispose"), json!({ "reason": "burns" }))
+        .post(
+            &format!("/api/v1/inventory/batches/{old}:dispose"),
+            json!({ "reason": "burns" }),
+        )
         .await
         .expect(201);
-    shop.assert_piece(phone, "B", "scrapped", "quarantine").await;
-    assert!(!shop.promise(InvoiceId::new(), phone, &["B"]).await.is_granted());
+    shop.assert_piece(phone, "B", "scrapped", "quarantine")
+        .await;
+    assert!(
+        !shop
+            .promise(InvoiceId::new(), phone, &["B"])
+            .await
+            .is_granted()
+    );
     shop.assert_sound().await;
 }
 
@@ -918,7 +959,11 @@ async fn an_order_is_delivered_piece_by_piece() {
     refused(&deliver(2, "1", &["A"]).await, 422, "NOT_SERIAL_TRACKED");
     deliver(1, "1", &["B"]).await.expect(200);
     shop.assert_piece(phone, "B", "sold", "sellable").await;
-    let sold = shop.owner.get(&format!("{SERIALS}?serial=B")).await.expect(200);
+    let sold = shop
+        .owner
+        .get(&format!("{SERIALS}?serial=B"))
+        .await
+        .expect(200);
     assert_eq!(sold.body["items"][0]["sold_with"], "fulfilment");
     deliver(1, "2", &["A"]).await.expect(200);
     let gaps = shop.gaps(phone).await;
@@ -926,7 +971,8 @@ async fn an_order_is_delivered_piece_by_piece() {
     shop.assign(&gaps[0], &["C"]).await.expect(200);
     shop.assert_stock(phone, ("0", "0", "0")).await;
     // It comes back with the invoice of the order, which moved nothing itself.
-    shop.came_back(Some(InvoiceId::new()), phone, "1", &["B"], "restock").await;
+    shop.came_back(Some(InvoiceId::new()), phone, "1", &["B"], "restock")
+        .await;
     shop.assert_piece(phone, "B", "in_stock", "sellable").await;
     shop.assert_sound().await;
 }
@@ -940,8 +986,15 @@ async fn a_sale_known_from_sales_answer_names_its_pieces_too() {
     assert!(shop.promise(invoice, phone, &["B"]).await.is_granted());
     shop.sales_issued_as(invoice, 1, &[(phone, "1")]);
     let id = bahi_proto::reservation_id(invoice, 1).to_string();
-    shop.sales.ledger.lock().unwrap().issued.get_mut(&id).unwrap().lines[0].serials =
-        vec!["B".to_owned()];
+    shop.sales
+        .ledger
+        .lock()
+        .unwrap()
+        .issued
+        .get_mut(&id)
+        .unwrap()
+        .lines[0]
+        .serials = vec!["B".to_owned()];
     shop.later(31);
     inventory::jobs::ask(shop.state()).await.unwrap();
     shop.later(901);
