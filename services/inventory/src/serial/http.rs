@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Most pieces that a trace looks at: a number may be one in several products.
-const PIECES: u32 = 200;
+const PIECES: i64 = 200;
 
 /// The endpoints of this noun.
 pub fn routes(cfg: &mut ServiceConfig) {
@@ -135,20 +135,15 @@ async fn trace(
         .map(|c| c.key.parse::<i64>())
         .transpose()
         .map_err(|_| Fault::field("cursor", "the cursor is not one of this list"))?;
-    let filter = store::Filter {
-        product: filter.product_id,
-        no: text("serial", Some(serial.into_inner()))?,
-        ..store::Filter::default()
-    };
+    let (no, product) = (serial.into_inner(), filter.product_id);
+    if no.contains('\0') {
+        return Err(Fault::field("serial", "must not contain NUL").into());
+    }
     let most = query.limit();
     let (pieces, mut movements) = state
         .db
         .read(&caller.ctx, async move |tx: &mut Tx| -> Result<_, Error> {
-            let all = PageQuery {
-                limit: Some(PIECES),
-                ..PageQuery::default()
-            };
-            let (pieces, _) = store::list(tx, &filter, None, &all).await?;
+            let pieces = store::by_number(tx, &no, product, PIECES).await?;
             let ids: Vec<Uuid> = pieces.iter().map(|p| p.id).collect();
             let movements = store::trace(tx, &ids, after, most + 1).await?;
             Ok((pieces, movements))

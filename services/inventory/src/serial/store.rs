@@ -343,11 +343,20 @@ pub(super) async fn untracked(tx: &mut Tx, products: &[ProductId]) -> Result<BTr
 
 /// Opens a gap for whatever lies there of products and has no number; their gates are locked.
 pub(super) async fn open_for_stock(tx: &mut Tx, products: &BTreeSet<ProductId>) -> Result<()> {
-    let now = tx.now();
-    sql("insert into serial_gap (tenant_id, id, product_id, location_id, batch_id, status, direction, qty, open, reason, opened_at)
-         select $1, gen_random_uuid(), x.product_id, x.location_id, x.batch_id, x.status, sign(x.qty), abs(x.qty), abs(x.qty),
-                'opening', $3
-         from (
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = SqlUuid)]
+        product_id: ProductId,
+        #[diesel(sql_type = SqlUuid)]
+        location_id: LocationId,
+        #[diesel(sql_type = SqlUuid)]
+        batch_id: BatchId,
+        #[diesel(sql_type = Text)]
+        status: String,
+        #[diesel(sql_type = Numeric)]
+        qty: Quantity,
+    }
+    let rows: Vec<Row> = sql("select * from (
            select i.product_id, i.location_id, i.batch_id, i.status, i.on_hand
              - (select count(*) from serial s where s.tenant_id = $1 and s.product_id = i.product_id
                   and s.location_id = i.location_id and s.batch_id = i.batch_id and s.status = i.status and s.state = 'in_stock')
@@ -355,9 +364,25 @@ pub(super) async fn open_for_stock(tx: &mut Tx, products: &BTreeSet<ProductId>) 
                   and g.product_id = i.product_id and g.location_id = i.location_id and g.batch_id = i.batch_id
                   and g.status = i.status and g.open > 0) as qty
            from stock_item i where i.tenant_id = $1 and i.product_id = any ($2)
-         ) x where x.qty <> 0")
+         ) x where qty <> 0 order by product_id, location_id, batch_id, status")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(products.iter().copied().collect::<Vec<_>>())
+    .load(tx.conn())
+    .await?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let now = tx.now();
+    sql("insert into serial_gap (tenant_id, id, product_id, location_id, batch_id, status, direction, qty, open, reason, opened_at)
+         select $1, u.id, u.p, u.l, u.b, u.st, sign(u.q), abs(u.q), abs(u.q), 'opening', $8
+         from unnest($2, $3, $4, $5, $6, $7) as u(id, p, l, b, st, q)")
         .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<Array<SqlUuid>, _>(products.iter().copied().collect::<Vec<_>>())
+        .bind::<Array<SqlUuid>, _>(rows.iter().map(|_| Uuid::now_v7()).collect::<Vec<_>>())
+        .bind::<Array<SqlUuid>, _>(rows.iter().map(|r| r.product_id).collect::<Vec<_>>())
+        .bind::<Array<SqlUuid>, _>(rows.iter().map(|r| r.location_id).collect::<Vec<_>>())
+        .bind::<Array<SqlUuid>, _>(rows.iter().map(|r| r.batch_id).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(rows.iter().map(|r| r.status.as_str()).collect::<Vec<_>>())
+        .bind::<Array<Numeric>, _>(rows.iter().map(|r| r.qty).collect::<Vec<_>>())
         .bind::<Timestamptz, _>(now)
         .execute(tx.conn())
         .await?;
@@ -539,21 +564,58 @@ struct Count {
     total: i64,
 }
 
-// Where a piece lies is asked of pieces in stock alone.
-macro_rules! filtered {
-    ($columns:literal, $rest:literal) => {
+macro_rules! selected {
+    ($columns:expr, $rest:literal) => {
         concat!(
             "select ",
             $columns,
             " from serial s
              left join reservation r on r.tenant_id = s.tenant_id and r.id = s.held_by and r.state = 'pending'
-             where s.tenant_id = $1 and ($2 is null or s.product_id = $2)
-               and ($3 is null or s.location_id = $3 and s.state = 'in_stock') and ($4 is null or s.batch_id = $4)
-               and ($5 is null or s.status = $5 and s.state = 'in_stock') and ($6 is null or s.state = $6)
-               and ($7 is null or s.no = $7) ",
+             where s.tenant_id = $1 ",
             $rest
         )
     };
+}
+macro_rules! columns {
+    () => {
+        "s.id, s.product_id, s.no as serial, s.state, s.location_id,
+         nullif(s.batch_id, '00000000-0000-0000-0000-000000000000') as batch_id, s.status, r.id as reservation_id,
+         s.sold_type as sold_with, s.sold_id as sold_with_id, s.sold_line as sold_with_line, s.version"
+    };
+}
+// Where a piece lies is asked of pieces in stock alone.
+macro_rules! filtered {
+    ($columns:expr, $rest:literal) => {
+        concat!(
+            selected!(
+                $columns,
+                "and ($2 is null or s.product_id = $2) and ($3 is null or s.location_id = $3 and s.state = 'in_stock')
+                 and ($4 is null or s.batch_id = $4) and ($5 is null or s.status = $5 and s.state = 'in_stock')
+                 and ($6 is null or s.state = $6) and ($7 is null or s.no = $7) "
+            ),
+            $rest
+        )
+    };
+}
+
+/// The pieces with a number, of any product or of one; at most `most`.
+pub(super) async fn by_number(
+    tx: &mut Tx,
+    no: &str,
+    product: Option<ProductId>,
+    most: i64,
+) -> Result<Vec<SerialRow>> {
+    sql(selected!(
+        columns!(),
+        "and s.no = $2 and ($3 is null or s.product_id = $3) order by s.id limit $4"
+    ))
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Text, _>(no)
+    .bind::<Nullable<SqlUuid>, _>(product)
+    .bind::<BigInt, _>(most)
+    .load(tx.conn())
+    .await
+    .map_err(Error::from)
 }
 
 /// One page of pieces, in the order they came first, and how many there are.
@@ -574,9 +636,7 @@ pub(super) async fn list(
         .get_result(tx.conn())
         .await?;
     let rows = sql(filtered!(
-        "s.id, s.product_id, s.no as serial, s.state, s.location_id,
-         nullif(s.batch_id, '00000000-0000-0000-0000-000000000000') as batch_id, s.status, r.id as reservation_id,
-         s.sold_type as sold_with, s.sold_id as sold_with_id, s.sold_line as sold_with_line, s.version",
+        columns!(),
         "and ($8 is null or s.id > $8) order by s.id limit $9 offset $10"
     ))
     .bind::<SqlUuid, _>(tx.tenant())
