@@ -113,8 +113,8 @@ async fn whole(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<Count>> {
         });
     }
     for row in differences(tx, &ids).await? {
-        let of_count = lines.get_mut(&row.count_id).into_iter().flatten();
-        if let Some(line) = of_count.filter(|l| l.line == row.line).next() {
+        let mut of_count = lines.get_mut(&row.count_id).into_iter().flatten();
+        if let Some(line) = of_count.find(|l| l.line == row.line) {
             let list = if row.found {
                 &mut line.serials_extra
             } else {

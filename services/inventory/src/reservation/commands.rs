@@ -318,6 +318,15 @@ async fn lock_open(tx: &mut Tx, id: ReservationId) -> Result<Hold, Error> {
     Ok(hold)
 }
 
+/// What of a hold is issued.
+#[derive(Clone, Debug, Default)]
+pub struct Issued {
+    /// How much of each line; absent: everything.
+    pub wanted: Option<BTreeMap<i32, Quantity>>,
+    /// Serial numbers of the pieces, as lines name them.
+    pub serials: Vec<(i32, Vec<String>)>,
+}
+
 /// Issues what a hold has, or the given quantities of its lines; the rest is released. An order's hold is issued
 /// delivery by delivery and keeps the rest until the order closes; a delivery that was told before changes nothing.
 ///
@@ -327,7 +336,7 @@ pub async fn commit(
     state: &State,
     ctx: &Ctx,
     id: ReservationId,
-    (wanted, serials): (Option<BTreeMap<i32, Quantity>>, Vec<(i32, Vec<String>)>),
+    Issued { wanted, serials }: Issued,
     fulfilment: Option<Uuid>,
 ) -> Result<Done<Made>, Error> {
     state

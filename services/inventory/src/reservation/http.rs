@@ -13,7 +13,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
 use super::{
-    commands::{self, Made, Wish},
+    commands::{self, Issued, Made, Wish},
     model::{Allocation, Ask, Hold, HoldState, Owner, Terms},
     store,
 };
@@ -263,8 +263,8 @@ async fn commit(
         sums
     });
     let fulfilment = req.body.fulfilment_id;
-    let done =
-        commands::commit(&state, &req.caller.ctx, *id, (wanted, serials), fulfilment).await?;
+    let issued = Issued { wanted, serials };
+    let done = commands::commit(&state, &req.caller.ctx, *id, issued, fulfilment).await?;
     Ok(ok(&answer(&state, &req.caller.ctx, done).await?))
 }
 
