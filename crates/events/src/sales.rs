@@ -91,6 +91,9 @@ pub struct InvoiceLine {
     /// How it got its price, where that is more than the product's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pricing: Option<LinePricing>,
+    /// Serial numbers of the pieces, as far as the till named them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub serials: Vec<String>,
 }
 
 /// How a line got its price.
@@ -240,6 +243,9 @@ pub struct ReturnLine {
     pub total: Money,
     /// `restock`, `quarantine` or `scrap`.
     pub disposition: String,
+    /// Serial numbers of the pieces that came back, as far as they were named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub serials: Vec<String>,
 }
 
 /// Goods were taken back and a credit note issued.

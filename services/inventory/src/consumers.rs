@@ -13,6 +13,7 @@ use bahi_service::pause_point;
 use crate::{
     State, copy,
     sale::{self, Back, Sale},
+    serial,
 };
 
 /// Event types and their handlers.
@@ -59,7 +60,10 @@ pub async fn returned(tx: &mut Tx, events: &[Envelope<ReturnProcessed>]) -> Resu
 /// # Errors
 /// When the database refuses.
 pub async fn product(tx: &mut Tx, events: &[Envelope<Product>]) -> Result<(), Failed> {
-    Ok(copy::store::apply_products(tx, events).await?)
+    let new = serial::begin(tx, events).await?;
+    copy::store::apply_products(tx, events).await?;
+    serial::take_up(tx, &new).await?;
+    Ok(())
 }
 
 /// A product went.

@@ -20,6 +20,9 @@ pub struct Short {
     pub available: Quantity,
     /// Stock that was left out, and why.
     pub excluded: Vec<Excluded>,
+    /// Pieces that were asked for by number and cannot be had here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub serials: Vec<String>,
 }
 
 /// A hold of a till, with what sales needs to decide about it.
@@ -194,6 +197,27 @@ pub enum Error {
     /// After a restore the events of the meantime are still being read.
     #[error("Stock is being restored; try again.")]
     Restoring,
+    /// The product is not followed by number.
+    #[error("lines[{0}].serials: the product is not followed by serial number.")]
+    NotSerialTracked(usize),
+    /// A product that is followed by number moves in whole pieces.
+    #[error("lines[{0}]: the product is followed by serial number; its quantity must be whole.")]
+    WholeNumbers(usize),
+    /// Pieces must be named.
+    #[error("lines[{0}].serials: the product is followed by serial number; name every piece.")]
+    SerialsRequired(usize),
+    /// As many numbers as pieces.
+    #[error("lines[{0}].serials: must name as many pieces as the line moves.")]
+    SerialsCount(usize),
+    /// A number is named twice.
+    #[error("lines[{0}].serials: {1} is named twice.")]
+    SerialTwice(usize, String),
+    /// The number is somebody else's.
+    #[error("lines[{0}].serials: {1} is known already, {2}.")]
+    SerialKnown(usize, String, String),
+    /// The piece is not where it is taken from.
+    #[error("lines[{0}].serials: {1} is not there; it is {2}.")]
+    SerialNotHere(usize, String, String),
     /// The books do not agree with themselves.
     #[error("the cost layers do not cover the stock")]
     Unbacked(#[from] Unbacked),
@@ -280,6 +304,13 @@ impl Refusal for Error {
             Self::HeldByTills(_) => Verdict::unavailable("HELD_BY_TILLS"),
             Self::SalesUnreachable => Verdict::unavailable("SALES_UNREACHABLE"),
             Self::Restoring => Verdict::unavailable("RESTORING"),
+            Self::NotSerialTracked(_) => Verdict::refused("NOT_SERIAL_TRACKED"),
+            Self::WholeNumbers(_) => Verdict::refused("WHOLE_NUMBERS"),
+            Self::SerialsRequired(_) => Verdict::refused("SERIALS_REQUIRED"),
+            Self::SerialsCount(_) => Verdict::refused("SERIALS_COUNT"),
+            Self::SerialTwice(..) => Verdict::refused("SERIAL_TWICE"),
+            Self::SerialKnown(..) => Verdict::conflict("SERIAL_KNOWN"),
+            Self::SerialNotHere(..) => Verdict::conflict("SERIAL_NOT_HERE"),
             Self::Unbacked(_) => Verdict::new(
                 actix_web::http::StatusCode::INTERNAL_SERVER_ERROR,
                 "INTERNAL",

@@ -1,5 +1,7 @@
 //! What sales asks of us before it says yes to a customer, and what others ask about stock.
 
+use std::collections::BTreeMap;
+
 use bahi_db::Tx;
 use bahi_proto::{
     auth::status_of,
@@ -20,6 +22,7 @@ use crate::{
     Error, State, batch,
     ledger::{availability, summary},
     reservation::{self, Ask, Demand, HoldState, Outcome, Terms},
+    serial,
 };
 
 /// Most lines of a demand, and products of a question.
@@ -63,6 +66,7 @@ impl Stock for Server {
                     product_id: s.product_id.to_string(),
                     asked: s.asked.to_string(),
                     available: s.available.to_string(),
+                    serials: s.serials,
                 });
                 Wire::Refused(Refused {
                     lines: lines.collect(),
@@ -189,7 +193,13 @@ fn terms(ask: &ReserveRequest) -> Result<Terms, Status> {
         let batch = l.batch_id.as_deref()?;
         Some(id("batch_id", batch).map(|batch| (l.line, batch)))
     };
+    let mut serials = BTreeMap::new();
+    for line in ask.lines.iter().filter(|l| !l.serials.is_empty()) {
+        serial::numbers(&line.serials, &()).map_err(|e| malformed("serials", e.message()))?;
+        serials.insert(line.line, line.serials.clone());
+    }
     Ok(Terms {
+        serials,
         min_days: ask.min_shelf_life_days,
         customer: text("customer_id", &ask.customer_id)?
             .map(|c| id("customer_id", &c))

@@ -30,6 +30,8 @@ mod restore;
 mod revaluation;
 mod sale;
 mod sales;
+mod serial;
+mod serial_gap;
 mod shelf_life;
 pub mod shortage;
 mod state;
@@ -71,5 +73,7 @@ fn routes(cfg: &mut ServiceConfig) {
     disposal::routes(cfg);
     shelf_life::routes(cfg);
     reorder_level::routes(cfg);
+    serial::routes(cfg);
+    serial_gap::routes(cfg);
     report::routes(cfg);
 }

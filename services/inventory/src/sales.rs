@@ -169,7 +169,9 @@ fn answer_of(sale: IssuedSale) -> anyhow::Result<Answer> {
             qty: l.qty.parse().context("qty")?,
         })
     });
+    let serials = sale.lines.iter().filter(|l| !l.serials.is_empty());
     Ok(Answer {
+        serials: serials.map(|l| (l.line, l.serials.clone())).collect(),
         invoice_id: sale.invoice_id.parse().context("invoice_id")?,
         number: sale.number,
         location_id: sale.location_id.parse().context("location_id")?,

@@ -23,6 +23,9 @@ pub(crate) struct Short {
     pub asked: Quantity,
     /// What could have been had.
     pub available: Quantity,
+    /// Pieces that were asked for by serial number and cannot be sold here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub serials: Vec<String>,
 }
 
 /// Why a request is not carried out.
@@ -115,6 +118,8 @@ pub(crate) enum Error {
     UnknownSeries(String),
 
     // returns
+    #[error("Line {line} did not sell the piece {serial}, or it has come back already.")]
+    SerialNotSold { line: i32, serial: String },
     #[error("Line {line}: {asked} cannot come back, only {left} can.")]
     ExceedsSold {
         line: i32,
@@ -210,6 +215,7 @@ impl Refusal for Error {
             Self::UnknownSeries(_) => Verdict::refused("UNKNOWN_SERIES"),
             Self::ExceedsSold { .. } => Verdict::refused("EXCEEDS_SOLD"),
             Self::NoSuchLine(_) => Verdict::refused("NO_SUCH_LINE"),
+            Self::SerialNotSold { .. } => Verdict::refused("SERIAL_NOT_SOLD"),
             Self::RefundMismatch { .. } => Verdict::refused("REFUND_MISMATCH"),
             Self::RefundExceedsPaid { .. } => Verdict::refused("REFUND_EXCEEDS_PAID"),
             Self::NotHeld(_) => Verdict::conflict("NOT_HELD"),
@@ -235,6 +241,7 @@ impl Refusal for Error {
             Self::ChangeNotCash { total, excess } => json!({ "total": total, "excess": excess }),
             Self::AboveMrp { line, mrp, .. } => json!({ "line": line, "mrp": mrp }),
             Self::ExceedsSold { line, left, .. } => json!({ "line": line, "left": left }),
+            Self::SerialNotSold { line, serial } => json!({ "line": line, "serial": serial }),
             Self::RefundMismatch { total } => json!({ "total": total }),
             Self::RefundExceedsPaid { left } => json!({ "left": left }),
             Self::NotForSale { line, .. }

@@ -8,7 +8,7 @@ use bahi_events::{
 use bahi_types::Money;
 
 use crate::{
-    invoice::{Invoice, batches_of, line_pricing_of, pricing_of},
+    invoice::{Invoice, batches_of, line_pricing_of, pricing_of, serials_of},
     returns::CreditNote,
     session::{Count, Session},
 };
@@ -77,6 +77,7 @@ pub(crate) fn invoice_issued(invoice: &Invoice) -> Outgoing {
         batch_allocations: batches_of(l),
         fulfilment_id: None,
         pricing: line_pricing_of(l),
+        serials: serials_of(&l.serials),
     });
     let tenders = invoice.tenders.iter().map(|t| Tender {
         method: t.method.clone(),
@@ -143,6 +144,7 @@ pub(crate) fn return_processed(note: &CreditNote, version: i64) -> Outgoing {
         },
         total: l.total,
         disposition: l.disposition.clone(),
+        serials: serials_of(&l.serials),
     });
     let tenders = note.tenders.iter().map(|t| Tender {
         method: t.method.clone(),

@@ -17,6 +17,7 @@ use crate::{
     ledger::{self, Cost, Key, Kind, NO_BATCH, Place, Source, Status, worth},
     period, policy,
     reservation::{self, Broken},
+    serial,
 };
 
 /// An adjustment to be posted.
@@ -39,6 +40,7 @@ pub(super) struct NewLine {
     pub status: Status,
     pub delta: Quantity,
     pub unit_cost: Option<Price>,
+    pub serials: Vec<String>,
 }
 
 /// A posted adjustment.
@@ -127,6 +129,8 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewAdjustment) -> Result<Done<Ad
                     if gone.is_positive() {
                         broken.make_free(&mut books, *key, gone, now)?;
                         books.take(Kind::AdjustOut, *key, gone, source, reason, at);
+                        let most = serial::whole(gone).unwrap_or_default();
+                        books.name(line.serials.iter().take(most).cloned().collect());
                     }
                     -gone
                 } else {
@@ -137,6 +141,7 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewAdjustment) -> Result<Done<Ad
                         return Err(Fault::field(field, "makes too large a value").into());
                     };
                     books.put(Kind::AdjustIn, *key, line.delta, Cost::Known(value, unit), source, reason, at);
+                    books.name(line.serials.clone());
                     line.delta
                 };
                 books.touch(key.place());
@@ -205,6 +210,11 @@ async fn keys(tx: &mut Tx, new: &NewAdjustment) -> Result<Vec<Key>, Error> {
     copy::open_location(tx, new.location).await?;
     let named: Vec<_> = new.lines.iter().map(|l| (l.product, l.batch)).collect();
     let products = batch::check_lines(tx, &named).await?;
+    let named = new.lines.iter();
+    serial::check_lines(
+        &products,
+        named.map(|l| (l.product, l.delta, l.serials.as_slice())),
+    )?;
     let mut keys = Vec::with_capacity(new.lines.len());
     for (n, line) in new.lines.iter().enumerate() {
         let tracked = products.get(&line.product).is_some_and(|p| p.batch_tracked);

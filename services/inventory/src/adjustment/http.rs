@@ -9,7 +9,7 @@ use serde::Deserialize;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::commands::{self, Adjustment, NewAdjustment};
-use crate::{State, ledger::Status};
+use crate::{State, ledger::Status, serial};
 
 /// The endpoints of this noun.
 pub fn routes(cfg: &mut ServiceConfig) {
@@ -50,6 +50,10 @@ struct AdjustmentLineRequest {
     /// Cost of one unit of a gain; what the product costs now, when absent.
     #[garde(inner(custom(validate::non_negative)))]
     unit_cost: Option<Price>,
+    /// Serial numbers of the pieces, for a product followed by number: one for each, at most 1000.
+    #[serde(default)]
+    #[garde(custom(serial::numbers))]
+    serials: Vec<String>,
 }
 
 fn not_zero(value: &Quantity, (): &()) -> garde::Result {
@@ -88,6 +92,7 @@ async fn create(
         status: l.status.unwrap_or(Status::Sellable),
         delta: l.qty_delta,
         unit_cost: l.unit_cost,
+        serials: l.serials,
     });
     let new = NewAdjustment {
         location: req.body.location_id,

@@ -22,6 +22,8 @@ pub(crate) struct ProductRow {
     pub batch_tracked: bool,
     #[diesel(sql_type = Bool)]
     pub expiry_tracked: bool,
+    #[diesel(sql_type = Bool)]
+    pub serial_tracked: bool,
 }
 
 pub(super) async fn products(
@@ -29,7 +31,7 @@ pub(super) async fn products(
     ids: &BTreeSet<ProductId>,
 ) -> Result<HashMap<ProductId, ProductRow>> {
     let rows: Vec<ProductRow> = sql(
-        "select product_id, stocked, batch_tracked, expiry_tracked from product
+        "select product_id, stocked, batch_tracked, expiry_tracked, serial_tracked from product
          where tenant_id = $1 and product_id = any ($2) and not deleted",
     )
     .bind::<SqlUuid, _>(tx.tenant())
@@ -73,7 +75,7 @@ pub(super) async fn lock_products(
     deleted: bool,
 ) -> Result<HashMap<ProductId, ProductRow>> {
     let rows: Vec<ProductRow> = sql(
-        "select product_id, stocked, batch_tracked, expiry_tracked from product
+        "select product_id, stocked, batch_tracked, expiry_tracked, serial_tracked from product
          where tenant_id = $1 and product_id = any ($2) and ($3 or not deleted) order by product_id for update",
     )
     .bind::<SqlUuid, _>(tx.tenant())
@@ -152,13 +154,17 @@ pub(crate) async fn apply_products(tx: &mut Tx, events: &[Envelope<Product>]) ->
     ) -> Vec<T> {
         events.iter().map(|e| f(e)).collect()
     }
-    sql("insert into product (tenant_id, product_id, sku, name, uqc, stocked, batch_tracked, expiry_tracked, epoch, source_version, components)
-         select $1, u.* from unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11) as u
+    sql("insert into product (tenant_id, product_id, sku, name, uqc, stocked, batch_tracked, expiry_tracked, epoch, source_version, components,
+                              serial_tracked)
+         select $1, u.* from unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) as u
          on conflict (tenant_id, product_id) do update
          set sku = excluded.sku, name = excluded.name, uqc = excluded.uqc, stocked = excluded.stocked,
              batch_tracked = excluded.batch_tracked, expiry_tracked = excluded.expiry_tracked, deleted = false,
-             components = excluded.components, epoch = excluded.epoch, source_version = excluded.source_version
-         where (product.epoch, product.source_version) < (excluded.epoch, excluded.source_version)")
+             components = excluded.components, serial_tracked = excluded.serial_tracked, epoch = excluded.epoch, source_version = excluded.source_version
+         where (product.epoch, product.source_version) < (excluded.epoch, excluded.source_version)
+            -- Heard before its numbers were looked at: a replay tells.
+            or (product.epoch, product.source_version) = (excluded.epoch, excluded.source_version)
+               and product.serial_tracked <> excluded.serial_tracked and not product.deleted")
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<Array<SqlUuid>, _>(each(&events, |e| e.payload.product_id))
         .bind::<Array<Text>, _>(each(&events, |e| e.payload.sku.as_str()))
@@ -170,6 +176,7 @@ pub(crate) async fn apply_products(tx: &mut Tx, events: &[Envelope<Product>]) ->
         .bind::<Array<BigInt>, _>(each(&events, |e| e.epoch))
         .bind::<Array<BigInt>, _>(each(&events, |e| e.aggregate_version))
         .bind::<Array<Jsonb>, _>(components)
+        .bind::<Array<Bool>, _>(each(&events, |e| e.payload.tracking.serial && stocked(&e.payload)))
         .execute(tx.conn())
         .await?;
     Ok(())

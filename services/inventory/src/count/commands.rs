@@ -1,23 +1,26 @@
 //! Ordering, counting, submitting, approving and posting counts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bahi_db::{Ctx, Done, Tx};
 use bahi_http::Fault;
-use bahi_types::{BatchId, LocationId, Money, Price, Quantity, TenantId};
+use bahi_types::{BatchId, LocationId, Money, Price, ProductId, Quantity, TenantId};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    model::{Count, CountLine, CountState, Key, Verb, new_lines},
+    model::{Count, CountLine, CountState, Key, Verb, exchange, new_lines},
     store::{self, Book, Look},
 };
 use crate::{
-    Error, State, batch, copy, events,
+    Error, State, batch,
+    copy::{self, ProductRow},
+    events,
     ledger::{self, Cost, Kind, NO_BATCH, Place, Source, Status, worth},
     policy,
     reservation::{self, Broken},
     sales::Fence,
+    serial::{self, Pieces},
 };
 
 /// Lines of one count at most.
@@ -31,6 +34,8 @@ pub(super) struct NewCount {
     pub location: LocationId,
     pub reference: Option<String>,
     pub keys: Vec<Key>,
+    /// What was counted already, where that is told in one go.
+    pub counted: Vec<Counted>,
 }
 
 /// What somebody counted.
@@ -39,6 +44,7 @@ pub(super) struct Counted {
     pub key: Key,
     pub qty: Quantity,
     pub unit_cost: Option<Price>,
+    pub serials: Vec<String>,
 }
 
 /// Orders a count.
@@ -52,6 +58,7 @@ pub(super) async fn create(state: &State, ctx: &Ctx, new: NewCount) -> Result<Do
 async fn begin(tx: &mut Tx, new: &NewCount) -> Result<Count, Error> {
     copy::open_location(tx, new.location).await?;
     check(tx, &new.keys).await?;
+    check_counted(tx, &new.counted).await?;
     let count = Count {
         id: Uuid::now_v7(),
         state: CountState::Open,
@@ -73,17 +80,30 @@ async fn begin(tx: &mut Tx, new: &NewCount) -> Result<Count, Error> {
     Ok(count)
 }
 
-async fn check(tx: &mut Tx, keys: &[Key]) -> Result<(), Error> {
+async fn check(tx: &mut Tx, keys: &[Key]) -> Result<HashMap<ProductId, ProductRow>, Error> {
     let named: Vec<_> = keys
         .iter()
         .map(|k| (k.product, (k.batch != NO_BATCH).then_some(k.batch)))
         .collect();
-    batch::check_lines(tx, &named).await?;
+    let products = batch::check_lines(tx, &named).await?;
     let mut seen = BTreeSet::new();
     match keys.iter().position(|key| !seen.insert(*key)) {
         Some(n) => Err(Fault::field(format!("lines[{n}]"), "is named twice").into()),
-        None => Ok(()),
+        None => Ok(products),
     }
+}
+
+/// What was counted of products that are followed by number names every piece.
+async fn check_counted(tx: &mut Tx, counted: &[Counted]) -> Result<BTreeSet<ProductId>, Error> {
+    let keys: Vec<Key> = counted.iter().map(|c| c.key).collect();
+    let products = check(tx, &keys).await?;
+    let lines = counted.iter();
+    serial::check_lines(
+        &products,
+        lines.map(|c| (c.key.product, c.qty, c.serials.as_slice())),
+    )?;
+    let tracked = products.values().filter(|p| p.serial_tracked);
+    Ok(tracked.map(|p| p.product_id).collect())
 }
 
 /// Enters what somebody has just counted. The books are read first and sales is asked right after: whatever was sold
@@ -99,11 +119,11 @@ pub(super) async fn count(
         idempotency: None,
         ..ctx.clone()
     };
-    let keys: Vec<Key> = counted.iter().map(|c| c.key).collect();
+    let seen_now = counted.clone();
     let books = state
         .db
         .write(&plain, async move |tx: &mut Tx| -> Result<_, Error> {
-            look(tx, id, &keys).await
+            look(tx, id, &seen_now).await
         })
         .await?
         .value;
@@ -124,6 +144,7 @@ pub(super) async fn count(
                     book: book(*of.get(&c.key)?)?,
                     counted: c.qty,
                     unit_cost: c.unit_cost,
+                    serials: c.serials.clone(),
                 })
             });
             store::record(tx, id, &looks.collect::<Vec<_>>(), &seen).await?;
@@ -135,13 +156,14 @@ pub(super) async fn count(
 }
 
 /// What the books say of `keys` now; lines are made for those that are new. Nothing where the count is past counting.
-async fn look(tx: &mut Tx, id: Uuid, keys: &[Key]) -> Result<Vec<Book>, Error> {
+async fn look(tx: &mut Tx, id: Uuid, counted: &[Counted]) -> Result<Vec<Book>, Error> {
+    let keys: &[Key] = &counted.iter().map(|c| c.key).collect::<Vec<_>>();
     let mut count = store::lock(tx, id).await?;
     if count.allow(Verb::Count).is_err() {
         return Ok(Vec::new());
     }
     copy::open_location(tx, count.location_id).await?;
-    check(tx, keys).await?;
+    let tracked = check_counted(tx, counted).await?;
     let new = new_lines(&count.lines, keys);
     if count.lines.len() + new.len() > MOST {
         return Err(Fault::field("lines", "the count would have more than 2000 lines").into());
@@ -163,7 +185,18 @@ async fn look(tx: &mut Tx, id: Uuid, keys: &[Key]) -> Result<Vec<Book>, Error> {
         .iter()
         .map(|l| books.item(l.balance(count.location_id)).on_hand)
         .collect();
-    Ok(store::books(tx, count.location_id, &lines, &on_hand).await?)
+    let mut found = store::books(tx, count.location_id, &lines, &on_hand).await?;
+    let numbered = lines.iter().filter(|l| tracked.contains(&l.product_id));
+    let balances: Vec<ledger::Key> = numbered.map(|l| l.balance(count.location_id)).collect();
+    let lying = serial::store::lying(tx, &balances).await?;
+    for line in &lines {
+        let booked = lying.get(&line.balance(count.location_id));
+        let book = found.iter_mut().find(|b| b.line == line.line);
+        if let (Some(booked), Some(book)) = (booked, book) {
+            book.serials.clone_from(booked);
+        }
+    }
+    Ok(found)
 }
 
 /// Hands a count in.
@@ -271,13 +304,13 @@ pub(super) async fn reconcile(
     state: &State,
     ctx: &Ctx,
     new: NewCount,
-    counted: Vec<Counted>,
 ) -> Result<Done<Count>, Error> {
-    let made = create(state, ctx, new).await?;
+    let counted = new.counted.clone();
     let plain = Ctx {
         idempotency: None,
         ..ctx.clone()
     };
+    let made = create(state, ctx, new).await?;
     let id = made.value.id;
     // A repeated request goes on where the first one stopped.
     let found = find(state, ctx, id).await?;
@@ -430,6 +463,15 @@ async fn lose(state: &State, ctx: &Ctx, id: Uuid) -> Result<(), Error> {
     Ok(())
 }
 
+/// The pieces that differ, locked.
+async fn named(tx: &mut Tx, count: &Count) -> Result<Pieces, Error> {
+    let names = count.lines.iter().flat_map(|l| {
+        let both = l.serials_missing.iter().chain(&l.serials_extra);
+        both.map(|no| (l.product_id, no.clone()))
+    });
+    Ok(serial::store::lock(tx, &names.collect(), &BTreeMap::new()).await?)
+}
+
 async fn attempt(
     state: &State,
     ctx: &Ctx,
@@ -454,7 +496,9 @@ async fn attempt(
                 .lines
                 .iter()
                 .filter(|l| {
-                    l.status == Status::Sellable && l.variance.is_some_and(|v| v.is_negative())
+                    l.status == Status::Sellable
+                        && (l.variance.is_some_and(|v| v.is_negative())
+                            || !l.serials_missing.is_empty())
                 })
                 .map(|l| l.balance(location))
                 .collect();
@@ -482,10 +526,20 @@ async fn attempt(
                 return back(tx, &mut count, CountState::Submitted).await;
             }
             let costs = ledger::store::current_costs(tx, &own).await?;
+            let pieces = named(tx, &count).await?;
             let now = tx.now();
             for line in &mut count.lines {
                 let variance = line.variance.unwrap_or_default();
                 let key = line.balance(location);
+                let lies = |no: &&String| {
+                    let piece = pieces.get(line.product_id, no);
+                    piece.is_some_and(|p| p.lies((key, Uuid::nil())))
+                };
+                let missing: Vec<String> =
+                    line.serials_missing.iter().filter(lies).cloned().collect();
+                let extra = line.serials_extra.iter().filter(|no| !lies(no));
+                let extra: Vec<String> = extra.cloned().collect();
+                let (out, into) = exchange(variance, missing.len(), extra.len());
                 let source = Source {
                     kind: "count",
                     id,
@@ -493,34 +547,26 @@ async fn attempt(
                     purpose: "count",
                 };
                 let reason = Some("count".to_owned());
-                let delta = if variance.is_negative() {
-                    let gone = (-variance).min(books.item(key).on_hand);
-                    if gone.is_positive() {
-                        if line.status == Status::Sellable {
-                            broken.make_free(&mut books, key, gone, now)?;
-                        }
-                        books.take(Kind::AdjustOut, key, gone, source, reason, now);
+                let gone = out.min(books.item(key).on_hand);
+                if gone.is_positive() {
+                    if line.status == Status::Sellable {
+                        broken.make_free(&mut books, key, gone, now)?;
                     }
-                    -gone
-                } else {
-                    if variance.is_positive() {
-                        let unit = line.unit_cost.or_else(|| costs.get(&key.place()).copied());
-                        let unit = unit.unwrap_or(Price::ZERO);
-                        let value = worth(variance, unit)
-                            .ok_or_else(|| Fault::field("lines", "make too large a value"))?;
-                        books.put(
-                            Kind::AdjustIn,
-                            key,
-                            variance,
-                            Cost::Known(value, unit),
-                            source,
-                            reason,
-                            now,
-                        );
-                    }
-                    variance
-                };
-                line.qty_delta = Some(delta);
+                    books.take(Kind::AdjustOut, key, gone, source, reason.clone(), now);
+                    let most = serial::whole(gone).unwrap_or_default();
+                    books.name(missing.into_iter().take(most).collect());
+                }
+                if into.is_positive() {
+                    let unit = line.unit_cost.or_else(|| costs.get(&key.place()).copied());
+                    let unit = unit.unwrap_or(Price::ZERO);
+                    let value = worth(into, unit)
+                        .ok_or_else(|| Fault::field("lines", "make too large a value"))?;
+                    let cost = Cost::Known(value, unit);
+                    books.put(Kind::AdjustIn, key, into, cost, source, reason, now);
+                    let most = serial::whole(into).unwrap_or_default();
+                    books.name(extra.into_iter().take(most).collect());
+                }
+                line.qty_delta = Some(into - gone);
             }
             broken.save(tx).await?;
             let movements = ledger::close(tx, books).await?;

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     Error, State,
     ledger::{NO_BATCH, Status, cursor},
+    serial,
 };
 
 /// The endpoints of this noun.
@@ -104,6 +105,10 @@ struct CountedLineRequest {
     /// Cost of one unit should there be more than the books say; what the product costs now, when absent.
     #[garde(inner(custom(validate::non_negative)))]
     unit_cost: Option<Price>,
+    /// Serial numbers of what lies there, for a product followed by number: as many as `qty`, at most 1000.
+    #[serde(default)]
+    #[garde(custom(serial::numbers))]
+    serials: Vec<String>,
 }
 
 fn counted(lines: Vec<CountedLineRequest>) -> Vec<Counted> {
@@ -111,6 +116,7 @@ fn counted(lines: Vec<CountedLineRequest>) -> Vec<Counted> {
         key: key(l.product_id, l.batch_id, l.status),
         qty: l.qty,
         unit_cost: l.unit_cost,
+        serials: l.serials,
     };
     lines.into_iter().map(line).collect()
 }
@@ -127,6 +133,7 @@ async fn create(state: web::Data<State>, req: Post<CountRequest>) -> Result<Http
         keys: keys
             .map(|l| key(l.product_id, l.batch_id, l.status))
             .collect(),
+        counted: Vec::new(),
     };
     Ok(created(
         &commands::create(&state, &req.caller.ctx, new).await?,
@@ -159,8 +166,9 @@ async fn reconcile(
         location: req.body.location_id,
         reference: req.body.reference,
         keys: counted.iter().map(|c| c.key).collect(),
+        counted,
     };
-    let done = commands::reconcile(&state, &req.caller.ctx, new, counted).await?;
+    let done = commands::reconcile(&state, &req.caller.ctx, new).await?;
     Ok(created(&done))
 }
 

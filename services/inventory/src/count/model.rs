@@ -145,6 +145,12 @@ pub struct CountLine {
     pub qty_delta: Option<Quantity>,
     /// Change of value.
     pub value_delta: Option<Money>,
+    /// Serial numbers the books have there and nobody has found; shown once the count is submitted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub serials_missing: Vec<String>,
+    /// Serial numbers somebody has found and the books do not have there; shown once the count is submitted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub serials_extra: Vec<String>,
     /// Cost of one unit of a gain, as stated.
     #[serde(skip)]
     pub unit_cost: Option<Price>,
@@ -210,6 +216,8 @@ impl Count {
             for line in &mut self.lines {
                 line.expected = None;
                 line.variance = None;
+                line.serials_missing.clear();
+                line.serials_extra.clear();
             }
         }
         self
@@ -248,6 +256,8 @@ pub fn new_lines(known: &[CountLine], keys: &[Key]) -> Vec<CountLine> {
             variance: None,
             qty_delta: None,
             value_delta: None,
+            serials_missing: Vec::new(),
+            serials_extra: Vec::new(),
             unit_cost: None,
             owes: sellable && first,
         });
@@ -255,9 +265,45 @@ pub fn new_lines(known: &[CountLine], keys: &[Key]) -> Vec<CountLine> {
     lines
 }
 
+/// What a line that was counted by number takes out and puts in, so that together they are its variance. `missing` and
+/// `extra` are what the books still have there and have not. Where they do not add up, something happened that named no
+/// piece: what it explains stays in the books until somebody assigns its number.
+pub fn exchange(variance: Quantity, missing: usize, extra: usize) -> (Quantity, Quantity) {
+    let (missing, extra) = (Quantity::from(missing as i64), Quantity::from(extra as i64));
+    let over = variance - (extra - missing);
+    if over.is_positive() {
+        let kept = over.min(missing);
+        (missing - kept, extra + (over - kept))
+    } else {
+        let left = (-over).min(extra);
+        (missing + (-over - left), extra - left)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_pieces_take_and_bring_is_always_the_variance() {
+        let q = Quantity::from;
+        for (variance, missing, extra, expected) in [
+            // One lost, one found, one for the other.
+            (-1, 1, 0, (1, 0)),
+            (1, 0, 1, (0, 1)),
+            (0, 1, 1, (1, 1)),
+            // An unnamed sale has taken the missing piece; an unnamed return has brought the extra one.
+            (0, 1, 0, (0, 0)),
+            (0, 0, 1, (0, 0)),
+            // More than the numbers tell.
+            (2, 0, 1, (0, 2)),
+            (-2, 1, 0, (2, 0)),
+        ] {
+            let (out, into) = exchange(q(variance), missing, extra);
+            assert_eq!((out, into), (q(expected.0), q(expected.1)));
+            assert_eq!(into - out, q(variance));
+        }
+    }
 
     #[test]
     fn each_state_allows_what_the_rules_say_and_nothing_else() {

@@ -106,9 +106,22 @@ async fn whole(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<Count>> {
             expected: row.expected,
             qty_delta: row.qty_delta,
             value_delta: row.value_delta,
+            serials_missing: Vec::new(),
+            serials_extra: Vec::new(),
             unit_cost: row.unit_cost,
             owes: row.owes,
         });
+    }
+    for row in differences(tx, &ids).await? {
+        let mut of_count = lines.get_mut(&row.count_id).into_iter().flatten();
+        if let Some(line) = of_count.find(|l| l.line == row.line) {
+            let list = if row.found {
+                &mut line.serials_extra
+            } else {
+                &mut line.serials_missing
+            };
+            list.push(row.no);
+        }
     }
     rows.into_iter()
         .map(|row| {
@@ -134,6 +147,29 @@ async fn whole(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<Count>> {
             })
         })
         .collect()
+}
+
+#[derive(QueryableByName)]
+struct DifferenceRow {
+    #[diesel(sql_type = SqlUuid)]
+    count_id: Uuid,
+    #[diesel(sql_type = Integer)]
+    line: i32,
+    #[diesel(sql_type = Text)]
+    no: String,
+    #[diesel(sql_type = Bool)]
+    found: bool,
+}
+
+/// Serial numbers that were found and not booked, or booked and not found.
+async fn differences(tx: &mut Tx, ids: &[Uuid]) -> Result<Vec<DifferenceRow>> {
+    sql("select count_id, line, no, found from count_serial
+         where tenant_id = $1 and count_id = any ($2) and booked <> found order by count_id, line, no")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(ids)
+    .load(tx.conn())
+    .await
+    .map_err(Error::from)
 }
 
 async fn one(tx: &mut Tx, text: &'static str, id: Uuid) -> Result<Count> {
@@ -246,6 +282,8 @@ pub(super) struct Book {
     pub after_seq: i64,
     /// A snapshot of this database.
     pub snapshot: String,
+    /// Serial numbers of what lies there, of a product followed by number.
+    pub serials: Vec<String>,
 }
 
 #[derive(QueryableByName)]
@@ -286,6 +324,7 @@ pub(super) async fn books(
             book: *on_hand - owed,
             after_seq: row.after_seq,
             snapshot: row.snapshot.clone(),
+            serials: Vec::new(),
         })
     });
     Ok(books.collect())
@@ -297,6 +336,8 @@ pub(super) struct Look {
     pub book: Book,
     pub counted: Quantity,
     pub unit_cost: Option<Price>,
+    /// Serial numbers of what was found.
+    pub serials: Vec<String>,
 }
 
 /// Enters looks.
@@ -320,11 +361,48 @@ pub(super) async fn record(tx: &mut Tx, id: Uuid, looks: &[Look], seen: &Seen) -
     .bind::<Array<Text>, _>(looks.iter().map(|l| l.book.snapshot.as_str()).collect::<Vec<_>>())
     .execute(tx.conn())
     .await?;
+    let lines: Vec<i32> = looks.iter().map(|l| l.book.line).collect();
+    clear_serials(tx, id, Some(&lines)).await?;
+    let mut rows: BTreeMap<(i32, &str), (bool, bool)> = BTreeMap::new();
+    for look in looks {
+        for no in &look.book.serials {
+            rows.entry((look.book.line, no)).or_default().0 = true;
+        }
+        for no in &look.serials {
+            rows.entry((look.book.line, no)).or_default().1 = true;
+        }
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sql(
+        "insert into count_serial (tenant_id, count_id, line, no, booked, found)
+         select $1, $2, u.l, u.n, u.b, u.f from unnest($3, $4, $5, $6) as u(l, n, b, f)",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<SqlUuid, _>(id)
+    .bind::<Array<Integer>, _>(rows.keys().map(|k| k.0).collect::<Vec<_>>())
+    .bind::<Array<Text>, _>(rows.keys().map(|k| k.1).collect::<Vec<_>>())
+    .bind::<Array<Bool>, _>(rows.values().map(|v| v.0).collect::<Vec<_>>())
+    .bind::<Array<Bool>, _>(rows.values().map(|v| v.1).collect::<Vec<_>>())
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+async fn clear_serials(tx: &mut Tx, id: Uuid, lines: Option<&[i32]>) -> Result<()> {
+    sql("delete from count_serial where tenant_id = $1 and count_id = $2 and ($3 is null or line = any ($3))")
+        .bind::<SqlUuid, _>(tx.tenant())
+        .bind::<SqlUuid, _>(id)
+        .bind::<Nullable<Array<Integer>>, _>(lines)
+        .execute(tx.conn())
+        .await?;
     Ok(())
 }
 
 /// Forgets the looks of lines; of all lines when none is named.
 pub(super) async fn clear(tx: &mut Tx, id: Uuid, lines: Option<&[i32]>) -> Result<()> {
+    clear_serials(tx, id, lines).await?;
     sql("update count_line set counted = null, unit_cost = null, counted_by = null, looked_at = null, book = null, after_seq = null,
            own_snapshot = null, sales_snapshot = null, sales_epoch = null
          where tenant_id = $1 and count_id = $2 and ($3 is null or line = any ($3))")

@@ -9,7 +9,7 @@ use super::{
     model::{Books, Layers, Movement, Place, value},
     store,
 };
-use crate::{Error, period, reorder_level, shortage};
+use crate::{Error, period, reorder_level, serial, shortage};
 
 /// Settles open shortages where more became available, values every movement, writes balances, layers and movements,
 /// and says where stock has fallen below its reorder point. Call it last; everything that must come before a settlement has been done to `books` by then.
@@ -35,6 +35,7 @@ async fn write(
     let settled = shortage::settle(tx, &mut books).await?;
     let mut layers = store::layers(tx, &books.outgoing()).await?;
     let movements = value(std::mem::take(&mut books.drafts), &mut layers)?;
+    let followed = serial::follow(tx, &movements, &layers.numbered, &settled).await?;
     let open = period::open(tx, movements.iter().map(|m| m.draft.occurred_at)).await?;
     let available: BTreeMap<Place, Quantity> = books
         .dirty()
@@ -48,6 +49,7 @@ async fn write(
         reorder_level::cross(conn, tenant, &available),
     )
     .map_err(bahi_db::Error::from)?;
+    followed.save(tx, &movements).await?;
     Ok((movements, settled, low))
 }
 

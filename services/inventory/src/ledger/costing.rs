@@ -146,8 +146,11 @@ impl Movement {
             cost: Cost::Known(delta, Price::ZERO),
             reason,
             occurred_at,
+            serials: Vec::new(),
+            said: Vec::new(),
         };
         (!delta.is_zero()).then(|| Self {
+            numbered: false,
             id: MovementId::new(),
             draft,
             allocation_no,
@@ -296,6 +299,8 @@ mod tests {
             cost,
             reason: None,
             occurred_at: DateTime::UNIX_EPOCH,
+            serials: Vec::new(),
+            said: Vec::new(),
         };
         let movement = value(vec![draft], layers).unwrap().remove(0);
         (movement.value, movement.variance)

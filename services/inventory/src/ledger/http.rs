@@ -250,6 +250,7 @@ async fn availability(
                 asked,
                 available: of(product_id),
                 excluded: Vec::new(),
+                serials: Vec::new(),
             })
             .collect();
         Ok(Availabilities {
@@ -492,6 +493,7 @@ async fn preview(
                         asked: ask.qty,
                         available: ask.qty - missing,
                         excluded,
+                        serials: Vec::new(),
                     };
                     return Err(Error::InsufficientStock(vec![short]));
                 }

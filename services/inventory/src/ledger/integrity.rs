@@ -1,4 +1,4 @@
-//! Proving the books: I1 to I5 and I9 worked out anew from the ledger, for some products at a time.
+//! Proving the books: I1 to I5, I9 and I11 worked out anew from the ledger, for some products at a time.
 //!
 //! A page reads one snapshot of the database and locks nothing, so nobody waits for it. The ledger is replayed movement
 //! by movement through the same rules that posted it; what they make of it now must be what is written there.
@@ -88,6 +88,16 @@ with item as (
   select m.location_id, m.product_id, m.batch_id, m.status, sum(m.qty) as qty, sum(m.value) as value from movement m, taken t
   where m.tenant_id = $1 and m.product_id > $3 and m.product_id <= $4 and m.posting_date <= t.last and m.seq < t.fence
   group by 1, 2, 3, 4
+), numbered as (
+  select product_id from product where tenant_id = $1 and serial_tracked and product_id > $3 and product_id <= $4
+), pieces as (
+  select location_id, product_id, batch_id, status, sum(qty) as qty from (
+    select location_id, product_id, batch_id, status, 1 as qty from serial
+    where tenant_id = $1 and state = 'in_stock' and product_id in (select product_id from numbered)
+    union all
+    select location_id, product_id, batch_id, status, direction * open from serial_gap
+    where tenant_id = $1 and open > 0 and product_id in (select product_id from numbered)
+  ) p group by 1, 2, 3, 4
 ), under_way as (
   select origin, product_id, batch_id, sum(qty_left) as qty, sum(value_left) as value
   from cost_layer where tenant_id = $1 and status = 'in_transit' and product_id > $3 and product_id <= $4 group by 1, 2, 3
@@ -96,6 +106,22 @@ select 'I1 on hand = sum of movements' as rule, location_id, product_id, batch_i
        coalesce(m.qty, 0) as expected, coalesce(i.on_hand, 0) as found
 from item i full join moved m using (location_id, product_id, batch_id, status)
 where coalesce(i.on_hand, 0) <> coalesce(m.qty, 0)
+union all
+select 'I11 serials in stock and unnamed pieces = on hand', location_id, product_id, batch_id,
+       coalesce(i.on_hand, 0), coalesce(p.qty, 0)
+from (select * from item where product_id in (select product_id from numbered)) i
+full join pieces p using (location_id, product_id, batch_id, status)
+where coalesce(i.on_hand, 0) <> coalesce(p.qty, 0)
+union all
+select 'I11 a serial is where its last movement left it', s.location_id, s.product_id, s.batch_id, 0, 1
+from serial s join lateral (
+  select m.location_id, m.batch_id, m.status, m.qty from movement_serial l
+  join movement m on m.tenant_id = l.tenant_id and m.source_type = l.source_type and m.source_id = l.source_id
+                 and m.source_line = l.source_line and m.purpose = l.purpose and m.allocation_no = l.allocation_no
+  where l.tenant_id = $1 and l.serial_id = s.id order by l.seq desc limit 1) m on true
+where s.tenant_id = $1 and s.product_id > $3 and s.product_id <= $4
+  and ((s.state = 'in_stock') <> (m.qty > 0) or s.state = 'in_stock'
+       and (s.location_id, s.batch_id, s.status) <> (m.location_id, m.batch_id, m.status))
 union all
 select 'I2 reserved = sum of pending holds', location_id, product_id, batch_id, coalesce(h.qty, 0), coalesce(i.reserved, 0)
 from item i full join held h using (location_id, product_id, batch_id, status)
@@ -390,6 +416,8 @@ impl Replay {
             cost,
             reason: None,
             occurred_at: DateTime::UNIX_EPOCH,
+            serials: Vec::new(),
+            said: Vec::new(),
         };
         match self.layers.enter(&draft, &mut self.carried) {
             Ok(value) if value == step.value => {}

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::costing::{Costing, standard_in, standard_out};
+use crate::serial::Reason;
 
 /// The batch of stock without batches.
 pub const NO_BATCH: BatchId = BatchId::from_uuid(Uuid::nil());
@@ -247,6 +248,10 @@ pub struct Draft {
     pub reason: Option<String>,
     /// Business time.
     pub occurred_at: DateTime<Utc>,
+    /// Numbers of the pieces, of a product that is followed by number.
+    pub serials: Vec<String>,
+    /// Numbers that were said, and cannot be those of the pieces.
+    pub said: Vec<(String, Reason)>,
 }
 
 /// A movement as it is written.
@@ -262,6 +267,8 @@ pub struct Movement {
     pub value: Money,
     /// Goods that came in at standard cost: what was paid less the value; zero for all others.
     pub variance: Money,
+    /// The product is followed by number.
+    pub numbered: bool,
 }
 
 /// Part of a demand, from one balance.
@@ -536,6 +543,8 @@ impl Books {
             cost: Cost::Fifo,
             reason,
             occurred_at,
+            serials: Vec::new(),
+            said: Vec::new(),
         });
     }
 
@@ -583,7 +592,31 @@ impl Books {
             cost,
             reason,
             occurred_at,
+            serials: Vec::new(),
+            said: Vec::new(),
         });
+    }
+
+    /// Names the pieces of the movement that was entered last; of goods that were carried, both their movements.
+    pub fn name(&mut self, serials: Vec<String>) {
+        let carried = |draft: &Draft| matches!(draft.cost, Cost::Carried);
+        let last = self.drafts.len().saturating_sub(1);
+        // What comes takes over the pieces that left.
+        let at = if self.drafts.last().is_some_and(carried) {
+            last.saturating_sub(1)
+        } else {
+            last
+        };
+        if let Some(draft) = self.drafts.get_mut(at) {
+            draft.serials = serials;
+        }
+    }
+
+    /// Notes numbers that were said of the pieces of the movement that was entered last, and cannot be theirs.
+    pub fn note(&mut self, said: Vec<(String, Reason)>) {
+        if let Some(draft) = self.drafts.last_mut() {
+            draft.said = said;
+        }
     }
 
     /// The state in which returned goods of `key` may go to the shelf: quarantine for an unfit batch.
@@ -655,6 +688,8 @@ pub struct Layers {
     pub(super) costing: HashMap<ProductId, Costing>,
     /// Layers of the database that are used up.
     pub spent: Vec<Uuid>,
+    /// Products that are followed by number.
+    pub numbered: BTreeSet<ProductId>,
 }
 
 impl Layers {
@@ -810,6 +845,7 @@ pub fn value(drafts: Vec<Draft>, layers: &mut Layers) -> Result<Vec<Movement>, U
         };
         movements.push(Movement {
             id: MovementId::new(),
+            numbered: layers.numbered.contains(&draft.key.product),
             draft,
             allocation_no,
             value,
@@ -903,6 +939,8 @@ mod tests {
             cost,
             reason: None,
             occurred_at: DateTime::UNIX_EPOCH,
+            serials: Vec::new(),
+            said: Vec::new(),
         }
     }
     fn incoming(key: Key, qty: &str, unit: &str) -> Draft {

@@ -297,6 +297,8 @@ struct LayerRow {
     value_left: Option<Money>,
     #[diesel(sql_type = Nullable<Numeric>)]
     unit_cost: Option<Price>,
+    #[diesel(sql_type = Bool)]
+    numbered: bool,
 }
 
 /// The oldest layers of each lot, as many as cover what goes out of it, or its one layer where the product's method
@@ -313,9 +315,10 @@ pub(crate) async fn layers(tx: &mut Tx, outgoing: &BTreeMap<Lot, Quantity>) -> R
         origins.push(*origin);
     }
     let rows: Vec<LayerRow> = sql("select u.l as location_id, u.p as product_id, u.b as batch_id, u.st as status, u.o as origin,
-           k.method, k.standard_cost, c.id, c.qty_left, c.value_left, c.unit_cost
+           k.method, k.standard_cost, c.id, c.qty_left, c.value_left, c.unit_cost, coalesce(n.serial_tracked, false) as numbered
          from unnest($2, $3, $4, $5, $6, $7) as u(l, p, b, st, need, o)
          left join costing k on k.tenant_id = $1 and k.product_id = u.p
+         left join product n on n.tenant_id = $1 and n.product_id = u.p
          left join lateral (
            select c.id, c.seq, c.qty_left, c.value_left, c.unit_cost, sum(c.qty_left) over (order by c.seq) - c.qty_left as before
            from cost_layer c where c.tenant_id = $1 and c.location_id = u.l and c.product_id = u.p
@@ -343,6 +346,9 @@ pub(crate) async fn layers(tx: &mut Tx, outgoing: &BTreeMap<Lot, Quantity>) -> R
         };
         let costing = Costing::from_row(row.method.as_deref(), row.standard_cost);
         layers.set_costing(key.product, costing);
+        if row.numbered {
+            layers.numbered.insert(key.product);
+        }
         let (Some(id), Some(qty), Some(value), Some(unit_cost)) =
             (row.id, row.qty_left, row.value_left, row.unit_cost)
         else {

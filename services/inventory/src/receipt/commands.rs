@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::{
     Error, State, batch, copy, events,
     ledger::{self, Cost, Key, Kind, NO_BATCH, Place, Source, named, worth},
-    period,
+    period, serial,
 };
 
 /// A receipt to be posted.
@@ -32,6 +32,7 @@ pub(super) struct NewLine {
     pub unit_cost: Price,
     pub batch_no: Option<String>,
     pub label: batch::Label,
+    pub serials: Vec<String>,
 }
 
 /// A posted receipt.
@@ -73,6 +74,9 @@ pub(super) struct Line {
     /// What of it is not stock but a variance, for a product valued at standard cost.
     #[serde(default)]
     pub variance: Money,
+    /// Serial numbers of the pieces, for a product followed by number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub serials: Vec<String>,
 }
 
 /// Puts goods into stock.
@@ -108,6 +112,9 @@ pub(super) async fn post(
                     (None, false) => {}
                 }
             }
+            let lines = new.lines.iter();
+            let pieces = lines.map(|l| (l.product, l.qty, l.serials.as_slice()));
+            serial::check_lines(&products, pieces)?;
             let known = batch::ensure(tx, &batches).await?;
             let batch_of = |line: &NewLine| {
                 let no = line.batch_no.as_ref()?;
@@ -152,6 +159,7 @@ pub(super) async fn post(
                 let key = Key::sellable((new.location, line.product), batch);
                 let cost = Cost::Known(value, line.unit_cost);
                 books.put(Kind::Receipt, key, line.qty, cost, source, None, at);
+                books.name(line.serials.clone());
                 receipt.value += value;
                 receipt.lines.push(Line {
                     line: n,
@@ -161,6 +169,7 @@ pub(super) async fn post(
                     unit_cost: line.unit_cost,
                     value,
                     variance: Money::ZERO,
+                    serials: line.serials.clone(),
                 });
             }
             let movements = ledger::close(tx, books).await?;

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::commands::{self, NewReceipt, Receipt};
-use crate::{State, batch};
+use crate::{State, batch, serial};
 
 /// The endpoints of this noun.
 pub fn routes(cfg: &mut ServiceConfig) {
@@ -51,6 +51,10 @@ struct ReceiptLineRequest {
     /// Maximum retail price printed on the batch.
     #[garde(inner(custom(validate::positive)))]
     mrp: Option<Money>,
+    /// Serial numbers of the pieces, for a product followed by number: one for each, at most 1000.
+    #[serde(default)]
+    #[garde(custom(serial::numbers))]
+    serials: Vec<String>,
 }
 
 impl Versioned for Receipt {
@@ -77,6 +81,7 @@ async fn create(
             expiry: l.expiry,
             mrp: l.mrp,
         },
+        serials: l.serials,
     });
     let new = NewReceipt {
         location: req.body.location_id,

@@ -24,6 +24,7 @@ use crate::{
     events::{self, HoldNews},
     kit,
     ledger::{self, Books, Kind, Source, Taken},
+    serial::{self, Piece},
     shelf_life,
 };
 
@@ -68,7 +69,7 @@ async fn first(tx: &mut Tx, demand: &Demand) -> Result<Outcome, Error> {
     }
     let mut books = ledger::store::books(tx, rows);
     let what = (demand.id(), demand.location, demand.lines.as_slice());
-    let allocations = take(tx, &mut books, what, demand.allow_short, &terms)?;
+    let allocations = take(tx, &mut books, what, demand.allow_short, &terms).await?;
     let lines = hold_lines(&allocations);
     let conn = tx.shared();
     futures::try_join!(
@@ -105,7 +106,7 @@ async fn further(tx: &mut Tx, demand: &Demand) -> Result<Outcome, Error> {
     .await?;
     // This sale takes its part before anybody else is served from what was freed.
     let what = (demand.id(), demand.location, demand.lines.as_slice());
-    let granted = match take(tx, &mut books, what, demand.allow_short, &terms) {
+    let granted = match take(tx, &mut books, what, demand.allow_short, &terms).await {
         Err(Error::InsufficientStock(short)) => Err(short),
         other => Ok(other?),
     };
@@ -120,18 +121,21 @@ async fn further(tx: &mut Tx, demand: &Demand) -> Result<Outcome, Error> {
 }
 
 /// Grants a demand on its terms; a batch chosen against the rules needs a reason, which is recorded.
-fn take(
+async fn take(
     tx: &mut Tx,
     books: &mut Books,
     (id, location, lines): (ReservationId, LocationId, &[Ask]),
     allow_short: bool,
     terms: &Terms,
 ) -> Result<Vec<Allocation>, Error> {
-    if terms.chosen.is_empty() {
+    let named = serial::promise(tx, lines, &terms.serials, allow_short).await?;
+    if terms.chosen.is_empty() && named.lines.is_empty() {
         return grant(books, location, lines, allow_short, terms).map_err(Error::InsufficientStock);
     }
-    let (allocations, against) =
-        choose(books, location, lines, allow_short, terms).map_err(Error::InsufficientStock)?;
+    let choice = choose(books, location, lines, allow_short, terms, &named)
+        .map_err(Error::InsufficientStock)?;
+    let (allocations, against) = (choice.allocations, choice.against);
+    serial::store::hold(tx, id, &choice.pieces).await?;
     if let Some(line) = against.first() {
         let Some(reason) = &terms.reason else {
             return Err(Error::OverrideRequired(*line));
@@ -269,7 +273,7 @@ pub async fn hold(state: &State, ctx: &Ctx, wish: Wish) -> Result<Done<Made>, Er
             let mut books = ledger::store::books(tx, rows);
             let id = ReservationId::new();
             let what = (id, wish.location, lines.as_slice());
-            let allocations = take(tx, &mut books, what, false, &terms)?;
+            let allocations = take(tx, &mut books, what, false, &terms).await?;
             let hold = Hold {
                 id,
                 owner: if wish.order.is_some() {
@@ -314,6 +318,15 @@ async fn lock_open(tx: &mut Tx, id: ReservationId) -> Result<Hold, Error> {
     Ok(hold)
 }
 
+/// What of a hold is issued.
+#[derive(Clone, Debug, Default)]
+pub struct Issued {
+    /// How much of each line; absent: everything.
+    pub wanted: Option<BTreeMap<i32, Quantity>>,
+    /// Serial numbers of the pieces, as lines name them.
+    pub serials: Vec<(i32, Vec<String>)>,
+}
+
 /// Issues what a hold has, or the given quantities of its lines; the rest is released. An order's hold is issued
 /// delivery by delivery and keeps the rest until the order closes; a delivery that was told before changes nothing.
 ///
@@ -323,7 +336,7 @@ pub async fn commit(
     state: &State,
     ctx: &Ctx,
     id: ReservationId,
-    wanted: Option<BTreeMap<i32, Quantity>>,
+    Issued { wanted, serials }: Issued,
     fulfilment: Option<Uuid>,
 ) -> Result<Done<Made>, Error> {
     state
@@ -332,7 +345,7 @@ pub async fn commit(
             let now = tx.now();
             if store::get(tx, id).await?.owner == Owner::Order {
                 let fulfilment = fulfilment.ok_or(Error::FulfilmentRequired)?;
-                return deliver(tx, id, wanted, fulfilment).await;
+                return deliver(tx, id, wanted, &serials, fulfilment).await;
             }
             if fulfilment.is_some() {
                 return Err(Fault::field("fulfilment_id", "only an order is delivered").into());
@@ -346,8 +359,9 @@ pub async fn commit(
             let places: BTreeSet<_> = hold.places().collect();
             let mut books = ledger::store::lock(tx, &places, &BTreeSet::new()).await?;
             ledger::store::guard(tx, "reservation", "issue", &[id.uuid()]).await?;
+            let pieces = pieces(tx, &hold, &parts, &serials).await?;
             let mut issued = hold.clone();
-            for (line, part) in issued.lines.iter_mut().zip(&parts) {
+            for ((line, part), named) in issued.lines.iter_mut().zip(&parts).zip(pieces) {
                 if part.is_positive() {
                     books.take_held(
                         Kind::Issue,
@@ -355,6 +369,7 @@ pub async fn commit(
                         hold.source(line.line, "issue"),
                         now,
                     );
+                    books.name(named);
                 }
                 line.qty = *part;
             }
@@ -378,6 +393,7 @@ async fn deliver(
     tx: &mut Tx,
     id: ReservationId,
     wanted: Option<BTreeMap<i32, Quantity>>,
+    serials: &[(i32, Vec<String>)],
     fulfilment: Uuid,
 ) -> Result<Made, Error> {
     let new = ledger::store::guard(tx, "fulfilment", "issue", &[fulfilment]).await?;
@@ -390,8 +406,10 @@ async fn deliver(
     let parts = split(&hold, &kits, wanted.as_ref())?;
     let places: BTreeSet<_> = hold.places().collect();
     let mut books = ledger::store::lock(tx, &places, &BTreeSet::new()).await?;
+    let named = pieces(tx, &hold, &parts, serials).await?;
     let mut issued = hold.clone();
-    for ((line, part), out) in hold.lines.iter().zip(&parts).zip(&mut issued.lines) {
+    let lines = hold.lines.iter().zip(&parts).zip(named);
+    for (((line, part), named), out) in lines.zip(&mut issued.lines) {
         out.qty = *part;
         if part.is_positive() {
             let source = Source {
@@ -401,6 +419,7 @@ async fn deliver(
                 purpose: "issue",
             };
             books.take_held(Kind::Issue, (hold.key(line), *part), source, now);
+            books.name(named);
             store::lower(tx, id, line, *part).await?;
         }
     }
@@ -418,6 +437,62 @@ async fn deliver(
     tx.publish(events::hold(HoldNews::Committed, &issued, hold.version + 1));
     tx.publish(events::delivered(fulfilment, hold.location, &movements));
     Ok(Made { id })
+}
+
+/// The pieces that leave with each allocation. Whoever hands goods out has them in hand: what is named must lie there.
+async fn pieces(
+    tx: &mut Tx,
+    hold: &Hold,
+    parts: &[Quantity],
+    serials: &[(i32, Vec<String>)],
+) -> Result<Vec<Vec<String>>, Error> {
+    let mut dealt: Vec<Vec<String>> = vec![Vec::new(); parts.len()];
+    let of_line = |line: i32| hold.lines.iter().filter(move |l| l.line == line);
+    let names: BTreeSet<serial::Name> = serials
+        .iter()
+        .flat_map(|(line, named)| {
+            let products = of_line(*line).map(|l| l.product);
+            products.flat_map(move |product| named.iter().map(move |no| (product, no.clone())))
+        })
+        .collect();
+    if serials.iter().all(|(_, named)| named.is_empty()) {
+        return Ok(dealt);
+    }
+    let products = names.iter().map(|name| name.0).collect();
+    let tracked = serial::store::tracked(tx, &products).await?;
+    let pieces = serial::store::lock(tx, &names, &BTreeMap::new()).await?;
+    let mut used: BTreeSet<Uuid> = BTreeSet::new();
+    for (n, (line, named)) in serials.iter().enumerate() {
+        if !named.is_empty() && !of_line(*line).any(|l| tracked.contains(&l.product)) {
+            return Err(Error::NotSerialTracked(n));
+        }
+        for no in named {
+            let place = hold.lines.iter().enumerate().find(|(at, l)| {
+                let room = Quantity::from(dealt[*at].len() as i64 + 1) <= parts[*at];
+                let piece = pieces.get(l.product, no);
+                let there = |p: &Piece| {
+                    p.held.is_none() && !used.contains(&p.id) && p.lies((hold.key(l), Uuid::nil()))
+                };
+                l.line == *line && room && piece.is_some_and(there)
+            });
+            match place {
+                Some((at, l)) => {
+                    used.extend(pieces.get(l.product, no).map(|p| p.id));
+                    dealt[at].push(no.clone());
+                }
+                None => {
+                    let product = of_line(*line).map(|l| l.product).next();
+                    let piece = product.and_then(|product| pieces.get(product, no));
+                    let found = match piece {
+                        Some(piece) if piece.held.is_some() => serial::PROMISED.to_owned(),
+                        found => serial::place_of(found),
+                    };
+                    return Err(Error::SerialNotHere(n, no.clone(), found));
+                }
+            }
+        }
+    }
+    Ok(dealt)
 }
 
 /// How much of each allocation is issued. Of a line that stands for kits, the quantity is a number of kits.

@@ -13,11 +13,11 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
 use super::{
-    commands::{self, Made, Wish},
+    commands::{self, Issued, Made, Wish},
     model::{Allocation, Ask, Hold, HoldState, Owner, Terms},
     store,
 };
-use crate::{Error, State, kit, ledger::named};
+use crate::{Error, State, kit, ledger::named, serial};
 
 /// The endpoints of this noun.
 pub fn routes(cfg: &mut ServiceConfig) {
@@ -237,6 +237,11 @@ struct CommitLine {
     /// How much; of a line that stands for kits, how many kits.
     #[garde(custom(validate::positive))]
     qty: Quantity,
+    /// Serial numbers of the pieces, of a product followed by number: at most as many as `qty`, at most 1000. Pieces that are
+    /// not named are listed until they are.
+    #[serde(default)]
+    #[garde(custom(serial::numbers))]
+    serials: Vec<String>,
 }
 
 /// Issues what is held; what is not issued is released, except of an order's hold.
@@ -248,15 +253,18 @@ async fn commit(
     req: Post<CommitRequest>,
 ) -> Result<HttpResponse, Problem> {
     req.caller.require("inventory.reservation.write")?;
+    let mut serials = Vec::new();
     let wanted = req.body.lines.map(|lines| {
         let mut sums: BTreeMap<i32, Quantity> = BTreeMap::new();
         for line in lines {
             *sums.entry(line.line).or_default() += line.qty;
+            serials.push((line.line, line.serials));
         }
         sums
     });
     let fulfilment = req.body.fulfilment_id;
-    let done = commands::commit(&state, &req.caller.ctx, *id, wanted, fulfilment).await?;
+    let issued = Issued { wanted, serials };
+    let done = commands::commit(&state, &req.caller.ctx, *id, issued, fulfilment).await?;
     Ok(ok(&answer(&state, &req.caller.ctx, done).await?))
 }
 

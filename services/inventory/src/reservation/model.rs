@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::{
     error::Short,
     ledger::{Books, Key, Place, Source, Taken, deal, named},
+    serial::{Named, on_shelf},
 };
 
 /// Whose hold it is.
@@ -96,6 +97,9 @@ pub struct Answer {
     pub lines: Vec<Ask>,
     /// When it was sold.
     pub occurred_at: DateTime<Utc>,
+    /// Serial numbers of the pieces, by line.
+    #[serde(default)]
+    pub serials: BTreeMap<i32, Vec<String>>,
 }
 
 /// One line of a demand.
@@ -254,6 +258,8 @@ pub struct Terms {
     pub ruled: BTreeMap<ProductId, u32>,
     /// Batches that were chosen, by line.
     pub chosen: BTreeMap<i32, BatchId>,
+    /// Serial numbers of the pieces, by line.
+    pub serials: BTreeMap<i32, Vec<String>>,
     /// Why a batch was chosen against the rules.
     pub reason: Option<String>,
     /// Who allowed it, where that is not the caller.
@@ -346,6 +352,7 @@ pub fn grant(
                 asked,
                 available: asked - missing,
                 excluded,
+                serials: Vec::new(),
             });
         }
         pools.insert(product, VecDeque::from(taken));
@@ -359,29 +366,71 @@ pub fn grant(
     Ok(dealt(pools, lines))
 }
 
-/// The same where lines name their batches. Also gives the lines whose batch is not the one that first expired, first
-/// out, would take, or keeps less than the minimum. A batch that is expired or blocked gives nothing, whoever asks.
+/// What lines that name their batches or pieces get.
+pub(crate) struct Choice {
+    /// What they get.
+    pub allocations: Vec<Allocation>,
+    /// Lines whose batch is not the one that first expired, first out, would take, or keeps less than the minimum. A piece
+    /// that somebody has in hand breaks no order: of lines that name pieces, only those that keep less than the minimum.
+    pub against: Vec<i32>,
+    /// Pieces that are promised, and their lines.
+    pub pieces: Vec<(Uuid, i32)>,
+}
+
+/// The same where lines name their batches or pieces. A batch that is expired or blocked gives nothing, whoever asks, and
+/// neither does a piece that is elsewhere, set apart or promised to somebody else.
 ///
 /// # Errors
 /// The products of which there is not enough; nothing is held then.
-pub fn choose(
+pub(crate) fn choose(
     books: &mut Books,
     location: LocationId,
     lines: &[Ask],
     allow_short: bool,
     terms: &Terms,
-) -> Result<(Vec<Allocation>, Vec<i32>), Vec<Short>> {
+    wanted: &Named,
+) -> Result<Choice, Vec<Short>> {
     let mut trial = books.clone();
+    let mut pieces = Vec::new();
+    let mut strange: BTreeMap<ProductId, Vec<String>> = BTreeMap::new();
     let mut sums: BTreeMap<ProductId, (Quantity, Quantity)> = BTreeMap::new();
     let (mut allocations, mut against) = (Vec::with_capacity(lines.len()), Vec::new());
     // Chosen batches first: what others are served from is the rest.
-    let is_chosen = |ask: &&Ask| terms.chosen.contains_key(&ask.line);
+    let is_chosen =
+        |ask: &&Ask| terms.chosen.contains_key(&ask.line) || wanted.lines.contains_key(&ask.line);
     let others = lines.iter().filter(|ask| !is_chosen(ask));
     for ask in lines.iter().filter(is_chosen).chain(others) {
         let (place, min_days) = ((location, ask.product), terms.min_for(ask.product));
         let (picked, mut missing) = trial.pick(place, ask.qty, min_days);
         let mut taken = picked.clone();
-        if let Some(batch) = terms.chosen.get(&ask.line) {
+        if let Some(names) = wanted.lines.get(&ask.line) {
+            let found = pick_pieces(&trial, wanted, place, names);
+            let whole: Quantity = found.taken.iter().map(|t| t.1).sum();
+            let (unfit, lost) = (found.short_lived(&trial, min_days), found.strange.len());
+            if unfit {
+                against.push(ask.line);
+            }
+            pieces.extend(found.pieces.iter().map(|id| (*id, ask.line)));
+            strange
+                .entry(ask.product)
+                .or_default()
+                .extend(found.strange);
+            for part in &found.taken {
+                trial.hold(*part);
+            }
+            // What is not named comes from the quantity; a piece that cannot be had does not, unless the sale is a fact.
+            let asked = if allow_short {
+                Quantity::ZERO
+            } else {
+                Quantity::from(lost as i64)
+            };
+            let (rest, lacking) = trial.pick(place, ask.qty - whole - asked, min_days);
+            for part in &found.taken {
+                trial.shrink(*part);
+            }
+            (taken, missing) = (found.taken, lacking + asked);
+            taken.extend(rest);
+        } else if let Some(batch) = terms.chosen.get(&ask.line) {
             let key = Key::sellable(place, *batch);
             let item = trial.item(key);
             let part = if item.fit(trial.today, 0) {
@@ -415,6 +464,7 @@ pub fn choose(
             asked,
             available,
             excluded: books.excluded((location, product_id), terms.min_for(product_id)),
+            serials: strange.remove(&product_id).unwrap_or_default(),
         })
         .collect();
     if !short.is_empty() {
@@ -422,7 +472,57 @@ pub fn choose(
     }
     *books = trial;
     allocations.sort_by_key(|a| a.line);
-    Ok((allocations, against))
+    Ok(Choice {
+        allocations,
+        against,
+        pieces,
+    })
+}
+
+/// Pieces of one line that can be had.
+struct Found {
+    taken: Vec<Taken>,
+    pieces: Vec<Uuid>,
+    /// Numbers of which no piece can be had here.
+    strange: Vec<String>,
+}
+
+impl Found {
+    /// A batch of them keeps less than the minimum.
+    fn short_lived(&self, books: &Books, min_days: u32) -> bool {
+        let unfit = |taken: &Taken| !books.item(taken.0).fit(books.today, min_days);
+        self.taken.iter().any(unfit)
+    }
+}
+
+/// Which of the named pieces can be had at a place: they lie there to be sold, nobody else is promised them, and the
+/// quantity of their balance is free.
+fn pick_pieces(books: &Books, named: &Named, place: Place, names: &[String]) -> Found {
+    let (there, mut strange) = on_shelf(&named.pieces, place, names);
+    let (mut taken, mut pieces) = (Vec::new(), Vec::new());
+    for (key, names) in there {
+        let item = books.item(key);
+        let mut qty = Quantity::ZERO;
+        for no in names {
+            let piece = named.pieces.get(place.1, &no).filter(|p| p.held.is_none());
+            let free = item.fit(books.today, 0) && item.free() >= qty + Quantity::from(1);
+            match piece.filter(|p| free && !pieces.contains(&p.id)) {
+                Some(piece) => {
+                    pieces.push(piece.id);
+                    qty += Quantity::from(1);
+                }
+                None => strange.push(no),
+            }
+        }
+        if qty.is_positive() {
+            taken.push((key, qty));
+        }
+    }
+    Found {
+        taken,
+        pieces,
+        strange,
+    }
 }
 
 /// Allocations as the lines of a hold.
@@ -541,8 +641,12 @@ mod tests {
             ..Terms::default()
         };
         let run = |lines: &[Ask], terms: Terms| {
-            let got = choose(&mut books.clone(), location, lines, false, &terms);
-            got.map(|(got, against)| (got.iter().map(|a| a.batch_id).collect::<Vec<_>>(), against))
+            let none = Named::default();
+            let got = choose(&mut books.clone(), location, lines, false, &terms, &none);
+            got.map(|got| {
+                let batches = got.allocations.iter().map(|a| a.batch_id);
+                (batches.collect::<Vec<_>>(), got.against)
+            })
         };
         let one = [ask(1, product, 5)];
         assert_eq!(

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use bahi_db::Tx;
-use bahi_types::{BatchId, InvoiceId, Money, Price, Quantity, ReservationId};
+use bahi_types::{BatchId, InvoiceId, Money, Price, ProductId, Quantity, ReservationId};
 use uuid::Uuid;
 
 use super::{
@@ -20,6 +20,7 @@ use crate::{
     },
     recall::{self, Buyer},
     reservation::{self, Ask, Hold, HoldState},
+    serial::{self, Name, Pieces, Reason, SerialState},
     shortage::{self, Shortage},
 };
 
@@ -57,11 +58,19 @@ pub(crate) async fn issue(tx: &mut Tx, sales: &[Sale]) -> Result<(), Error> {
             .flat_map(Hold::places),
     );
     let mut books = ledger::store::lock(tx, &places, &BTreeSet::new()).await?;
-    let corrected = correct(tx, &mut books, &sales).await?;
+    let (tracked, mut pieces) = named(tx, &sales).await?;
+    let corrected = correct(tx, &mut books, &sales, &mut pieces).await?;
     let mut owed: Vec<Shortage> = Vec::new();
+    let mut waiting: Vec<serial::store::Waiting> = Vec::new();
     for sale in &sales {
         let hold = sale.reservation.and_then(|id| holds.get(&id));
-        owed.extend(model::issue(&mut books, sale, hold, now));
+        let (short, names) = model::issue(&mut books, sale, hold, now, &pieces);
+        let of_tracked = |line: i32| {
+            let mut of_line = short.iter().filter(|s| s.line == line);
+            of_line.any(|s| tracked.contains(&s.place.1))
+        };
+        waiting.extend(names.into_iter().filter(|w| of_tracked(w.line)));
+        owed.extend(short);
     }
     let open: Vec<ReservationId> = holds
         .values()
@@ -70,6 +79,7 @@ pub(crate) async fn issue(tx: &mut Tx, sales: &[Sale]) -> Result<(), Error> {
         .collect();
     reservation::store::end(tx, HoldState::Committed, &open).await?;
     shortage::store::insert(tx, &owed).await?;
+    serial::store::wait(tx, &waiting).await?;
     let versions = corrected
         .iter()
         .map(|key| {
@@ -100,9 +110,10 @@ pub(crate) async fn issue(tx: &mut Tx, sales: &[Sale]) -> Result<(), Error> {
     }
     let by_source = by_source(&movements);
     let batched = |sale: &&&Sale| {
-        let own = by_source
-            .get(&sale.invoice.uuid())
-            .is_some_and(|own| own.iter().any(|m| m.draft.key.batch != NO_BATCH));
+        let own = by_source.get(&sale.invoice.uuid()).is_some_and(|own| {
+            own.iter()
+                .any(|m| m.draft.key.batch != NO_BATCH || m.numbered)
+        });
         own || owing.contains(&sale.invoice)
     };
     let buyers: Vec<&Buyer> = sales.iter().filter(batched).map(|s| &s.buyer).collect();
@@ -121,12 +132,32 @@ pub(crate) async fn issue(tx: &mut Tx, sales: &[Sale]) -> Result<(), Error> {
     Ok(())
 }
 
+/// The pieces that sales name, locked, and the products of theirs that are followed by number.
+async fn named(tx: &mut Tx, sales: &[&Sale]) -> Result<(BTreeSet<ProductId>, Pieces), Error> {
+    let mut names: BTreeSet<Name> = BTreeSet::new();
+    for sale in sales {
+        for ask in &sale.lines {
+            let of_line = sale.serials.get(&ask.line).into_iter().flatten();
+            names.extend(of_line.map(|no| (ask.product, no.clone())));
+        }
+    }
+    let tracked = serial::store::tracked(tx, &names.iter().map(|n| n.0).collect()).await?;
+    names.retain(|name| tracked.contains(&name.0));
+    let pieces = serial::store::lock(tx, &names, &BTreeMap::new()).await?;
+    Ok((tracked, pieces))
+}
+
 /// Source type of what puts back goods that a count has taken already.
 const CORRECTION: &str = "count_correction";
 
 /// A sale that happened before a posted look and is told after it has been taken by the count: its goods are put back
 /// first, so that they leave once. The balances that were corrected.
-async fn correct(tx: &mut Tx, books: &mut Books, sales: &[&Sale]) -> Result<BTreeSet<Key>, Error> {
+async fn correct(
+    tx: &mut Tx,
+    books: &mut Books,
+    sales: &[&Sale],
+    pieces: &mut Pieces,
+) -> Result<BTreeSet<Key>, Error> {
     let late: Vec<(&Sale, &Ask, Late)> = sales
         .iter()
         .flat_map(|sale| sale.told.late_at.map(|at| (*sale, at)))
@@ -170,6 +201,17 @@ async fn correct(tx: &mut Tx, books: &mut Books, sales: &[&Sale]) -> Result<BTre
             why,
             sale.occurred_at,
         );
+        // The count took these very pieces.
+        let said = sale.serials.get(&line.line).into_iter().flatten();
+        let gone = said.filter(|no| {
+            let piece = pieces.get(line.product, no);
+            piece.is_some_and(|p| p.state == SerialState::Gone)
+        });
+        let gone: Vec<String> = gone.cloned().collect();
+        for no in &gone {
+            pieces.assume(line.product, no, (key, Uuid::nil()));
+        }
+        books.name(gone);
         books.touch(late.place);
         corrected.insert(key);
     }
@@ -258,6 +300,7 @@ pub(crate) async fn take_back(tx: &mut Tx, backs: &[Back]) -> Result<(), Error> 
     left.clear();
     left.extend(store::left(tx, &invoices).await?);
     let current = ledger::store::current_costs(tx, &targets).await?;
+    let mut brought = Brought::look(tx, &backs, &invoices).await?;
     let (mut kept, mut closed) = (Vec::new(), BTreeMap::new());
     for back in &backs {
         for line in &back.lines {
@@ -283,7 +326,9 @@ pub(crate) async fn take_back(tx: &mut Tx, backs: &[Back]) -> Result<(), Error> 
                     .and_then(|unit| worth(rest, *unit))
                     .unwrap_or_default()
             };
-            put_back(&mut books, back, line, rest, cost, sold);
+            let waived_pieces = serial::whole(waived).unwrap_or_default();
+            let named = brought.names(back, line, rest, waived_pieces, sold);
+            put_back(&mut books, back, line, (rest, cost), sold, named);
             if let Some(sold) = original.and_then(|key| left.get_mut(&key)) {
                 sold.back = (sold.back.0 + rest, sold.back.1 + cost);
             }
@@ -326,31 +371,137 @@ pub(crate) async fn take_back(tx: &mut Tx, backs: &[Back]) -> Result<(), Error> 
     Ok(())
 }
 
-/// Puts what came back where its disposition says, into the batches it left from, in their order.
+/// Pieces that returns bring back.
+struct Brought {
+    tracked: BTreeSet<ProductId>,
+    pieces: Pieces,
+    /// Those that are still with the customers of the invoices.
+    with_customer: BTreeSet<Name>,
+}
+
+/// Numbers of a line that came back: those of its pieces, by the batch they left from, and others that were said.
+#[derive(Default)]
+struct Returned {
+    by_batch: BTreeMap<BatchId, Vec<String>>,
+    said: Vec<(String, Reason)>,
+}
+
+impl Brought {
+    async fn look(tx: &mut Tx, backs: &[&Back], invoices: &[InvoiceId]) -> Result<Self, Error> {
+        let lines = || backs.iter().flat_map(|b| &b.lines);
+        let with_customer = serial::store::sold_with(tx, invoices).await?;
+        let named = lines().filter(|l| !l.serials.is_empty()).map(|l| l.product);
+        let products = named.chain(with_customer.iter().map(|n| n.0)).collect();
+        let tracked = serial::store::tracked(tx, &products).await?;
+        let mut names: BTreeSet<Name> = lines()
+            .flat_map(|l| l.serials.iter().map(|no| (l.product, no.clone())))
+            .chain(with_customer.iter().cloned())
+            .collect();
+        names.retain(|name| tracked.contains(&name.0));
+        let pieces = serial::store::lock(tx, &names, &BTreeMap::new()).await?;
+        Ok(Self {
+            tracked,
+            pieces,
+            with_customer,
+        })
+    }
+
+    /// Which pieces a line brings back. One that was not sold with the invoice is not taken; without a bill any may come.
+    fn names(
+        &mut self,
+        back: &Back,
+        line: &BackLine,
+        qty: Quantity,
+        waived: usize,
+        sold: &Left,
+    ) -> Returned {
+        let mut found = Returned::default();
+        let Some(most) = serial::whole(qty).filter(|_| self.tracked.contains(&line.product)) else {
+            return found;
+        };
+        let of_line = |name: &&Name| {
+            let piece = self.pieces.get(name.0, &name.1);
+            let with = piece.and_then(|p| p.sold.as_ref());
+            name.0 == line.product
+                && with.is_some_and(|s| {
+                    Some(s.id) == back.invoice.map(|i| i.uuid()) && Some(s.line) == line.original
+                })
+        };
+        let mut said = line.serials.clone();
+        if said.is_empty() && sold.qty - sold.back.0 == qty {
+            // All that is left of the line comes back: if its pieces are known, it is these.
+            let all: Vec<String> = self
+                .with_customer
+                .iter()
+                .filter(of_line)
+                .map(|name| name.1.clone())
+                .collect();
+            if all.len() == most {
+                said = all;
+            }
+        }
+        // What never left the books cannot come back to them.
+        let mut spare = waived;
+        for no in said {
+            let piece = self.pieces.get(line.product, &no);
+            let ours = piece.and_then(|p| p.sold.as_ref()).is_some_and(|s| {
+                let Some(invoice) = back.invoice else {
+                    return true;
+                };
+                // A delivery is not the invoice, and knows nothing of it.
+                s.kind != "invoice" || s.id == invoice.uuid()
+            });
+            let unknown = piece.is_none() && back.invoice.is_none();
+            if ours || unknown {
+                let batch = piece.map_or(NO_BATCH, |p| p.key.batch);
+                self.with_customer.remove(&(line.product, no.clone()));
+                found.by_batch.entry(batch).or_default().push(no);
+            } else if spare > 0 {
+                spare -= 1;
+            } else {
+                found.said.push((no, Reason::NotSold));
+            }
+        }
+        found
+    }
+}
+
+/// Puts what came back where its disposition says, into the batches it left from, in their order; pieces that are
+/// named, into their own.
 fn put_back(
     books: &mut Books,
     back: &Back,
     line: &BackLine,
-    qty: Quantity,
-    cost: Money,
+    (qty, cost): (Quantity, Money),
     sold: &Left,
+    named: Returned,
 ) {
     let (mut left, mut done) = (qty, (Quantity::ZERO, Money::ZERO));
     let mut skip = sold.back.0;
-    let mut parts: Vec<(BatchId, Quantity)> = Vec::new();
+    let mut parts: Vec<(BatchId, Quantity, Vec<String>)> = Vec::new();
+    for (batch, mut names) in named.by_batch {
+        let most = serial::whole(left).unwrap_or_default();
+        names.truncate(most);
+        let part = Quantity::from(names.len() as i64);
+        if part.is_positive() {
+            left -= part;
+            parts.push((batch, part, names));
+        }
+    }
     for (batch, there) in &sold.parts {
         let skipped = (*there).min(skip);
         skip -= skipped;
         let part = (*there - skipped).min(left);
         left -= part;
         if part.is_positive() {
-            parts.push((*batch, part));
+            parts.push((*batch, part, Vec::new()));
         }
     }
     if left.is_positive() {
-        parts.push((NO_BATCH, left));
+        parts.push((NO_BATCH, left, Vec::new()));
     }
-    for (batch, part) in parts {
+    let mut said = named.said;
+    for (batch, part, names) in parts {
         // Cumulative shares, so that the parts add up to the whole.
         let due = share(cost, done.0 + part, qty);
         let value = due - done.1;
@@ -368,6 +519,10 @@ fn put_back(
             "scrap" => {
                 let bin = shelf.in_status(Status::Scrap);
                 books.put(Kind::ReturnIn, bin, part, known, source, None, at);
+                books.name(names.clone());
+                if names.is_empty() {
+                    books.note(std::mem::take(&mut said));
+                }
                 books.take(
                     Kind::Scrap,
                     bin,
@@ -379,6 +534,8 @@ fn put_back(
                     None,
                     at,
                 );
+                books.name(names);
+                continue;
             }
             "restock" => {
                 let key = books.shelf_or_quarantine(shelf);
@@ -395,5 +552,9 @@ fn put_back(
                 at,
             ),
         }
+        if names.is_empty() {
+            books.note(std::mem::take(&mut said));
+        }
+        books.name(names);
     }
 }

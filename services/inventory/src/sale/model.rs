@@ -1,6 +1,6 @@
 //! What an invoice takes from stock, and what a return gives back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use bahi_events::{Envelope, InvoiceIssued, ReturnProcessed};
 use bahi_types::{InvoiceId, LocationId, ProductId, Quantity, ReservationId};
@@ -8,9 +8,10 @@ use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
 
 use crate::{
-    ledger::{Books, Kind, Place, Source, deal, store::Told},
+    ledger::{Books, Key, Kind, Place, Source, Taken, deal, store::Told},
     recall::Buyer,
     reservation::{Answer, Ask, Hold},
+    serial::{Pieces, on_shelf, store::Waiting, whole},
     shortage::Shortage,
 };
 
@@ -35,6 +36,8 @@ pub(crate) struct Sale {
     pub buyer: Buyer,
     /// What is known of that event, for counts.
     pub told: Told,
+    /// Serial numbers of the pieces, by line.
+    pub serials: BTreeMap<i32, Vec<String>>,
 }
 
 /// A sale told this much later than it happened was made offline: a request takes seconds.
@@ -63,6 +66,7 @@ impl Sale {
             demand_hash: answer.demand_hash,
             location: answer.location_id,
             lines: answer.lines,
+            serials: answer.serials,
             occurred_at: answer.occurred_at,
             cause: None,
             told: Told::default(),
@@ -85,7 +89,9 @@ impl From<&Envelope<InvoiceIssued>> for Sale {
             l.stocked && l.fulfilment_id.is_none() && l.qty.is_positive()
         };
         let lines = invoice.lines.iter().filter(moves);
+        let named = lines.clone().filter(|l| !l.serials.is_empty());
         Self {
+            serials: named.map(|l| (l.line, l.serials.clone())).collect(),
             invoice: invoice.invoice_id,
             reservation: invoice.reservation_id,
             demand_hash: invoice.demand_hash.clone(),
@@ -117,7 +123,8 @@ pub(crate) fn issue(
     sale: &Sale,
     hold: Option<&Hold>,
     now: DateTime<Utc>,
-) -> Vec<Shortage> {
+    pieces: &Pieces,
+) -> (Vec<Shortage>, Vec<Waiting>) {
     let mut pools = BTreeMap::new();
     if let Some(hold) = hold.filter(|h| h.is_pending()) {
         if hold.demand_hash.as_deref() == Some(sale.demand_hash.as_str()) {
@@ -126,17 +133,47 @@ pub(crate) fn issue(
             hold.free(books, now);
         }
     }
-    let mut owed = Vec::new();
-    for ask in &sale.lines {
-        let source = Source {
-            kind: "invoice",
-            id: sale.invoice.uuid(),
-            line: ask.line,
-            purpose: "issue",
+    let (mut owed, mut waiting) = (Vec::new(), Vec::new());
+    let source = |ask: &Ask| Source {
+        kind: "invoice",
+        id: sale.invoice.uuid(),
+        line: ask.line,
+        purpose: "issue",
+    };
+    // The pieces that lines name first: what is not named must not take the quantity they rest on.
+    let mut named: BTreeMap<i32, (Quantity, Vec<String>)> = BTreeMap::new();
+    for ask in sale.lines.iter() {
+        let Some(names) = sale.serials.get(&ask.line) else {
+            continue;
         };
-        let mut left = ask.qty;
+        let (there, mut others) = on_shelf(pieces, (sale.location, ask.product), names);
+        let mut got = Quantity::ZERO;
+        for (key, names) in there {
+            let wanted = Quantity::from(names.len() as i64).min(ask.qty - got);
+            let pool = pools.get_mut(&ask.product);
+            let held = pool.map_or(Quantity::ZERO, |pool| draw(pool, key, wanted));
+            if held.is_positive() {
+                books.take_held(Kind::Issue, (key, held), source(ask), sale.occurred_at);
+                books.name(names[..count(held)].to_vec());
+            }
+            let free = books.item(key).free().min(wanted - held);
+            let free = Quantity::from(count(free) as i64);
+            if free.is_positive() {
+                books.take(Kind::Issue, key, free, source(ask), None, sale.occurred_at);
+                books.name(names[count(held)..count(held + free)].to_vec());
+            }
+            others.extend_from_slice(&names[count(held + free)..]);
+            got += held + free;
+        }
+        named.insert(ask.line, (got, others));
+    }
+    for ask in &sale.lines {
+        let source = source(ask);
+        let (got, mut names) = named.remove(&ask.line).unwrap_or_default();
+        let mut left = ask.qty - got;
+        let first = books.drafts.len();
         if let Some(pool) = pools.get_mut(&ask.product) {
-            for (held, missing) in deal(pool, &[ask.qty]) {
+            for (held, missing) in deal(pool, &[left]) {
                 left = missing;
                 for taken in held {
                     books.take_held(Kind::Issue, taken, source, sale.occurred_at);
@@ -148,7 +185,17 @@ pub(crate) fn issue(
         for (key, qty) in taken {
             books.take(Kind::Issue, key, qty, source, None, sale.occurred_at);
         }
+        // Numbers that are not there to be taken go with whatever leaves; those of goods that are owed wait for them.
+        for draft in books.drafts.iter_mut().skip(first) {
+            let most = count(-draft.qty).min(names.len());
+            draft.serials.extend(names.drain(..most));
+        }
         if missing.is_positive() {
+            waiting.extend(names.drain(..).map(|no| Waiting {
+                invoice_id: sale.invoice,
+                line: ask.line,
+                no,
+            }));
             owed.push(Shortage {
                 invoice: sale.invoice,
                 line: ask.line,
@@ -163,7 +210,24 @@ pub(crate) fn issue(
             books.unhold(taken, hold.source(n, "quarantine"), now);
         }
     }
-    owed
+    (owed, waiting)
+}
+
+/// Whole pieces of a quantity.
+fn count(qty: Quantity) -> usize {
+    whole(Quantity::rounded(qty.decimal().floor())).unwrap_or_default()
+}
+
+/// Takes up to `wanted` of a balance out of a pool.
+fn draw(pool: &mut VecDeque<Taken>, key: Key, wanted: Quantity) -> Quantity {
+    let mut got = Quantity::ZERO;
+    for (_, there) in pool.iter_mut().filter(|taken| taken.0 == key) {
+        let part = Quantity::from(count((*there).min(wanted - got)) as i64);
+        *there -= part;
+        got += part;
+    }
+    pool.retain(|taken| taken.1.is_positive());
+    got
 }
 
 /// A return, as far as stock is concerned.
@@ -198,6 +262,8 @@ pub struct BackLine {
     pub qty: Quantity,
     /// `restock`, `quarantine` or `scrap`.
     pub disposition: String,
+    /// Serial numbers of the pieces.
+    pub serials: Vec<String>,
 }
 
 impl From<&Envelope<ReturnProcessed>> for Back {
@@ -218,6 +284,7 @@ impl From<&Envelope<ReturnProcessed>> for Back {
                     product: l.product_id,
                     qty: l.qty,
                     disposition: l.disposition.clone(),
+                    serials: l.serials.clone(),
                 })
                 .collect(),
             occurred_at: event.occurred_at,

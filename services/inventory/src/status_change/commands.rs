@@ -15,6 +15,7 @@ use crate::{
     Error, Short, State, batch, copy, events,
     ledger::{self, Key, Kind, Movement, NO_BATCH, Place, Source, Status},
     reservation::{self, Broken},
+    serial,
 };
 
 /// A change to be posted.
@@ -33,6 +34,7 @@ pub(super) struct NewLine {
     pub from: Status,
     pub to: Status,
     pub qty: Quantity,
+    pub serials: Vec<String>,
 }
 
 impl NewLine {
@@ -114,6 +116,9 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewChange) -> Result<Done<Status
                 let places: BTreeSet<Place> = own.iter().copied().chain(broken.places()).collect();
                 let batches = new.lines.iter().filter_map(|l| l.batch).collect();
                 let mut books = ledger::store::lock(tx, &places, &batches).await?;
+                let chosen = (0..).zip(&new.lines).filter(|(_, l)| !l.is_fact());
+                let chosen = chosen.map(|(n, l)| (n, l.product, l.serials.as_slice()));
+                serial::refuse_promised(tx, chosen).await?;
                 let (id, now) = (Uuid::now_v7(), tx.now());
                 for (n, line) in (1..).zip(&new.lines) {
                     let key = line.key(new.location);
@@ -129,6 +134,7 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewChange) -> Result<Done<Status
                             asked: line.qty,
                             available: there,
                             excluded: Vec::new(),
+                            serials: Vec::new(),
                         }]));
                     }
                     let target = key.in_status(line.to);
@@ -154,6 +160,7 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewChange) -> Result<Done<Status
                         Some(&new.reason),
                         now,
                     );
+                    books.name(line.serials.clone());
                     if line.to == Status::Scrap {
                         let source = Source {
                             purpose: "scrap",
@@ -167,6 +174,7 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewChange) -> Result<Done<Status
                             Some(new.reason.clone()),
                             now,
                         );
+                        books.name(line.serials.clone());
                     }
                     books.touch(key.place());
                 }
@@ -200,7 +208,12 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewChange) -> Result<Done<Status
 async fn check(tx: &mut Tx, new: &NewChange) -> Result<(), Error> {
     copy::open_location(tx, new.location).await?;
     let named: Vec<_> = new.lines.iter().map(|l| (l.product, l.batch)).collect();
-    batch::check_lines(tx, &named).await?;
+    let products = batch::check_lines(tx, &named).await?;
+    let named = new.lines.iter();
+    serial::check_lines(
+        &products,
+        named.map(|l| (l.product, l.qty, l.serials.as_slice())),
+    )?;
     match new.lines.iter().position(|l| l.from == l.to) {
         Some(n) => Err(Fault::field(format!("lines[{n}].to"), "must differ from `from`").into()),
         None => Ok(()),

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::commands::{self, NewChange, StatusChange};
-use crate::{State, ledger::Status};
+use crate::{State, ledger::Status, serial};
 
 /// The endpoints of this noun.
 pub fn routes(cfg: &mut ServiceConfig) {
@@ -43,6 +43,10 @@ struct StatusChangeLineRequest {
     to: Status,
     #[garde(custom(validate::positive))]
     qty: Quantity,
+    /// Serial numbers of the pieces, for a product followed by number: one for each, at most 1000.
+    #[serde(default)]
+    #[garde(custom(serial::numbers))]
+    serials: Vec<String>,
 }
 
 fn at_rest(value: &Status, (): &()) -> garde::Result {
@@ -83,6 +87,7 @@ async fn create(
         from: l.from,
         to: l.to,
         qty: l.qty,
+        serials: l.serials,
     });
     let new = NewChange {
         location: req.body.location_id,

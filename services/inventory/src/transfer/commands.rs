@@ -9,12 +9,13 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    model::{Arrived, Moved, Transfer, TransferLine, TransferState, Verb},
+    model::{Arrived, Moved, Names, Transfer, TransferLine, TransferState, Verb},
     store,
 };
 use crate::{
     Error, State, batch, copy, events,
     ledger::{self, Key, Kind, Movement, NO_BATCH, Place, Source, Status},
+    serial::{self, Pieces},
 };
 
 /// A transfer to be written.
@@ -33,6 +34,8 @@ pub(super) struct NewLine {
     pub batch: Option<BatchId>,
     pub status: Status,
     pub qty: Quantity,
+    /// Pieces, where they are sent at once.
+    pub serials: Vec<String>,
 }
 
 /// Writes a draft.
@@ -59,7 +62,8 @@ pub(super) async fn send(
         .write(ctx, async move |tx: &mut Tx| -> Result<Transfer, Error> {
             let mut transfer = draft(tx, &new).await?;
             permit(tx, &mut transfer)?;
-            leave(tx, &mut transfer, eway_bill_no).await?;
+            let named = (1..).zip(&new.lines).map(|(n, l)| (n, l.serials.clone()));
+            leave(tx, &mut transfer, eway_bill_no, named.collect()).await?;
             Ok(transfer)
         })
         .await
@@ -171,12 +175,13 @@ pub(super) async fn ship(
     ctx: &Ctx,
     id: Uuid,
     eway_bill_no: Option<String>,
+    serials: BTreeMap<i32, Vec<String>>,
 ) -> Result<Done<Transfer>, Error> {
     state
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Transfer, Error> {
             let mut transfer = store::lock(tx, id).await?;
-            leave(tx, &mut transfer, eway_bill_no).await?;
+            leave(tx, &mut transfer, eway_bill_no, serials.clone()).await?;
             Ok(transfer)
         })
         .await
@@ -186,6 +191,7 @@ async fn leave(
     tx: &mut Tx,
     transfer: &mut Transfer,
     eway_bill_no: Option<String>,
+    mut serials: BTreeMap<i32, Vec<String>>,
 ) -> Result<(), Error> {
     transfer.allow(Verb::Ship)?;
     copy::open_location(tx, transfer.to_location_id).await?;
@@ -220,8 +226,9 @@ async fn leave(
     );
     let mut books = ledger::store::lock(tx, &places, &batches).await?;
     let (id, now) = (transfer.id, tx.now());
+    let pieces = sent(tx, transfer, &mut serials).await?;
     let mut strange = false;
-    transfer.pick(&mut books, |books, line, (key, qty)| {
+    transfer.pick(&mut books, &pieces, &serials, |books, line, (key, qty)| {
         strange |= key.batch != NO_BATCH && !batches.contains(&key.batch);
         let source = Source {
             kind: "transfer",
@@ -246,6 +253,30 @@ async fn leave(
     store::save(tx, transfer).await?;
     tx.publish(events::transferred(transfer, "shipped", &moved));
     Ok(())
+}
+
+/// The pieces that are sent, locked: every one of a product that is followed by number is named.
+async fn sent(
+    tx: &mut Tx,
+    transfer: &Transfer,
+    serials: &mut BTreeMap<i32, Vec<String>>,
+) -> Result<Pieces, Error> {
+    if let Some(line) = serials
+        .keys()
+        .find(|n| !transfer.lines.iter().any(|l| l.line == **n))
+    {
+        return Err(Fault::field("lines", format!("{line} is no line of the transfer")).into());
+    }
+    let products = transfer.lines.iter().map(|l| l.product_id).collect();
+    let tracked = serial::store::tracked(tx, &products).await?;
+    let mut names = BTreeSet::new();
+    for (n, line) in transfer.lines.iter().enumerate() {
+        let of_line = serials.get(&line.line).map_or(&[][..], Vec::as_slice);
+        let followed = tracked.contains(&line.product_id);
+        serial::check(n, followed, line.product_id, line.qty, of_line, &mut names)?;
+    }
+    serials.retain(|_, names| !names.is_empty());
+    Ok(serial::store::lock(tx, &names, &BTreeMap::new()).await?)
 }
 
 /// What the movements into a place that a document made were worth, by line and batch.
@@ -291,9 +322,12 @@ pub(super) async fn receive(
             let mut transfer = store::lock(tx, id).await?;
             transfer.allow(Verb::Receive)?;
             copy::open_location(tx, transfer.to_location_id).await?;
-            let moved = match &said {
-                Some(said) => transfer.arriving(said)?,
-                None => transfer.under_way(),
+            let (moved, mut names) = match &said {
+                Some(said) => {
+                    let (said, names) = pieces(tx, &transfer, said).await?;
+                    (transfer.arriving(&said)?, names)
+                }
+                None => (transfer.under_way(), Names::new()),
             };
             let (document, now) = (Uuid::now_v7(), tx.now());
             let mut books = open(tx, &transfer, &moved).await?;
@@ -315,6 +349,7 @@ pub(super) async fn receive(
                 let kinds = (Kind::TransferOut, Kind::TransferIn);
                 let lot = (target, Uuid::nil());
                 books.carry(kinds, way, lot, m.qty, source, None, now);
+                books.name(names.remove(&(m.line, m.batch)).unwrap_or_default());
             }
             let movements = ledger::close(tx, books).await?;
             let moved = arrived(&movements, document);
@@ -331,6 +366,24 @@ pub(super) async fn receive(
             Ok(transfer)
         })
         .await
+}
+
+/// The pieces that are said to have arrived. They are on their way with this transfer, which is locked.
+async fn pieces(
+    tx: &mut Tx,
+    transfer: &Transfer,
+    said: &[Arrived],
+) -> Result<(Vec<Arrived>, Names), Error> {
+    let products = transfer.lines.iter().map(|l| l.product_id).collect();
+    let tracked = serial::store::tracked(tx, &products).await?;
+    let product = |n: i32| transfer.lines.iter().find(|l| l.line == n);
+    let names = said
+        .iter()
+        .filter_map(|a| Some((product(a.line)?.product_id, &a.serials)))
+        .flat_map(|(product, names)| names.iter().map(move |no| (product, no.clone())))
+        .collect();
+    let pieces = serial::store::peek(tx, &names).await?;
+    transfer.arrived_pieces(said, &tracked, &pieces)
 }
 
 /// Closes a transfer of which no more will arrive: what is missing is lost.

@@ -1,5 +1,7 @@
 //! Transfers over HTTP.
 
+use std::collections::BTreeMap;
+
 use actix_web::{HttpResponse, get, post, web};
 use bahi_db::{Done, Tx};
 use bahi_http::{Caller, Empty, Fault, Post, Problem, Versioned, created, ok, validate};
@@ -17,6 +19,7 @@ use super::{
 use crate::{
     Error, State,
     ledger::{Status, cursor},
+    serial,
 };
 
 /// The endpoints of this noun.
@@ -64,6 +67,11 @@ struct TransferLineRequest {
     status: Option<Status>,
     #[garde(custom(validate::positive))]
     qty: Quantity,
+    /// Serial numbers of the pieces, for a product followed by number, where they are sent at once; of a draft they are
+    /// named when it is shipped. At most 1000.
+    #[serde(default)]
+    #[garde(custom(serial::numbers))]
+    serials: Vec<String>,
 }
 
 fn at_rest(value: &Status, (): &()) -> garde::Result {
@@ -81,6 +89,7 @@ impl From<TransferRequest> for NewTransfer {
             batch: l.batch_id,
             status: l.status.unwrap_or(Status::Sellable),
             qty: l.qty,
+            serials: l.serials,
         });
         Self {
             from: body.from_location_id,
@@ -99,6 +108,10 @@ async fn create(
     req: Post<TransferRequest>,
 ) -> Result<HttpResponse, Problem> {
     req.caller.require("inventory.transfer.write")?;
+    if let Some(n) = req.body.lines.iter().position(|l| !l.serials.is_empty()) {
+        let field = format!("lines[{n}].serials");
+        return Err(Fault::field(field, "are named when the transfer is shipped").into());
+    }
     let done = commands::create(&state, &req.caller.ctx, req.body.into()).await?;
     Ok(created(&done))
 }
@@ -212,6 +225,21 @@ struct ShipRequest {
     /// Number of the e-way bill, where one is needed.
     #[garde(inner(custom(validate::line), length(chars, max = 50)))]
     eway_bill_no: Option<String>,
+    /// The pieces of lines whose product is followed by number, at most 500.
+    #[serde(default)]
+    #[garde(length(max = 500), dive)]
+    lines: Vec<ShippedLine>,
+}
+
+#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+struct ShippedLine {
+    /// Line of the transfer, from 1.
+    line: i32,
+    /// Serial numbers of its pieces, at most 1000.
+    #[garde(custom(serial::numbers))]
+    serials: Vec<String>,
 }
 
 /// Sends the goods, all of them or nothing.
@@ -223,7 +251,12 @@ async fn ship(
     req: Post<ShipRequest>,
 ) -> Result<HttpResponse, Problem> {
     req.caller.require("inventory.transfer.write")?;
-    let done = commands::ship(&state, &req.caller.ctx, *id, req.body.eway_bill_no).await?;
+    let mut serials: BTreeMap<i32, Vec<String>> = BTreeMap::new();
+    for line in req.body.lines {
+        serials.entry(line.line).or_default().extend(line.serials);
+    }
+    let bill = req.body.eway_bill_no;
+    let done = commands::ship(&state, &req.caller.ctx, *id, bill, serials).await?;
     Ok(ok(&done))
 }
 
@@ -254,6 +287,10 @@ struct ArrivedLine {
     batch_id: Option<BatchId>,
     #[garde(custom(validate::positive))]
     qty: Quantity,
+    /// Serial numbers of the pieces, for a product followed by number, unless all of the line has arrived. At most 1000.
+    #[serde(default)]
+    #[garde(custom(serial::numbers))]
+    serials: Vec<String>,
 }
 
 /// Goods arrive, in one go or in parts; never more than is on its way.
@@ -270,6 +307,7 @@ async fn receive(
             line: l.line,
             batch: l.batch_id,
             qty: l.qty,
+            serials: l.serials,
         };
         lines.into_iter().map(line).collect()
     });

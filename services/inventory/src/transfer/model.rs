@@ -1,6 +1,6 @@
 //! What a transfer may become, and what of it can arrive.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bahi_types::{BatchId, LocationId, Money, ProductId, Quantity, RegistrationId};
 use chrono::{DateTime, Utc};
@@ -10,7 +10,11 @@ use uuid::Uuid;
 use crate::{
     Error, Short,
     ledger::{Books, Key, Lot, NO_BATCH, Status, Taken, named},
+    serial::{self, Pieces, SerialState, place_of},
 };
+
+/// Numbers of pieces, by line and batch.
+pub(super) type Names = BTreeMap<(i32, BatchId), Vec<String>>;
 
 /// State of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -200,6 +204,8 @@ pub struct Arrived {
     pub batch: Option<BatchId>,
     /// How much.
     pub qty: Quantity,
+    /// Which pieces, of a product followed by number.
+    pub serials: Vec<String>,
 }
 
 impl Transfer {
@@ -335,18 +341,130 @@ impl Transfer {
         }
     }
 
+    /// Where the pieces lie that a line sends.
+    fn sent_pieces(
+        &self,
+        (n, line): (usize, &TransferLine),
+        pieces: &Pieces,
+        names: &[String],
+    ) -> Result<BTreeMap<Key, Vec<String>>, Error> {
+        let place = (self.from_location_id, line.product_id);
+        let mut by_key: BTreeMap<Key, Vec<String>> = BTreeMap::new();
+        for no in names {
+            let piece = pieces.get(line.product_id, no);
+            let there = piece.filter(|p| {
+                p.state == SerialState::InStock
+                    && p.key.place() == place
+                    && p.key.status == line.status
+                    && line.batch_id.is_none_or(|batch| batch == p.key.batch)
+            });
+            match there {
+                Some(piece) if piece.held.is_none() => {
+                    by_key.entry(piece.key).or_default().push(no.clone());
+                }
+                Some(_) => {
+                    let found = serial::PROMISED.to_owned();
+                    return Err(Error::SerialNotHere(n, no.clone(), found));
+                }
+                None => return Err(Error::SerialNotHere(n, no.clone(), place_of(piece))),
+            }
+        }
+        Ok(by_key)
+    }
+
+    /// Puts pieces that arrived to the batches they are on their way in: by line and batch, their numbers.
+    ///
+    /// # Errors
+    /// [`Error::SerialNotHere`] for one that is not on its way with its line; [`Error::SerialsRequired`] for part of a line of
+    /// which some pieces are not named.
+    pub(super) fn arrived_pieces(
+        &self,
+        arrived: &[Arrived],
+        tracked: &BTreeSet<ProductId>,
+        pieces: &Pieces,
+    ) -> Result<(Vec<Arrived>, Names), Error> {
+        let (mut dealt, mut names) = (Vec::new(), Names::new());
+        let mut seen = BTreeSet::new();
+        for (n, ask) in arrived.iter().enumerate() {
+            let line = self.lines.iter().find(|l| l.line == ask.line);
+            let Some(line) = line.filter(|l| tracked.contains(&l.product_id)) else {
+                if !ask.serials.is_empty() {
+                    return Err(Error::NotSerialTracked(n));
+                }
+                dealt.push(ask.clone());
+                continue;
+            };
+            if ask.serials.is_empty() {
+                let sum = |qty: &mut dyn Iterator<Item = Quantity>| qty.sum::<Quantity>();
+                let said = sum(&mut arrived
+                    .iter()
+                    .filter(|a| a.line == line.line)
+                    .map(|a| a.qty));
+                let way = sum(&mut line.parts.iter().map(|p| p.in_transit));
+                if said < way
+                    || arrived
+                        .iter()
+                        .any(|a| a.line == line.line && !a.serials.is_empty())
+                {
+                    return Err(Error::SerialsRequired(n));
+                }
+                dealt.push(ask.clone());
+                continue;
+            }
+            serial::check(n, true, line.product_id, ask.qty, &ask.serials, &mut seen)?;
+            for no in &ask.serials {
+                let piece = pieces.get(line.product_id, no);
+                let there = piece.filter(|p| {
+                    let batch = p.key.batch;
+                    p.lies(self.way(line, batch)) && ask.batch.is_none_or(|asked| asked == batch)
+                });
+                let Some(piece) = there else {
+                    return Err(Error::SerialNotHere(n, no.clone(), place_of(piece)));
+                };
+                let of_batch = names.entry((line.line, piece.key.batch)).or_default();
+                of_batch.push(no.clone());
+                dealt.push(Arrived {
+                    line: line.line,
+                    batch: Some(piece.key.batch),
+                    qty: Quantity::from(1),
+                    serials: Vec::new(),
+                });
+            }
+        }
+        Ok((dealt, names))
+    }
+
     /// Which goods are to be sent, and takes them out of `books` by `take`, line by line.
     ///
     /// # Errors
-    /// [`Error::BatchUnfit`]; [`Error::InsufficientStock`] with every product of which there is not enough.
-    pub fn pick(
+    /// [`Error::BatchUnfit`]; [`Error::SerialNotHere`]; [`Error::InsufficientStock`] with every product of which there is not
+    /// enough.
+    pub(super) fn pick(
         &self,
         books: &mut Books,
+        pieces: &Pieces,
+        serials: &BTreeMap<i32, Vec<String>>,
         mut take: impl FnMut(&mut Books, &TransferLine, Taken),
     ) -> Result<(), Error> {
         let mut missing: BTreeMap<ProductId, Quantity> = BTreeMap::new();
         for (n, line) in self.lines.iter().enumerate() {
             let place = (self.from_location_id, line.product_id);
+            if let Some(names) = serials.get(&line.line) {
+                for (key, names) in self.sent_pieces((n, line), pieces, names)? {
+                    let item = books.item(key);
+                    if line.status == Status::Sellable && !item.fit(books.today, 0) {
+                        return Err(Error::BatchUnfit(n));
+                    }
+                    let qty = Quantity::from(names.len() as i64);
+                    if item.free() < qty {
+                        *missing.entry(line.product_id).or_default() += qty - item.free();
+                        continue;
+                    }
+                    take(books, line, (key, qty));
+                    books.name(names);
+                }
+                continue;
+            }
             let (taken, lacking) = match line.batch_id {
                 Some(batch) => {
                     let key = Key::sellable(place, batch).in_status(line.status);
@@ -379,6 +497,7 @@ impl Transfer {
                 asked,
                 available: asked - missing,
                 excluded: books.excluded((self.from_location_id, product_id), 0),
+                serials: Vec::new(),
             }
         });
         Err(Error::InsufficientStock(short.collect()))
@@ -472,6 +591,7 @@ mod tests {
             line: 1,
             batch: batch.map(self::batch),
             qty: q(n),
+            serials: Vec::new(),
         };
         let moved = transfer
             .arriving(&[arrived(Some(2), 1), arrived(None, 6)])
@@ -490,6 +610,7 @@ mod tests {
                 line: 2,
                 batch: None,
                 qty: q(1),
+                serials: Vec::new(),
             }],
         ] {
             assert!(matches!(

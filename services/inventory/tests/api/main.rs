@@ -22,6 +22,7 @@ mod recalls;
 mod receiving;
 mod reports;
 mod reserving;
+mod serials;
 mod setting_apart;
 mod support;
 mod sweeping;

@@ -545,6 +545,7 @@ impl Shop {
                     product_id: product.to_string(),
                     qty: (*qty).to_owned(),
                     batch_id: None,
+                    serials: Vec::new(),
                 })
                 .collect(),
             demand_hash: self.hash(lines),
@@ -643,6 +644,7 @@ impl Shop {
                 tax: Tax::default(),
                 total: Money::ZERO,
                 disposition: (*disposition).to_owned(),
+                serials: Vec::new(),
             });
         let payload = ReturnProcessed {
             credit_note_id,
@@ -680,6 +682,7 @@ impl Shop {
             line,
             product_id: product.to_string(),
             qty: (*qty).to_owned(),
+            serials: Vec::new(),
         });
         let sale = IssuedSale {
             invoice_id: invoice.to_string(),
@@ -813,6 +816,7 @@ pub fn invoice_of(
         batch_allocations: Vec::new(),
         fulfilment_id: None,
         pricing: None,
+        serials: Vec::new(),
     };
     InvoiceIssued {
         invoice_id: invoice,

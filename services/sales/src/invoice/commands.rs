@@ -30,7 +30,7 @@ use uuid::Uuid;
 use super::{
     model::{
         Buyer, Discounted, Header, Invoice, NewLine, NewTender, Tender, Terms, levy_of, price,
-        settle, supply,
+        serials_of, settle, supply,
     },
     store,
 };
@@ -520,6 +520,14 @@ fn prepare(caller: &Caller, draft: &Draft, known_now: Known, attempt: u32) -> Re
             .iter()
             .filter(|l| l.stocked)
             .map(|l| (l.line, l.product_id, l.qty))
+            .collect(),
+    )
+    .naming(
+        priced
+            .lines
+            .iter()
+            .map(|l| (l.line, serials_of(&l.serials)))
+            .filter(|(_, serials)| !serials.is_empty())
             .collect(),
     );
     let date = business_date(known_now.now);

@@ -20,7 +20,8 @@ use super::{
     commands::{self, Draft, Outlet},
     model::{
         Buyer, Discounted, Header, Invoice, Line, MOST_COUPONS, MOST_LINES, NewLine, NewTender,
-        basket_lines, batches_of, bounded, line_pricing_of, pricing_of, short_text, sound_state,
+        basket_lines, batches_of, bounded, line_pricing_of, pricing_of, serials_of, short_text,
+        sound_state,
     },
     store,
 };
@@ -302,6 +303,9 @@ struct LineBody {
     tax: TaxBody,
     total: Money,
     batches: Vec<BatchBody>,
+    /// Serial numbers of its pieces, as far as they were named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    serials: Vec<String>,
     returned_qty: Quantity,
 }
 
@@ -375,6 +379,7 @@ impl From<Line> for LineBody {
             batch_mrp: pricing.batch_mrp,
             promotions: promotions.map(LinePromotionBody::from).collect(),
             batches: batches_of(&l).into_iter().map(BatchBody::from).collect(),
+            serials: serials_of(&l.serials),
             line: l.line,
             product_id: l.product_id,
             sku: l.sku,

@@ -21,6 +21,6 @@ pub(crate) use commands::{known, named, today};
 pub(crate) use http::{TenderBody, routes};
 pub(crate) use model::{
     Basket, Header, Invoice, Line, MOST_LINES, NewLine, NewTender, Terms, batches_of, levy_of,
-    line_pricing_of, price, pricing_of, short_text,
+    line_pricing_of, price, pricing_of, serial_numbers, serials_of, short_text,
 };
 pub(crate) use store::{ReturnedLine, credit_back, get, lock, return_lines};

@@ -104,6 +104,28 @@ pub(crate) struct NewLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[garde(custom(validate::optional(validate::positive)))]
     pub batch_mrp: Option<Money>,
+    /// Serial numbers of the pieces, of a product that is followed by number: at most as many as `qty`. Nobody else is
+    /// promised these pieces.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[garde(custom(serial_numbers))]
+    pub serials: Vec<String>,
+}
+
+/// Serial numbers, each once.
+pub(crate) fn serial_numbers(serials: &[String], (): &()) -> garde::Result {
+    if serials.len() > 1000 {
+        return Err(garde::Error::new("must name at most 1000"));
+    }
+    for (n, no) in serials.iter().enumerate() {
+        validate::line(no, &())?;
+        if no.chars().count() > 100 {
+            return Err(garde::Error::new("must be at most 100 characters each"));
+        }
+        if serials[..n].contains(no) {
+            return Err(garde::Error::new(format!("names {no} twice")));
+        }
+    }
+    Ok(())
 }
 
 /// A line of text.
@@ -128,6 +150,12 @@ pub(crate) fn basket_lines(lines: &[NewLine], (): &()) -> garde::Result {
         if line.price_includes_tax.is_some() && line.unit_price.is_none() {
             return Err(garde::Error::new(format!(
                 "line {}: price_includes_tax goes with unit_price",
+                index + 1
+            )));
+        }
+        if Quantity::from(line.serials.len() as i64) > line.qty {
+            return Err(garde::Error::new(format!(
+                "line {} names more serials than its quantity",
                 index + 1
             )));
         }
@@ -478,6 +506,7 @@ fn price_line(
         cess: Money::ZERO,
         total: Money::ZERO,
         batches: serde_json::Value::Array(Vec::new()),
+        serials: serde_json::Value::from(line.serials.clone()),
         returned_qty: Quantity::ZERO,
         returned_taxable: Money::ZERO,
         returned_cgst: Money::ZERO,
@@ -708,6 +737,9 @@ pub(crate) struct Line {
     /// As [`BatchAllocation`]s.
     #[diesel(sql_type = Jsonb)]
     pub batches: serde_json::Value,
+    /// Serial numbers of its pieces.
+    #[diesel(sql_type = Jsonb)]
+    pub serials: serde_json::Value,
     #[diesel(sql_type = Numeric)]
     pub returned_qty: Quantity,
     #[diesel(sql_type = Numeric)]
@@ -733,6 +765,11 @@ pub(crate) fn pricing_of(header: &Header) -> Option<InvoicePricing> {
 /// How a line got its price, where that is more than the product's own.
 pub(crate) fn line_pricing_of(line: &Line) -> Option<LinePricing> {
     serde_json::from_value(line.pricing.clone()?).ok()
+}
+
+/// Serial numbers as a line keeps them.
+pub(crate) fn serials_of(kept: &serde_json::Value) -> Vec<String> {
+    serde_json::from_value(kept.clone()).unwrap_or_default()
 }
 
 /// The batches a line was promised from.
@@ -815,6 +852,7 @@ mod tests {
             discount: None,
             reason: None,
             batch_mrp: None,
+            serials: Vec::new(),
         }
     }
 

@@ -30,8 +30,8 @@ macro_rules! line_columns {
     () => {
         "line, product_id, sku, description, stocked, hsn, uqc, qty, unit_price, price_includes_tax, list_price,
          override_reason, gross, discount, bill_discount, tax_category, rate, cess_rate, taxable, cgst, sgst, igst,
-         cess, total, batches, returned_qty, returned_taxable, returned_cgst, returned_sgst, returned_igst,
-         returned_cess, pricing"
+          cess, total, batches, serials, returned_qty, returned_taxable, returned_cgst, returned_sgst, returned_igst,
+          returned_cess, pricing"
     };
 }
 
@@ -117,9 +117,9 @@ pub(super) async fn insert_lines(tx: &Tx, invoice: InvoiceId, lines: &[Line]) ->
     Ok(sql("
         insert into invoice_line (tenant_id, invoice_id, line, product_id, sku, description, stocked, hsn, uqc, qty, unit_price, price_includes_tax,
                                   list_price, override_reason, gross, discount, bill_discount, tax_category, rate, cess_rate,
-                                  taxable, cgst, sgst, igst, cess, total, batches, pricing)
+                                  taxable, cgst, sgst, igst, cess, total, batches, pricing, serials)
         select $1, $2, n.* from unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
-                                   $22, $23, $24, $25, $26, $27, $28) as n")
+                                   $22, $23, $24, $25, $26, $27, $28, $29) as n")
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<SqlUuid, _>(invoice)
     .bind::<Array<Integer>, _>(lines.iter().map(|l| l.line).collect::<Vec<_>>())
@@ -148,6 +148,7 @@ pub(super) async fn insert_lines(tx: &Tx, invoice: InvoiceId, lines: &[Line]) ->
     .bind::<Array<Numeric>, _>(lines.iter().map(|l| l.total).collect::<Vec<_>>())
     .bind::<Array<Jsonb>, _>(lines.iter().map(|l| &l.batches).collect::<Vec<_>>())
     .bind::<Array<Nullable<Jsonb>>, _>(lines.iter().map(|l| l.pricing.as_ref()).collect::<Vec<_>>())
+    .bind::<Array<Jsonb>, _>(lines.iter().map(|l| &l.serials).collect::<Vec<_>>())
     .execute(&mut tx.shared())
     .await?)
 }

@@ -1,6 +1,6 @@
 //! The client of inventory's gRPC service: one pooled HTTP/2 channel, our own signed token, a deadline on every call.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use bahi_db::Ctx;
 use bahi_http::Signer;
@@ -31,6 +31,8 @@ pub(crate) struct Demand {
     pub lines: Vec<(i32, ProductId, Quantity)>,
     /// Of location and sums by product.
     pub hash: String,
+    /// Serial numbers of the pieces, by line; the hash does not cover them.
+    pub serials: BTreeMap<i32, Vec<String>>,
 }
 
 impl Demand {
@@ -44,7 +46,13 @@ impl Demand {
             location,
             lines,
             hash,
+            serials: BTreeMap::new(),
         }
+    }
+
+    /// The same, with the pieces that lines name.
+    pub(crate) fn naming(self, serials: BTreeMap<i32, Vec<String>>) -> Self {
+        Self { serials, ..self }
     }
 }
 
@@ -112,6 +120,7 @@ impl Inventory {
             product_id: product.to_string(),
             qty: qty.to_string(),
             batch_id: None,
+            serials: demand.serials.get(line).cloned().unwrap_or_default(),
         });
         let request = ReserveRequest {
             invoice_id: invoice.to_string(),
@@ -162,6 +171,7 @@ impl Inventory {
                         lines: of_product.map(|(line, _, _)| *line).collect(),
                         asked: short.asked.parse().map_err(|_| unreadable())?,
                         available: short.available.parse().map_err(|_| unreadable())?,
+                        serials: short.serials,
                     })
                 });
                 short.collect::<Result<_>>().map(Promise::Short)

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use tonic::{Request, Response, Status};
 
 use super::store;
-use crate::{State, error::Error};
+use crate::{State, error::Error, invoice::serials_of};
 
 /// Most holds of one question.
 const MOST: usize = 500;
@@ -66,7 +66,7 @@ struct Sale {
     invoice_id: String,
     location_id: String,
     demand_hash: String,
-    lines: Vec<(i32, String, String)>,
+    lines: Vec<(i32, String, String, Vec<String>)>,
     occurred_at: String,
     number: String,
 }
@@ -144,8 +144,9 @@ async fn decide(tx: &mut Tx, holds: &[Hold]) -> Result<HashMap<ReservationId, Fo
             number: row.number.clone(),
         });
         if let (Some(line), Some(product), Some(qty)) = (row.line, row.product_id, row.qty) {
+            let serials = row.serials.as_ref().map(serials_of).unwrap_or_default();
             sale.lines
-                .push((line, product.to_string(), qty.to_string()));
+                .push((line, product.to_string(), qty.to_string(), serials));
         }
     }
     Ok(found)
@@ -166,10 +167,11 @@ fn answer(hold: &Hold, found: Option<&Found>) -> ReservationState {
         lines: sale
             .lines
             .into_iter()
-            .map(|(line, product_id, qty)| IssuedLine {
+            .map(|(line, product_id, qty, serials)| IssuedLine {
                 line,
                 product_id,
                 qty,
+                serials,
             })
             .collect(),
         occurred_at: sale.occurred_at,

@@ -6,7 +6,9 @@ use bahi_types::{InvoiceId, LocationId, ProductId, Quantity, ReservationId};
 use chrono::{DateTime, Utc};
 use diesel::{
     QueryableByName,
-    sql_types::{Array, Bytea, Integer, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{
+        Array, Bytea, Integer, Jsonb, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid,
+    },
 };
 use diesel_async::RunQueryDsl;
 
@@ -121,11 +123,13 @@ pub(super) struct IssuedRow {
     pub product_id: Option<ProductId>,
     #[diesel(sql_type = Nullable<Numeric>)]
     pub qty: Option<Quantity>,
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    pub serials: Option<serde_json::Value>,
 }
 
 /// The stocked lines of the invoices issued on holds, in order.
 pub(super) async fn issued_lines(tx: &Tx, holds: &[ReservationId]) -> Result<Vec<IssuedRow>> {
-    Ok(sql("select d.reservation_id, i.invoice_id, i.location_id, i.demand_hash, i.number, i.issued_at, l.line, l.product_id, l.qty
+    Ok(sql("select d.reservation_id, i.invoice_id, i.location_id, i.demand_hash, i.number, i.issued_at, l.line, l.product_id, l.qty, l.serials
               from reservation_decision d
               join invoice i on i.tenant_id = d.tenant_id and i.invoice_id = d.invoice_id
               left join invoice_line l on l.tenant_id = i.tenant_id and l.invoice_id = i.invoice_id and l.stocked

@@ -187,15 +187,16 @@ pub(super) async fn reopen(
 const LINES: &str = "
 insert into invoice_line (tenant_id, invoice_id, line, product_id, sku, description, stocked, hsn, uqc, qty, unit_price,
                           price_includes_tax, gross, discount, bill_discount, tax_category, rate, cess_rate, taxable,
-                          cgst, sgst, igst, cess, total, batches, pricing)
+                          cgst, sgst, igst, cess, total, batches, pricing, serials)
 select $1, ($2->>'invoice_id')::uuid, l.line, l.product_id, coalesce(p.sku, ''), l.description, l.stocked, l.hsn, l.uqc,
        l.qty, l.unit_price, l.price_includes_tax, round(l.qty * l.unit_price, 2), l.discount, 0, l.tax_category, l.rate,
        l.cess_rate, l.taxable, (l.tax->>'cgst')::numeric, (l.tax->>'sgst')::numeric, (l.tax->>'igst')::numeric,
-       (l.tax->>'cess')::numeric, l.total, coalesce(l.batch_allocations, '[]'), l.pricing
+       (l.tax->>'cess')::numeric, l.total, coalesce(l.batch_allocations, '[]'), l.pricing,
+       coalesce(l.serials, '[]')
   from jsonb_to_recordset($2->'lines') as l(line int, product_id uuid, description text, stocked boolean, hsn text,
        uqc text, qty numeric, unit_price numeric, price_includes_tax boolean, discount numeric, tax_category text,
        rate numeric, cess_rate numeric, taxable numeric, tax jsonb, total numeric, batch_allocations jsonb,
-       pricing jsonb)
+       pricing jsonb, serials jsonb)
   left join product p on p.tenant_id = $1 and p.product_id = l.product_id";
 
 const TENDERS: &str = "

@@ -68,7 +68,8 @@ pub(super) async fn take_back(
             let header = invoice::lock(tx, original).await?.ok_or(Fault::NotFound)?;
             // Read under the lock, so that what came back before is all there.
             let sold = invoice::get(tx, original).await?.ok_or(Fault::NotFound)?;
-            let given = give_back(&header, &sold.lines, &backs)?;
+            let before = store::returned_serials(tx, original).await?;
+            let given = give_back(&header, &sold.lines, &backs, &before)?;
             let takings = common.takings();
             refundable(
                 &header,
@@ -236,6 +237,7 @@ pub(super) async fn take_back_unbilled(
                     cess: l.cess,
                     total: l.total,
                     disposition: disposition.name().to_owned(),
+                    serials: l.serials.clone(),
                 });
             let mut note = CreditNote {
                 lines: note_lines.collect(),

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     State,
     error::Error,
-    invoice::{MOST_LINES, NewLine, NewTender, TenderBody, short_text},
+    invoice::{MOST_LINES, NewLine, NewTender, TenderBody, serial_numbers, serials_of, short_text},
     session::time_cursor,
 };
 
@@ -53,6 +53,10 @@ struct NewReturnLine {
     /// `restock` when absent.
     #[serde(default)]
     disposition: Disposition,
+    /// Serial numbers of the pieces, of a product that is followed by number: at most as many as `qty`.
+    #[serde(default)]
+    #[garde(custom(serial_numbers))]
+    serials: Vec<String>,
 }
 
 /// Goods that come back.
@@ -80,7 +84,20 @@ struct NewReturn {
     external_reference: Option<String>,
 }
 
+/// No line names more pieces than come back.
+fn named(lines: &[NewReturnLine]) -> Result<(), Fault> {
+    let more = |l: &NewReturnLine| Quantity::from(l.serials.len() as i64) > l.qty;
+    match lines.iter().position(more) {
+        Some(n) => Err(Fault::field(
+            format!("lines[{n}].serials"),
+            "names more than come back",
+        )),
+        None => Ok(()),
+    }
+}
+
 fn billed(lines: &[NewReturnLine]) -> Result<Vec<Back>, Fault> {
+    named(lines)?;
     let mut backs: Vec<Back> = Vec::with_capacity(lines.len());
     for (index, line) in lines.iter().enumerate() {
         let field = |name: &str| format!("lines[{index}].{name}");
@@ -104,12 +121,14 @@ fn billed(lines: &[NewReturnLine]) -> Result<Vec<Back>, Fault> {
             line: original,
             qty: line.qty,
             disposition: line.disposition,
+            serials: line.serials.clone(),
         });
     }
     Ok(backs)
 }
 
 fn unbilled(lines: &[NewReturnLine]) -> Result<Vec<NewLine>, Fault> {
+    named(lines)?;
     let line = |(index, line): (usize, &NewReturnLine)| {
         let names = [
             line.product_id.is_some(),
@@ -138,6 +157,7 @@ fn unbilled(lines: &[NewReturnLine]) -> Result<Vec<NewLine>, Fault> {
             discount: None,
             reason: line.reason.clone(),
             batch_mrp: None,
+            serials: line.serials.clone(),
         })
     };
     lines.iter().enumerate().map(line).collect()
@@ -163,6 +183,9 @@ struct ReturnLineBody {
     cess: Money,
     total: Money,
     disposition: String,
+    /// Serial numbers of its pieces, as far as they were named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    serials: Vec<String>,
 }
 
 /// A return, as its credit note.
@@ -257,6 +280,7 @@ impl From<CreditNote> for ReturnBody {
             cess: l.cess,
             total: l.total,
             disposition: l.disposition,
+            serials: serials_of(&l.serials),
         });
         let tenders = note.tenders.into_iter().map(|t| TenderBody {
             method: t.method,

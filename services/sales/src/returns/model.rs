@@ -9,7 +9,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{
     QueryableByName,
     sql_types::{
-        BigInt, Bool, Date, Integer, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid,
+        BigInt, Bool, Date, Integer, Jsonb, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid,
     },
 };
 use rust_decimal::Decimal;
@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 
 use crate::{
     error::{Error, Result},
-    invoice::{Header, Line, ReturnedLine},
+    invoice::{Header, Line, ReturnedLine, serials_of},
 };
 
 /// What becomes of goods that came back.
@@ -145,6 +145,9 @@ pub(crate) struct NoteLine {
     pub total: Money,
     #[diesel(sql_type = Text)]
     pub disposition: String,
+    /// Serial numbers of its pieces.
+    #[diesel(sql_type = Jsonb)]
+    pub serials: serde_json::Value,
 }
 
 /// A refund.
@@ -167,11 +170,13 @@ pub(crate) struct CreditNote {
 }
 
 /// What comes back of one line of an invoice.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Back {
     pub line: i32,
     pub qty: Quantity,
     pub disposition: Disposition,
+    /// Serial numbers of its pieces.
+    pub serials: Vec<String>,
 }
 
 /// What a return with bill gives back.
@@ -211,8 +216,30 @@ fn whole_rupees(amount: Money) -> Money {
     Money::rounded(bahi_types::round_to(amount.decimal(), 0))
 }
 
-/// Works out what a return of `backs` gives back.
-pub(super) fn give_back(header: &Header, lines: &[Line], backs: &[Back]) -> Result<Given> {
+/// Refuses a piece that a line did not sell, or that came back before. A line that sold pieces without naming them all
+/// says nothing about the others.
+fn check_serials(line: &Line, back: &Back, before: &[(i32, Vec<String>)]) -> Result<()> {
+    let sold = serials_of(&line.serials);
+    let all_named = Quantity::from(sold.len() as i64) == line.qty;
+    for no in &back.serials {
+        let came = |(of, names): &(i32, Vec<String>)| *of == line.line && names.contains(no);
+        if all_named && !sold.contains(no) || before.iter().any(came) {
+            return Err(Error::SerialNotSold {
+                line: line.line,
+                serial: no.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Works out what a return of `backs` gives back. `before`: pieces that came back earlier, by line.
+pub(super) fn give_back(
+    header: &Header,
+    lines: &[Line],
+    backs: &[Back],
+    before: &[(i32, Vec<String>)],
+) -> Result<Given> {
     let mut note = Vec::with_capacity(backs.len());
     let mut after = Vec::with_capacity(backs.len());
     for (index, back) in backs.iter().enumerate() {
@@ -228,30 +255,31 @@ pub(super) fn give_back(header: &Header, lines: &[Line], backs: &[Back]) -> Resu
                 left,
             });
         }
+        check_serials(line, back, before)?;
         let cumulative = line.returned_qty + back.qty;
         let pricing = if line.price_includes_tax {
             Pricing::Inclusive
         } else {
             Pricing::Exclusive
         };
-        let before = returned(line);
+        let earlier = returned(line);
         let share = prorate_line(
             &sold(line),
             pricing,
             line.qty.decimal(),
             cumulative.decimal(),
-            &before,
+            &earlier,
         )
         .map_err(|e| Error::Uncomputable(e.to_string()))?;
         let plus = |a: Decimal, b: Decimal| Money::rounded(a + b);
         after.push(ReturnedLine {
             line: line.line,
             qty: cumulative,
-            taxable: plus(before.taxable, share.taxable),
-            cgst: plus(before.cgst, share.cgst),
-            sgst: plus(before.sgst, share.sgst),
-            igst: plus(before.igst, share.igst),
-            cess: plus(before.cess, share.cess),
+            taxable: plus(earlier.taxable, share.taxable),
+            cgst: plus(earlier.cgst, share.cgst),
+            sgst: plus(earlier.sgst, share.sgst),
+            igst: plus(earlier.igst, share.igst),
+            cess: plus(earlier.cess, share.cess),
         });
         note.push(NoteLine {
             line: i32::try_from(index + 1).unwrap_or(i32::MAX),
@@ -272,6 +300,7 @@ pub(super) fn give_back(header: &Header, lines: &[Line], backs: &[Back]) -> Resu
             cess: Money::rounded(share.cess),
             total: Money::rounded(share.total()),
             disposition: back.disposition.name().to_owned(),
+            serials: serde_json::Value::from(back.serials.clone()),
         });
     }
     let standing = |line: &Line| match after.iter().find(|a| a.line == line.line) {
@@ -504,13 +533,13 @@ mod tests {
                     let rest = line.qty - line.returned_qty;
                     let qty = if only.is_none() { rest } else { qty.min(rest) };
                     let wanted = only.is_none_or(|only| only == at) && qty.is_positive();
-                    wanted.then_some(Back { line: line.line, qty, disposition: Disposition::Restock })
+                    wanted.then_some(Back { line: line.line, qty, disposition: Disposition::Restock, serials: Vec::new() })
                 };
                 let backs: Vec<Back> = left.iter().enumerate().filter_map(back).collect();
                 if backs.is_empty() {
                     continue;
                 }
-                let given = give_back(&header, &left, &backs).unwrap();
+                let given = give_back(&header, &left, &backs, &[]).unwrap();
                 prop_assert!(!given.total.is_negative());
                 header.returned += given.total;
                 prop_assert!(header.returned <= header.total);

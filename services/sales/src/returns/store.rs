@@ -6,14 +6,15 @@ use chrono::{DateTime, Utc};
 use diesel::{
     OptionalExtension, QueryableByName,
     sql_types::{
-        Array, BigInt, Bool, Date, Integer, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid,
+        Array, BigInt, Bool, Date, Integer, Jsonb, Nullable, Numeric, Text, Timestamptz,
+        Uuid as SqlUuid,
     },
 };
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::model::{CreditNote, NoteHeader, NoteLine, Refund};
-use crate::number::Counter;
+use crate::{invoice::serials_of, number::Counter};
 
 macro_rules! columns {
     () => {
@@ -90,8 +91,8 @@ pub(super) async fn insert_parts(tx: &mut Tx, note: &CreditNote) -> Result<()> {
     sql("
         insert into credit_note_line (tenant_id, credit_note_id, original_invoice_id, line, original_line, product_id,
                description, stocked, hsn, uqc, qty, tax_category, rate, cess_rate, taxable, cgst, sgst, igst, cess, total,
-               disposition)
-        select $1, $2, $3, n.* from unnest($4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21) as n")
+               disposition, serials)
+        select $1, $2, $3, n.* from unnest($4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22) as n")
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<SqlUuid, _>(note.header.credit_note_id)
     .bind::<Nullable<SqlUuid>, _>(note.header.original_invoice_id)
@@ -113,6 +114,7 @@ pub(super) async fn insert_parts(tx: &mut Tx, note: &CreditNote) -> Result<()> {
     .bind::<Array<Numeric>, _>(lines.iter().map(|l| l.cess).collect::<Vec<_>>())
     .bind::<Array<Numeric>, _>(lines.iter().map(|l| l.total).collect::<Vec<_>>())
     .bind::<Array<Text>, _>(lines.iter().map(|l| l.disposition.as_str()).collect::<Vec<_>>())
+    .bind::<Array<Jsonb>, _>(lines.iter().map(|l| &l.serials).collect::<Vec<_>>())
     .execute(tx.conn())
     .await?;
     let tenders = &note.tenders;
@@ -130,6 +132,28 @@ pub(super) async fn insert_parts(tx: &mut Tx, note: &CreditNote) -> Result<()> {
     Ok(())
 }
 
+/// Pieces of an invoice that came back, by its lines.
+pub(super) async fn returned_serials(
+    tx: &mut Tx,
+    original: InvoiceId,
+) -> Result<Vec<(i32, Vec<String>)>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Integer)]
+        original_line: i32,
+        #[diesel(sql_type = Jsonb)]
+        serials: serde_json::Value,
+    }
+    let rows: Vec<Row> = sql("select original_line, serials from credit_note_line
+         where tenant_id = $1 and original_invoice_id = $2 and original_line is not null and serials <> '[]'")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<SqlUuid, _>(original)
+    .load(tx.conn())
+    .await?;
+    let row = |r: Row| (r.original_line, serials_of(&r.serials));
+    Ok(rows.into_iter().map(row).collect())
+}
+
 /// A credit note with its lines and refunds.
 pub(super) async fn get(tx: &Tx, note: InvoiceId) -> Result<Option<CreditNote>> {
     let (mut a, mut b, mut c) = (tx.shared(), tx.shared(), tx.shared());
@@ -142,7 +166,7 @@ pub(super) async fn get(tx: &Tx, note: InvoiceId) -> Result<Option<CreditNote>> 
     .bind::<SqlUuid, _>(note)
     .load::<NoteHeader>(&mut a);
     let lines = sql("select line, original_line, product_id, description, stocked, hsn, uqc, qty, tax_category, rate, cess_rate,
-                            taxable, cgst, sgst, igst, cess, total, disposition
+                            taxable, cgst, sgst, igst, cess, total, disposition, serials
                        from credit_note_line where tenant_id = $1 and credit_note_id = $2 order by line")
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<SqlUuid, _>(note)

@@ -11,5 +11,6 @@ mod pricing;
 mod protocol;
 mod returns;
 mod scenarios;
+mod serials;
 mod sessions;
 mod support;

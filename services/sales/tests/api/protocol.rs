@@ -516,6 +516,7 @@ async fn reserve_as_sales(shop: &Shop, invoice: InvoiceId, goods: bahi_types::Pr
             product_id: goods.to_string(),
             qty: "1".into(),
             batch_id: None,
+            serials: Vec::new(),
         }],
         demand_hash: bahi_proto::demand_hash(shop.location, [(goods, "1".parse().unwrap())]),
         deadline_seconds: 0,
