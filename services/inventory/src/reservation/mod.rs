@@ -21,9 +21,11 @@ mod model;
 pub(crate) mod store;
 
 pub(crate) use broken::{Broken, asking};
-pub use commands::{Made, Said, Wish, ask, commit, hold, lapse, let_go, release, reserve, resolve};
+pub use commands::{
+    Made, Said, Wish, ask, commit, hold, lapse, let_go, put_off, release, reserve, resolve,
+};
 pub use http::routes;
 pub use model::{
     Allocation, Answer, Ask, Demand, Hold, HoldLine, HoldState, Outcome, Owner, Terms, choose,
-    dealt, grant, hold_lines,
+    grant, hold_lines,
 };

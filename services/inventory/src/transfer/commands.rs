@@ -54,6 +54,7 @@ pub(super) async fn send(
     new: NewTransfer,
     eway_bill_no: Option<String>,
 ) -> Result<Done<Transfer>, Error> {
+    state.restore.passed().await?;
     state
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Transfer, Error> {
@@ -172,6 +173,7 @@ pub(super) async fn ship(
     id: Uuid,
     eway_bill_no: Option<String>,
 ) -> Result<Done<Transfer>, Error> {
+    state.restore.passed().await?;
     state
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Transfer, Error> {
@@ -285,6 +287,7 @@ pub(super) async fn receive(
     id: Uuid,
     said: Option<Vec<Arrived>>,
 ) -> Result<Done<Transfer>, Error> {
+    state.restore.passed().await?;
     state
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Transfer, Error> {
@@ -340,6 +343,7 @@ pub(super) async fn close_short(
     id: Uuid,
     reason: String,
 ) -> Result<Done<Transfer>, Error> {
+    state.restore.passed().await?;
     state
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Transfer, Error> {
