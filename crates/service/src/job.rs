@@ -1,6 +1,6 @@
 //! Periodic work.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{fmt::Debug, future::Future, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
@@ -55,5 +55,37 @@ impl Job {
                 () = tokio::time::sleep(self.every) => {}
             }
         }
+    }
+}
+
+/// What failed of a job's tasks. Each failure is logged and the other tasks go on, so that one bad row, or one tenant's
+/// trouble, stops nobody else's work; the job itself fails with the first of them.
+#[derive(Debug)]
+pub struct Failures<E>(Option<E>);
+
+impl<E: Debug> Failures<E> {
+    /// Nothing has failed yet.
+    pub fn none() -> Self {
+        Self(None)
+    }
+
+    /// What a task came to; none when it failed.
+    pub fn pass<T>(&mut self, task: Result<T, E>) -> Option<T> {
+        match task {
+            Ok(done) => Some(done),
+            Err(error) => {
+                tracing::warn!(?error, "a task of a job failed; the others go on");
+                self.0.get_or_insert(error);
+                None
+            }
+        }
+    }
+
+    /// The end of the job.
+    ///
+    /// # Errors
+    /// The first failure.
+    pub fn end(self) -> Result<(), E> {
+        self.0.map_or(Ok(()), Err)
     }
 }

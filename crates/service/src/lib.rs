@@ -15,6 +15,6 @@ mod telemetry;
 
 pub use app::{App, Parts};
 pub use env::Env;
-pub use job::Job;
+pub use job::{Failures, Job};
 pub use pause::pause_point;
 pub use run::{Running, main, start};

@@ -14,6 +14,9 @@ use crate::ledger::{Excluded, Unbacked};
 pub struct Short {
     /// The product.
     pub product_id: ProductId,
+    /// The lines that ask for it, where the caller numbers them; of a component, those of its kits too.
+    #[serde(skip)]
+    pub lines: Vec<i32>,
     /// Sum of all lines of it.
     pub asked: Quantity,
     /// What could be had.
@@ -120,6 +123,9 @@ pub enum Error {
     /// An order's hold is issued delivery by delivery.
     #[error("An order's hold is issued by delivery: state fulfilment_id.")]
     FulfilmentRequired,
+    /// The delivery was told of before, and otherwise.
+    #[error("This delivery was issued from another reservation, or with other lines.")]
+    FulfilmentReused,
     /// The rule is there already.
     #[error("There is a rule for this customer or group and product already.")]
     RuleTaken,
@@ -283,6 +289,7 @@ impl Refusal for Error {
             Self::OverrideRequired(_) => Verdict::refused("OVERRIDE_REQUIRED"),
             Self::OrderHeld => Verdict::conflict("ORDER_HELD"),
             Self::FulfilmentRequired => Verdict::refused("FULFILMENT_REQUIRED"),
+            Self::FulfilmentReused => Verdict::conflict("FULFILMENT_REUSED"),
             Self::RuleTaken => Verdict::conflict("RULE_TAKEN"),
             Self::LocationClosed => Verdict::refused("LOCATION_CLOSED"),
             Self::NothingOnHand => Verdict::refused("NOTHING_ON_HAND"),

@@ -20,7 +20,7 @@ use tonic::{Request, Response, Status, service::Routes};
 
 use crate::{
     Error, State, batch,
-    ledger::{availability, summary},
+    ledger::{summary, with_kits},
     reservation::{self, Ask, Demand, HoldState, Outcome, Terms},
     serial,
 };
@@ -46,6 +46,8 @@ impl Stock for Server {
         self.0.restore.passed().await.map_err(|e| status_of(&e))?;
         let demand = demand(&self.0, request.into_inner())?;
         let reservation_id = demand.id().to_string();
+        let asked: BTreeMap<i32, ProductId> =
+            demand.lines.iter().map(|l| (l.line, l.product)).collect();
         let outcome = reservation::reserve(&self.0, &ctx, demand)
             .await
             .map_err(|e| status_of(&e))?;
@@ -55,6 +57,8 @@ impl Stock for Server {
                     line: a.line,
                     batch_id: a.batch_id.map(|b| b.to_string()),
                     qty: a.qty.to_string(),
+                    product_id: (asked.get(&a.line) != Some(&a.product_id))
+                        .then(|| a.product_id.to_string()),
                 });
                 Wire::Granted(Granted {
                     reservation_id,
@@ -67,6 +71,7 @@ impl Stock for Server {
                     asked: s.asked.to_string(),
                     available: s.available.to_string(),
                     serials: s.serials,
+                    lines: s.lines,
                 });
                 Wire::Refused(Refused {
                     lines: lines.collect(),
@@ -107,7 +112,7 @@ impl Stock for Server {
             .0
             .db
             .read(&ctx, async move |tx: &mut Tx| -> Result<_, Error> {
-                let items = availability(tx, location, &products).await?;
+                let (items, ..) = with_kits(tx, location, &products).await?;
                 let lots = if named {
                     batch::store::available(tx, location, &products).await?
                 } else {

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 
 use bahi_db::{Ctx, Tx};
-use bahi_service::{Job, pause_point};
+use bahi_service::{Failures, Job, pause_point};
 use bahi_types::TenantId;
 use prometheus::{IntCounter, register_int_counter};
 use uuid::Uuid;
@@ -101,39 +101,54 @@ async fn due(state: &State, owner: Owner) -> Result<BTreeMap<TenantId, Vec<HoldR
     Ok(by_tenant)
 }
 
-/// Ends holds of the API whose time is over.
+/// Ends holds of the API whose time is over. One that cannot be ended waits behind the others.
 ///
 /// # Errors
-/// The database's.
+/// The database's, when all others have had their turn.
 pub async fn lapse(state: &State) -> anyhow::Result<()> {
+    let mut failures = Failures::none();
     for (tenant, holds) in due(state, Owner::Api).await? {
         let ctx = Ctx::service(state.db.service(), tenant);
-        reservation::lapse(state, &ctx, holds.into_iter().map(|h| h.id).collect()).await?;
+        let ids: Vec<_> = holds.into_iter().map(|h| h.id).collect();
+        if reservation::lapse(state, &ctx, ids.clone()).await.is_ok() {
+            continue;
+        }
+        for id in ids {
+            let ended = reservation::lapse(state, &ctx, vec![id]).await;
+            if failures.pass(ended).is_none() {
+                failures.pass(reservation::put_off(state, &ctx, vec![id]).await);
+            }
+        }
     }
-    Ok(())
+    Ok(failures.end()?)
 }
 
-/// Asks sales about tills' holds past their deadline. Without an answer they stay.
+/// Asks sales about tills' holds past their deadline. Without an answer they stay, and wait behind the others.
 ///
 /// # Errors
-/// The database's.
+/// The database's, when all others have had their turn.
 pub async fn ask(state: &State) -> anyhow::Result<()> {
+    let mut failures = Failures::none();
     for (tenant, holds) in due(state, Owner::Sales).await? {
         let ctx = Ctx::service(state.db.service(), tenant);
         match reservation::ask(state, &ctx, &holds).await {
             Ok(answers) => ASKED.inc_by(answers as u64),
             Err(Error::SalesUnreachable) => UNANSWERED.inc(),
-            Err(error) => return Err(error.into()),
+            Err(error) => _ = failures.pass(Err::<(), _>(error)),
         }
+        let ids = holds.into_iter().map(|h| h.id).collect();
+        failures.pass(reservation::put_off(state, &ctx, ids).await);
     }
-    Ok(())
+    Ok(failures.end()?)
 }
 
-/// Issues the goods of sales that were issued long ago and whose event has not come, from what sales answered.
+/// Issues the goods of sales that were issued long ago and whose event has not come, from what sales answered. What cannot
+/// be issued waits behind the others.
 ///
 /// # Errors
-/// The database's.
+/// The database's, when all others have had their turn.
 pub async fn issue_unheard(state: &State) -> anyhow::Result<()> {
+    let mut failures = Failures::none();
     let before = state.db.clock().now() - state.config.unheard;
     let rows = state
         .db
@@ -149,21 +164,20 @@ pub async fn issue_unheard(state: &State) -> anyhow::Result<()> {
             "the event of an issued invoice has not come; its goods are issued from what sales answered"
         );
         let sale = Sale::from_answer(hold, answer);
-        state
-            .db
-            .write(
-                &Ctx::service(state.db.service(), tenant),
-                async move |tx: &mut Tx| -> Result<(), Error> {
-                    sale::issue(tx, std::slice::from_ref(&sale)).await?;
-                    pause_point("inventory.issue.before_commit").await;
-                    Ok(())
-                },
-            )
-            .await?;
+        let ctx = Ctx::service(state.db.service(), tenant);
+        let issue = async move |tx: &mut Tx| -> Result<(), Error> {
+            sale::issue(tx, std::slice::from_ref(&sale)).await?;
+            pause_point("inventory.issue.before_commit").await;
+            Ok(())
+        };
+        if failures.pass(state.db.write(&ctx, issue).await).is_none() {
+            failures.pass(reservation::put_off(state, &ctx, vec![hold]).await);
+            continue;
+        }
         pause_point("inventory.issue.after_commit").await;
         UNHEARD.inc();
     }
-    Ok(())
+    Ok(failures.end()?)
 }
 
 /// Says what comes near its last day and has not been said of yet.

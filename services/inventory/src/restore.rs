@@ -1,5 +1,5 @@
-//! After a restore no hold is granted until the events of the meantime have been read: goods may be gone that the
-//! restored balances still show.
+//! After a restore no hold is granted and nobody moves stock by hand until the events of the meantime have been read: goods
+//! may be gone that the restored balances still show. What happened (events) moves stock, and a batch can be blocked.
 
 use std::sync::{
     Arc, OnceLock,
@@ -60,7 +60,7 @@ impl Restore {
         self.look().await.map_err(|error| {
             tracing::warn!(
                 error = format!("{error:#}"),
-                "holds are refused until the events since the restore are read"
+                "stock is neither promised nor moved until the events since the restore are read"
             );
             Error::Restoring
         })

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     Error, State, batch, copy, events,
-    ledger::{self, Cost, Key, Kind, NO_BATCH, Place, Source, Status, worth},
+    ledger::{self, Cost, Key, Kind, Movement, NO_BATCH, Place, Source, Status, worth},
     period, policy,
     reservation::{self, Broken},
     serial,
@@ -63,7 +63,7 @@ pub(super) struct Adjustment {
     pub value_delta: Money,
     /// Lines, in the order of the request.
     pub lines: Vec<Line>,
-    /// Holds that had to end because their goods are gone.
+    /// Holds that lost goods because they are gone.
     pub broken_reservations: Vec<ReservationId>,
 }
 
@@ -95,6 +95,7 @@ pub(super) async fn post(
     ctx: &Ctx,
     new: NewAdjustment,
 ) -> Result<Done<Adjustment>, Error> {
+    state.restore.passed().await?;
     reservation::asking(state, ctx, || attempt(state, ctx, new.clone())).await
 }
 
@@ -105,7 +106,7 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewAdjustment) -> Result<Done<Ad
             let policy = policy::get(tx).await?;
             let reason_code = policy.reason(new.reason_code.clone())?;
             let at = period::moment(tx, new.posting_date).await?;
-            let keys = keys(tx, &new).await?;
+            let keys = keys(&new);
             let lost: Vec<Key> = keys
                 .iter()
                 .zip(&new.lines)
@@ -113,6 +114,7 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewAdjustment) -> Result<Done<Ad
                 .map(|(key, _)| *key)
                 .collect();
             let mut broken = Broken::lock(tx, &lost).await?;
+            check(tx, &new).await?;
             let batches: BTreeSet<BatchId> = keys.iter().map(|k| k.batch).filter(|b| *b != NO_BATCH).collect();
             let mut places: BTreeSet<Place> = keys.iter().map(|k| k.place()).collect();
             let own = places.clone();
@@ -127,7 +129,7 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewAdjustment) -> Result<Done<Ad
                 let delta = if line.delta.is_negative() {
                     let gone = (-line.delta).min(books.item(*key).on_hand);
                     if gone.is_positive() {
-                        broken.make_free(&mut books, *key, gone, now)?;
+                        broken.make_free(&mut books, (*key, gone), source, now)?;
                         books.take(Kind::AdjustOut, *key, gone, source, reason, at);
                         let most = serial::whole(gone).unwrap_or_default();
                         books.name(line.serials.iter().take(most).cloned().collect());
@@ -163,16 +165,17 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewAdjustment) -> Result<Done<Ad
             let versions: HashMap<Place, i64> =
                 own.iter().map(|p| (*p, books.version(*p))).collect();
             let movements = ledger::close(tx, books).await?;
+            let own = |m: &&Movement| m.draft.source.id == id && m.draft.source.purpose == "adjust";
             let moved: Money = movements
                 .iter()
-                .filter(|m| m.draft.source.id == id)
+                .filter(own)
                 .map(|m| if m.value.is_negative() { -m.value } else { m.value })
                 .sum();
             if !new.any && policy.adjust_limit.is_some_and(|most| moved > most) {
                 return Err(Fault::Forbidden("inventory.stock.adjust_any").into());
             }
             let mut value_delta = Money::ZERO;
-            for movement in movements.iter().filter(|m| m.draft.source.id == id) {
+            for movement in movements.iter().filter(own) {
                 let Some(line) = lines.iter_mut().find(|l| l.line == movement.draft.source.line) else { continue };
                 line.value_delta = movement.value;
                 value_delta += movement.value;
@@ -205,8 +208,17 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewAdjustment) -> Result<Done<Ad
         .await
 }
 
-/// The balance of each line, its product, batch and place checked.
-async fn keys(tx: &mut Tx, new: &NewAdjustment) -> Result<Vec<Key>, Error> {
+/// The balance of each line.
+fn keys(new: &NewAdjustment) -> Vec<Key> {
+    let key = |line: &NewLine| {
+        let place = (new.location, line.product);
+        Key::sellable(place, line.batch.unwrap_or(NO_BATCH)).in_status(line.status)
+    };
+    new.lines.iter().map(key).collect()
+}
+
+/// Checks place, products and batches, which are locked after the holds, as everywhere.
+async fn check(tx: &mut Tx, new: &NewAdjustment) -> Result<(), Error> {
     copy::open_location(tx, new.location).await?;
     let named: Vec<_> = new.lines.iter().map(|l| (l.product, l.batch)).collect();
     let products = batch::check_lines(tx, &named).await?;
@@ -215,15 +227,11 @@ async fn keys(tx: &mut Tx, new: &NewAdjustment) -> Result<Vec<Key>, Error> {
         &products,
         named.map(|l| (l.product, l.delta, l.serials.as_slice())),
     )?;
-    let mut keys = Vec::with_capacity(new.lines.len());
-    for (n, line) in new.lines.iter().enumerate() {
-        let tracked = products.get(&line.product).is_some_and(|p| p.batch_tracked);
-        // Goods of such a product may lie there without a batch (returned without bill); they can be taken away.
-        if line.batch.is_none() && tracked && line.delta.is_positive() {
-            return Err(Error::BatchRequired(n));
-        }
-        let shelf = Key::sellable((new.location, line.product), line.batch.unwrap_or(NO_BATCH));
-        keys.push(shelf.in_status(line.status));
+    let tracked = |line: &NewLine| products.get(&line.product).is_some_and(|p| p.batch_tracked);
+    // Goods of such a product may lie there without a batch (returned without bill); they can be taken away.
+    let gained = |line: &NewLine| line.batch.is_none() && line.delta.is_positive();
+    match new.lines.iter().position(|l| gained(l) && tracked(l)) {
+        Some(n) => Err(Error::BatchRequired(n)),
+        None => Ok(()),
     }
-    Ok(keys)
 }

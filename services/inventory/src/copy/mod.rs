@@ -30,6 +30,24 @@ pub(crate) async fn products(
     }
 }
 
+/// Those of the products whose stock is followed by batch. One that is not known, or deleted, is none of them.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn batch_tracked(
+    tx: &mut Tx,
+    ids: &BTreeSet<ProductId>,
+) -> Result<BTreeSet<ProductId>, Error> {
+    if ids.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let known = store::products(tx, ids).await?.into_values();
+    Ok(known
+        .filter(|p| p.batch_tracked)
+        .map(|p| p.product_id)
+        .collect())
+}
+
 /// The registration under which a location does business, and its GSTIN where it has one.
 ///
 /// # Errors

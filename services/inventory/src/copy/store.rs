@@ -53,7 +53,7 @@ pub(crate) struct ComponentRow {
 }
 
 /// The components of those products that are kits; a component that is named twice comes once, with its sum.
-pub(crate) async fn components(tx: &mut Tx, ids: &[ProductId]) -> Result<Vec<ComponentRow>> {
+pub(crate) async fn components(tx: &Tx, ids: &[ProductId]) -> Result<Vec<ComponentRow>> {
     sql(
         "select p.product_id as kit, c.product_id as component, sum(c.qty) as qty
          from product p, jsonb_to_recordset(p.components) as c(product_id uuid, qty numeric)
@@ -62,7 +62,7 @@ pub(crate) async fn components(tx: &mut Tx, ids: &[ProductId]) -> Result<Vec<Com
     )
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<Array<SqlUuid>, _>(ids)
-    .load(tx.conn())
+    .load(&mut tx.shared())
     .await
     .map_err(bahi_db::Error::from)
 }

@@ -223,6 +223,23 @@ pub(super) async fn submit(state: &State, ctx: &Ctx, id: Uuid) -> Result<Done<Co
 
 /// What the variances come to, at what the goods cost now.
 async fn estimate(tx: &mut Tx, count: &Count) -> Result<Money, Error> {
+    let found =
+        |l: &&CountLine| l.batch_id.is_none() && l.variance.is_some_and(|v| v.is_positive());
+    let products = count
+        .lines
+        .iter()
+        .filter(found)
+        .map(|l| l.product_id)
+        .collect();
+    let tracked = copy::batch_tracked(tx, &products).await?;
+    // Goods followed by batch that are too many have a batch: what has none has no last day either.
+    if let Some(line) = count
+        .lines
+        .iter()
+        .find(|l| found(l) && tracked.contains(&l.product_id))
+    {
+        return Err(Error::BatchRequired(line.line as usize - 1));
+    }
     let places: BTreeSet<Place> = count
         .lines
         .iter()
@@ -415,8 +432,10 @@ pub async fn post_approved(state: &State) -> anyhow::Result<()> {
 /// Posts an approved count.
 ///
 /// # Errors
-/// [`Error::CountWaiting`] when something that happened before it has not been heard; [`Error::SalesUnreachable`].
+/// [`Error::CountWaiting`] when something that happened before it has not been heard; [`Error::SalesUnreachable`],
+/// [`Error::Restoring`].
 async fn post(state: &State, ctx: &Ctx, id: Uuid) -> Result<(), Error> {
+    state.restore.passed().await?;
     let ctx = Ctx {
         idempotency: None,
         ..ctx.clone()
@@ -517,7 +536,13 @@ async fn attempt(
             if store::expected(tx, id).await? != expected {
                 return Err(bahi_db::Error::Contention.into());
             }
-            let value = estimate(tx, &count).await?;
+            let value = match estimate(tx, &count).await {
+                // Events came in since the approval and made a gain of it.
+                Err(Error::BatchRequired(_)) => {
+                    return back(tx, &mut count, CountState::Submitted).await;
+                }
+                value => value?,
+            };
             if store::covered(tx, id)
                 .await?
                 .is_some_and(|most| value > most)
@@ -550,7 +575,7 @@ async fn attempt(
                 let gone = out.min(books.item(key).on_hand);
                 if gone.is_positive() {
                     if line.status == Status::Sellable {
-                        broken.make_free(&mut books, key, gone, now)?;
+                        broken.make_free(&mut books, (key, gone), source, now)?;
                     }
                     books.take(Kind::AdjustOut, key, gone, source, reason.clone(), now);
                     let most = serial::whole(gone).unwrap_or_default();
@@ -572,7 +597,8 @@ async fn attempt(
             let movements = ledger::close(tx, books).await?;
             for line in &mut count.lines {
                 let of_line = |m: &&ledger::Movement| {
-                    m.draft.source.id == id && m.draft.source.line == line.line
+                    let source = m.draft.source;
+                    source.id == id && source.line == line.line && source.purpose == "count"
                 };
                 line.value_delta = Some(movements.iter().filter(of_line).map(|m| m.value).sum());
             }

@@ -462,6 +462,7 @@ select c.line, c.book
         and (h.late_at < c.looked_at or h.epoch = c.sales_epoch and pg_visible_in_snapshot(h.txid, c.sales_snapshot))), 0)
   + coalesce((select sum(r.shortage_closed) from shortage s
       join return_line r on r.tenant_id = s.tenant_id and r.invoice_id = s.invoice_id and r.original_line = s.line
+                        and r.product_id = s.product_id
       join movement_header h on h.tenant_id = s.tenant_id and h.source_type = 'return' and h.source_id = r.credit_note_id
                             and h.purpose = 'return'
       where c.owes and s.tenant_id = $1 and s.location_id = c.location_id and s.product_id = c.product_id

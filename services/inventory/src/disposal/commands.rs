@@ -69,6 +69,7 @@ pub(super) async fn post(
     ctx: &Ctx,
     new: NewDisposal,
 ) -> Result<Done<Disposal>, Error> {
+    state.restore.passed().await?;
     state
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Disposal, Error> {

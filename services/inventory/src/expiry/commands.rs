@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use bahi_db::{Ctx, Tx};
+use bahi_service::Failures;
 use bahi_types::{BatchId, LocationId, business_date};
 use chrono::{Days, NaiveDate};
 use uuid::Uuid;
@@ -36,7 +37,7 @@ pub async fn warn(state: &State, nobody: &Ctx) -> Result<usize, Error> {
             store::tenants(tx, until).await.map_err(Error::from)
         })
         .await?;
-    let mut said = 0;
+    let (mut said, mut failures) = (0, Failures::none());
     for tenant in tenants {
         let ctx = Ctx::service(state.db.service(), tenant);
         let mut after = Some((
@@ -44,16 +45,16 @@ pub async fn warn(state: &State, nobody: &Ctx) -> Result<usize, Error> {
             LocationId::from_uuid(Uuid::nil()),
         ));
         while let Some(from) = after {
-            let (fresh, next) = state
+            let page = state
                 .db
                 .write(&ctx, async move |tx: &mut Tx| page(tx, from).await)
-                .await?
-                .value;
+                .await;
+            let (fresh, next) = failures.pass(page).map_or((0, None), |page| page.value);
             said += fresh;
             after = next;
         }
     }
-    Ok(said)
+    failures.end().map(|()| said)
 }
 
 type Place = (BatchId, LocationId);

@@ -14,9 +14,25 @@ use crate::{
 /// Most places that a demand may come to when its kits are taken apart.
 const MOST: usize = 5_000;
 
-/// Which products are kits, and how much of what one of each consists of.
+/// What one of a kit consists of.
+pub(crate) type Recipe = BTreeMap<ProductId, Quantity>;
+
+/// Which products are kits, and of what one of each consists.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Kits(BTreeMap<ProductId, BTreeMap<ProductId, Quantity>>);
+pub(crate) struct Kits(BTreeMap<ProductId, Recipe>);
+
+/// A line of a sale that was of kits.
+#[derive(Clone, Debug)]
+pub(crate) struct Sold {
+    /// Line.
+    pub line: i32,
+    /// The kit.
+    pub kit: ProductId,
+    /// How many.
+    pub qty: Quantity,
+    /// Of what one consisted.
+    pub of: Recipe,
+}
 
 /// A line of a hold that stands for kits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +48,7 @@ pub(crate) struct Part {
 impl Kits {
     /// From the copies of products.
     pub(crate) fn new(rows: Vec<ComponentRow>) -> Self {
-        let mut kits = BTreeMap::<ProductId, BTreeMap<ProductId, Quantity>>::new();
+        let mut kits = BTreeMap::<ProductId, Recipe>::new();
         for row in rows.into_iter().filter(|row| row.qty.is_positive()) {
             *kits
                 .entry(row.kit)
@@ -43,8 +59,13 @@ impl Kits {
         Self(kits)
     }
 
+    /// One kit more.
+    pub(super) fn add(&mut self, kit: ProductId, of: Recipe) {
+        self.0.insert(kit, of);
+    }
+
     /// What one of a kit consists of; none for what is no kit.
-    pub(crate) fn components(&self, product: ProductId) -> Option<&BTreeMap<ProductId, Quantity>> {
+    pub(crate) fn components(&self, product: ProductId) -> Option<&Recipe> {
         self.0.get(&product)
     }
 
@@ -55,7 +76,7 @@ impl Kits {
 
     /// How many whole kits the components make, given how much there is of each.
     pub(crate) fn made_of(
-        components: &BTreeMap<ProductId, Quantity>,
+        components: &Recipe,
         there_is: impl Fn(ProductId) -> Quantity,
     ) -> Quantity {
         let counts = components.iter().map(|(component, qty)| {
@@ -109,6 +130,22 @@ pub(crate) fn demand(lines: &[Ask], kits: &Kits) -> Result<(Vec<Ask>, Vec<Part>)
     Ok((asks, parts))
 }
 
+/// What so many kits consist of, by component; none where that is more than can be counted.
+pub(crate) fn taken_apart(qty: Quantity, of: &Recipe) -> Option<Vec<(ProductId, Quantity)>> {
+    let part = |(component, one): (&ProductId, &Quantity)| {
+        let exact = one.decimal().checked_mul(qty.decimal())?;
+        let part = Quantity::try_new(Quantity::rounded(exact).decimal()).ok()?;
+        Some((*component, part))
+    };
+    let parts: Option<Vec<_>> = of.iter().map(part).collect();
+    Some(
+        parts?
+            .into_iter()
+            .filter(|part| part.1.is_positive())
+            .collect(),
+    )
+}
+
 /// What of one component of a line belongs to `wanted` of its `held` kits; none where that is no whole number of kits,
 /// or more than there are.
 pub(crate) fn in_whole_kits(
@@ -152,7 +189,15 @@ pub(crate) fn loss(
             Quantity::ZERO
         }
     };
-    let mut lost: Vec<Quantity> = lines.iter().map(of_batch).collect();
+    loss_with(lines, kits, lines.iter().map(of_batch).collect())
+}
+
+/// As [`loss`], for goods that are `lost` of each line.
+pub(crate) fn loss_with(
+    lines: &[HoldLine],
+    kits: &[Part],
+    mut lost: Vec<Quantity>,
+) -> (Vec<Quantity>, Vec<Part>) {
     let mut left = Vec::new();
     for part in kits {
         // What one kit consists of, and what is left of each component.
@@ -168,7 +213,7 @@ pub(crate) fn loss(
             let one = all.decimal().checked_div(part.qty.decimal());
             Quantity::rounded(one.unwrap_or_default())
         };
-        let components: BTreeMap<ProductId, Quantity> = held
+        let components: Recipe = held
             .iter()
             .map(|(product, (all, _))| (*product, one(*all)))
             .filter(|(_, one)| one.is_positive())
@@ -268,6 +313,17 @@ mod tests {
             demand(&[ask(1, kit, "999999999999999")], &kits).is_err(),
             "too many to count"
         );
+    }
+
+    #[test]
+    fn of_a_fact_half_a_kit_is_half_of_its_components() {
+        let (soap, towel) = (ProductId::new(), ProductId::new());
+        let of = Recipe::from([(soap, q("3")), (towel, q("0.001"))]);
+        let parts = |qty: &str| taken_apart(q(qty), &of).map(Recipe::from_iter);
+        let both = [(soap, q("6")), (towel, q("0.002"))];
+        assert_eq!(parts("2"), Some(Recipe::from(both)));
+        assert_eq!(parts("0.1"), Some(Recipe::from([(soap, q("0.3"))])));
+        assert_eq!(parts("999999999999999"), None);
     }
 
     #[test]

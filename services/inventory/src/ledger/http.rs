@@ -25,7 +25,7 @@ use crate::{
     Error, State,
     batch::store::{self as batches, BatchAvailable},
     error::Short,
-    kit::{self, Kits},
+    kit,
     reservation::{Ask, Terms},
     shelf_life,
 };
@@ -206,32 +206,19 @@ async fn availability(
     let (ids, asks) = wanted(&query.items)?;
     let (location, named) = (query.location, query.batches);
     let read = async move |tx: &mut Tx| -> Result<Availabilities, Error> {
-        let kits = kit::store::kits(tx, &ids).await?;
-        let mut goods: BTreeSet<ProductId> = kits.all();
-        goods.extend(&ids);
-        let goods: Vec<ProductId> = goods.into_iter().collect();
-        // One statement for all of them: what is compared is of one moment.
-        let there_is: BTreeMap<ProductId, Available> = query::availability(tx, location, &goods)
-            .await?
-            .into_iter()
-            .map(|a| (a.product_id, a))
-            .collect();
-        let of = |id: ProductId| there_is.get(&id).map(|a| a.available).unwrap_or_default();
+        let (sums, kits, there_is) = query::with_kits(tx, location, &ids).await?;
+        let of = |id: ProductId| there_is.get(&id).copied().unwrap_or_default();
         let lots = if named {
             batches::available(tx, location, &ids).await?
         } else {
             Vec::new()
         };
-        let item = |id: &ProductId| {
-            let mut sums = there_is.get(id)?.clone();
-            if let Some(components) = kits.components(*id) {
-                sums.available = Kits::made_of(components, of);
-            }
-            let own = || lots.iter().filter(|b| b.product_id == *id).cloned();
-            let batches = named.then(|| own().collect());
-            Some(AvailableItem { sums, batches })
+        let item = |sums: Available| {
+            let own = lots.iter().filter(|b| b.product_id == sums.product_id);
+            let batches = named.then(|| own.cloned().collect());
+            AvailableItem { sums, batches }
         };
-        let items = ids.iter().filter_map(item).collect();
+        let items = sums.into_iter().map(item).collect();
         let (lines, _) = kit::demand(&asks, &kits).map_err(|_| {
             Fault::field(
                 "items",
@@ -247,6 +234,7 @@ async fn availability(
             .filter(|(product, asked)| *asked > of(*product))
             .map(|(product_id, asked)| Short {
                 product_id,
+                lines: Vec::new(),
                 asked,
                 available: of(product_id),
                 excluded: Vec::new(),
@@ -490,6 +478,7 @@ async fn preview(
                 if missing.is_positive() {
                     let short = Short {
                         product_id: ask.product_id,
+                        lines: Vec::new(),
                         asked: ask.qty,
                         available: ask.qty - missing,
                         excluded,

@@ -149,7 +149,8 @@ where s.tenant_id = $1 and s.open > 0 and s.product_id > $3 and s.product_id <= 
 union all
 select 'settled = sum of settlements', s.location_id, s.product_id, null, coalesce(t.qty, 0), s.settled
 from shortage s left join lateral (select sum(t.qty) as qty from shortage_settlement t where t.tenant_id = $1
-                                   and t.invoice_id = s.invoice_id and t.line = s.line) t on true
+                                   and t.invoice_id = s.invoice_id and t.line = s.line
+                                   and coalesce(t.product_id, s.product_id) = s.product_id) t on true
 where s.tenant_id = $1 and s.product_id > $3 and s.product_id <= $4 and s.settled <> coalesce(t.qty, 0)
 union all
 select 'I5 shipped = received + lost + in transit, in quantity', t.to_location, product_id, batch_id,
@@ -215,12 +216,18 @@ pub(super) async fn integrity(tx: &mut Tx, after: Option<ProductId>, limit: i64)
         differences.truncate(MOST as usize);
         high = product_id;
     }
+    // The last page goes to the very end: what is of no product and no balance any more is looked at too.
+    let end = if more {
+        high
+    } else {
+        ProductId::from_uuid(Uuid::max())
+    };
     let today = business_date(tx.now());
     let rows: Vec<Difference> = sql(INTEGRITY)
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<Date, _>(today)
         .bind::<SqlUuid, _>(low)
-        .bind::<SqlUuid, _>(high)
+        .bind::<SqlUuid, _>(end)
         .bind::<BigInt, _>(MOST)
         .load(tx.conn())
         .await?;

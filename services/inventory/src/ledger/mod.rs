@@ -31,4 +31,4 @@ pub use model::{
     value, worth,
 };
 pub use past::take_snapshots;
-pub(crate) use query::{availability, summary};
+pub(crate) use query::{summary, with_kits};

@@ -10,6 +10,7 @@
 //! them is either seen by it or has a place above its fence; the tail adds those and takes the others off.
 
 use bahi_db::{Ctx, Result, Tx, sql};
+use bahi_service::Failures;
 use bahi_types::{
     LocationId, Money, PageQuery, Price, ProductId, Quantity, TenantId, business_date,
 };
@@ -337,11 +338,12 @@ pub async fn take_snapshots(state: &State) -> anyhow::Result<()> {
             },
         )
         .await?;
+    let mut failures = Failures::none();
     for row in rows {
         let ctx = Ctx::service(state.db.service(), row.tenant_id);
         let mut more = true;
         while more {
-            more = state
+            let taken = state
                 .db
                 .write(
                     &ctx,
@@ -349,11 +351,11 @@ pub async fn take_snapshots(state: &State) -> anyhow::Result<()> {
                         next_snapshot(tx, ended).await.map_err(Error::from)
                     },
                 )
-                .await?
-                .value;
+                .await;
+            more = failures.pass(taken).is_some_and(|done| done.value);
         }
     }
-    Ok(())
+    Ok(failures.end()?)
 }
 
 /// The last month that is over, for as long as a transaction of it could still be open.

@@ -1,5 +1,7 @@
 //! What can be read of the ledger as it stands: balances, availability, movements.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use bahi_db::{Result, Tx, sql};
 use bahi_types::{
     BatchId, LocationId, Money, MovementId, PageQuery, ProductId, Quantity, business_date,
@@ -14,6 +16,8 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 use serde::Serialize;
 use uuid::Uuid;
+
+use crate::kit::{self, Kits};
 
 /// A balance.
 #[derive(Clone, Debug, QueryableByName, Serialize, utoipa::ToSchema)]
@@ -158,7 +162,7 @@ pub(crate) struct Available {
 }
 
 /// Availability of products at a location, in the order asked for.
-pub(crate) async fn availability(
+async fn availability(
     tx: &mut Tx,
     location: LocationId,
     products: &[ProductId],
@@ -178,6 +182,34 @@ pub(crate) async fn availability(
         .load(tx.conn())
         .await
         .map_err(bahi_db::Error::from)
+}
+
+/// Of products and kits at a location, in the order asked for; of a kit as many are available as its components make,
+/// each kit looked at by itself. With the kits, and what is available of all goods concerned.
+pub(crate) async fn with_kits(
+    tx: &mut Tx,
+    location: LocationId,
+    ids: &[ProductId],
+) -> Result<(Vec<Available>, Kits, BTreeMap<ProductId, Quantity>)> {
+    let kits = kit::store::kits(tx, ids).await?;
+    let mut goods: BTreeSet<ProductId> = kits.all();
+    goods.extend(ids);
+    let goods: Vec<ProductId> = goods.into_iter().collect();
+    // One statement for all of them: what is compared is of one moment.
+    let rows = availability(tx, location, &goods).await?;
+    let there_is: BTreeMap<ProductId, &Available> =
+        rows.iter().map(|a| (a.product_id, a)).collect();
+    let of: BTreeMap<ProductId, Quantity> =
+        rows.iter().map(|a| (a.product_id, a.available)).collect();
+    let item = |id: &ProductId| {
+        let mut sums = (*there_is.get(id)?).clone();
+        if let Some(components) = kits.components(*id) {
+            sums.available = Kits::made_of(components, |c| of.get(&c).copied().unwrap_or_default());
+        }
+        Some(sums)
+    };
+    let items = ids.iter().filter_map(item).collect();
+    Ok((items, kits, of))
 }
 
 /// How much there is of a product over all locations.
@@ -207,7 +239,8 @@ pub(crate) async fn summary(tx: &mut Tx, products: &[ProductId]) -> Result<Vec<S
     let today = business_date(tx.now());
     sql("select u.p as product_id, s.on_hand, s.reserved, s.available, o.owed,
                 s.reserved > 0 or o.owed > 0
-                or exists (select 1 from movement m where m.tenant_id = $1 and m.product_id = u.p) as moved,
+                or exists (select 1 from movement m where m.tenant_id = $1 and m.product_id = u.p)
+                or exists (select 1 from sale_kit k where k.tenant_id = $1 and k.kit_id = u.p) as moved,
                 exists (select 1 from transfer_line l join transfer t on t.tenant_id = $1 and t.id = l.transfer_id
                          where l.tenant_id = $1 and l.product_id = u.p and t.ended_at is null)
                 or exists (select 1 from count_session c join count_line l on l.tenant_id = $1 and l.count_id = c.id

@@ -213,6 +213,7 @@ pub(super) async fn trace(
         ", back as (
            select r.invoice_id, sum(m.qty) as qty from movement m
            join return_line r on r.tenant_id = m.tenant_id and r.credit_note_id = m.source_id and r.line = m.source_line
+                             and r.product_id = m.product_id
            where m.tenant_id = $1 and m.batch_id = $2 and m.batch_id <> '00000000-0000-0000-0000-000000000000'
              and m.source_type = 'return' and m.kind = 'return_in' and r.invoice_id is not null
            group by 1

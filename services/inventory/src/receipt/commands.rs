@@ -85,6 +85,7 @@ pub(super) async fn post(
     ctx: &Ctx,
     new: NewReceipt,
 ) -> Result<Done<Receipt>, Error> {
+    state.restore.passed().await?;
     state
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Receipt, Error> {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use bahi_db::{Ctx, Done, Tx};
 use bahi_events::{InventoryLowStock, Outgoing};
+use bahi_service::Failures;
 use bahi_types::{Quantity, TenantId, business_date};
 use chrono::{Days, NaiveDate};
 
@@ -135,20 +136,24 @@ pub(super) async fn put(
 /// The database's.
 pub async fn replan(state: &State, nobody: &Ctx) -> Result<usize, Error> {
     let today = business_date(state.db.clock().now());
-    let mut planned = 0;
+    let (mut planned, mut failures) = (0, Failures::none());
+    // Levels of a tenant with one that cannot be planned have their turn with the next run.
+    let mut failed: Vec<TenantId> = Vec::new();
     loop {
+        let besides = failed.clone();
         let work = state
             .db
             .read(nobody, async move |tx: &mut Tx| {
-                store::stale(tx, today, MOST).await.map_err(Error::from)
+                let work = store::stale(tx, today, MOST, &besides).await;
+                work.map_err(Error::from)
             })
             .await?;
         if work.is_empty() {
-            return Ok(planned);
+            return failures.end().map(|()| planned);
         }
         for (tenant, place) in work {
             let ctx = Ctx::service(state.db.service(), tenant);
-            state
+            let done = state
                 .db
                 .write(&ctx, async move |tx: &mut Tx| -> Result<(), Error> {
                     ledger::store::lock(tx, &BTreeSet::from([place]), &BTreeSet::new()).await?;
@@ -162,8 +167,11 @@ pub async fn replan(state: &State, nobody: &Ctx) -> Result<usize, Error> {
                     let level = Level::plan(place, before.policy.clone(), demand, false, today);
                     settle(tx, level, Some(&before)).await
                 })
-                .await?;
-            planned += 1;
+                .await;
+            match failures.pass(done) {
+                Some(_) => planned += 1,
+                None => failed.push(tenant),
+            }
         }
     }
 }

@@ -348,11 +348,13 @@ pub(super) async fn stale(
     tx: &mut Tx,
     today: NaiveDate,
     most: i32,
+    besides: &[TenantId],
 ) -> Result<Vec<(TenantId, Place)>> {
     let rows: Vec<Stale> =
-        sql("select tenant_id, location_id, product_id from stale_levels($1, $2)")
+        sql("select tenant_id, location_id, product_id from stale_levels($1, $2, $3)")
             .bind::<Date, _>(today)
             .bind::<Integer, _>(most)
+            .bind::<Array<SqlUuid>, _>(besides)
             .load(tx.conn())
             .await
             .map_err(Error::from)?;

@@ -1,5 +1,7 @@
 //! Breaking promises: what becomes of holds when goods they rest on turn out to be gone.
 
+use std::collections::{BTreeMap, HashMap};
+
 use bahi_db::{Ctx, Tx};
 use bahi_types::{Quantity, ReservationId};
 use chrono::{DateTime, Utc};
@@ -13,8 +15,8 @@ use super::{
 use crate::{
     Error, State,
     error::HoldRef,
-    events::{self, HoldNews},
-    ledger::{Books, Key, Place},
+    events, kit,
+    ledger::{Books, Key, Place, Source, Taken},
 };
 
 /// Rounds of asking sales before giving up; each asks about the newest undecided holds in the way.
@@ -50,15 +52,18 @@ where
     Err(Error::HeldByTills(last))
 }
 
-/// Pending holds in the way of a loss, and what becomes of them.
+/// Pending holds in the way of a loss, and what becomes of them. Those of orders and of the API lose what is gone and
+/// keep the rest; one of the API that is left with nothing ends.
 pub(crate) struct Broken {
     holds: Vec<Hold>,
-    ended: Vec<Hold>,
+    kits: HashMap<ReservationId, Vec<kit::Part>>,
+    /// What each lost, by line and allocation.
+    lost: BTreeMap<ReservationId, BTreeMap<(i32, i32), Quantity>>,
     lowered: Vec<(ReservationId, HoldLine, Quantity)>,
 }
 
 impl Broken {
-    /// Locks the pending holds on any of `keys`. Call it before the gates are locked, as everywhere.
+    /// Locks the pending holds on any of `keys`. Call it before batches and gates are locked, as everywhere.
     ///
     /// # Errors
     /// The database's.
@@ -70,7 +75,9 @@ impl Broken {
         };
         let mut holds = store::lock(tx, &holding).await?;
         holds.retain(Hold::is_pending);
-        Ok(Self::new(holds))
+        let ids: Vec<_> = holds.iter().map(|h| h.id).collect();
+        let kits = kit::store::parts_of(tx, &ids).await?;
+        Ok(Self::new(holds, kits))
     }
 
     /// Where they hold stock.
@@ -79,7 +86,7 @@ impl Broken {
     }
 
     /// Orders and the API's before tills'; newest first.
-    fn new(mut holds: Vec<Hold>) -> Self {
+    fn new(mut holds: Vec<Hold>, kits: HashMap<ReservationId, Vec<kit::Part>>) -> Self {
         holds.sort_by_key(|h| {
             (
                 h.owner == Owner::Sales,
@@ -88,23 +95,28 @@ impl Broken {
         });
         Self {
             holds,
-            ended: Vec::new(),
+            kits,
+            lost: BTreeMap::new(),
             lowered: Vec::new(),
         }
     }
 
-    /// Breaks promises until `gone` of a balance is free.
+    /// Breaks promises until `gone` of a balance is free, for a line of a document.
     ///
     /// # Errors
     /// [`Error::HeldByTills`] with the holds that sales must be asked about first.
     pub(crate) fn make_free(
         &mut self,
         books: &mut Books,
-        key: Key,
-        gone: Quantity,
+        (key, gone): Taken,
+        document: Source,
         now: DateTime<Utc>,
     ) -> Result<(), Error> {
         let need = |books: &Books| gone - books.item(key).free();
+        let source = Source {
+            purpose: "quarantine",
+            ..document
+        };
         let (mut kept, mut undecided) = (Vec::new(), Vec::new());
         let mut asked = Quantity::ZERO;
         for mut hold in std::mem::take(&mut self.holds) {
@@ -119,20 +131,8 @@ impl Broken {
             if !missing.is_positive() || held.is_zero() {
                 kept.push(hold);
             } else if hold.owner != Owner::Sales {
-                for line in &hold.lines {
-                    if hold.key(line) == key {
-                        // These very goods are the ones that are gone: nothing of them goes to quarantine.
-                        books.shrink((key, line.qty));
-                        books.risen.insert(key.place());
-                    } else {
-                        books.unhold(
-                            (hold.key(line), line.qty),
-                            hold.source(line.line, "quarantine"),
-                            now,
-                        );
-                    }
-                }
-                self.ended.push(hold);
+                self.lower(books, &mut hold, (key, missing.min(held)), source, now);
+                kept.push(hold);
             } else if hold.answer.is_none() {
                 asked += held;
                 undecided.push(HoldRef {
@@ -174,17 +174,85 @@ impl Broken {
         Ok(())
     }
 
+    /// Takes `gone` of a balance from a hold, what was promised last first, and frees what it leaves of kits that are
+    /// whole no more.
+    fn lower(
+        &mut self,
+        books: &mut Books,
+        hold: &mut Hold,
+        (key, gone): Taken,
+        source: Source,
+        now: DateTime<Utc>,
+    ) {
+        let mut left = gone;
+        let mut direct = vec![Quantity::ZERO; hold.lines.len()];
+        for (line, direct) in hold.lines.iter().zip(&mut direct).rev() {
+            if hold.key(line) == key {
+                *direct = line.qty.min(left);
+                left -= *direct;
+            }
+        }
+        let kits = self.kits.entry(hold.id).or_default();
+        let (lost, parts) = kit::loss_with(&hold.lines, kits, direct.clone());
+        for part in parts {
+            kits.iter_mut()
+                .filter(|k| k.line == part.line)
+                .for_each(|k| *k = part);
+        }
+        let lost_of_hold = self.lost.entry(hold.id).or_default();
+        for (n, (direct, lost)) in direct.into_iter().zip(lost).enumerate() {
+            let line = hold.lines[n];
+            // These very goods are the ones that are gone: nothing of them goes to quarantine.
+            if direct.is_positive() {
+                books.shrink((hold.key(&line), direct));
+            }
+            books.unhold((hold.key(&line), lost - direct), source, now);
+            if lost.is_positive() {
+                *lost_of_hold
+                    .entry((line.line, line.allocation_no))
+                    .or_default() += lost;
+                hold.lines[n].qty -= lost;
+            }
+        }
+    }
+
+    /// Holds that lost goods and are not sales', and the lines they lost.
+    fn hit(&self) -> impl Iterator<Item = (&Hold, Hold)> {
+        self.holds.iter().filter_map(|hold| {
+            let lost = self.lost.get(&hold.id)?;
+            let line = |l: &HoldLine| {
+                let qty = *lost.get(&(l.line, l.allocation_no))?;
+                Some(HoldLine { qty, ..*l })
+            };
+            let lines = hold.lines.iter().filter_map(line).collect();
+            Some((
+                hold,
+                Hold {
+                    lines,
+                    ..hold.clone()
+                },
+            ))
+        })
+    }
+
     /// Writes what became of them.
     ///
     /// # Errors
     /// The database's.
     pub(crate) async fn save(&self, tx: &mut Tx) -> Result<(), Error> {
-        store::end(
-            tx,
-            HoldState::Released,
-            &self.ended.iter().map(|h| h.id).collect::<Vec<_>>(),
-        )
-        .await?;
+        for (hold, lost) in self.hit() {
+            for line in &lost.lines {
+                store::lower(tx, hold.id, line, line.qty).await?;
+            }
+            let kits = self.kits.get(&hold.id).map_or(&[][..], Vec::as_slice);
+            kit::store::leave(tx, hold.id, kits).await?;
+            let empty = hold.lines.iter().all(|l| l.qty.is_zero());
+            if empty && hold.owner == Owner::Api {
+                store::end(tx, HoldState::Released, &[hold.id]).await?;
+            } else {
+                store::touch(tx, hold.id).await?;
+            }
+        }
         for (hold, line, qty) in &self.lowered {
             store::lower(tx, *hold, line, *qty).await?;
         }
@@ -193,9 +261,11 @@ impl Broken {
 
     /// Says which holds were broken, and gives their ids.
     pub(crate) fn announce(&self, tx: &mut Tx) -> Vec<ReservationId> {
-        for hold in &self.ended {
-            tx.publish(events::hold(HoldNews::Released, hold, hold.version + 1));
+        let mut ids = Vec::new();
+        for (hold, lost) in self.hit() {
+            tx.publish(events::hold_broken(&lost));
+            ids.push(hold.id);
         }
-        self.ended.iter().map(|hold| hold.id).collect()
+        ids
     }
 }

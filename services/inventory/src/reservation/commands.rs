@@ -57,18 +57,23 @@ pub async fn reserve(state: &State, ctx: &Ctx, demand: Demand) -> Result<Outcome
 
 /// The usual case, in as few round trips as there can be: claim and locks go out together, then balances and lines.
 async fn first(tx: &mut Tx, demand: &Demand) -> Result<Outcome, Error> {
-    let (tenant, now, places, none) = (tx.tenant(), tx.now(), demand.places(), BTreeSet::new());
-    let terms = shelf_life::ruled(tx, &demand.terms, &places).await?;
-    let conn = tx.shared();
-    let (claimed, rows) = futures::try_join!(
-        store::claim(conn, tenant, now, demand),
-        ledger::store::lock_shared(conn, tenant.uuid(), &places, &none),
-    )?;
+    let (tenant, now) = (tx.tenant(), tx.now());
+    let products = demand.products();
+    let claim = async {
+        let claimed = store::claim(tx.shared(), tenant, now, demand).await;
+        claimed.map_err(bahi_db::Error::from)
+    };
+    let (claimed, kits) = futures::try_join!(claim, kit::store::kits(tx, &products))?;
     if !claimed {
         return standing(tx, demand).await;
     }
+    let (asks, parts) = apart(&demand.lines, &demand.terms, &kits)?;
+    let places: BTreeSet<_> = asks.iter().map(|l| (demand.location, l.product)).collect();
+    let terms = shelf_life::ruled(tx, &demand.terms, &places).await?;
+    let rows =
+        ledger::store::lock_shared(tx.shared(), tenant.uuid(), &places, &BTreeSet::new()).await?;
     let mut books = ledger::store::books(tx, rows);
-    let what = (demand.id(), demand.location, demand.lines.as_slice());
+    let what = (demand.id(), demand.location, asks.as_slice());
     let allocations = take(tx, &mut books, what, demand.allow_short, &terms).await?;
     let lines = hold_lines(&allocations);
     let conn = tx.shared();
@@ -76,6 +81,7 @@ async fn first(tx: &mut Tx, demand: &Demand) -> Result<Outcome, Error> {
         ledger::store::save_items(conn, tenant.uuid(), &books),
         store::insert_lines(conn, tenant, demand.id(), &lines),
     )?;
+    kit::store::keep(tx, demand.id(), &parts, &kits).await?;
     Ok(Outcome::Granted(allocations))
 }
 
@@ -87,9 +93,11 @@ async fn further(tx: &mut Tx, demand: &Demand) -> Result<Outcome, Error> {
     if !claimed {
         return standing(tx, demand).await;
     }
+    let kits = kit::store::kits(tx, &demand.products()).await?;
+    let (asks, parts) = apart(&demand.lines, &demand.terms, &kits)?;
     let mut open = store::lock(tx, &lower).await?;
     open.retain(Hold::is_pending);
-    let mut places = demand.places();
+    let mut places: BTreeSet<_> = asks.iter().map(|l| (demand.location, l.product)).collect();
     let terms = shelf_life::ruled(tx, &demand.terms, &places).await?;
     places.extend(open.iter().flat_map(Hold::places));
     let rows =
@@ -105,19 +113,35 @@ async fn further(tx: &mut Tx, demand: &Demand) -> Result<Outcome, Error> {
     )
     .await?;
     // This sale takes its part before anybody else is served from what was freed.
-    let what = (demand.id(), demand.location, demand.lines.as_slice());
+    let what = (demand.id(), demand.location, asks.as_slice());
     let granted = match take(tx, &mut books, what, demand.allow_short, &terms).await {
         Err(Error::InsufficientStock(short)) => Err(short),
         other => Ok(other?),
     };
     match &granted {
         Ok(allocations) => {
-            store::insert_lines(tx.shared(), tenant, demand.id(), &hold_lines(allocations)).await?
+            let lines = hold_lines(allocations);
+            store::insert_lines(tx.shared(), tenant, demand.id(), &lines).await?;
+            kit::store::keep(tx, demand.id(), &parts, &kits).await?;
         }
         Err(_) => store::unclaim(tx, demand.id()).await?,
     }
     ledger::close(tx, books).await?;
     Ok(granted.map_or_else(Outcome::Refused, Outcome::Granted))
+}
+
+/// A demand with its kits taken apart; these have no batches to choose from.
+fn apart(
+    lines: &[Ask],
+    terms: &Terms,
+    kits: &kit::Kits,
+) -> Result<(Vec<Ask>, Vec<kit::Part>), Error> {
+    let (asks, parts) = kit::demand(lines, kits)?;
+    if let Some(part) = parts.iter().find(|p| terms.chosen.contains_key(&p.line)) {
+        let field = format!("lines[{}].batch_id", part.line - 1);
+        return Err(Fault::field(field, "a kit has no batches").into());
+    }
+    Ok((asks, parts))
 }
 
 /// Grants a demand on its terms; a batch chosen against the rules needs a reason, which is recorded.
@@ -164,7 +188,9 @@ async fn standing(tx: &mut Tx, demand: &Demand) -> Result<Outcome, Error> {
     if hold.demand_hash.as_deref() != Some(demand.demand_hash.as_str()) {
         return Err(Error::OtherBasket);
     }
-    Ok(Outcome::Granted(dealt(hold.pools(), &demand.lines)))
+    let promised = kit::store::promised(tx, &[hold.id]).await?.remove(&hold.id);
+    let (asks, _) = kit::demand(&demand.lines, &promised.unwrap_or_default())?;
+    Ok(Outcome::Granted(dealt(hold.pools(), &asks)))
 }
 
 /// Gives the hold of an attempt back. One that was never seen is remembered as released.
@@ -245,22 +271,16 @@ pub struct Made {
 /// Holds stock until a deadline.
 ///
 /// # Errors
-/// [`Error::InsufficientStock`].
+/// [`Error::InsufficientStock`], [`Error::Restoring`].
 pub async fn hold(state: &State, ctx: &Ctx, wish: Wish) -> Result<Done<Made>, Error> {
+    state.restore.passed().await?;
     state
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Made, Error> {
             let now = tx.now();
             let products: Vec<ProductId> = wish.lines.iter().map(|l| l.product).collect();
             let kits = kit::store::kits(tx, &products).await?;
-            let (lines, parts) = kit::demand(&wish.lines, &kits)?;
-            if let Some(part) = parts
-                .iter()
-                .find(|p| wish.terms.chosen.contains_key(&p.line))
-            {
-                let field = format!("lines[{}].batch_id", part.line - 1);
-                return Err(Fault::field(field, "a kit has no batches").into());
-            }
+            let (lines, parts) = apart(&wish.lines, &wish.terms, &kits)?;
             let places: BTreeSet<_> = lines.iter().map(|l| (wish.location, l.product)).collect();
             let terms = shelf_life::ruled(tx, &wish.terms, &places).await?;
             let rows = ledger::store::lock_shared(
@@ -295,7 +315,7 @@ pub async fn hold(state: &State, ctx: &Ctx, wish: Wish) -> Result<Done<Made>, Er
                 lines: hold_lines(&allocations),
             };
             store::insert(tx, &hold).await?;
-            kit::store::keep(tx, hold.id, &parts).await?;
+            kit::store::keep(tx, hold.id, &parts, &kits).await?;
             ledger::close(tx, books).await?;
             tx.publish(events::hold(HoldNews::Reserved, &hold, 1));
             Ok(Made { id: hold.id })
@@ -331,7 +351,8 @@ pub struct Issued {
 /// delivery by delivery and keeps the rest until the order closes; a delivery that was told before changes nothing.
 ///
 /// # Errors
-/// When it has ended or lapsed, or has less; [`Error::FulfilmentRequired`] for an order's.
+/// When it has ended or lapsed, or has less; for an order's [`Error::FulfilmentRequired`], or
+/// [`Error::FulfilmentReused`] when the delivery was told of another hold, or with other lines.
 pub async fn commit(
     state: &State,
     ctx: &Ctx,
@@ -339,6 +360,7 @@ pub async fn commit(
     Issued { wanted, serials }: Issued,
     fulfilment: Option<Uuid>,
 ) -> Result<Done<Made>, Error> {
+    state.restore.passed().await?;
     state
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Made, Error> {
@@ -356,6 +378,9 @@ pub async fn commit(
             }
             let kits = kit::store::parts(tx, id).await?;
             let parts = split(&hold, &kits, wanted.as_ref())?;
+            if parts.iter().all(|p| p.is_zero()) {
+                return Err(Fault::field("lines", "must issue something").into());
+            }
             let places: BTreeSet<_> = hold.places().collect();
             let mut books = ledger::store::lock(tx, &places, &BTreeSet::new()).await?;
             ledger::store::guard(tx, "reservation", "issue", &[id.uuid()]).await?;
@@ -380,9 +405,7 @@ pub async fn commit(
             store::end(tx, HoldState::Committed, &[id]).await?;
             let movements = ledger::close(tx, books).await?;
             tx.publish(events::hold(HoldNews::Committed, &issued, hold.version + 1));
-            if parts.iter().any(|p| p.is_positive()) {
-                tx.publish(events::hold_issued(&hold, &movements));
-            }
+            tx.publish(events::hold_issued(&hold, &movements));
             Ok(Made { id })
         })
         .await
@@ -398,8 +421,13 @@ async fn deliver(
 ) -> Result<Made, Error> {
     let new = ledger::store::guard(tx, "fulfilment", "issue", &[fulfilment]).await?;
     if new.is_empty() {
-        return Ok(Made { id });
+        // One that was issued before deliveries were kept is not known.
+        return match store::delivery(tx, fulfilment).await? {
+            Some(told) if told != (id, wanted) => Err(Error::FulfilmentReused),
+            _ => Ok(Made { id }),
+        };
     }
+    store::keep_delivery(tx, fulfilment, id, wanted.as_ref()).await?;
     let now = tx.now();
     let hold = lock_open(tx, id).await?;
     let kits = kit::store::parts(tx, id).await?;
@@ -577,6 +605,17 @@ pub async fn lapse(state: &State, ctx: &Ctx, ids: Vec<ReservationId>) -> Result<
         })
         .await?;
     Ok(done.value)
+}
+
+/// Lets those of the holds that are still pending wait for jobs behind all others.
+///
+/// # Errors
+/// The database's.
+pub async fn put_off(state: &State, ctx: &Ctx, ids: Vec<ReservationId>) -> Result<(), Error> {
+    let later =
+        async move |tx: &mut Tx| -> Result<(), Error> { Ok(store::put_off(tx, &ids).await?) };
+    state.db.write(ctx, later).await?;
+    Ok(())
 }
 
 /// What sales said about a hold.

@@ -22,7 +22,7 @@ pub(crate) mod store;
 
 pub(crate) use broken::{Broken, asking};
 pub use commands::{
-    Issued, Made, Said, Wish, ask, commit, hold, lapse, let_go, release, reserve, resolve,
+    Issued, Made, Said, Wish, ask, commit, hold, lapse, let_go, put_off, release, reserve, resolve,
 };
 pub use http::routes;
 pub use model::{

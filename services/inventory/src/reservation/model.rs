@@ -287,12 +287,10 @@ impl Demand {
             .collect()
     }
 
-    /// The places it needs.
-    pub fn places(&self) -> BTreeSet<Place> {
-        self.lines
-            .iter()
-            .map(|l| (self.location, l.product))
-            .collect()
+    /// What it asks for.
+    pub fn products(&self) -> Vec<ProductId> {
+        let products: BTreeSet<ProductId> = self.lines.iter().map(|l| l.product).collect();
+        products.into_iter().collect()
     }
 }
 
@@ -349,6 +347,7 @@ pub fn grant(
             let excluded = books.excluded(place, min_days);
             short.push(Short {
                 product_id: product,
+                lines: lines_of(product, lines),
                 asked,
                 available: asked - missing,
                 excluded,
@@ -461,6 +460,7 @@ pub(crate) fn choose(
         .filter(|(_, (asked, got))| got < asked && !allow_short)
         .map(|(product_id, (asked, available))| Short {
             product_id,
+            lines: lines_of(product_id, lines),
             asked,
             available,
             excluded: books.excluded((location, product_id), terms.min_for(product_id)),
@@ -523,6 +523,11 @@ fn pick_pieces(books: &Books, named: &Named, place: Place, names: &[String]) -> 
         pieces,
         strange,
     }
+}
+
+fn lines_of(product: ProductId, lines: &[Ask]) -> Vec<i32> {
+    let of_product = lines.iter().filter(|ask| ask.product == product);
+    of_product.map(|ask| ask.line).collect()
 }
 
 /// Allocations as the lines of a hold.

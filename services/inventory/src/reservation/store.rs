@@ -1,12 +1,12 @@
 //! Every SQL statement about holds.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bahi_db::{Error, Result, Tx, sql};
 use bahi_types::{BatchId, InvoiceId, LocationId, ProductId, Quantity, ReservationId, TenantId};
 use chrono::{DateTime, Utc};
 use diesel::{
-    QueryableByName,
+    OptionalExtension, QueryableByName,
     sql_types::{Array, Integer, Jsonb, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -351,6 +351,50 @@ pub(crate) async fn remember(tx: &mut Tx, id: ReservationId, answer: &Answer) ->
     Ok(())
 }
 
+type Delivered = (ReservationId, Option<BTreeMap<i32, Quantity>>);
+
+/// From which hold a delivery was issued, and what was asked for by line; everything, where nothing was.
+pub(crate) async fn delivery(tx: &mut Tx, fulfilment: Uuid) -> Result<Option<Delivered>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = SqlUuid)]
+        reservation_id: ReservationId,
+        #[diesel(sql_type = Nullable<Jsonb>)]
+        lines: Option<serde_json::Value>,
+    }
+    let row: Option<Row> = sql(
+        "select reservation_id, lines from delivery where tenant_id = $1 and fulfilment_id = $2",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<SqlUuid, _>(fulfilment)
+    .get_result(tx.conn())
+    .await
+    .optional()?;
+    row.map(|row| {
+        let lines = row.lines.map(serde_json::from_value).transpose()?;
+        Ok((row.reservation_id, lines))
+    })
+    .transpose()
+}
+
+/// Keeps what was asked for with a delivery.
+pub(crate) async fn keep_delivery(
+    tx: &mut Tx,
+    fulfilment: Uuid,
+    id: ReservationId,
+    wanted: Option<&BTreeMap<i32, Quantity>>,
+) -> Result<()> {
+    let lines = wanted.map(serde_json::to_value).transpose()?;
+    sql("insert into delivery (tenant_id, fulfilment_id, reservation_id, lines) values ($1, $2, $3, $4)")
+        .bind::<SqlUuid, _>(tx.tenant())
+        .bind::<SqlUuid, _>(fulfilment)
+        .bind::<SqlUuid, _>(id)
+        .bind::<Nullable<Jsonb>, _>(lines)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
 /// The pending holds that hold any of `keys`.
 pub(crate) async fn holding(tx: &mut Tx, keys: &[Key]) -> Result<Vec<ReservationId>> {
     let rows: Vec<IdRow> = sql("select distinct r.id from reservation r
@@ -364,6 +408,21 @@ pub(crate) async fn holding(tx: &mut Tx, keys: &[Key]) -> Result<Vec<Reservation
         .load(tx.conn())
         .await?;
     Ok(rows.into_iter().map(|r| r.id).collect())
+}
+
+/// Remembers that a job looked at pending holds now and came to no end with them.
+pub(crate) async fn put_off(tx: &mut Tx, ids: &[ReservationId]) -> Result<()> {
+    let now = tx.now();
+    sql("update reservation r set tried_at = $3
+         from (select id from reservation where tenant_id = $1 and id = any ($2) and state = 'pending'
+               order by id for update) p
+         where r.tenant_id = $1 and r.id = p.id")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(ids)
+    .bind::<Timestamptz, _>(now)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
 }
 
 #[derive(QueryableByName)]

@@ -1,6 +1,9 @@
 //! Issuing and taking back, for any number of documents in one transaction and a fixed number of statements.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+};
 
 use bahi_db::Tx;
 use bahi_types::{BatchId, InvoiceId, Money, Price, ProductId, Quantity, ReservationId};
@@ -11,9 +14,10 @@ use super::{
     store::{self, Left, LineKey, ReturnLine},
 };
 use crate::{
-    Error,
+    Error, copy,
     count::{self, store::Late},
     events,
+    kit::{self, Sold},
     ledger::{
         self, Books, Cost, Key, Kind, Movement, NO_BATCH, Place, Source, Status, return_cost,
         share, unit_cost, worth,
@@ -50,6 +54,9 @@ pub(crate) async fn issue(tx: &mut Tx, sales: &[Sale]) -> Result<(), Error> {
         .into_iter()
         .map(|h| (h.id, h))
         .collect();
+    let (sales, kits) = apart(tx, &sales, &holds).await?;
+    let sales: Vec<&Sale> = sales.iter().map(AsRef::as_ref).collect();
+    store::keep_kits(tx, &kits).await?;
     let mut places: BTreeSet<Place> = sales.iter().flat_map(|s| s.places()).collect();
     places.extend(
         holds
@@ -145,6 +152,65 @@ async fn named(tx: &mut Tx, sales: &[&Sale]) -> Result<(BTreeSet<ProductId>, Pie
     names.retain(|name| tracked.contains(&name.0));
     let pieces = serial::store::lock(tx, &names, &BTreeMap::new()).await?;
     Ok((tracked, pieces))
+}
+
+/// The sales with their kits taken apart, into what their holds promised, else into what kits consist of now; and which
+/// lines those were.
+async fn apart<'a>(
+    tx: &mut Tx,
+    sales: &[&'a Sale],
+    holds: &HashMap<ReservationId, Hold>,
+) -> Result<(Vec<Cow<'a, Sale>>, Vec<(InvoiceId, Sold)>), Error> {
+    let ids: Vec<ReservationId> = holds.keys().copied().collect();
+    let promised = kit::store::promised(tx, &ids).await?;
+    let products: BTreeSet<ProductId> = sales
+        .iter()
+        .flat_map(|s| &s.lines)
+        .map(|l| l.product)
+        .collect();
+    let kits = kit::store::kits(tx, &products.into_iter().collect::<Vec<_>>()).await?;
+    let (mut whole, mut sold) = (Vec::with_capacity(sales.len()), Vec::new());
+    for sale in sales {
+        let own = |hold: &&Hold| hold.demand_hash.as_deref() == Some(sale.demand_hash.as_str());
+        let hold = sale.reservation.and_then(|id| holds.get(&id)).filter(own);
+        let recipe = |line: &Ask| {
+            let promised = hold.and_then(|hold| promised.get(&hold.id));
+            let promised = promised.and_then(|kits| kits.components(line.product));
+            promised.or_else(|| kits.components(line.product))
+        };
+        let of: Vec<_> = sale.lines.iter().map(recipe).collect();
+        if of.iter().all(Option::is_none) {
+            whole.push(Cow::Borrowed(*sale));
+            continue;
+        }
+        let mut lines = Vec::new();
+        for (line, of) in sale.lines.iter().zip(of) {
+            let parts = of.and_then(|of| Some((of, kit::taken_apart(line.qty, of)?)));
+            let Some((of, parts)) = parts else {
+                lines.push(*line);
+                continue;
+            };
+            lines.extend(parts.into_iter().map(|(product, qty)| Ask {
+                line: line.line,
+                product,
+                qty,
+            }));
+            let (kit, of) = (line.product, of.clone());
+            let line = Sold {
+                line: line.line,
+                kit,
+                qty: line.qty,
+                of,
+            };
+            sold.push((sale.invoice, line));
+        }
+        let sale = Sale {
+            lines,
+            ..(*sale).clone()
+        };
+        whole.push(Cow::Owned(sale));
+    }
+    Ok((whole, sold))
 }
 
 /// Source type of what puts back goods that a count has taken already.
@@ -274,6 +340,8 @@ pub(crate) async fn take_back(tx: &mut Tx, backs: &[Back]) -> Result<(), Error> 
         .collect::<HashSet<_>>()
         .into_iter()
         .collect();
+    let backs = apart_again(tx, &backs, &invoices).await?;
+    let backs: Vec<&Back> = backs.iter().map(AsRef::as_ref).collect();
     // Read once to know which places to lock, and again when they are locked.
     let owed = shortage::store::of_invoices(tx, &invoices).await?;
     let mut left = store::left(tx, &invoices).await?;
@@ -294,17 +362,20 @@ pub(crate) async fn take_back(tx: &mut Tx, backs: &[Back]) -> Result<(), Error> 
     let mut open: BTreeMap<LineKey, Quantity> = shortage::store::of_invoices(tx, &invoices)
         .await?
         .into_iter()
-        .map(|s| ((s.invoice, s.line), s.open))
+        .map(|s| ((s.invoice, s.line, s.place.1), s.open))
         .collect();
     // A settlement may have come between the two readings.
     left.clear();
     left.extend(store::left(tx, &invoices).await?);
     let current = ledger::store::current_costs(tx, &targets).await?;
     let mut brought = Brought::look(tx, &backs, &invoices).await?;
+    let products = targets.iter().map(|place| place.1).collect();
+    let tracked = copy::batch_tracked(tx, &products).await?;
     let (mut kept, mut closed) = (Vec::new(), BTreeMap::new());
     for back in &backs {
         for line in &back.lines {
             let original = back.invoice.zip(line.original);
+            let original = original.map(|(invoice, n)| (invoice, n, line.product));
             let owed = original.and_then(|key| open.get_mut(&key));
             let waived = owed.map_or(Quantity::ZERO, |open| {
                 let part = (*open).min(line.qty);
@@ -328,7 +399,15 @@ pub(crate) async fn take_back(tx: &mut Tx, backs: &[Back]) -> Result<(), Error> 
             };
             let waived_pieces = serial::whole(waived).unwrap_or_default();
             let named = brought.names(back, line, rest, waived_pieces, sold);
-            put_back(&mut books, back, line, (rest, cost), sold, named);
+            let by_batch = tracked.contains(&line.product);
+            put_back(
+                &mut books,
+                back,
+                line,
+                (rest, cost),
+                sold,
+                (named, by_batch),
+            );
             if let Some(sold) = original.and_then(|key| left.get_mut(&key)) {
                 sold.back = (sold.back.0 + rest, sold.back.1 + cost);
             }
@@ -345,7 +424,7 @@ pub(crate) async fn take_back(tx: &mut Tx, backs: &[Back]) -> Result<(), Error> 
     }
     let closed: Vec<_> = closed
         .into_iter()
-        .map(|((invoice, line), qty)| (invoice, line, qty))
+        .map(|((invoice, line, product), qty)| (invoice, line, product, qty))
         .collect();
     shortage::store::cancel(tx, &closed).await?;
     store::insert_return_lines(tx, &kept).await?;
@@ -466,15 +545,60 @@ impl Brought {
     }
 }
 
+/// The returns with their kits taken apart, into what was sold; without an invoice, into what kits consist of now.
+async fn apart_again<'a>(
+    tx: &mut Tx,
+    backs: &[&'a Back],
+    invoices: &[InvoiceId],
+) -> Result<Vec<Cow<'a, Back>>, Error> {
+    let sold = store::kits(tx, invoices).await?;
+    let products: BTreeSet<ProductId> = backs
+        .iter()
+        .filter(|b| b.invoice.is_none())
+        .flat_map(|b| b.lines.iter().map(|l| l.product))
+        .collect();
+    let kits = kit::store::kits(tx, &products.into_iter().collect::<Vec<_>>()).await?;
+    let mut whole = Vec::with_capacity(backs.len());
+    for back in backs {
+        let recipe = |line: &BackLine| match back.invoice {
+            Some(invoice) => sold.get(&(invoice, line.original?)),
+            None => kits.components(line.product),
+        };
+        let of: Vec<_> = back.lines.iter().map(recipe).collect();
+        if of.iter().all(Option::is_none) {
+            whole.push(Cow::Borrowed(*back));
+            continue;
+        }
+        let mut lines = Vec::new();
+        for (line, of) in back.lines.iter().zip(of) {
+            match of.and_then(|of| kit::taken_apart(line.qty, of)) {
+                None => lines.push(line.clone()),
+                Some(parts) => lines.extend(parts.into_iter().map(|(product, qty)| BackLine {
+                    product,
+                    qty,
+                    ..line.clone()
+                })),
+            }
+        }
+        let back = Back {
+            lines,
+            ..(*back).clone()
+        };
+        whole.push(Cow::Owned(back));
+    }
+    Ok(whole)
+}
+
 /// Puts what came back where its disposition says, into the batches it left from, in their order; pieces that are
-/// named, into their own.
+/// named, into their own. Goods followed by batch of which nobody knows the batch, or its last day, do not go back to the
+/// shelf.
 fn put_back(
     books: &mut Books,
     back: &Back,
     line: &BackLine,
     (qty, cost): (Quantity, Money),
     sold: &Left,
-    named: Returned,
+    (named, by_batch): (Returned, bool),
 ) {
     let (mut left, mut done) = (qty, (Quantity::ZERO, Money::ZERO));
     let mut skip = sold.back.0;
@@ -538,7 +662,11 @@ fn put_back(
                 continue;
             }
             "restock" => {
-                let key = books.shelf_or_quarantine(shelf);
+                let key = if by_batch && batch == NO_BATCH {
+                    shelf.in_status(Status::Quarantine)
+                } else {
+                    books.shelf_or_quarantine(shelf)
+                };
                 books.put(Kind::ReturnIn, key, part, known, source, None, at);
             }
             // What nobody says is good stays apart.

@@ -6,12 +6,14 @@ use bahi_db::{Result, Tx, sql};
 use bahi_types::{BatchId, InvoiceId, Money, ProductId, Quantity};
 use diesel::{
     QueryableByName,
-    sql_types::{Array, Integer, Nullable, Numeric, Uuid as SqlUuid},
+    sql_types::{Array, Integer, Jsonb, Nullable, Numeric, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl;
 
-/// Line of an invoice.
-pub(super) type LineKey = (InvoiceId, i32);
+use crate::kit::{Recipe, Sold};
+
+/// A product of a line of an invoice; a line of kits has several.
+pub(super) type LineKey = (InvoiceId, i32, ProductId);
 
 /// What left for an invoice line: at once and with later settlements, in order.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +35,8 @@ struct PartRow {
     #[diesel(sql_type = Integer)]
     line: i32,
     #[diesel(sql_type = SqlUuid)]
+    product_id: ProductId,
+    #[diesel(sql_type = SqlUuid)]
     batch_id: BatchId,
     #[diesel(sql_type = Numeric)]
     qty: Quantity,
@@ -46,6 +50,8 @@ struct BackRow {
     invoice_id: InvoiceId,
     #[diesel(sql_type = Integer)]
     line: i32,
+    #[diesel(sql_type = SqlUuid)]
+    product_id: ProductId,
     #[diesel(sql_type = Numeric)]
     qty: Quantity,
     #[diesel(sql_type = Numeric)]
@@ -58,11 +64,11 @@ pub(super) async fn left(tx: &mut Tx, invoices: &[InvoiceId]) -> Result<HashMap<
     if invoices.is_empty() {
         return Ok(lines);
     }
-    let parts: Vec<PartRow> = sql("select invoice_id, line, batch_id, qty, value from (
-           select m.source_id as invoice_id, m.source_line as line, m.batch_id, -m.qty as qty, -m.value as value, m.seq
+    let parts: Vec<PartRow> = sql("select invoice_id, line, product_id, batch_id, qty, value from (
+           select m.source_id as invoice_id, m.source_line as line, m.product_id, m.batch_id, -m.qty as qty, -m.value as value, m.seq
            from movement m where m.tenant_id = $1 and m.source_type = 'invoice' and m.source_id = any ($2)
            union all
-           select s.invoice_id, s.line, m.batch_id, -m.qty, -m.value, m.seq
+           select s.invoice_id, s.line, m.product_id, m.batch_id, -m.qty, -m.value, m.seq
            from shortage_settlement s
            join movement m on m.tenant_id = s.tenant_id and m.source_type = 'shortage_settlement' and m.source_id = s.id
            where s.tenant_id = $1 and s.invoice_id = any ($2)) x order by seq")
@@ -71,22 +77,80 @@ pub(super) async fn left(tx: &mut Tx, invoices: &[InvoiceId]) -> Result<HashMap<
         .load(tx.conn())
         .await?;
     for part in parts {
-        let line = lines.entry((part.invoice_id, part.line)).or_default();
+        let key = (part.invoice_id, part.line, part.product_id);
+        let line = lines.entry(key).or_default();
         line.parts.push((part.batch_id, part.qty));
         line.qty += part.qty;
         line.cost += part.value;
     }
-    let back: Vec<BackRow> = sql("select invoice_id, original_line as line, sum(qty - shortage_closed) as qty, sum(cost) as cost
+    let back: Vec<BackRow> = sql("select invoice_id, original_line as line, product_id, sum(qty - shortage_closed) as qty, sum(cost) as cost
          from return_line where tenant_id = $1 and invoice_id = any ($2) and original_line is not null
-         group by invoice_id, original_line")
+         group by invoice_id, original_line, product_id")
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<Array<SqlUuid>, _>(invoices)
         .load(tx.conn())
         .await?;
     for row in back {
-        lines.entry((row.invoice_id, row.line)).or_default().back = (row.qty, row.cost);
+        let key = (row.invoice_id, row.line, row.product_id);
+        lines.entry(key).or_default().back = (row.qty, row.cost);
     }
     Ok(lines)
+}
+
+/// Remembers which lines of invoices were of kits, and of what these consisted.
+pub(super) async fn keep_kits(tx: &mut Tx, sold: &[(InvoiceId, Sold)]) -> Result<()> {
+    if sold.is_empty() {
+        return Ok(());
+    }
+    let recipes: Vec<serde_json::Value> = sold
+        .iter()
+        .map(|s| serde_json::to_value(&s.1.of))
+        .collect::<std::result::Result<_, _>>()?;
+    sql(
+        "insert into sale_kit (tenant_id, invoice_id, line, kit_id, qty, components)
+         select $1, u.* from unnest($2, $3, $4, $5, $6) as u",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(sold.iter().map(|s| s.0).collect::<Vec<_>>())
+    .bind::<Array<Integer>, _>(sold.iter().map(|s| s.1.line).collect::<Vec<_>>())
+    .bind::<Array<SqlUuid>, _>(sold.iter().map(|s| s.1.kit).collect::<Vec<_>>())
+    .bind::<Array<Numeric>, _>(sold.iter().map(|s| s.1.qty).collect::<Vec<_>>())
+    .bind::<Array<Jsonb>, _>(recipes)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+#[derive(QueryableByName)]
+struct KitRow {
+    #[diesel(sql_type = SqlUuid)]
+    invoice_id: InvoiceId,
+    #[diesel(sql_type = Integer)]
+    line: i32,
+    #[diesel(sql_type = Jsonb)]
+    components: serde_json::Value,
+}
+
+/// Of what the kits consisted that were sold on lines of `invoices`.
+pub(super) async fn kits(
+    tx: &mut Tx,
+    invoices: &[InvoiceId],
+) -> Result<HashMap<(InvoiceId, i32), Recipe>> {
+    if invoices.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows: Vec<KitRow> = sql("select invoice_id, line, components from sale_kit
+         where tenant_id = $1 and invoice_id = any ($2)")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(invoices)
+    .load(tx.conn())
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let of = serde_json::from_value(row.components)?;
+            Ok(((row.invoice_id, row.line), of))
+        })
+        .collect()
 }
 
 /// A line that came back, as it is kept.

@@ -37,11 +37,12 @@ async fn list(
         .sort(&["occurred_at"])
         .map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;
     let after = cursor(&query)?.map(|c| {
-        let (at, line) = c.key.split_once('|')?;
+        let mut parts = c.key.split('|');
         Some((
-            at.parse::<DateTime<Utc>>().ok()?,
+            parts.next()?.parse::<DateTime<Utc>>().ok()?,
             InvoiceId::from_uuid(c.id),
-            line.parse::<i32>().ok()?,
+            parts.next()?.parse::<i32>().ok()?,
+            parts.next()?.parse::<ProductId>().ok()?,
         ))
     });
     let after = match after {
@@ -62,9 +63,10 @@ async fn list(
         .await?;
     let cursor_of = |s: &ShortageRow| Cursor {
         key: format!(
-            "{}|{}",
+            "{}|{}|{}",
             s.occurred_at.to_rfc3339_opts(SecondsFormat::Micros, true),
-            s.line
+            s.line,
+            s.product_id
         ),
         id: s.invoice_id.uuid(),
     };

@@ -60,7 +60,7 @@ pub(crate) async fn lock_open(tx: &mut Tx, places: &BTreeSet<Place>) -> Result<V
         sql("select s.invoice_id, s.line, s.location_id, s.product_id, s.qty, s.open, s.settled, s.cancelled, s.occurred_at
          from unnest($2, $3) as u(l, p)
          join shortage s on s.tenant_id = $1 and s.location_id = u.l and s.product_id = u.p and s.open > 0
-         order by s.occurred_at, s.invoice_id, s.line for update of s")
+         order by s.occurred_at, s.invoice_id, s.line, s.product_id for update of s")
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<Array<SqlUuid>, _>(locations)
         .bind::<Array<SqlUuid>, _>(products)
@@ -73,7 +73,7 @@ pub(crate) async fn lock_open(tx: &mut Tx, places: &BTreeSet<Place>) -> Result<V
 pub(crate) async fn of_invoices(tx: &mut Tx, invoices: &[InvoiceId]) -> Result<Vec<Shortage>> {
     let rows: Vec<ShortageRow> =
         sql("select invoice_id, line, location_id, product_id, qty, open, settled, cancelled, occurred_at
-         from shortage where tenant_id = $1 and invoice_id = any ($2) and open > 0 order by invoice_id, line")
+         from shortage where tenant_id = $1 and invoice_id = any ($2) and open > 0 order by invoice_id, line, product_id")
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<Array<SqlUuid>, _>(invoices)
         .load(tx.conn())
@@ -110,43 +110,56 @@ pub(crate) async fn save_settlements(tx: &mut Tx, settled: &[Settlement]) -> Res
     let now = tx.now();
     let invoices: Vec<_> = settled.iter().map(|s| s.invoice).collect();
     let lines: Vec<_> = settled.iter().map(|s| s.line).collect();
+    let products: Vec<_> = settled.iter().map(|s| s.place.1).collect();
     let qtys: Vec<_> = settled.iter().map(|s| s.qty).collect();
     sql(
-        "insert into shortage_settlement (tenant_id, id, invoice_id, line, qty, settled_at)
-         select $1, u.id, u.i, u.n, u.q, $6 from unnest($2, $3, $4, $5) as u(id, i, n, q)",
+        "insert into shortage_settlement (tenant_id, id, invoice_id, line, product_id, qty, settled_at)
+         select $1, u.id, u.i, u.n, u.p, u.q, $7 from unnest($2, $3, $4, $5, $6) as u(id, i, n, p, q)",
     )
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<Array<SqlUuid>, _>(settled.iter().map(|s| s.id).collect::<Vec<_>>())
     .bind::<Array<SqlUuid>, _>(&invoices)
     .bind::<Array<Integer>, _>(&lines)
+    .bind::<Array<SqlUuid>, _>(&products)
     .bind::<Array<Numeric>, _>(&qtys)
     .bind::<Timestamptz, _>(now)
     .execute(tx.conn())
     .await?;
-    sql("update shortage s set open = s.open - u.q, settled = s.settled + u.q
-         from unnest($2, $3, $4) as u(i, n, q) where s.tenant_id = $1 and s.invoice_id = u.i and s.line = u.n")
-        .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<Array<SqlUuid>, _>(&invoices)
-        .bind::<Array<Integer>, _>(&lines)
-        .bind::<Array<Numeric>, _>(&qtys)
-        .execute(tx.conn())
-        .await?;
+    sql(
+        "update shortage s set open = s.open - u.q, settled = s.settled + u.q
+         from unnest($2, $3, $4, $5) as u(i, n, p, q)
+         where s.tenant_id = $1 and s.invoice_id = u.i and s.line = u.n and s.product_id = u.p",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(&invoices)
+    .bind::<Array<Integer>, _>(&lines)
+    .bind::<Array<SqlUuid>, _>(&products)
+    .bind::<Array<Numeric>, _>(&qtys)
+    .execute(tx.conn())
+    .await?;
     Ok(())
 }
 
-/// Closes part of shortages because the goods are no longer wanted; one entry a line.
-pub(crate) async fn cancel(tx: &mut Tx, closed: &[(InvoiceId, i32, Quantity)]) -> Result<()> {
+/// Closes part of shortages because the goods are no longer wanted; one entry a line and product.
+pub(crate) async fn cancel(
+    tx: &mut Tx,
+    closed: &[(InvoiceId, i32, ProductId, Quantity)],
+) -> Result<()> {
     if closed.is_empty() {
         return Ok(());
     }
-    sql("update shortage s set open = s.open - u.q, cancelled = s.cancelled + u.q
-         from unnest($2, $3, $4) as u(i, n, q) where s.tenant_id = $1 and s.invoice_id = u.i and s.line = u.n")
-        .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<Array<SqlUuid>, _>(closed.iter().map(|c| c.0).collect::<Vec<_>>())
-        .bind::<Array<Integer>, _>(closed.iter().map(|c| c.1).collect::<Vec<_>>())
-        .bind::<Array<Numeric>, _>(closed.iter().map(|c| c.2).collect::<Vec<_>>())
-        .execute(tx.conn())
-        .await?;
+    sql(
+        "update shortage s set open = s.open - u.q, cancelled = s.cancelled + u.q
+         from unnest($2, $3, $4, $5) as u(i, n, p, q)
+         where s.tenant_id = $1 and s.invoice_id = u.i and s.line = u.n and s.product_id = u.p",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(closed.iter().map(|c| c.0).collect::<Vec<_>>())
+    .bind::<Array<Integer>, _>(closed.iter().map(|c| c.1).collect::<Vec<_>>())
+    .bind::<Array<SqlUuid>, _>(closed.iter().map(|c| c.2).collect::<Vec<_>>())
+    .bind::<Array<Numeric>, _>(closed.iter().map(|c| c.3).collect::<Vec<_>>())
+    .execute(tx.conn())
+    .await?;
     Ok(())
 }
 
@@ -161,7 +174,7 @@ pub(crate) async fn list(
     tx: &mut Tx,
     product: Option<ProductId>,
     location: Option<LocationId>,
-    after: Option<(DateTime<Utc>, InvoiceId, i32)>,
+    after: Option<(DateTime<Utc>, InvoiceId, i32, ProductId)>,
     page: &PageQuery,
 ) -> Result<(Vec<ShortageRow>, i64)> {
     let count: Count = sql(
@@ -176,14 +189,15 @@ pub(crate) async fn list(
     let rows = sql("select invoice_id, line, location_id, product_id, qty, open, settled, cancelled, occurred_at
          from shortage where tenant_id = $1 and open > 0
          and ($2 is null or product_id = $2) and ($3 is null or location_id = $3)
-         and ($4 is null or (occurred_at, invoice_id, line) > ($4, $5, $6))
-         order by occurred_at, invoice_id, line limit $7 offset $8")
+         and ($4 is null or (occurred_at, invoice_id, line, product_id) > ($4, $5, $6, $7))
+         order by occurred_at, invoice_id, line, product_id limit $8 offset $9")
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<Nullable<SqlUuid>, _>(product)
         .bind::<Nullable<SqlUuid>, _>(location)
         .bind::<Nullable<Timestamptz>, _>(after.map(|a| a.0))
         .bind::<Nullable<SqlUuid>, _>(after.map(|a| a.1))
         .bind::<Nullable<Integer>, _>(after.map(|a| a.2))
+        .bind::<Nullable<SqlUuid>, _>(after.map(|a| a.3))
         .bind::<BigInt, _>(page.limit())
         .bind::<BigInt, _>(if after.is_some() { 0 } else { page.offset() })
         .load(tx.conn())

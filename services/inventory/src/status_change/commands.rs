@@ -61,7 +61,7 @@ pub(super) struct StatusChange {
     pub recorded_at: DateTime<Utc>,
     /// Lines, in the order of the request.
     pub lines: Vec<Line>,
-    /// Holds that had to end because their goods are gone.
+    /// Holds that lost goods because they are gone.
     pub broken_reservations: Vec<ReservationId>,
 }
 
@@ -91,6 +91,7 @@ pub(super) async fn post(
     ctx: &Ctx,
     new: NewChange,
 ) -> Result<Done<StatusChange>, Error> {
+    state.restore.passed().await?;
     reservation::asking(state, ctx, || attempt(state, ctx, new.clone())).await
 }
 
@@ -100,7 +101,6 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewChange) -> Result<Done<Status
         .write(
             ctx,
             async move |tx: &mut Tx| -> Result<StatusChange, Error> {
-                check(tx, &new).await?;
                 let facts: Vec<Key> = new
                     .lines
                     .iter()
@@ -108,6 +108,7 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewChange) -> Result<Done<Status
                     .map(|l| l.key(new.location))
                     .collect();
                 let mut broken = Broken::lock(tx, &facts).await?;
+                check(tx, &new).await?;
                 let own: BTreeSet<Place> = new
                     .lines
                     .iter()
@@ -131,6 +132,7 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewChange) -> Result<Done<Status
                     if there < line.qty {
                         return Err(Error::InsufficientStock(vec![Short {
                             product_id: line.product,
+                            lines: Vec::new(),
                             asked: line.qty,
                             available: there,
                             excluded: Vec::new(),
@@ -141,15 +143,15 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewChange) -> Result<Done<Status
                     if line.to == Status::Sellable && books.shelf_or_quarantine(target) != target {
                         return Err(Error::BatchUnfit(n as usize - 1));
                     }
-                    if line.is_fact() {
-                        broken.make_free(&mut books, key, line.qty, now)?;
-                    }
                     let source = Source {
                         kind: "status_change",
                         id,
                         line: n,
                         purpose: "status",
                     };
+                    if line.is_fact() {
+                        broken.make_free(&mut books, (key, line.qty), source, now)?;
+                    }
                     let (kinds, nil) = ((Kind::StatusChange, Kind::StatusChange), Uuid::nil());
                     books.carry(
                         kinds,
@@ -205,6 +207,7 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewChange) -> Result<Done<Status
         .await
 }
 
+/// Checks place, products and batches, which are locked after the holds, as everywhere.
 async fn check(tx: &mut Tx, new: &NewChange) -> Result<(), Error> {
     copy::open_location(tx, new.location).await?;
     let named: Vec<_> = new.lines.iter().map(|l| (l.product, l.batch)).collect();

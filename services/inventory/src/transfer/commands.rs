@@ -57,6 +57,7 @@ pub(super) async fn send(
     new: NewTransfer,
     eway_bill_no: Option<String>,
 ) -> Result<Done<Transfer>, Error> {
+    state.restore.passed().await?;
     state
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Transfer, Error> {
@@ -177,6 +178,7 @@ pub(super) async fn ship(
     eway_bill_no: Option<String>,
     serials: BTreeMap<i32, Vec<String>>,
 ) -> Result<Done<Transfer>, Error> {
+    state.restore.passed().await?;
     state
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Transfer, Error> {
@@ -316,6 +318,7 @@ pub(super) async fn receive(
     id: Uuid,
     said: Option<Vec<Arrived>>,
 ) -> Result<Done<Transfer>, Error> {
+    state.restore.passed().await?;
     state
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Transfer, Error> {
@@ -393,6 +396,7 @@ pub(super) async fn close_short(
     id: Uuid,
     reason: String,
 ) -> Result<Done<Transfer>, Error> {
+    state.restore.passed().await?;
     state
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Transfer, Error> {

@@ -494,6 +494,7 @@ impl Transfer {
             let asked: Quantity = of_product.map(|l| l.qty).sum();
             Short {
                 product_id,
+                lines: Vec::new(),
                 asked,
                 available: asked - missing,
                 excluded: books.excluded((self.from_location_id, product_id), 0),

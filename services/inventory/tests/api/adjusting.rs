@@ -3,7 +3,8 @@
 use bahi_proto::reservation_id;
 use bahi_types::InvoiceId;
 use futures::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::support::{Shop, q};
 
@@ -86,12 +87,21 @@ async fn breaks_the_newest_hold_of_the_api_first() {
         .text_at("id");
     let done = shop.adjust(tea, "-5").await.expect(201);
     assert_eq!(done.body["broken_reservations"], json!([young]));
-    shop.assert_stock(tea, ("5", "4", "1")).await;
-    assert_eq!(shop.hold_state(old.parse().unwrap()).await, "pending");
+    // Two were free: the younger one loses three of its four and keeps the last.
+    shop.assert_stock(tea, ("5", "5", "0")).await;
+    for id in [&old, &young] {
+        assert_eq!(shop.hold_state(id.parse().unwrap()).await, "pending");
+    }
+    let broken = shop.said("stock.reservation_broken").await;
     assert_eq!(
-        shop.said("stock.released").await[0]["reservation_id"],
-        young
+        (&broken[0]["reservation_id"], &broken[0]["lines"][0]["qty"]),
+        (&json!(young), &json!("3"))
     );
+    // One of the API that is left with nothing ends.
+    shop.adjust(tea, "-2").await.expect(201);
+    assert_eq!(shop.hold_state(young.parse().unwrap()).await, "released");
+    assert_eq!(shop.said("stock.released").await, [] as [Value; 0]);
+    shop.assert_stock(tea, ("3", "3", "0")).await;
     shop.assert_sound().await;
 }
 
@@ -109,7 +119,8 @@ async fn tills_come_last_and_only_after_sales_has_said_void() {
         .await
         .expect(201)
         .text_at("id");
-    // One is free; the API's two and the newer till's three have to go.
+    // One is free; the newer till's three come free when sales says void, and the API's hold loses the one that is still
+    // missing.
     let done = shop.adjust(tea, "-5").await.expect(201);
     assert_eq!(done.body["broken_reservations"], json!([api]));
     assert_eq!(
@@ -120,7 +131,11 @@ async fn tills_come_last_and_only_after_sales_has_said_void() {
         shop.hold_state(reservation_id(later_till, 1)).await,
         "released"
     );
-    shop.assert_stock(tea, ("5", "4", "1")).await;
+    shop.assert_stock(tea, ("5", "5", "0")).await;
+    assert_eq!(
+        shop.said("stock.reservation_broken").await[0]["lines"][0]["qty"],
+        "1"
+    );
     shop.assert_sound().await;
 }
 
@@ -220,5 +235,140 @@ async fn losses_and_sales_at_once_never_break_the_rule_of_the_balance() {
     };
     let (sales, losses) = ((0..30).map(|_| sell()), (0..10).map(|_| lose()));
     futures::future::join(join_all(sales), join_all(losses)).await;
+    shop.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loss_takes_from_an_order_what_is_gone_and_no_more() {
+    let shop = Shop::open().await;
+    let (tea, milk) = (shop.product().await, shop.batched().await);
+    shop.receive(tea, "6", "5").await;
+    let batch = shop
+        .receive_batch(milk, "B1", Some("2026-11-25"), "9", "5")
+        .await;
+    let body = json!({ "location_id": shop.location, "order_id": Uuid::now_v7(),
+        "lines": [{ "product_id": tea, "qty": "6" }, { "product_id": milk, "qty": "8" }] });
+    let made = shop
+        .owner
+        .post("/api/v1/inventory/reservations", body)
+        .await
+        .expect(201);
+    let id = made.text_at("id");
+    let path = format!("/api/v1/inventory/reservations/{id}");
+    let held = async || {
+        let hold = shop.owner.get(&path).await.expect(200).body;
+        assert_eq!(hold["state"], "pending");
+        let all = hold["allocations"].as_array().unwrap();
+        let qtys = all.iter().map(|a| a["qty"].as_str().unwrap().to_owned());
+        (qtys.collect::<Vec<_>>(), hold["version"].clone())
+    };
+    let done = shop.adjust(tea, "-1").await.expect(201);
+    assert_eq!(done.body["broken_reservations"], json!([id]));
+    assert_eq!(done.body["lines"][0]["value_delta"], "-5.00");
+    assert_eq!(held().await, (vec!["5".into(), "8".into()], json!(2)));
+    shop.assert_stock(tea, ("5", "5", "0")).await;
+    shop.assert_stock(milk, ("9", "8", "1")).await;
+    // Damage is a fact too, also of goods that expired meanwhile; a second breach is another.
+    shop.later(10 * 86_400);
+    for left in ["6", "4"] {
+        let body = json!({ "location_id": shop.location, "reason": "broken", "lines": [
+            { "product_id": milk, "batch_id": batch, "from": "sellable", "to": "damaged", "qty": if left == "6" { "3" } else { "2" } }] });
+        let done = shop
+            .owner
+            .post("/api/v1/inventory/status-changes", body)
+            .await
+            .expect(201);
+        assert_eq!(done.body["broken_reservations"], json!([id]));
+        assert_eq!(held().await.0, ["5", left]);
+    }
+    shop.assert_stock(tea, ("5", "5", "0")).await;
+    let broken = shop.said("stock.reservation_broken").await;
+    let lost: Vec<_> = broken
+        .iter()
+        .map(|b| (&b["lines"][0]["product_id"], &b["lines"][0]["qty"]))
+        .collect();
+    assert_eq!(
+        lost,
+        [
+            (&json!(tea), &json!("1")),
+            (&json!(milk), &json!("2")),
+            (&json!(milk), &json!("2"))
+        ]
+    );
+    assert!(shop.said("stock.released").await.is_empty());
+    shop.assert_sound().await;
+    // What is left of tea is delivered.
+    let body = json!({ "fulfilment_id": Uuid::now_v7(), "lines": [{ "line": 1, "qty": "5" }] });
+    shop.owner
+        .post(&format!("{path}:commit"), body)
+        .await
+        .expect(200);
+    shop.assert_stock(tea, ("0", "0", "0")).await;
+    // An order keeps its hold even when nothing is left in it.
+    let body = json!({ "location_id": shop.location, "reason": "gone", "lines": [
+        { "product_id": milk, "batch_id": batch, "qty_delta": "-4" }] });
+    shop.owner
+        .post("/api/v1/inventory/adjust", body)
+        .await
+        .expect(201);
+    assert_eq!(held().await.0, ["0", "0"]);
+    shop.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn losses_and_recalls_of_one_held_batch_lock_in_one_order() {
+    let shop = Shop::open().await;
+    let milk = shop.batched().await;
+    let batch = shop.receive_batch(milk, "B1", None, "100", "1").await;
+    let invoice = InvoiceId::new();
+    let all = [(milk, "100")];
+    shop.reserve(invoice, 1, &all).await.granted();
+    // Sold, so that the hold stays through all of it.
+    shop.sales_issued_as(invoice, 1, &all);
+    shop.later(31);
+    inventory::jobs::ask(shop.state()).await.unwrap();
+    let path = format!("/api/v1/inventory/batches/{batch}:recall");
+    let step = async |n: usize| {
+        let (shop, path) = (&shop, &path);
+        let line = |with: Value| {
+            let mut line = json!({ "product_id": milk, "batch_id": batch });
+            line.as_object_mut()
+                .unwrap()
+                .extend(with.as_object().unwrap().clone());
+            json!({ "location_id": shop.location, "reason": "loss", "lines": [line] })
+        };
+        match n % 3 {
+            0 => {
+                let body = line(json!({ "qty_delta": "-1" }));
+                let reply = shop.owner.post("/api/v1/inventory/adjust", body).await;
+                reply.expect(201);
+            }
+            1 => {
+                let body = line(json!({ "from": "sellable", "to": "damaged", "qty": "1" }));
+                let path = "/api/v1/inventory/status-changes";
+                shop.owner.post(path, body).await.expect(201);
+            }
+            _ => {
+                let body = json!({ "reason": "sour" });
+                shop.owner.post(path, body).await.expect(200);
+            }
+        }
+    };
+    for round in 0..10 {
+        join_all((0..9).map(|n| step(9 * round + n))).await;
+    }
+    shop.assert_stock(milk, ("70", "40", "0")).await;
+    let deadlocks: i64 = shop
+        .app
+        .admin()
+        .await
+        .query_one(
+            "select deadlocks from pg_stat_database where datname = current_database()",
+            &[],
+        )
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!(deadlocks, 0);
     shop.assert_sound().await;
 }

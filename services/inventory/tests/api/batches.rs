@@ -770,3 +770,40 @@ async fn what_is_on_its_way_is_disposed_of_when_it_is_there() {
         ]
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_tenants_goods_that_cannot_be_warned_of_stop_nobody_elses() {
+    let shop = Shop::open().await;
+    let stranger = shop.next_tenant().await;
+    let (first, last) = if shop.tenant() < stranger.tenant() {
+        (shop, stranger)
+    } else {
+        (stranger, shop)
+    };
+    four_batches(&first).await;
+    four_batches(&last).await;
+    // Tenants have their turn in the order of their ids.
+    let spoil = format!(
+        "create function spoil() returns trigger language plpgsql as $$ begin
+           if new.tenant_id = '{}' then raise exception 'spoilt'; end if; return new; end $$;
+         create trigger spoil before insert on expiry_alert for each row execute function spoil();
+         create trigger spoil before insert on stock_snapshot for each row execute function spoil()",
+        first.tenant()
+    );
+    let admin = first.app.admin().await;
+    admin.batch_execute(&spoil).await.unwrap();
+    assert!(jobs::warn_expiring(first.state()).await.is_err());
+    assert_eq!(first.said("batch.expiring").await, [] as [Value; 0]);
+    assert_eq!(last.said("batch.expiring").await.len(), 3);
+    first.later(40 * 86_400);
+    assert!(jobs::take_snapshots(first.state()).await.is_err());
+    let taken = "select distinct tenant_id from stock_snapshot";
+    let taken: Vec<uuid::Uuid> = admin
+        .query(taken, &[])
+        .await
+        .unwrap()
+        .iter()
+        .map(|r| r.get(0))
+        .collect();
+    assert_eq!(taken, [last.tenant().uuid()]);
+}

@@ -261,3 +261,63 @@ async fn an_orders_hold_keeps_the_rest_until_the_order_closes() {
         .expect(400);
     shop.assert_sound().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_is_of_one_hold_and_is_told_again_as_it_was() {
+    let shop = Shop::open().await;
+    let tea = shop.product().await;
+    let branch = shop.branch().await;
+    shop.receive(tea, "10", "5").await;
+    branch.receive(tea, "10", "5").await;
+    let order = Uuid::now_v7();
+    let hold = async |shop: &Shop| {
+        let lines = json!([{ "product_id": tea, "qty": "4" }, { "product_id": tea, "qty": "2" }]);
+        let body = json!({ "location_id": shop.location, "order_id": order, "lines": lines });
+        let made = shop
+            .owner
+            .post("/api/v1/inventory/reservations", body)
+            .await;
+        made.expect(201).text_at("id")
+    };
+    let (here, there) = (hold(&shop).await, hold(&branch).await);
+    let delivery = Uuid::now_v7();
+    let deliver = async |id: &str, lines: serde_json::Value| {
+        let body = json!({ "fulfilment_id": delivery, "lines": lines });
+        shop.owner.post(&path(id, "commit"), body).await
+    };
+    let two = json!([{ "line": 1, "qty": "2" }]);
+    deliver(&here, two.clone()).await.expect(200);
+    deliver(&here, json!([{ "line": 1, "qty": "2.0" }]))
+        .await
+        .expect(200);
+    // What is another delivery under this id leaves nothing unsaid.
+    for (id, lines) in [
+        (&there, two),
+        (&here, json!([{ "line": 1, "qty": "1" }])),
+        (&here, json!([{ "line": 2, "qty": "2" }])),
+        (&here, json!(null)),
+    ] {
+        let refused = deliver(id, lines).await.expect(409);
+        assert_eq!(refused.code(), "FULFILMENT_REUSED");
+    }
+    shop.assert_stock(tea, ("8", "4", "4")).await;
+    branch.assert_stock(tea, ("10", "6", "4")).await;
+    assert_eq!(shop.said("stock.issued").await.len(), 1);
+    shop.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_no_commit() {
+    let shop = Shop::open().await;
+    let tea = shop.product().await;
+    shop.receive(tea, "10", "5").await;
+    let id = shop.hold(&[(tea, "4")], 60).await.expect(201).text_at("id");
+    let refused = shop
+        .owner
+        .post(&path(&id, "commit"), json!({ "lines": [] }))
+        .await
+        .expect(400);
+    assert_eq!(refused.body["errors"][0]["field"], "lines");
+    assert_eq!(shop.hold_state(id.parse().unwrap()).await, "pending");
+    shop.assert_stock(tea, ("10", "4", "6")).await;
+}

@@ -195,3 +195,25 @@ async fn a_proof_taken_while_tills_sell_finds_nothing() {
     };
     tokio::join!(selling, proving);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_of_no_product_and_no_balance_is_looked_at_too() {
+    let shop = Shop::open().await;
+    let mut products = [shop.product().await, shop.product().await];
+    products.sort();
+    for product in products {
+        shop.receive(product, "3", "2").await;
+    }
+    shop.assert_sound().await;
+    let last = products[1];
+    let lost = format!(
+        "delete from stock_item where product_id = '{last}'; delete from product where product_id = '{last}'"
+    );
+    tamper(&shop.app.admin().await, &lost).await;
+    let found = shop.rules().await;
+    assert!(
+        found.iter().any(|f| f.starts_with("I1 "))
+            && found.iter().any(|f| f.starts_with("I4 quantity")),
+        "{found:?}"
+    );
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bahi_events::{KitComponent, Tracking};
-use bahi_proto::inventory::v1::SummaryRequest;
+use bahi_proto::inventory::v1::{AvailabilityRequest, SummaryRequest};
 use bahi_types::{InvoiceId, ProductId, Quantity};
 use futures::future::join_all;
 use inventory::consumers;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tonic::{Code, Request};
 use uuid::Uuid;
 
-use crate::support::{Shop, product, q};
+use crate::support::{Got, Shop, product, q};
 
 /// A product copy with these components, at a version.
 async fn kit_at(shop: &Shop, id: ProductId, version: i64, of: &[(ProductId, &str)]) {
@@ -262,10 +262,15 @@ async fn kits_and_templates_are_not_stocked() {
         assert_eq!(refused.code(), "NOT_STOCKED");
         assert_eq!(shop.adjust(id, "1").await.expect(422).code(), "NOT_STOCKED");
     }
-    // A till asks for goods; of a kit it finds none, rather than selling what is not held.
     shop.receive(soap, "30", "1").await;
-    let till = shop.reserve(InvoiceId::new(), 1, &[(hamper, "1")]).await;
-    assert!(!till.is_granted(), "{till:?}");
+    // Of a template there is nothing, also for a till.
+    let till = shop.reserve(InvoiceId::new(), 1, &[(template, "1")]).await;
+    assert!(matches!(till, Got::Refused(_)), "{till:?}");
+    let half = shop.reserve(InvoiceId::new(), 1, &[(hamper, "1.5")]).await;
+    assert!(
+        matches!(half, Got::Error(Code::InvalidArgument, _)),
+        "{half:?}"
+    );
     let half = shop
         .hold(&[(soap, "1"), (hamper, "1.5")], 60)
         .await
@@ -401,5 +406,347 @@ async fn an_order_of_kits_is_delivered_and_recalled_in_whole_kits() {
     );
     shop.assert_stock(milk, ("3", "0", "1")).await;
     shop.assert_stock(towel, ("8.5", "0", "8.5")).await;
+    shop.assert_sound().await;
+}
+
+/// What a till was granted: line, component (none for the line's own product), quantity.
+fn shown(got: &Got) -> Vec<(i32, Option<&str>, &str)> {
+    let Got::Granted(all) = got else {
+        panic!("not granted: {got:?}")
+    };
+    let mut all: Vec<_> = all
+        .iter()
+        .map(|a| (a.line, a.product_id.as_deref(), a.qty.as_str()))
+        .collect();
+    all.sort();
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_till_sells_a_kit_and_a_return_brings_its_components_back() {
+    let shop = Shop::open().await;
+    let (milk, towel) = (shop.batched().await, shop.product().await);
+    let soon = shop
+        .receive_batch(milk, "B1", Some("2026-12-01"), "5", "10")
+        .await;
+    let late = shop
+        .receive_batch(milk, "B2", Some("2027-12-01"), "20", "12")
+        .await;
+    shop.receive(towel, "10", "4").await;
+    let hamper = kit(&shop, &[(milk, "3"), (towel, "0.5")]).await;
+    let request = AvailabilityRequest {
+        location_id: shop.location.to_string(),
+        product_ids: vec![hamper.to_string(), towel.to_string()],
+        with_batches: true,
+    };
+    let answer = shop.grpc().availability(shop.signed(request)).await;
+    let items = answer.unwrap().into_inner().items;
+    let there_is: Vec<_> = items.iter().map(|i| i.available.as_str()).collect();
+    assert_eq!(there_is, ["8", "10"]);
+    assert!(items[0].batches.is_empty());
+
+    let (invoice, basket) = (InvoiceId::new(), [(hamper, "4"), (towel, "1")]);
+    let got = shop.reserve(invoice, 1, &basket).await;
+    let (milk_id, towel_id) = (milk.to_string(), towel.to_string());
+    let mut expected = vec![
+        (1, Some(milk_id.as_str()), "5"),
+        (1, Some(milk_id.as_str()), "7"),
+        (1, Some(towel_id.as_str()), "2"),
+        (2, None, "1"),
+    ];
+    expected.sort();
+    assert_eq!(shown(&got), expected);
+    let again = shop.reserve(invoice, 1, &basket).await;
+    assert_eq!(got, again, "the same grant");
+    // The same basket in another order.
+    let turned = shop
+        .reserve(invoice, 1, &[(towel, "1"), (hamper, "4")])
+        .await;
+    let mut sums: BTreeMap<_, Quantity> = BTreeMap::new();
+    for (line, component, qty) in shown(&turned) {
+        *sums
+            .entry((line, component.map(str::to_owned)))
+            .or_default() += q(qty);
+    }
+    let expected = [
+        ((1, None), q("1")),
+        ((2, Some(milk_id.clone())), q("12")),
+        ((2, Some(towel_id.clone())), q("2")),
+    ];
+    assert_eq!(sums, BTreeMap::from(expected));
+    shop.assert_stock(milk, ("25", "12", "13")).await;
+    shop.assert_stock(towel, ("10", "3", "7")).await;
+    // The next attempt gives back what the first one held.
+    let got = shop.reserve(invoice, 2, &basket).await;
+    assert!(got.is_granted(), "{got:?}");
+    shop.assert_stock(milk, ("25", "12", "13")).await;
+
+    // Meanwhile the kit becomes another: what was promised is what leaves.
+    kit_at(&shop, hamper, 2, &[(milk, "1")]).await;
+    shop.issue(invoice, 2, &basket).await;
+    shop.assert_stock(milk, ("13", "0", "13")).await;
+    shop.assert_stock(towel, ("7", "0", "7")).await;
+    let said = shop.said("stock.issued").await;
+    let lines = said[0]["lines"].as_array().unwrap();
+    let of = |product: ProductId, line: i64| -> Vec<(&Value, &Value)> {
+        let own = lines
+            .iter()
+            .filter(|l| l["product_id"] == json!(product) && l["line"] == line);
+        own.map(|l| (&l["qty"], &l["cost_value"])).collect()
+    };
+    assert_eq!(
+        of(milk, 1),
+        [
+            (&json!("5"), &json!("50.00")),
+            (&json!("7"), &json!("84.00"))
+        ]
+    );
+    assert_eq!(of(towel, 1), [(&json!("2"), &json!("8.00"))]);
+    assert_eq!(of(towel, 2), [(&json!("1"), &json!("4.00"))]);
+    assert!(shop.shortages().await.is_empty());
+    shop.assert_sound().await;
+
+    // One of four comes back to the shelf, two are broken, the last one comes back too.
+    for (qty, disposition, milk_left, towel_left) in [
+        ("1", "restock", "16", "7.5"),
+        ("2", "scrap", "16", "7.5"),
+        ("1", "restock", "19", "8"),
+    ] {
+        shop.give_back(Some(invoice), &[(1, hamper, qty, disposition)])
+            .await;
+        assert_eq!(
+            shop.stock(milk).await.0,
+            q(milk_left),
+            "{qty} {disposition}"
+        );
+        assert_eq!(shop.stock(towel).await.0, q(towel_left));
+    }
+    shop.assert_sound().await;
+    // All of the earlier batch and the last three of the later one, at what they cost.
+    let cost: Vec<Value> = shop
+        .said("stock.returned")
+        .await
+        .iter()
+        .flat_map(|e| e["lines"].as_array().unwrap().clone())
+        .filter(|l| l["product_id"] == json!(milk))
+        .map(|l| l["batch_id"].clone())
+        .collect();
+    assert_eq!(
+        cost,
+        [json!(soon), json!(soon), json!(late), json!(late)],
+        "three, then two and four, then three"
+    );
+    let path = format!("/api/v1/inventory/batches/{soon}/trace?kind=invoice");
+    let trace = shop.owner.get(&path).await.expect(200).body;
+    assert_eq!(
+        (&trace["items"][0]["qty"], &trace["items"][0]["returned"]),
+        (&json!("-5"), &json!("5"))
+    );
+    // History refers to the kit, although it never lay anywhere.
+    let mut request = Request::new(SummaryRequest {
+        product_ids: vec![hamper.to_string(), ProductId::new().to_string()],
+    });
+    let token = format!(
+        "Bearer {}",
+        shop.app.service_token("product", shop.tenant())
+    );
+    request
+        .metadata_mut()
+        .insert("authorization", token.parse().unwrap());
+    let summary = shop.grpc().summary(request).await.unwrap().into_inner();
+    let moved: Vec<bool> = summary.items.iter().map(|i| i.moved).collect();
+    assert_eq!(moved, [true, false]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_till_is_refused_by_what_all_lines_need_of_a_component() {
+    let shop = Shop::open().await;
+    let (soap, towel) = (shop.product().await, shop.product().await);
+    let bath = kit(&shop, &[(soap, "2"), (towel, "1")]).await;
+    shop.receive(soap, "6", "1").await;
+    shop.receive(towel, "100", "1").await;
+    let basket = [(bath, "2"), (towel, "1"), (soap, "3")];
+    let Got::Refused(short) = shop.reserve(InvoiceId::new(), 1, &basket).await else {
+        panic!("granted")
+    };
+    let short: Vec<_> = short
+        .iter()
+        .map(|s| (&s.product_id, &s.asked, &s.available, &s.lines))
+        .collect();
+    assert_eq!(
+        short,
+        [(
+            &soap.to_string(),
+            &"7".to_owned(),
+            &"6".to_owned(),
+            &vec![1, 3]
+        )]
+    );
+    for goods in [soap, towel] {
+        assert_eq!(shop.stock(goods).await.1, Quantity::ZERO, "nothing is held");
+    }
+    let enough = [(bath, "2"), (soap, "2")];
+    assert!(
+        shop.reserve(InvoiceId::new(), 1, &enough)
+            .await
+            .is_granted()
+    );
+    shop.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kits_sold_without_stock_are_owed_by_component_and_settled_so() {
+    let shop = Shop::open().await;
+    let (soap, towel) = (shop.product().await, shop.product().await);
+    let bath = kit(&shop, &[(soap, "2"), (towel, "1")]).await;
+    shop.receive(towel, "1", "3").await;
+    // Sold away from the network, and issued from the event.
+    let invoice = InvoiceId::new();
+    shop.issue(invoice, 1, &[(bath, "3"), (soap, "1")]).await;
+    let owed = |all: &[Value]| -> Vec<(ProductId, i64, String)> {
+        let mut owed: Vec<_> = all
+            .iter()
+            .map(|s| {
+                (
+                    s["product_id"].as_str().unwrap().parse().unwrap(),
+                    s["line"].as_i64().unwrap(),
+                    s["open"].as_str().unwrap().to_owned(),
+                )
+            })
+            .collect();
+        owed.sort();
+        owed
+    };
+    let sorted = |mut list: Vec<(ProductId, i64, String)>| {
+        list.sort();
+        list
+    };
+    assert_eq!(
+        owed(&shop.shortages().await),
+        sorted(vec![
+            (soap, 1, "6".into()),
+            (towel, 1, "2".into()),
+            (soap, 2, "1".into())
+        ])
+    );
+    shop.assert_sound().await;
+    // A page may end between two components of a line.
+    let (mut cursor, mut paged) = (String::new(), Vec::new());
+    loop {
+        let path = format!("/api/v1/inventory/shortages?limit=1{cursor}");
+        let page = shop.owner.get(&path).await.expect(200).body;
+        paged.extend(page["items"].as_array().unwrap().clone());
+        let Some(next) = page["next_cursor"].as_str() else {
+            break;
+        };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(owed(&paged), owed(&shop.shortages().await));
+    // One kit comes back before anything else: it closes what is owed of both, and no goods come.
+    shop.give_back(Some(invoice), &[(1, bath, "1", "restock")])
+        .await;
+    assert_eq!(
+        owed(&shop.shortages().await),
+        sorted(vec![
+            (soap, 1, "4".into()),
+            (towel, 1, "1".into()),
+            (soap, 2, "1".into())
+        ])
+    );
+    shop.assert_stock(towel, ("0", "0", "0")).await;
+    shop.receive(soap, "10", "1").await;
+    shop.receive(towel, "10", "3").await;
+    assert!(shop.shortages().await.is_empty());
+    shop.assert_stock(soap, ("5", "0", "5")).await;
+    shop.assert_stock(towel, ("9", "0", "9")).await;
+    shop.assert_sound().await;
+    // What was settled later comes back at its cost.
+    shop.give_back(Some(invoice), &[(1, bath, "2", "restock")])
+        .await;
+    shop.assert_stock(soap, ("9", "0", "9")).await;
+    shop.assert_stock(towel, ("11", "0", "11")).await;
+    assert_eq!(shop.value().await, "42.00");
+    // Without a bill a kit is what it consists of now.
+    shop.give_back(None, &[(1, bath, "1", "restock")]).await;
+    shop.assert_stock(soap, ("11", "0", "11")).await;
+    shop.assert_stock(towel, ("12", "0", "12")).await;
+    shop.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tills_that_want_the_last_kits_at_once_get_as_many_as_there_are() {
+    let shop = Shop::open().await;
+    let (soap, towel) = (shop.product().await, shop.product().await);
+    let bath = kit(&shop, &[(soap, "2"), (towel, "1")]).await;
+    let spa = kit(&shop, &[(towel, "1"), (soap, "1")]).await;
+    shop.receive(soap, "15", "1").await;
+    shop.receive(towel, "100", "1").await;
+    let sales = join_all((0..30).map(|n| {
+        let shop = &shop;
+        let line = [[(bath, "1")], [(spa, "1")], [(soap, "1")]][n % 3];
+        async move {
+            let invoice = InvoiceId::new();
+            let got = shop.reserve(invoice, 1, &line).await;
+            if got.is_granted() {
+                shop.issue(invoice, 1, &line).await;
+            }
+            (n % 3, got)
+        }
+    }))
+    .await;
+    let granted = sales.iter().filter(|(_, got)| got.is_granted());
+    let soaps: i64 = granted.map(|(n, _)| if *n == 0 { 2 } else { 1 }).sum();
+    assert!((14..=15).contains(&soaps), "{soaps}");
+    assert_eq!(shop.stock(soap).await.0, Quantity::from(15 - soaps));
+    assert!(shop.shortages().await.is_empty());
+    let deadlocks = "select deadlocks from pg_stat_database where datname = current_database()";
+    let admin = shop.app.admin().await;
+    let count: i64 = admin.query_one(deadlocks, &[]).await.unwrap().get(0);
+    assert_eq!(count, 0);
+    shop.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kits_of_an_order_that_lose_a_component_to_a_loss_give_the_others_back() {
+    let shop = Shop::open().await;
+    let (soap, towel) = (shop.product().await, shop.product().await);
+    shop.receive(soap, "12", "1").await;
+    shop.receive(towel, "2", "1").await;
+    let hamper = kit(&shop, &[(soap, "3"), (towel, "0.5")]).await;
+    let body = json!({ "location_id": shop.location, "order_id": Uuid::now_v7(),
+        "lines": [{ "product_id": hamper, "qty": "4" }] });
+    let made = shop
+        .owner
+        .post("/api/v1/inventory/reservations", body)
+        .await
+        .expect(201);
+    // One soap of twelve: three kits are left, and the fourth gives two soaps and half a towel back.
+    shop.adjust(soap, "-1").await.expect(201);
+    shop.assert_stock(soap, ("11", "9", "2")).await;
+    shop.assert_stock(towel, ("2", "1.5", "0.5")).await;
+    let path = format!("/api/v1/inventory/reservations/{}", made.text_at("id"));
+    let kits = shop.owner.get(&path).await.expect(200).body["kits"].clone();
+    assert_eq!(
+        kits,
+        json!([{ "line": 1, "product_id": hamper, "qty": "3" }])
+    );
+    let broken = shop.said("stock.reservation_broken").await;
+    let lost: BTreeMap<String, &str> = broken[0]["lines"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|l| {
+            let id = l["product_id"].as_str().unwrap().to_owned();
+            (id, l["qty"].as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        lost,
+        BTreeMap::from([(soap.to_string(), "3"), (towel.to_string(), "0.5")])
+    );
+    // The two free soaps go first.
+    shop.adjust(soap, "-2").await.expect(201);
+    shop.assert_stock(soap, ("9", "9", "0")).await;
+    assert_eq!(shop.said("stock.reservation_broken").await.len(), 1);
     shop.assert_sound().await;
 }

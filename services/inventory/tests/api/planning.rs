@@ -443,3 +443,46 @@ async fn branch_sends_back(shop: &Shop, branch: &Shop, product: ProductId) -> St
     branch.receive(product, "10", "5").await;
     branch.ship(shop.location, product, "10").await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_level_that_cannot_be_planned_stops_nobody_elses() {
+    let shop = Shop::open().await;
+    let other = shop.next_tenant().await;
+    let (tea, soap) = (shop.product().await, other.product().await);
+    for (shop, product) in [(&shop, tea), (&other, soap)] {
+        shop.receive(product, "30", "5").await;
+        put(
+            shop,
+            product,
+            0,
+            json!({ "window_days": 7, "lead_days": "1" }),
+        )
+        .await
+        .expect(200);
+        shop.later(1);
+    }
+    shop.later(2 * 86_400);
+    let text = format!(
+        "create function spoil() returns trigger language plpgsql as $$ begin raise exception 'spoilt'; end $$;
+         create trigger spoil before update on reorder_level for each row when (old.product_id = '{tea}')
+         execute function spoil()"
+    );
+    let admin = shop.app.admin().await;
+    admin.batch_execute(&text).await.unwrap();
+    assert!(
+        jobs::replan_levels(shop.state()).await.is_err(),
+        "it ends, and says so"
+    );
+    let version = async |shop: &Shop, product: ProductId| {
+        let path = format!("{LEVELS}?product={product}");
+        shop.owner.get(&path).await.expect(200).body["items"][0]["version"].clone()
+    };
+    assert_eq!(version(&shop, tea).await, 1);
+    assert_eq!(version(&other, soap).await, 2);
+    admin
+        .batch_execute("drop trigger spoil on reorder_level")
+        .await
+        .unwrap();
+    jobs::replan_levels(shop.state()).await.unwrap();
+    assert_eq!(version(&shop, tea).await, 2);
+}

@@ -6,7 +6,9 @@ use bahi_proto::{
 };
 use bahi_types::{InvoiceId, ProductId};
 use futures::future::join_all;
+use serde_json::json;
 use tonic::Code;
+use uuid::Uuid;
 
 use crate::support::{Got, Shop, q};
 
@@ -450,7 +452,6 @@ async fn availability_answers_in_the_order_asked() {
 async fn after_a_restore_nothing_is_promised_until_the_events_are_read() {
     let shop = Shop::open().await;
     let tea = shop.product().await;
-    shop.receive(tea, "1", "5").await;
     shop.app
         .admin()
         .await
@@ -460,12 +461,52 @@ async fn after_a_restore_nothing_is_promised_until_the_events_are_read() {
     // This process hears nothing (no Kafka), so it can never know that it has caught up.
     let got = shop.reserve(InvoiceId::new(), 1, &[(tea, "1")]).await;
     assert_eq!(got, Got::Error(Code::Unavailable, "RESTORING".into()));
+    let id = Uuid::now_v7();
+    let line = json!({ "product_id": tea, "qty": "1", "qty_delta": "-1", "unit_cost": "1", "from": "sellable",
+        "to": "damaged" });
+    let body = |keys: &[&str]| {
+        let line: serde_json::Map<_, _> = keys
+            .iter()
+            .map(|key| ((*key).to_owned(), line[*key].clone()))
+            .collect();
+        json!({ "location_id": shop.location, "reason": "x", "lines": [line] })
+    };
+    let plain = |mut body: serde_json::Value| {
+        body.as_object_mut().unwrap().remove("reason");
+        body
+    };
+    for (path, body) in [
+        (
+            "reservations".to_owned(),
+            plain(body(&["product_id", "qty"])),
+        ),
+        (format!("reservations/{id}:commit"), json!({})),
+        (
+            "receipts".to_owned(),
+            plain(body(&["product_id", "qty", "unit_cost"])),
+        ),
+        ("adjust".to_owned(), body(&["product_id", "qty_delta"])),
+        (
+            "status-changes".to_owned(),
+            body(&["product_id", "from", "to", "qty"]),
+        ),
+        (format!("batches/{id}:dispose"), json!({ "reason": "x" })),
+    ] {
+        let path = format!("/api/v1/inventory/{path}");
+        let refused = shop.owner.post(&path, body).await.expect(503);
+        assert_eq!(refused.code(), "RESTORING", "{path}");
+        assert!(refused.header("retry-after").is_some());
+    }
+    // A count is approved, and posted when everything has been heard.
+    let count = shop.submitted(tea, "0").await;
+    assert_eq!(shop.approve(&count).await["state"], "approved");
     shop.app
         .admin()
         .await
         .batch_execute("update inbox.caught_up set epoch = 2")
         .await
         .unwrap();
+    shop.receive(tea, "1", "5").await;
     assert!(
         shop.reserve(InvoiceId::new(), 1, &[(tea, "1")])
             .await

@@ -149,3 +149,98 @@ async fn holds_of_the_api_lapse_by_the_clock() {
     assert_eq!(said[0]["reservation_id"], id);
     assert!(shop.sales.ledger.lock().unwrap().asked.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_hold_that_cannot_be_ended_stops_nobody_elses() {
+    let shop = Shop::open().await;
+    let other = shop.next_tenant().await;
+    let (tea, soap) = (shop.product().await, other.product().await);
+    shop.receive(tea, "10", "5").await;
+    other.receive(soap, "10", "5").await;
+    let hold = async |shop: &Shop, product| {
+        let made = shop.hold(&[(product, "2")], 60).await.expect(201);
+        shop.later(1);
+        made.text_at("id").parse().unwrap()
+    };
+    let bad: bahi_types::ReservationId = hold(&shop, tea).await;
+    let (same, elsewhere) = (hold(&shop, tea).await, hold(&other, soap).await);
+    let admin = shop.app.admin().await;
+    let nobody =
+        "select set_config('app.tenant_id', '00000000-0000-0000-0000-000000000000', false)";
+    admin.batch_execute(nobody).await.unwrap();
+    let text = format!(
+        "create function spoil() returns trigger language plpgsql as $$ begin raise exception 'spoilt'; end $$;
+         create trigger spoil before update of state on reservation for each row when (old.id = '{bad}')
+         execute function spoil()"
+    );
+    admin.batch_execute(&text).await.unwrap();
+    shop.later(120);
+    assert!(jobs::lapse(shop.state()).await.is_err(), "it is reported");
+    assert_eq!(shop.hold_state(bad).await, "pending");
+    assert_eq!(shop.hold_state(same).await, "expired");
+    assert_eq!(other.hold_state(elsewhere).await, "expired");
+    // It waits behind those that have not had their turn, although its deadline is the oldest.
+    let next = hold(&shop, tea).await;
+    shop.later(61);
+    let id: uuid::Uuid = admin
+        .query_one(&first_due(&shop), &[])
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!(id, bad.uuid(), "tried before the other was due");
+    let _ = jobs::lapse(shop.state()).await;
+    assert_eq!(shop.hold_state(next).await, "expired");
+    let late = hold(&shop, tea).await;
+    let tried = "update reservation set tried_at = deadline + interval '1 day' where id = $1";
+    admin.execute(tried, &[&bad.uuid()]).await.unwrap();
+    shop.later(61);
+    let id: uuid::Uuid = admin
+        .query_one(&first_due(&shop), &[])
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!(id, late.uuid());
+    admin
+        .batch_execute("drop trigger spoil on reservation")
+        .await
+        .unwrap();
+    jobs::lapse(shop.state()).await.unwrap();
+    assert_eq!(shop.hold_state(bad).await, "expired");
+    shop.assert_sound().await;
+}
+
+fn first_due(shop: &Shop) -> String {
+    format!(
+        "select id from due_holds(array['api'], '{}', 1)",
+        shop.now().to_rfc3339()
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_sale_that_cannot_be_issued_stops_nobody_elses() {
+    let shop = Shop::open().await;
+    let other = shop.next_tenant().await;
+    let (tea, soap) = (shop.product().await, other.product().await);
+    shop.receive(tea, "10", "5").await;
+    other.receive(soap, "10", "5").await;
+    let (bad, good) = (InvoiceId::new(), InvoiceId::new());
+    for (shop, product, invoice) in [(&shop, tea, bad), (&other, soap, good)] {
+        let lines = [(product, "2")];
+        shop.reserve(invoice, 1, &lines).await.granted();
+        shop.sales_issued_as(invoice, 1, &lines);
+        shop.later(1);
+    }
+    shop.later(31);
+    jobs::ask(shop.state()).await.unwrap();
+    let text = format!(
+        "create function spoil() returns trigger language plpgsql as $$ begin raise exception 'spoilt'; end $$;
+         create trigger spoil before insert on movement for each row when (new.source_id = '{bad}')
+         execute function spoil()"
+    );
+    shop.app.admin().await.batch_execute(&text).await.unwrap();
+    shop.later(901);
+    assert!(jobs::issue_unheard(shop.state()).await.is_err());
+    shop.assert_stock(tea, ("10", "2", "8")).await;
+    other.assert_stock(soap, ("8", "0", "8")).await;
+    shop.assert_sound().await;
+}

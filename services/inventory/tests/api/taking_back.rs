@@ -202,3 +202,24 @@ async fn several_returns_of_one_invoice_in_one_slice_keep_their_order() {
     assert_eq!(shop.value().await, "10.00");
     shop.assert_sound().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_i6_goods_of_an_unknown_batch_do_not_go_back_to_the_shelf() {
+    let shop = Shop::open().await;
+    let (milk, tea) = (shop.batched().await, shop.product().await);
+    shop.receive_batch(milk, "B1", Some("2027-12-05"), "5", "2")
+        .await;
+    shop.receive(tea, "5", "2").await;
+    shop.give_back(None, &[(1, milk, "2", "restock"), (2, tea, "2", "restock")])
+        .await;
+    shop.assert_stock(milk, ("7", "0", "5")).await;
+    shop.assert_stock(tea, ("7", "0", "7")).await;
+    let said = shop.said("stock.returned").await;
+    assert_eq!(said[0]["lines"][0]["status"], "quarantine");
+    // More than was sold on the line has no batch either.
+    let invoice = shop.sell(&[(milk, "1")]).await;
+    shop.give_back(Some(invoice), &[(1, milk, "3", "restock")])
+        .await;
+    shop.assert_stock(milk, ("9", "0", "5")).await;
+    shop.assert_sound().await;
+}

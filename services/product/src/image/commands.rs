@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bahi_db::{Ctx, Db, Done, Error as DbError, Tx};
+use bahi_service::Failures;
 use bahi_types::{ProductId, TenantId};
 use tracing::Instrument;
 use uuid::Uuid;
@@ -222,30 +223,40 @@ pub async fn clear(state: &State) -> Result<(), Error> {
         .db
         .read(&nobody, async |tx: &mut Tx| store::to_clear(tx).await)
         .await?;
+    let mut failures = Failures::none();
     for task in tasks {
-        let ctx = Ctx::service(state.db.service(), task.tenant_id);
-        // From here on nobody can complete it; somebody may have begun to since it was listed.
-        let close = async move |tx: &mut Tx| -> Result<bool, Error> {
-            let Some(mut image) = store::lock_any(tx, task.id).await? else {
-                return Ok(false);
-            };
-            let worked_on = image.lease_until.is_some_and(|until| until > tx.now());
-            if worked_on || image.status == Status::Ready && image.product_id.is_some() {
-                return Ok(false);
-            }
-            image.discard(tx.now());
-            store::save(tx, &image).await?;
-            Ok(true)
-        };
-        if !state.db.write(&ctx, close).await?.value {
-            continue;
-        }
-        for key in Keys::of(task.tenant_id, task.id).all() {
-            objects.delete(&key).await?;
-        }
-        let gone =
-            async move |tx: &mut Tx| -> Result<(), Error> { Ok(store::delete(tx, task.id).await?) };
-        state.db.write(&ctx, gone).await?;
+        failures.pass(clear_one(state, objects, task.tenant_id, task.id).await);
     }
+    failures.end()
+}
+
+async fn clear_one(
+    state: &State,
+    objects: &Objects,
+    tenant: TenantId,
+    id: Uuid,
+) -> Result<(), Error> {
+    let ctx = Ctx::service(state.db.service(), tenant);
+    // From here on nobody can complete it; somebody may have begun to since it was listed.
+    let close = async move |tx: &mut Tx| -> Result<bool, Error> {
+        let Some(mut image) = store::lock_any(tx, id).await? else {
+            return Ok(false);
+        };
+        let worked_on = image.lease_until.is_some_and(|until| until > tx.now());
+        if worked_on || image.status == Status::Ready && image.product_id.is_some() {
+            return Ok(false);
+        }
+        image.discard(tx.now());
+        store::save(tx, &image).await?;
+        Ok(true)
+    };
+    if !state.db.write(&ctx, close).await?.value {
+        return Ok(());
+    }
+    for key in Keys::of(tenant, id).all() {
+        objects.delete(&key).await?;
+    }
+    let gone = async move |tx: &mut Tx| -> Result<(), Error> { Ok(store::delete(tx, id).await?) };
+    state.db.write(&ctx, gone).await?;
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use bahi_db::{Ctx, Db, Done, Error as DbError, Tx};
+use bahi_service::Failures;
 use bahi_types::TenantId;
 use chrono::TimeDelta;
 use serde_json::json;
@@ -72,14 +73,16 @@ pub async fn resume(state: &State) -> Result<(), Error> {
             store::waiting(tx).await
         })
         .await?;
+    let mut failures = Failures::none();
     for task in tasks {
         let ctx = Ctx::service(state.db.service(), task.tenant_id);
         let take = async move |tx: &mut Tx| store::take_over(tx, task.id, tx.now() + LEASE).await;
-        if state.db.write(&ctx, take).await?.value {
+        let taken = failures.pass(state.db.write(&ctx, take).await);
+        if taken.is_some_and(|taken| taken.value) {
             start(state, task.tenant_id, task.id);
         }
     }
-    Ok(())
+    failures.end()
 }
 
 /// Clears staged rows that are not needed any more, and uploads that broke off.
@@ -90,22 +93,28 @@ pub async fn clear(state: &State) -> Result<(), Error> {
             store::to_clear(tx).await
         })
         .await?;
+    let mut failures = Failures::none();
     for task in tasks {
-        let ctx = Ctx::service(state.db.service(), task.tenant_id);
-        let some = async move |tx: &mut Tx| store::clear_some(tx, task.id).await;
-        while state.db.write(&ctx, some).await?.value {}
-        let close = async move |tx: &mut Tx| -> Result<(), Error> {
-            let mut job = store::lock(tx, task.id).await?;
-            match job.status {
-                Status::Uploading => return store::delete(tx, job.id).await,
-                Status::Ready => job.step(Status::Cancelled, tx.now())?,
-                _ => {}
-            }
-            job.staged = false;
-            store::save(tx, &job).await
-        };
-        state.db.write(&ctx, close).await?;
+        failures.pass(clear_one(state, task.tenant_id, task.id).await);
     }
+    failures.end()
+}
+
+async fn clear_one(state: &State, tenant: TenantId, id: Uuid) -> Result<(), Error> {
+    let ctx = Ctx::service(state.db.service(), tenant);
+    let some = async move |tx: &mut Tx| store::clear_some(tx, id).await;
+    while state.db.write(&ctx, some).await?.value {}
+    let close = async move |tx: &mut Tx| -> Result<(), Error> {
+        let mut job = store::lock(tx, id).await?;
+        match job.status {
+            Status::Uploading => return store::delete(tx, job.id).await,
+            Status::Ready => job.step(Status::Cancelled, tx.now())?,
+            _ => {}
+        }
+        job.staged = false;
+        store::save(tx, &job).await
+    };
+    state.db.write(&ctx, close).await?;
     Ok(())
 }
 

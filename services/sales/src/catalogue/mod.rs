@@ -3,6 +3,7 @@
 //! * A change is applied only when its (epoch, version) is greater than the copy's, so a replay resets nothing.
 //! * A deleted product keeps its row, so that a late update does not bring it back.
 //! * Categories are kept for what is said of a category and all below it; what lies above is looked up when that matters.
+//! * A template is not sold, its variants are. A kit is sold as what it is; that its components leave stock is inventory's.
 //! * A product not yet here is `NOT_YET_KNOWN`, never a guess.
 
 mod model;

@@ -32,6 +32,9 @@ pub(crate) struct Goods {
     pub mrp: Option<Money>,
     #[diesel(sql_type = Text)]
     pub status: String,
+    /// It stands for its variants.
+    #[diesel(sql_type = Bool)]
+    pub template: bool,
     /// None while the tax profile is not here yet.
     #[diesel(sql_type = Nullable<Text>)]
     pub category: Option<String>,
@@ -68,9 +71,9 @@ pub(crate) enum NoTax {
 }
 
 impl Goods {
-    /// May it be sold? What is being sold off still may.
+    /// May it be sold? What is being sold off still may; of a template only the variants.
     pub(crate) fn for_sale(&self) -> bool {
-        matches!(self.status.as_str(), "active" | "discontinued")
+        !self.template && matches!(self.status.as_str(), "active" | "discontinued")
     }
 
     /// Its category, rate and cess at a price of one unit after discount.
@@ -159,6 +162,7 @@ mod tests {
             price_includes_tax: true,
             mrp: None,
             status: "active".into(),
+            template: false,
             category: category.map(str::to_owned),
             rate: rate.map(|r| r.parse().unwrap()),
             cess: rate.map(|_| Rate::ZERO),
@@ -194,5 +198,10 @@ mod tests {
         };
         assert!(with("active") && with("discontinued"));
         assert!(!with("draft") && !with("archived") && !with("deleted"));
+        let template = Goods {
+            template: true,
+            ..goods(None, None)
+        };
+        assert!(!template.for_sale(), "its variants are sold");
     }
 }

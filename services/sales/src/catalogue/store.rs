@@ -20,7 +20,7 @@ use super::{Goods, newest};
 pub(crate) async fn find(tx: &Tx, ids: &[Uuid], date: NaiveDate) -> Result<Vec<Goods>> {
     Ok(sql("
         select p.product_id, p.sku, p.name, p.stocked, coalesce(t.hsn, p.hsn) as hsn, p.uqc, p.price, p.price_includes_tax,
-               p.mrp, p.status, t.category, r.rate, r.cess, r.valid_from as rate_from, r.price_limit, r.rate_above, r.cess_above,
+               p.mrp, p.status, p.template, t.category, r.rate, r.cess, r.valid_from as rate_from, r.price_limit, r.rate_above, r.cess_above,
                p.stock_unit_id, p.category_id, p.brand_id
           from product p
           left join tax_profile t on t.tenant_id = p.tenant_id and t.tax_profile_id = p.tax_profile_id
@@ -86,12 +86,14 @@ pub(crate) async fn products(
     let mrps: Vec<Option<Money>> = events.iter().map(|e| e.payload.mrp).collect();
     let applied: Vec<Applied> = sql("
         insert into product as p (tenant_id, product_id, sku, name, stocked, hsn, tax_profile_id, uqc, price,
-                                  price_includes_tax, mrp, status, epoch, version, stock_unit_id, category_id, brand_id)
-        select $1, n.* from unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) as n
+                                  price_includes_tax, mrp, status, template, epoch, version, stock_unit_id, category_id,
+                                  brand_id)
+        select $1, n.* from unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) as n
         on conflict (tenant_id, product_id) do update set
           sku = excluded.sku, name = excluded.name, stocked = excluded.stocked, hsn = excluded.hsn,
           tax_profile_id = excluded.tax_profile_id, uqc = excluded.uqc, price = excluded.price,
           price_includes_tax = excluded.price_includes_tax, mrp = excluded.mrp, status = excluded.status,
+          template = excluded.template,
           epoch = excluded.epoch, version = excluded.version, stock_unit_id = excluded.stock_unit_id,
           category_id = excluded.category_id, brand_id = excluded.brand_id
         where (excluded.epoch, excluded.version) > (p.epoch, p.version)
@@ -110,6 +112,7 @@ pub(crate) async fn products(
     .bind::<Array<Bool>, _>(flag(|p| p.price_includes_tax))
     .bind::<Array<Nullable<Numeric>>, _>(mrps)
     .bind::<Array<Text>, _>(column(|p| p.status.clone()))
+    .bind::<Array<Bool>, _>(flag(|p| p.template))
     .bind::<Array<BigInt>, _>(events.iter().map(|e| e.epoch).collect::<Vec<_>>())
     .bind::<Array<BigInt>, _>(events.iter().map(|e| e.aggregate_version).collect::<Vec<_>>())
     .bind::<Array<SqlUuid>, _>(events.iter().map(|e| e.payload.stock_unit_id).collect::<Vec<_>>())

@@ -142,7 +142,10 @@ impl Inventory {
         };
         match answer.outcome {
             Some(Outcome::Granted(granted)) => {
-                let parts = granted.allocations.into_iter().map(|part| {
+                // A line of kits has no batches of its own; which ones its components came from, inventory knows.
+                let own = granted.allocations.into_iter();
+                let own = own.filter(|part| part.product_id.is_none());
+                let parts = own.map(|part| {
                     let batch_id = part
                         .batch_id
                         .as_deref()
@@ -162,13 +165,16 @@ impl Inventory {
                 let short = refused.lines.into_iter().map(|short| {
                     let product_id: ProductId =
                         short.product_id.parse().map_err(|_| unreadable())?;
-                    let of_product = demand
-                        .lines
-                        .iter()
-                        .filter(|(_, product, _)| *product == product_id);
+                    let of_product = demand.lines.iter().filter(|l| l.1 == product_id);
+                    // Of a component inventory says which lines' kits want it.
+                    let lines = if short.lines.is_empty() {
+                        of_product.map(|l| l.0).collect()
+                    } else {
+                        short.lines
+                    };
                     Ok(Short {
                         product_id,
-                        lines: of_product.map(|(line, _, _)| *line).collect(),
+                        lines,
                         asked: short.asked.parse().map_err(|_| unreadable())?,
                         available: short.available.parse().map_err(|_| unreadable())?,
                         serials: short.serials,

@@ -369,6 +369,7 @@ mod tests {
 
     fn goods(at: usize, price: i64, inclusive: bool, rate: i64) -> Goods {
         Goods {
+            template: false,
             product_id: ProductId::from_uuid(Uuid::from_u128(at as u128 + 1)),
             sku: "SKU".into(),
             name: "Thing".into(),

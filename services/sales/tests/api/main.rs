@@ -6,6 +6,7 @@ mod catalogue;
 mod counting;
 mod held;
 mod house;
+mod kits;
 mod numbers;
 mod pricing;
 mod protocol;
