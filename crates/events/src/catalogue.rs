@@ -71,6 +71,7 @@ pub fn all() -> Vec<Entry> {
         entry(STOCK_RECEIVED),
         entry(STOCK_ISSUED),
         entry(STOCK_RETURNED),
+        entry(STOCK_RETURNED_TO_SUPPLIER),
         entry(STOCK_REVALUED),
         entry(STOCK_RESERVED),
         entry(STOCK_RELEASED),

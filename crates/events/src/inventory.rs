@@ -25,6 +25,9 @@ pub const STOCK_ISSUED: EventType<StockIssued> =
 /// Goods came back, with the cost they carry.
 pub const STOCK_RETURNED: EventType<StockReturned> =
     EventType::new("stock.returned", T, "stock_document");
+/// Goods went back to their supplier, with what they cost us.
+pub const STOCK_RETURNED_TO_SUPPLIER: EventType<StockReturnedToSupplier> =
+    EventType::new("stock.returned_to_supplier", T, "stock_document");
 /// Goods on hand got another value, or a cost came after its goods: what of it is stock and what is not.
 pub const STOCK_REVALUED: EventType<StockRevalued> =
     EventType::new("stock.revalued", T, "stock_document");
@@ -63,7 +66,8 @@ pub const STOCK_COUNT_POSTED: EventType<StockCountPosted> =
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StockSource {
     /// Kind of document: `invoice`, `return`, `receipt`, `adjustment`, `reservation`, `fulfilment`,
-    /// `shortage_settlement`, `status_change`, `count`, `count_correction`, `revaluation`, `landed_cost`, `disposal`.
+    /// `shortage_settlement`, `status_change`, `count`, `count_correction`, `revaluation`, `landed_cost`, `disposal`,
+    /// `supplier_return`.
     #[serde(rename = "type")]
     pub kind: String,
     /// Its id.
@@ -157,6 +161,46 @@ pub struct StockReturned {
     pub location_id: LocationId,
     /// Lines.
     pub lines: Vec<StockLine>,
+}
+
+/// Goods that went back to their supplier.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct StockReturnedToSupplier {
+    /// The return.
+    pub source: StockSource,
+    /// Who gets them, where it is known.
+    pub supplier_id: Option<Uuid>,
+    /// The document that goes with them.
+    pub reference: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// The business day it counts for.
+    pub posting_date: NaiveDate,
+    /// Where they were.
+    pub location_id: LocationId,
+    /// Lines.
+    pub lines: Vec<SupplierReturnLine>,
+}
+
+/// Goods of one line that went back.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct SupplierReturnLine {
+    /// Line of the return.
+    pub line: i32,
+    /// Product.
+    pub product_id: ProductId,
+    /// Batch.
+    pub batch_id: Option<BatchId>,
+    /// Status of the stock they came from.
+    pub status: String,
+    /// How much, positive.
+    pub qty: Quantity,
+    /// What they cost us, positive.
+    pub cost_value: Money,
+    /// The receipt they came with, where the return names it.
+    pub receipt_id: Option<Uuid>,
+    /// Line of the receipt.
+    pub receipt_line: Option<i32>,
 }
 
 /// A balance with another value.

@@ -5,9 +5,11 @@ use bahi_events::{
     INVENTORY_ADJUSTED, INVENTORY_LOW_STOCK, INVENTORY_TRANSFERRED, InventoryAdjusted,
     InventoryLowStock, InventoryTransferred, Outgoing, RecalledStock, RevaluedLine,
     STOCK_COMMITTED, STOCK_COUNT_POSTED, STOCK_EXPIRED, STOCK_ISSUED, STOCK_RECEIVED,
-    STOCK_RELEASED, STOCK_RESERVATION_BROKEN, STOCK_RESERVED, STOCK_RETURNED, STOCK_REVALUED,
-    STOCK_STATUS_CHANGED, StatusChangedLine, StockCountPosted, StockHold, StockIssued, StockLine,
-    StockReceived, StockReturned, StockRevalued, StockSource, StockStatusChanged, TransferredLine,
+    STOCK_RELEASED, STOCK_RESERVATION_BROKEN, STOCK_RESERVED, STOCK_RETURNED,
+    STOCK_RETURNED_TO_SUPPLIER, STOCK_REVALUED, STOCK_STATUS_CHANGED, StatusChangedLine,
+    StockCountPosted, StockHold, StockIssued, StockLine, StockReceived, StockReturned,
+    StockReturnedToSupplier, StockRevalued, StockSource, StockStatusChanged, SupplierReturnLine,
+    TransferredLine,
 };
 use bahi_types::{InvoiceId, LocationId, Quantity, TenantId, business_date};
 use chrono::{DateTime, Utc};
@@ -20,6 +22,7 @@ use crate::{
     recall::store::{Lies, Sums},
     reservation::Hold,
     shortage::{SOURCE, Settlement},
+    supplier_return::SupplierReturn,
     transfer::{Moved, Transfer},
 };
 
@@ -148,6 +151,32 @@ pub fn received(
             .collect(),
     };
     STOCK_RECEIVED.of(receipt, 1, &payload).occurred(at)
+}
+
+/// Goods went back to their supplier, at a moment of the business day it counts for.
+pub(crate) fn returned_to_supplier(posted: &SupplierReturn, at: DateTime<Utc>) -> Outgoing {
+    let line = |l: &crate::supplier_return::Line| SupplierReturnLine {
+        line: l.line,
+        product_id: l.product_id,
+        batch_id: l.batch_id,
+        status: l.status.name().to_owned(),
+        qty: l.qty,
+        cost_value: l.cost_value,
+        receipt_id: l.receipt_id,
+        receipt_line: l.receipt_line,
+    };
+    let payload = StockReturnedToSupplier {
+        source: source("supplier_return", posted.id, None),
+        supplier_id: posted.supplier_id,
+        reference: posted.reference.clone(),
+        reason: posted.reason.clone(),
+        posting_date: posted.posting_date,
+        location_id: posted.location_id,
+        lines: posted.lines.iter().map(line).collect(),
+    };
+    STOCK_RETURNED_TO_SUPPLIER
+        .of(posted.id, 1, &payload)
+        .occurred(at)
 }
 
 /// A balance was corrected. `version` is that of the place, `on_hand_after` that of the balance.

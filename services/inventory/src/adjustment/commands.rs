@@ -13,7 +13,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    Error, State, batch, copy, events,
+    Error, State, batch, copy, document, events,
     ledger::{self, Cost, Key, Kind, NO_BATCH, Place, Source, Status, worth},
     period, policy,
     reservation::{self, Broken},
@@ -187,6 +187,8 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewAdjustment) -> Result<Done<Ad
                 lines,
                 broken_reservations,
             };
+            let when = (adjustment.location_id, adjustment.posting_date);
+            document::store::insert(tx, document::Kind::Adjustment, id, when, &adjustment).await?;
             let details = json!({
                 "location_id": new.location,
                 "reason_code": adjustment.reason_code,

@@ -5,14 +5,14 @@ use std::collections::{BTreeSet, HashMap};
 use bahi_db::{Ctx, Done, Tx};
 use bahi_events::StatusChangedLine;
 use bahi_http::Fault;
-use bahi_types::{BatchId, LocationId, Money, ProductId, Quantity, ReservationId};
+use bahi_types::{BatchId, LocationId, Money, ProductId, Quantity, ReservationId, business_date};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    Error, Short, State, batch, copy, events,
+    Error, Short, State, batch, copy, document, events,
     ledger::{self, Key, Kind, Movement, NO_BATCH, Place, Source, Status},
     reservation::{self, Broken},
 };
@@ -184,6 +184,9 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewChange) -> Result<Done<Status
                     lines,
                     broken_reservations: broken.announce(tx),
                 };
+                let when = (change.location_id, business_date(now));
+                document::store::insert(tx, document::Kind::StatusChange, id, when, &change)
+                    .await?;
                 let details = json!({ "location_id": new.location, "lines": change.lines });
                 tx.audit(
                     "inventory.stock.status_change",
