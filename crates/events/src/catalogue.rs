@@ -82,6 +82,7 @@ pub fn all() -> Vec<Entry> {
         entry(STOCK_COUNT_POSTED),
         entry(STOCK_RESERVATION_BROKEN),
         entry(INVENTORY_LOW_STOCK),
+        entry(INVENTORY_DEAD_STOCK),
         entry(BATCH_EXPIRING),
         entry(BATCH_RECALLED),
         entry(INVOICE_ISSUED),

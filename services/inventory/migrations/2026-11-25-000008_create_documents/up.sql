@@ -27,11 +27,13 @@ alter table movement add column behind numeric(18, 3) constraint movement_behind
 -- The ledger is read in its order.
 create index movement_seq on movement (tenant_id, seq);
 
--- The memory of inventory.dead_stock: a row for as long as the goods of a place do not sell.
+-- The memory of inventory.dead_stock: said when `dead` turns true, and not again before it has turned false.
 create table dead_stock_alert (
   tenant_id   uuid        not null,
   location_id uuid        not null,
   product_id  uuid        not null,
+  dead        boolean     not null,
+  times       bigint      not null,
   raised_at   timestamptz not null,
   constraint dead_stock_alert_pkey primary key (tenant_id, location_id, product_id)
 );

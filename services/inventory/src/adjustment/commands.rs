@@ -166,6 +166,12 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewAdjustment) -> Result<Done<Ad
             if !new.any && policy.adjust_limit.is_some_and(|most| moved > most) {
                 return Err(Fault::Forbidden("inventory.stock.adjust_any").into());
             }
+            // What was found may have left at once, for whoever waited for it.
+            for (n, key) in keys.iter().enumerate() {
+                if !keys[n + 1..].contains(key) {
+                    lines[n].on_hand_after -= ledger::settled_from(&movements, *key);
+                }
+            }
             let mut value_delta = Money::ZERO;
             for movement in movements.iter().filter(|m| m.draft.source.id == id) {
                 let Some(line) = lines.iter_mut().find(|l| l.line == movement.draft.source.line) else { continue };

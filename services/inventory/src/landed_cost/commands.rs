@@ -25,7 +25,7 @@ use crate::{
 /// Most lines of one document.
 const LINES: usize = 500;
 /// Most moves of goods that one document follows: their places are locked meanwhile, and sales there wait.
-const MOVES: usize = 2_000;
+const MOVES: usize = 1_000;
 
 /// How many moves of goods a document may still follow.
 pub(crate) struct Budget(usize);
@@ -136,6 +136,7 @@ pub(super) async fn post(
                             qty,
                             value,
                             kind: kind.to_owned(),
+                            uom: None,
                         });
                     }
                 }
@@ -174,9 +175,13 @@ pub(super) async fn post(
                 let made = Movement::revaluing(source, part.part, part.key, value, reason, at);
                 movements.extend(made.map(|m| (m, qty)));
             }
-            let said = movements.iter().map(|(m, qty)| events::revalued_line(m, *qty)).collect();
-            let movements: Vec<Movement> = movements.into_iter().map(|(m, _)| m).collect();
-            ledger::save_values(tx, &layers, &movements).await?;
+            let (mut movements, raised): (Vec<Movement>, Vec<Quantity>) = movements.into_iter().unzip();
+            ledger::save_values(tx, &layers, &mut movements).await?;
+            let said = movements.iter().zip(raised).map(|(m, qty)| events::revalued_line(m, qty)).collect();
+            let facts = copy::facts(tx, expensed.iter().map(|e| (e.location_id, e.product_id))).await?;
+            for line in &mut expensed {
+                line.uom = facts.uom(line.product_id);
+            }
             let head = Head {
                 id,
                 reference: new.reference.clone(),
@@ -258,7 +263,6 @@ pub(crate) async fn whereabouts(
         let Some(key) = arrival.key() else {
             continue;
         };
-        budget.spend()?;
         let since = store::since(tx, key, &arrival, books.item(key).on_hand).await?;
         let now = fate(slice, since);
         if now.left.is_positive() {
@@ -268,6 +272,7 @@ pub(crate) async fn whereabouts(
             continue;
         }
         for onward in store::onward(tx, key, &arrival, now.gone).await? {
+            budget.spend()?;
             let start = onward.gone - onward.arrival.qty;
             let from = if start < now.gone.0 {
                 now.gone.0

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
+use bahi_events::Premises;
 use bahi_types::{BatchId, LocationId, Money, MovementId, Price, ProductId, Quantity, r2};
 use chrono::{DateTime, Duration, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -268,6 +269,17 @@ pub struct Movement {
     pub value: Money,
     /// Goods that came in at standard cost: what was paid less the value; zero for all others.
     pub variance: Money,
+    /// What events say of its product and location, once it is written.
+    pub known: Known,
+}
+
+/// What is known of the product and the location of a movement.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// Unit quantity code of the product.
+    pub uom: Option<String>,
+    /// Branch and registration of the location.
+    pub premises: Premises,
 }
 
 /// Part of a demand, from one balance.
@@ -883,6 +895,7 @@ pub fn value(drafts: Vec<Draft>, layers: &mut Layers) -> Result<Vec<Movement>, U
             allocation_no,
             value,
             variance,
+            known: Known::default(),
         });
     }
     Ok(movements)

@@ -244,6 +244,12 @@ fn announce(
     movements: &[Movement],
     versions: &HashMap<Place, i64>,
 ) {
+    let known = |line: i32| {
+        let of_line = |m: &&Movement| m.draft.source.id == id && m.draft.source.line == line;
+        movements.iter().find(of_line).map(|m| &m.known)
+    };
+    let premises = lines.first().and_then(|l| known(l.line));
+    let premises = premises.map(|k| k.premises.clone()).unwrap_or_default();
     let kept: Vec<_> = lines
         .iter()
         .filter(|l| l.to != Status::Scrap)
@@ -255,10 +261,16 @@ fn announce(
             to: l.to.name().to_owned(),
             qty: l.qty,
             cost_value: l.cost_value,
+            uom: known(l.line).and_then(|k| k.uom.clone()),
         })
         .collect();
     if !kept.is_empty() {
-        tx.publish(events::status_changed(id, new.location, &new.reason, kept));
+        tx.publish(events::status_changed(
+            id,
+            (new.location, premises),
+            &new.reason,
+            kept,
+        ));
     }
     let scrapped = |m: &&Movement| m.draft.source.id == id && m.draft.kind == Kind::Scrap;
     for movement in movements.iter().filter(scrapped) {

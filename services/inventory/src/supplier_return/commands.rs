@@ -195,7 +195,8 @@ pub async fn send(tx: &mut Tx, new: &NewReturn) -> Result<SupplierReturn, Error>
     };
     let when = (new.location, posted.posting_date);
     document::store::insert(tx, Document::SupplierReturn, new.id, when, &posted).await?;
-    tx.publish(events::returned_to_supplier(&posted, at));
+    let facts = copy::facts(tx, movements.iter().map(|m| m.draft.key.place())).await?;
+    tx.publish(events::returned_to_supplier(&facts, &posted, at));
     let details = json!({
         "location_id": new.location, "supplier_id": new.supplier, "cost_value": posted.cost_value,
     });

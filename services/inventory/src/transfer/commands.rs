@@ -268,8 +268,16 @@ async fn leave(
     transfer.send(&moved);
     store::insert_parts(tx, id, &moved).await?;
     store::save(tx, transfer).await?;
-    tx.publish(events::transferred(transfer, "shipped", &moved));
+    let facts = facts(tx, transfer).await?;
+    tx.publish(events::transferred(&facts, transfer, "shipped", &moved));
     Ok(())
+}
+
+/// What is known of a transfer's products and of both its ends.
+async fn facts(tx: &mut Tx, transfer: &Transfer) -> Result<copy::Facts, Error> {
+    let ends = [transfer.from_location_id, transfer.to_location_id];
+    let places = |l: &TransferLine| ends.map(|end| (end, l.product_id));
+    copy::facts(tx, transfer.lines.iter().flat_map(places)).await
 }
 
 /// What the movements into a place that a document made were worth, by line and batch.
@@ -352,7 +360,8 @@ pub(super) async fn receive(
             transfer.enter(next, now);
             store::add(tx, id, &moved, false).await?;
             store::save(tx, &transfer).await?;
-            tx.publish(events::transferred(&transfer, "received", &moved));
+            let facts = facts(tx, &transfer).await?;
+            tx.publish(events::transferred(&facts, &transfer, "received", &moved));
             Ok(transfer)
         })
         .await
@@ -394,7 +403,8 @@ pub(super) async fn close_short(
             store::add(tx, id, &moved, true).await?;
             store::save(tx, &transfer).await?;
             audit(tx, "inventory.transfer.close_short", &transfer);
-            tx.publish(events::transferred(&transfer, "short", &moved));
+            let facts = facts(tx, &transfer).await?;
+            tx.publish(events::transferred(&facts, &transfer, "short", &moved));
             Ok(transfer)
         })
         .await

@@ -99,8 +99,8 @@ async fn documents_are_read_as_they_were_answered() {
             (format!("product={tea}&location={}", shop.location), vec![0]),
         ] {
             let found = ids(&shop.listed(noun, &query).await);
-            for at in 0..3 {
-                let id = posted[n][at]["id"].as_str().unwrap().to_owned();
+            for (at, made) in posted[n].iter().enumerate() {
+                let id = made["id"].as_str().unwrap().to_owned();
                 assert_eq!(found.contains(&id), posts.contains(&at), "{noun} {query}");
             }
         }

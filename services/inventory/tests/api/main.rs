@@ -23,6 +23,7 @@ mod recalls;
 mod receiving;
 mod reports;
 mod reserving;
+mod saying;
 mod setting_apart;
 mod supplier_returns;
 mod support;
