@@ -1,7 +1,7 @@
 //! What inventory says: movements of stock and what they cost.
 
 use bahi_types::{
-    BatchId, LocationId, Money, MovementId, Price, ProductId, Quantity, RegistrationId,
+    BatchId, BranchId, LocationId, Money, MovementId, Price, ProductId, Quantity, RegistrationId,
     ReservationId,
 };
 use chrono::{DateTime, NaiveDate, Utc};
@@ -25,6 +25,9 @@ pub const STOCK_ISSUED: EventType<StockIssued> =
 /// Goods came back, with the cost they carry.
 pub const STOCK_RETURNED: EventType<StockReturned> =
     EventType::new("stock.returned", T, "stock_document");
+/// Goods went back to their supplier, with what they cost us.
+pub const STOCK_RETURNED_TO_SUPPLIER: EventType<StockReturnedToSupplier> =
+    EventType::new("stock.returned_to_supplier", T, "stock_document");
 /// Goods on hand got another value, or a cost came after its goods: what of it is stock and what is not.
 pub const STOCK_REVALUED: EventType<StockRevalued> =
     EventType::new("stock.revalued", T, "stock_document");
@@ -44,6 +47,10 @@ pub const STOCK_RESERVATION_BROKEN: EventType<StockHold> =
 /// again before stock has risen above it. Key: `tenant|location|product`.
 pub const INVENTORY_LOW_STOCK: EventType<InventoryLowStock> =
     EventType::new("inventory.low_stock", T, "reorder_level");
+/// Goods of a product at a location have not moved for long. Said when that begins, and not again before something of
+/// them has left. Key: `tenant|location|product`.
+pub const INVENTORY_DEAD_STOCK: EventType<InventoryDeadStock> =
+    EventType::new("inventory.dead_stock", T, "dead_stock");
 /// Goods of a batch come near their last day; once for each batch, location and threshold (90, 60, 30, 7 and 0 days).
 pub const BATCH_EXPIRING: EventType<BatchExpiring> = EventType::new("batch.expiring", T, "batch");
 /// A batch was called back: nothing of it is sold any more, and who bought of it is to be told.
@@ -63,13 +70,28 @@ pub const STOCK_COUNT_POSTED: EventType<StockCountPosted> =
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StockSource {
     /// Kind of document: `invoice`, `return`, `receipt`, `adjustment`, `reservation`, `fulfilment`,
-    /// `shortage_settlement`, `status_change`, `count`, `count_correction`, `revaluation`, `landed_cost`, `disposal`.
+    /// `shortage_settlement`, `status_change`, `count`, `count_correction`, `revaluation`, `landed_cost`, `disposal`,
+    /// `supplier_return`.
     #[serde(rename = "type")]
     pub kind: String,
     /// Its id.
     pub id: Uuid,
     /// The line, where there is one.
     pub line: Option<i32>,
+}
+
+/// The branch a location belongs to and the registration it does business under, as far as they are known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Premises {
+    /// Branch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch_id: Option<BranchId>,
+    /// Registration of the branch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registration_id: Option<RegistrationId>,
+    /// GSTIN of the registration, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gstin: Option<String>,
 }
 
 /// Stock was corrected.
@@ -100,6 +122,12 @@ pub struct InventoryAdjusted {
     pub source: StockSource,
     /// On hand after it.
     pub on_hand_after: Quantity,
+    /// Unit quantity code of its quantities (`NOS`, `KGS`), where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uom: Option<String>,
+    /// Whose books it is in.
+    #[serde(flatten)]
+    pub premises: Premises,
 }
 
 /// One line of goods with cost.
@@ -120,6 +148,9 @@ pub struct StockLine {
     /// Received at a standard cost: what was paid less `cost_value`; absent for the other methods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variance: Option<Money>,
+    /// Unit quantity code of its quantities (`NOS`, `KGS`), where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uom: Option<String>,
 }
 
 /// Goods received.
@@ -131,6 +162,9 @@ pub struct StockReceived {
     pub location_id: LocationId,
     /// Lines.
     pub lines: Vec<StockLine>,
+    /// Whose books it is in.
+    #[serde(flatten)]
+    pub premises: Premises,
 }
 
 /// Goods issued for a sale.
@@ -144,6 +178,9 @@ pub struct StockIssued {
     pub location_id: LocationId,
     /// Lines.
     pub lines: Vec<StockLine>,
+    /// Whose books it is in.
+    #[serde(flatten)]
+    pub premises: Premises,
 }
 
 /// Goods that came back.
@@ -157,6 +194,55 @@ pub struct StockReturned {
     pub location_id: LocationId,
     /// Lines.
     pub lines: Vec<StockLine>,
+    /// Whose books it is in.
+    #[serde(flatten)]
+    pub premises: Premises,
+}
+
+/// Goods that went back to their supplier.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct StockReturnedToSupplier {
+    /// The return.
+    pub source: StockSource,
+    /// Who gets them, where it is known.
+    pub supplier_id: Option<Uuid>,
+    /// The document that goes with them.
+    pub reference: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// The business day it counts for.
+    pub posting_date: NaiveDate,
+    /// Where they were.
+    pub location_id: LocationId,
+    /// Lines.
+    pub lines: Vec<SupplierReturnLine>,
+    /// Whose books it is in.
+    #[serde(flatten)]
+    pub premises: Premises,
+}
+
+/// Goods of one line that went back.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct SupplierReturnLine {
+    /// Line of the return.
+    pub line: i32,
+    /// Product.
+    pub product_id: ProductId,
+    /// Batch.
+    pub batch_id: Option<BatchId>,
+    /// Status of the stock they came from.
+    pub status: String,
+    /// How much, positive.
+    pub qty: Quantity,
+    /// What they cost us, positive.
+    pub cost_value: Money,
+    /// The receipt they came with, where the return names it.
+    pub receipt_id: Option<Uuid>,
+    /// Line of the receipt.
+    pub receipt_line: Option<i32>,
+    /// Unit quantity code of its quantities (`NOS`, `KGS`), where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uom: Option<String>,
 }
 
 /// A balance with another value.
@@ -176,6 +262,12 @@ pub struct RevaluedLine {
     pub qty: Quantity,
     /// Change of value.
     pub value_delta: Money,
+    /// Unit quantity code of its quantities (`NOS`, `KGS`), where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uom: Option<String>,
+    /// Whose books it is in.
+    #[serde(flatten)]
+    pub premises: Premises,
 }
 
 /// The part of a cost that came too late to be stock.
@@ -193,6 +285,9 @@ pub struct ExpensedLine {
     pub value: Money,
     /// `cost_of_goods_sold`, or `variance` for goods on hand at standard cost.
     pub kind: String,
+    /// Unit quantity code of its quantities (`NOS`, `KGS`), where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uom: Option<String>,
 }
 
 /// A product is valued in another way.
@@ -278,6 +373,12 @@ pub struct InventoryTransferred {
     pub reason: Option<String>,
     /// What this phase moved.
     pub lines: Vec<TransferredLine>,
+    /// Branch of the sender, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch_from: Option<BranchId>,
+    /// Branch of the receiver, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch_to: Option<BranchId>,
 }
 
 /// Goods of a transfer.
@@ -295,6 +396,9 @@ pub struct TransferredLine {
     pub qty: Quantity,
     /// What it cost us, positive.
     pub value: Money,
+    /// Unit quantity code of its quantities (`NOS`, `KGS`), where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uom: Option<String>,
 }
 
 /// Goods in another state.
@@ -308,6 +412,9 @@ pub struct StockStatusChanged {
     pub reason: String,
     /// Lines.
     pub lines: Vec<StatusChangedLine>,
+    /// Whose books it is in.
+    #[serde(flatten)]
+    pub premises: Premises,
 }
 
 /// Goods of one line in another state.
@@ -327,6 +434,9 @@ pub struct StatusChangedLine {
     pub qty: Quantity,
     /// What it cost us.
     pub cost_value: Money,
+    /// Unit quantity code of its quantities (`NOS`, `KGS`), where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uom: Option<String>,
 }
 
 /// A posted count.
@@ -340,6 +450,9 @@ pub struct StockCountPosted {
     pub value_delta: Money,
     /// Every key that was counted.
     pub lines: Vec<CountedLine>,
+    /// Whose books it is in.
+    #[serde(flatten)]
+    pub premises: Premises,
 }
 
 /// A key that was counted.
@@ -363,6 +476,9 @@ pub struct CountedLine {
     pub qty_delta: Quantity,
     /// Change of value.
     pub value_delta: Money,
+    /// Unit quantity code of its quantities (`NOS`, `KGS`), where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uom: Option<String>,
 }
 
 /// Stock fell below its reorder point.
@@ -378,6 +494,37 @@ pub struct InventoryLowStock {
     pub reorder_point: Quantity,
     /// What to buy: whole packs, at least the minimum order; zero when enough is on order.
     pub suggested_qty: Quantity,
+    /// Unit quantity code of its quantities (`NOS`, `KGS`), where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uom: Option<String>,
+    /// Whose books it is in.
+    #[serde(flatten)]
+    pub premises: Premises,
+}
+
+/// Goods that do not move.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct InventoryDeadStock {
+    /// Product.
+    pub product_id: ProductId,
+    /// Where.
+    pub location_id: LocationId,
+    /// What lies there.
+    pub qty: Quantity,
+    /// What it cost us.
+    pub value: Money,
+    /// Days in which nothing has left.
+    pub days: i32,
+    /// When the oldest of it came.
+    pub oldest_at: DateTime<Utc>,
+    /// When one was last sold from there, where that ever was.
+    pub last_sale_at: Option<DateTime<Utc>>,
+    /// Unit quantity code of its quantities (`NOS`, `KGS`), where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uom: Option<String>,
+    /// Whose books it is in.
+    #[serde(flatten)]
+    pub premises: Premises,
 }
 
 /// Goods come near their last day.
@@ -401,6 +548,12 @@ pub struct BatchExpiring {
     pub qty: Quantity,
     /// What it cost us.
     pub value: Money,
+    /// Unit quantity code of its quantities (`NOS`, `KGS`), where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uom: Option<String>,
+    /// Whose books it is in.
+    #[serde(flatten)]
+    pub premises: Premises,
 }
 
 /// Goods of a recalled batch at a location.

@@ -85,6 +85,9 @@ pub enum Error {
     /// The product is followed by batch.
     #[error("lines[{0}]: the product is followed by batch; name one.")]
     BatchRequired(usize),
+    /// The product is followed by batch, and goods come in with the number of theirs.
+    #[error("lines[{0}]: the product is followed by batch; name one.")]
+    BatchNumberRequired(usize),
     /// The product is not followed by batch.
     #[error("lines[{0}]: the product is not followed by batch.")]
     NotBatchTracked(usize),
@@ -132,6 +135,9 @@ pub enum Error {
     /// The location is closed.
     #[error("The location is closed.")]
     LocationClosed,
+    /// The location that this field names is closed.
+    #[error("The location is closed.")]
+    ClosedAt(&'static str),
     /// There is nothing to take away.
     #[error("There is nothing on hand to take away.")]
     NothingOnHand,
@@ -191,6 +197,19 @@ pub enum Error {
     /// A receipt line is named twice, or is none.
     #[error("receipts[{0}]: {1}.")]
     ReceiptLine(usize, &'static str),
+    /// Less is left of the goods of a receipt.
+    #[error("lines[{line}]: of that line of the receipt {left} are left in this balance.")]
+    ReceiptGone {
+        /// Index of the line.
+        line: usize,
+        /// What is left.
+        left: Quantity,
+    },
+    /// The goods of receipts have been moved about too much to follow them while sales wait.
+    #[error(
+        "The goods of these receipts were moved more than {0} times since; name fewer lines at a time."
+    )]
+    TooManyMoves(usize),
     /// There is nothing to spread a cost by.
     #[error("The receipts have no {0} to spread the amount by.")]
     NothingToSpreadBy(&'static str),
@@ -263,6 +282,44 @@ impl From<Error> for Failed {
     }
 }
 
+impl Error {
+    /// The field of the request that breaks the rule; none where it is the state of what is there.
+    fn field(&self) -> Option<String> {
+        let line = |n: &usize, field: &str| format!("lines[{n}].{field}");
+        Some(match self {
+            Self::NotStocked(n) => line(n, "product_id"),
+            Self::BatchRequired(n) | Self::BatchUnfit(n) => line(n, "batch_id"),
+            Self::BatchNumberRequired(n) | Self::NotBatchTracked(n) => line(n, "batch_no"),
+            Self::ExpiryRequired(n) | Self::ExpiryDiffers(n) => line(n, "expiry"),
+            Self::MfgDiffers(n) | Self::MfgAfterExpiry(n) => line(n, "mfg"),
+            Self::MrpDiffers(n) => line(n, "mrp"),
+            Self::UnitCostRequired(n) | Self::StandardCosted(n) => line(n, "unit_cost"),
+            Self::NotStandardCosted(n) => line(n, "standard_cost"),
+            Self::ReceiptGone { line: n, .. } => line(n, "qty"),
+            Self::ReceiptLine(n, _) => format!("receipts[{n}]"),
+            Self::TooManyMoves(_) => "receipts".to_owned(),
+            Self::NothingToSpreadBy(_) => "basis".to_owned(),
+            Self::OverrideRequired(_) => "override_reason".to_owned(),
+            // These lines are found by their number, in whatever order they are sent.
+            Self::MoreThanReserved { .. } | Self::PartOfAKit { .. } | Self::OverReceipt { .. } => {
+                "lines".to_owned()
+            }
+            Self::CountIncomplete(_) | Self::NothingOnHand => "lines".to_owned(),
+            Self::FulfilmentRequired => "fulfilment_id".to_owned(),
+            Self::OrderHeld => "order_id".to_owned(),
+            Self::LocationClosed => "location_id".to_owned(),
+            Self::ClosedAt(field) => (*field).to_owned(),
+            Self::PeriodClosed { .. } => "posting_date".to_owned(),
+            _ => return None,
+        })
+    }
+
+    /// What is wrong with a field: the rule it breaks, and that rule in words.
+    fn wrong(&self, field: String) -> Value {
+        json!({ "field": field, "rule": self.verdict().code, "message": self.to_string() })
+    }
+}
+
 impl Refusal for Error {
     fn verdict(&self) -> Verdict {
         match self {
@@ -277,6 +334,7 @@ impl Refusal for Error {
             Self::PartOfAKit { .. } => Verdict::refused("PART_OF_A_KIT"),
             Self::NotStocked(_) => Verdict::refused("NOT_STOCKED"),
             Self::BatchRequired(_) => Verdict::refused("BATCH_REQUIRED"),
+            Self::BatchNumberRequired(_) => Verdict::refused("BATCH_REQUIRED"),
             Self::NotBatchTracked(_) => Verdict::refused("NOT_BATCH_TRACKED"),
             Self::ExpiryRequired(_) => Verdict::refused("EXPIRY_REQUIRED"),
             Self::ExpiryDiffers(_) => Verdict::refused("EXPIRY_DIFFERS"),
@@ -292,6 +350,7 @@ impl Refusal for Error {
             Self::FulfilmentReused => Verdict::conflict("FULFILMENT_REUSED"),
             Self::RuleTaken => Verdict::conflict("RULE_TAKEN"),
             Self::LocationClosed => Verdict::refused("LOCATION_CLOSED"),
+            Self::ClosedAt(_) => Verdict::refused("LOCATION_CLOSED"),
             Self::NothingOnHand => Verdict::refused("NOTHING_ON_HAND"),
             Self::UnitCostRequired(_) => Verdict::refused("UNIT_COST_REQUIRED"),
             Self::BatchUnfit(_) => Verdict::refused("BATCH_UNFIT"),
@@ -307,6 +366,8 @@ impl Refusal for Error {
             Self::NotStandardCosted(_) => Verdict::refused("NOT_STANDARD_COSTED"),
             Self::InTransit(_) => Verdict::conflict("IN_TRANSIT"),
             Self::ReceiptLine(..) => Verdict::refused("RECEIPT_LINE"),
+            Self::ReceiptGone { .. } => Verdict::refused("RECEIPT_GONE"),
+            Self::TooManyMoves(_) => Verdict::refused("TOO_MANY_MOVES"),
             Self::NothingToSpreadBy(_) => Verdict::refused("NOTHING_TO_SPREAD_BY"),
             Self::HeldByTills(_) => Verdict::unavailable("HELD_BY_TILLS"),
             Self::SalesUnreachable => Verdict::unavailable("SALES_UNREACHABLE"),
@@ -328,10 +389,14 @@ impl Refusal for Error {
     fn details(&self) -> Option<Map<String, Value>> {
         match self {
             Self::Fault(fault) => fault.details(),
-            Self::InsufficientStock(lines) => {
-                Some(Map::from_iter([("lines".to_owned(), json!(lines))]))
+            Self::InsufficientStock(lines) => Some(Map::from_iter([
+                ("lines".to_owned(), json!(lines)),
+                ("errors".to_owned(), json!([self.wrong("lines".to_owned())])),
+            ])),
+            other => {
+                let wrong = other.wrong(other.field()?);
+                Some(Map::from_iter([("errors".to_owned(), json!([wrong]))]))
             }
-            _ => None,
         }
     }
 

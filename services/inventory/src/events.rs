@@ -2,12 +2,14 @@
 
 use bahi_events::{
     BATCH_EXPIRING, BATCH_RECALLED, BatchExpiring, BatchRecalled, CountedLine, HoldLine,
-    INVENTORY_ADJUSTED, INVENTORY_LOW_STOCK, INVENTORY_TRANSFERRED, InventoryAdjusted,
-    InventoryLowStock, InventoryTransferred, Outgoing, RecalledStock, RevaluedLine,
-    STOCK_COMMITTED, STOCK_COUNT_POSTED, STOCK_EXPIRED, STOCK_ISSUED, STOCK_RECEIVED,
-    STOCK_RELEASED, STOCK_RESERVATION_BROKEN, STOCK_RESERVED, STOCK_RETURNED, STOCK_REVALUED,
-    STOCK_STATUS_CHANGED, StatusChangedLine, StockCountPosted, StockHold, StockIssued, StockLine,
-    StockReceived, StockReturned, StockRevalued, StockSource, StockStatusChanged, TransferredLine,
+    INVENTORY_ADJUSTED, INVENTORY_DEAD_STOCK, INVENTORY_LOW_STOCK, INVENTORY_TRANSFERRED,
+    InventoryAdjusted, InventoryDeadStock, InventoryLowStock, InventoryTransferred, Outgoing,
+    Premises, RecalledStock, RevaluedLine, STOCK_COMMITTED, STOCK_COUNT_POSTED, STOCK_EXPIRED,
+    STOCK_ISSUED, STOCK_RECEIVED, STOCK_RELEASED, STOCK_RESERVATION_BROKEN, STOCK_RESERVED,
+    STOCK_RETURNED, STOCK_RETURNED_TO_SUPPLIER, STOCK_REVALUED, STOCK_STATUS_CHANGED,
+    StatusChangedLine, StockCountPosted, StockHold, StockIssued, StockLine, StockReceived,
+    StockReturned, StockReturnedToSupplier, StockRevalued, StockSource, StockStatusChanged,
+    SupplierReturnLine, TransferredLine,
 };
 use bahi_types::{InvoiceId, LocationId, Quantity, TenantId, business_date};
 use chrono::{DateTime, Utc};
@@ -15,11 +17,13 @@ use uuid::Uuid;
 
 use crate::{
     batch::Batch,
+    copy::Facts,
     count::Count,
     ledger::{Movement, named, unit_cost},
     recall::store::{Lies, Sums},
     reservation::Hold,
     shortage::{SOURCE, Settlement},
+    supplier_return::SupplierReturn,
     transfer::{Moved, Transfer},
 };
 
@@ -42,7 +46,14 @@ fn line(movement: &Movement) -> StockLine {
         qty: if out { -draft.qty } else { draft.qty },
         cost_value: if out { -movement.value } else { movement.value },
         variance: None,
+        uom: movement.known.uom.clone(),
     }
+}
+
+/// Where the movements of a document were: it is of one location.
+fn premises<'a>(movements: impl IntoIterator<Item = &'a Movement>) -> Premises {
+    let first = movements.into_iter().next();
+    first.map(|m| m.known.premises.clone()).unwrap_or_default()
 }
 
 /// Goods left for an invoice.
@@ -58,6 +69,7 @@ pub fn issued(
         invoice_id: invoice.uuid(),
         location_id: location,
         lines: movements.iter().map(|m| line(m)).collect(),
+        premises: premises(movements.iter().copied()),
     };
     let mut event = STOCK_ISSUED.of(invoice.uuid(), 1, &payload).occurred(at);
     event.causation_id = cause;
@@ -71,6 +83,7 @@ pub fn shortage_settled(settlement: &Settlement, movements: &[&Movement]) -> Out
         invoice_id: settlement.invoice.uuid(),
         location_id: settlement.place.0,
         lines: movements.iter().map(|m| line(m)).collect(),
+        premises: premises(movements.iter().copied()),
     };
     STOCK_ISSUED.of(settlement.id, 1, &payload)
 }
@@ -86,6 +99,11 @@ pub fn hold_issued(hold: &Hold, movements: &[Movement]) -> Outgoing {
             .filter(|m| m.draft.source.id == hold.id.uuid() && m.draft.source.purpose == "issue")
             .map(line)
             .collect(),
+        premises: premises(
+            movements
+                .iter()
+                .filter(|m| m.draft.source.id == hold.id.uuid()),
+        ),
     };
     STOCK_ISSUED.of(hold.id.uuid(), 1, &payload)
 }
@@ -101,6 +119,7 @@ pub fn delivered(fulfilment: Uuid, location: LocationId, movements: &[Movement])
             .filter(|m| m.draft.source.id == fulfilment)
             .map(line)
             .collect(),
+        premises: premises(movements.iter().filter(|m| m.draft.source.id == fulfilment)),
     };
     STOCK_ISSUED.of(fulfilment, 1, &payload)
 }
@@ -119,6 +138,7 @@ pub fn returned(
         invoice_id: invoice.map(InvoiceId::uuid),
         location_id: location,
         lines: movements.iter().map(|m| line(m)).collect(),
+        premises: premises(movements.iter().copied()),
     };
     let mut event = STOCK_RETURNED
         .of(credit_note.uuid(), 1, &payload)
@@ -146,8 +166,41 @@ pub fn received(
             .filter(|m| m.draft.source.id == receipt)
             .map(priced)
             .collect(),
+        premises: premises(movements.iter().filter(|m| m.draft.source.id == receipt)),
     };
     STOCK_RECEIVED.of(receipt, 1, &payload).occurred(at)
+}
+
+/// Goods went back to their supplier, at a moment of the business day it counts for.
+pub(crate) fn returned_to_supplier(
+    facts: &Facts,
+    posted: &SupplierReturn,
+    at: DateTime<Utc>,
+) -> Outgoing {
+    let line = |l: &crate::supplier_return::Line| SupplierReturnLine {
+        line: l.line,
+        product_id: l.product_id,
+        batch_id: l.batch_id,
+        status: l.status.name().to_owned(),
+        qty: l.qty,
+        cost_value: l.cost_value,
+        receipt_id: l.receipt_id,
+        receipt_line: l.receipt_line,
+        uom: facts.uom(l.product_id),
+    };
+    let payload = StockReturnedToSupplier {
+        source: source("supplier_return", posted.id, None),
+        supplier_id: posted.supplier_id,
+        reference: posted.reference.clone(),
+        reason: posted.reason.clone(),
+        posting_date: posted.posting_date,
+        location_id: posted.location_id,
+        lines: posted.lines.iter().map(line).collect(),
+        premises: facts.premises(posted.location_id),
+    };
+    STOCK_RETURNED_TO_SUPPLIER
+        .of(posted.id, 1, &payload)
+        .occurred(at)
 }
 
 /// A balance was corrected. `version` is that of the place, `on_hand_after` that of the balance.
@@ -182,6 +235,8 @@ pub fn adjusted_for(
         reason_code,
         source: source(draft.source.kind, draft.source.id, Some(draft.source.line)),
         on_hand_after,
+        uom: movement.known.uom.clone(),
+        premises: movement.known.premises.clone(),
     };
     let key = format!("{tenant}|{}|{}", draft.key.location, draft.key.product);
     INVENTORY_ADJUSTED
@@ -200,6 +255,8 @@ pub fn revalued_line(movement: &Movement, qty: Quantity) -> RevaluedLine {
         status: key.status.name().to_owned(),
         qty,
         value_delta: movement.value,
+        uom: movement.known.uom.clone(),
+        premises: movement.known.premises.clone(),
     }
 }
 
@@ -266,7 +323,12 @@ pub fn hold(news: HoldNews, hold: &Hold, version: i64) -> Outgoing {
 }
 
 /// A phase of a transfer: what it moved.
-pub fn transferred(transfer: &Transfer, phase: &str, moved: &[Moved]) -> Outgoing {
+pub(crate) fn transferred(
+    facts: &Facts,
+    transfer: &Transfer,
+    phase: &str,
+    moved: &[Moved],
+) -> Outgoing {
     let line = |m: &Moved| {
         let line = transfer.lines.iter().find(|l| l.line == m.line)?;
         Some(TransferredLine {
@@ -276,6 +338,7 @@ pub fn transferred(transfer: &Transfer, phase: &str, moved: &[Moved]) -> Outgoin
             status: line.status.name().to_owned(),
             qty: m.qty,
             value: m.value,
+            uom: facts.uom(line.product_id),
         })
     };
     let payload = InventoryTransferred {
@@ -291,6 +354,8 @@ pub fn transferred(transfer: &Transfer, phase: &str, moved: &[Moved]) -> Outgoin
         eway_bill_no: transfer.eway_bill_no.clone(),
         reason: transfer.reason.clone(),
         lines: moved.iter().filter_map(line).collect(),
+        branch_from: facts.premises(transfer.from_location_id).branch_id,
+        branch_to: facts.premises(transfer.to_location_id).branch_id,
     };
     INVENTORY_TRANSFERRED.of(transfer.id, transfer.version, &payload)
 }
@@ -298,7 +363,7 @@ pub fn transferred(transfer: &Transfer, phase: &str, moved: &[Moved]) -> Outgoin
 /// Goods were found to be in another state.
 pub fn status_changed(
     id: Uuid,
-    location: LocationId,
+    (location, premises): (LocationId, Premises),
     reason: &str,
     lines: Vec<StatusChangedLine>,
 ) -> Outgoing {
@@ -307,12 +372,13 @@ pub fn status_changed(
         location_id: location,
         reason: reason.to_owned(),
         lines,
+        premises,
     };
     STOCK_STATUS_CHANGED.of(id, 1, &payload)
 }
 
 /// A count was posted.
-pub fn count_posted(count: &Count) -> Outgoing {
+pub(crate) fn count_posted(facts: &Facts, count: &Count) -> Outgoing {
     let line = |l: &crate::count::CountLine| CountedLine {
         line: l.line,
         product_id: l.product_id,
@@ -323,12 +389,14 @@ pub fn count_posted(count: &Count) -> Outgoing {
         variance: l.variance.unwrap_or_default(),
         qty_delta: l.qty_delta.unwrap_or_default(),
         value_delta: l.value_delta.unwrap_or_default(),
+        uom: facts.uom(l.product_id),
     };
     let payload = StockCountPosted {
         count_id: count.id,
         location_id: count.location_id,
         value_delta: count.value_delta.unwrap_or_default(),
         lines: count.lines.iter().map(line).collect(),
+        premises: facts.premises(count.location_id),
     };
     STOCK_COUNT_POSTED.of(count.id, count.version, &payload)
 }
@@ -368,6 +436,15 @@ pub(crate) fn recalled(batch: &Batch, reason: &str, sums: &Sums, lies: &[Lies]) 
 /// Stock fell below its reorder point.
 pub fn low_stock(tenant: TenantId, version: i64, payload: &InventoryLowStock) -> Outgoing {
     INVENTORY_LOW_STOCK.about(
+        format!("{tenant}|{}|{}", payload.location_id, payload.product_id),
+        version,
+        payload,
+    )
+}
+
+/// Goods of a place do not move.
+pub fn dead_stock(tenant: TenantId, version: i64, payload: &InventoryDeadStock) -> Outgoing {
+    INVENTORY_DEAD_STOCK.about(
         format!("{tenant}|{}|{}", payload.location_id, payload.product_id),
         version,
         payload,

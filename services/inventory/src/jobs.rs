@@ -1,5 +1,5 @@
 //! Periodic work: holds past their deadline, sales whose event does not come, approved counts, the snapshots of months,
-//! goods near their last day, and levels to be planned anew.
+//! goods near their last day, levels to be planned anew, and goods that do not sell.
 
 use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::{
     Error, State, count,
     error::HoldRef,
-    expiry, reorder_level,
+    expiry, reorder_level, report,
     reservation::{self, Owner},
     sale::{self, Sale},
     sales,
@@ -73,6 +73,9 @@ pub fn table(state: &State) -> Vec<Job> {
         }),
         job("replan_levels", Duration::from_secs(900), state, |s| {
             Box::pin(async move { replan_levels(&s).await })
+        }),
+        job("find_dead_stock", Duration::from_secs(900), state, |s| {
+            Box::pin(async move { find_dead_stock(&s).await })
         }),
     ]
 }
@@ -195,5 +198,14 @@ pub async fn warn_expiring(state: &State) -> anyhow::Result<()> {
 /// The database's.
 pub async fn replan_levels(state: &State) -> anyhow::Result<()> {
     reorder_level::replan(state, &nobody(state)).await?;
+    Ok(())
+}
+
+/// Says, once a day, what has stopped selling.
+///
+/// # Errors
+/// The database's.
+pub async fn find_dead_stock(state: &State) -> anyhow::Result<()> {
+    report::find_dead(state, &nobody(state)).await?;
     Ok(())
 }

@@ -11,6 +11,7 @@ pub mod consumers;
 mod copy;
 pub mod count;
 mod disposal;
+mod document;
 mod error;
 mod events;
 mod expiry;
@@ -36,6 +37,7 @@ mod shelf_life;
 pub mod shortage;
 mod state;
 mod status_change;
+pub mod supplier_return;
 mod transfer;
 
 pub use error::{Error, HoldRef, Short};
@@ -61,6 +63,7 @@ fn routes(cfg: &mut ServiceConfig) {
     reservation::routes(cfg);
     batch::routes(cfg);
     status_change::routes(cfg);
+    supplier_return::routes(cfg);
     transfer::routes(cfg);
     count::routes(cfg);
     policy::routes(cfg);

@@ -13,7 +13,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    Error, State, batch, copy, events,
+    Error, State, batch, copy, document, events,
     ledger::{self, Cost, Key, Kind, Movement, NO_BATCH, Place, Source, Status, worth},
     period, policy,
     reservation::{self, Broken},
@@ -174,6 +174,12 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewAdjustment) -> Result<Done<Ad
             if !new.any && policy.adjust_limit.is_some_and(|most| moved > most) {
                 return Err(Fault::Forbidden("inventory.stock.adjust_any").into());
             }
+            // What was found may have left at once, for whoever waited for it.
+            for (n, key) in keys.iter().enumerate() {
+                if !keys[n + 1..].contains(key) {
+                    lines[n].on_hand_after -= ledger::settled_from(&movements, *key);
+                }
+            }
             let mut value_delta = Money::ZERO;
             for movement in movements.iter().filter(own) {
                 let Some(line) = lines.iter_mut().find(|l| l.line == movement.draft.source.line) else { continue };
@@ -195,6 +201,8 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewAdjustment) -> Result<Done<Ad
                 lines,
                 broken_reservations,
             };
+            let when = (adjustment.location_id, adjustment.posting_date);
+            document::store::insert(tx, document::Kind::Adjustment, id, when, &adjustment).await?;
             let details = json!({
                 "location_id": new.location,
                 "reason_code": adjustment.reason_code,

@@ -1,19 +1,27 @@
 //! Adjustments over HTTP.
 
-use actix_web::{HttpResponse, post, web};
-use bahi_http::{Post, Problem, Versioned, created, validate};
-use bahi_types::{BatchId, LocationId, Price, ProductId, Quantity};
-use chrono::NaiveDate;
+use actix_web::{HttpResponse, get, post, web};
+use bahi_http::{Caller, Post, Problem, Versioned, created, validate};
+use bahi_types::{
+    BatchId, LocationId, Money, Page, PageQuery, Price, ProductId, Quantity, ReservationId,
+};
+use chrono::{DateTime, NaiveDate, Utc};
 use garde::Validate;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa_actix_web::service_config::ServiceConfig;
+use uuid::Uuid;
 
 use super::commands::{self, Adjustment, NewAdjustment};
-use crate::{State, ledger::Status, serial};
+use crate::{
+    State,
+    document::{self, Filter, Kind},
+    ledger::Status,
+    serial,
+};
 
 /// The endpoints of this noun.
 pub fn routes(cfg: &mut ServiceConfig) {
-    cfg.service(create);
+    cfg.service(create).service(list).service(find);
 }
 
 #[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
@@ -105,4 +113,49 @@ async fn create(
     Ok(created(
         &commands::post(&state, &req.caller.ctx, new).await?,
     ))
+}
+
+/// A posted adjustment without its lines.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+struct AdjustmentHead {
+    /// Its id: the source of its movements.
+    id: Uuid,
+    /// Where.
+    location_id: LocationId,
+    /// Why.
+    reason: String,
+    /// Which of the tenant's reasons that is.
+    reason_code: String,
+    /// The business day it counts for.
+    posting_date: NaiveDate,
+    /// When it was posted.
+    recorded_at: DateTime<Utc>,
+    /// Change of the stock's value.
+    value_delta: Money,
+    /// Holds that had to end because their goods are gone.
+    broken_reservations: Vec<ReservationId>,
+}
+
+/// Adjustments, in the order they were posted.
+#[utoipa::path(tag = "adjustments", params(Filter, PageQuery), responses((status = 200, body = Page<AdjustmentHead>)))]
+#[get("/api/v1/inventory/adjustments")]
+async fn list(
+    state: web::Data<State>,
+    caller: Caller,
+    filter: web::Query<Filter>,
+    query: web::Query<PageQuery>,
+) -> Result<HttpResponse, Problem> {
+    let (filter, id) = (filter.into_inner(), |head: &AdjustmentHead| head.id);
+    document::list(&state, &caller, Kind::Adjustment, filter, &query, id).await
+}
+
+/// A posted adjustment.
+#[utoipa::path(tag = "adjustments", responses((status = 200, body = Adjustment)))]
+#[get("/api/v1/inventory/adjustments/{id}")]
+async fn find(
+    state: web::Data<State>,
+    caller: Caller,
+    id: web::Path<Uuid>,
+) -> Result<HttpResponse, Problem> {
+    document::find::<Adjustment>(&state, &caller, Kind::Adjustment, *id).await
 }

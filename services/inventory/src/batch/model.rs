@@ -70,6 +70,11 @@ impl Batch {
         }
     }
 
+    /// It may be sold on a day.
+    pub fn is_active(&self, today: NaiveDate) -> bool {
+        self.status(today) == BatchStatus::Active
+    }
+
     /// Blocks it, or lifts the block; false when it is so already.
     ///
     /// # Errors

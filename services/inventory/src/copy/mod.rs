@@ -9,6 +9,7 @@ pub(crate) mod store;
 use std::collections::{BTreeSet, HashMap};
 
 use bahi_db::Tx;
+use bahi_events::Premises;
 use bahi_http::Fault;
 use bahi_types::{LocationId, ProductId, RegistrationId};
 
@@ -81,6 +82,38 @@ pub(crate) async fn lock_products(
 /// When the database refuses.
 pub(crate) async fn lock_known(tx: &mut Tx, ids: &BTreeSet<ProductId>) -> Result<(), Error> {
     Ok(store::lock_products(tx, ids, true).await.map(drop)?)
+}
+
+/// What events say of products and locations beside their ids.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Facts {
+    units: HashMap<ProductId, String>,
+    premises: HashMap<LocationId, Premises>,
+}
+
+impl Facts {
+    /// Unit quantity code of a product.
+    pub(crate) fn uom(&self, product: ProductId) -> Option<String> {
+        self.units.get(&product).cloned()
+    }
+
+    /// Branch and registration of a location.
+    pub(crate) fn premises(&self, location: LocationId) -> Premises {
+        self.premises.get(&location).cloned().unwrap_or_default()
+    }
+}
+
+/// What is known of the products and locations of places.
+///
+/// # Errors
+/// When the database refuses.
+pub(crate) async fn facts(
+    tx: &mut Tx,
+    places: impl IntoIterator<Item = (LocationId, ProductId)>,
+) -> Result<Facts, Error> {
+    let places: BTreeSet<_> = places.into_iter().collect();
+    let found = store::facts(tx.shared(), tx.tenant().uuid(), &places).await;
+    Ok(found.map_err(bahi_db::Error::from)?)
 }
 
 /// Refuses a location that is not known, or closed.

@@ -3,13 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bahi_db::{Result, Tx, sql};
-use bahi_events::{Branch, Envelope, Location, Product, ProductDeleted, ProductKind, Registration};
-use bahi_types::{LocationId, ProductId, Quantity, RegistrationId};
+use bahi_events::{
+    Branch, Envelope, Location, Premises, Product, ProductDeleted, ProductKind, Registration,
+};
+use bahi_types::{BranchId, LocationId, ProductId, Quantity, RegistrationId};
 use diesel::{
     OptionalExtension, QueryableByName,
     sql_types::{Array, BigInt, Bool, Jsonb, Nullable, Numeric, Text, Uuid as SqlUuid},
 };
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use uuid::Uuid;
+
+use super::Facts;
 
 /// A product, as far as stock is concerned.
 #[derive(Clone, Debug, QueryableByName)]
@@ -124,6 +129,60 @@ pub(super) async fn registration(
     .await
     .optional()?;
     Ok(row.map(|r| (r.registration_id, r.gstin)))
+}
+
+/// What is known of the products and locations of places.
+pub(crate) async fn facts(
+    mut conn: &AsyncPgConnection,
+    tenant: Uuid,
+    places: &BTreeSet<(LocationId, ProductId)>,
+) -> std::result::Result<Facts, diesel::result::Error> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Nullable<SqlUuid>)]
+        product_id: Option<ProductId>,
+        #[diesel(sql_type = Nullable<Text>)]
+        uqc: Option<String>,
+        #[diesel(sql_type = Nullable<SqlUuid>)]
+        location_id: Option<LocationId>,
+        #[diesel(sql_type = Nullable<SqlUuid>)]
+        branch_id: Option<BranchId>,
+        #[diesel(sql_type = Nullable<SqlUuid>)]
+        registration_id: Option<RegistrationId>,
+        #[diesel(sql_type = Nullable<Text>)]
+        gstin: Option<String>,
+    }
+    let locations: BTreeSet<LocationId> = places.iter().map(|p| p.0).collect();
+    let products: BTreeSet<ProductId> = places.iter().map(|p| p.1).collect();
+    let mut facts = Facts::default();
+    if places.is_empty() {
+        return Ok(facts);
+    }
+    let rows: Vec<Row> = sql("select product_id, uqc, null::uuid as location_id, null::uuid as branch_id,
+           null::uuid as registration_id, null::text as gstin
+         from product where tenant_id = $1 and product_id = any ($2) and uqc <> ''
+         union all
+         select null, null, l.location_id, l.branch_id, b.registration_id, r.gstin from location l
+         left join branch b on b.tenant_id = l.tenant_id and b.branch_id = l.branch_id
+         left join registration r on r.tenant_id = b.tenant_id and r.registration_id = b.registration_id
+         where l.tenant_id = $1 and l.location_id = any ($3)")
+    .bind::<SqlUuid, _>(tenant)
+    .bind::<Array<SqlUuid>, _>(products.into_iter().collect::<Vec<_>>())
+    .bind::<Array<SqlUuid>, _>(locations.into_iter().collect::<Vec<_>>())
+    .load(&mut conn)
+    .await?;
+    for row in rows {
+        facts.units.extend(row.product_id.zip(row.uqc));
+        let premises = Premises {
+            branch_id: row.branch_id,
+            registration_id: row.registration_id,
+            gstin: row.gstin,
+        };
+        facts
+            .premises
+            .extend(row.location_id.map(|l| (l, premises)));
+    }
+    Ok(facts)
 }
 
 /// The newest event about each aggregate of a slice: one statement may touch a row once only.

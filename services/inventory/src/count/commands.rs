@@ -608,7 +608,8 @@ async fn attempt(
             store::save_lines(tx, &count).await?;
             store::save(tx, &count).await?;
             broken.announce(tx);
-            tx.publish(events::count_posted(&count));
+            let facts = copy::facts(tx, own).await?;
+            tx.publish(events::count_posted(&facts, &count));
             Ok(())
         })
         .await?;

@@ -12,7 +12,7 @@ use super::{
     model::{THRESHOLDS, days_left, threshold},
     store::{self, Alert},
 };
-use crate::{Error, State, events, reorder_level};
+use crate::{Error, State, copy, events, reorder_level};
 
 /// Most goods of one transaction.
 const MOST: i64 = 500;
@@ -86,6 +86,10 @@ async fn page(tx: &mut Tx, after: Place) -> Result<(usize, Option<Place>), Error
         .collect();
     // The rows are the guard: of two that come at once, one waits and finds them there.
     let fresh: HashSet<Place> = store::raise(tx, &alerts).await?.into_iter().collect();
+    let places = alerts
+        .iter()
+        .map(|a| (a.goods.location_id, a.goods.product_id));
+    let facts = copy::facts(tx, places).await?;
     for alert in &alerts {
         if fresh.contains(&(alert.goods.batch_id, alert.goods.location_id)) {
             let goods = &alert.goods;
@@ -99,6 +103,8 @@ async fn page(tx: &mut Tx, after: Place) -> Result<(usize, Option<Place>), Error
                 threshold: alert.threshold,
                 qty: goods.qty,
                 value: goods.value,
+                uom: facts.uom(goods.product_id),
+                premises: facts.premises(goods.location_id),
             };
             tx.publish(events::expiring(goods.version, &payload));
         }

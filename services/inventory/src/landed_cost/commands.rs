@@ -22,8 +22,30 @@ use crate::{
     period, revaluation,
 };
 
-/// Most moves of the goods of one line that are followed; the rest counts as gone.
-const MOVES: usize = 500;
+/// Most lines of one document.
+const LINES: usize = 500;
+/// Most moves of goods that one document follows: their places are locked meanwhile, and sales there wait.
+const MOVES: usize = 1_000;
+
+/// How many moves of goods a document may still follow.
+pub(crate) struct Budget(usize);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(MOVES)
+    }
+}
+
+impl Budget {
+    /// Follows one more move, of goods of a line of a receipt.
+    ///
+    /// # Errors
+    /// [`Error::TooManyMoves`].
+    fn spend(&mut self) -> Result<(), Error> {
+        self.0 = self.0.checked_sub(1).ok_or(Error::TooManyMoves(MOVES))?;
+        Ok(())
+    }
+}
 
 /// A landed cost to be posted.
 #[derive(Clone, Debug)]
@@ -63,6 +85,10 @@ pub(super) async fn post(
         .write(ctx, async move |tx: &mut Tx| -> Result<LandedCost, Error> {
             let at = period::moment(tx, new.posting_date).await?;
             let targets = targets(tx, &new).await?;
+            if targets.len() > LINES {
+                let message = "must have at most 500 lines together; name those that the amount is for";
+                return Err(Fault::field("receipts", message).into());
+            }
             let weight = |(arrival, weight): &(ArrivalRow, Option<Quantity>)| match new.basis {
                 Basis::Value => arrival.value.decimal(),
                 Basis::Quantity => arrival.qty.decimal(),
@@ -79,8 +105,12 @@ pub(super) async fn post(
             let books = ledger::store::lock(tx, &places, &BTreeSet::new()).await?;
             let (id, mut lines, mut parts, mut expensed) =
                 (Uuid::now_v7(), Vec::new(), Vec::new(), Vec::new());
+            let mut budget = Budget::default();
             for ((n, (arrival, weight)), amount) in (1..).zip(targets).zip(amounts) {
-                let found = whereabouts(tx, &books, &arrival).await?;
+                let found = whereabouts(tx, &books, &arrival, &mut budget).await?;
+                if let Some((key, ..)) = found.iter().find(|f| f.0.status == Status::InTransit) {
+                    return Err(Error::InTransit(key.product));
+                }
                 let on_hand: Quantity = found.iter().map(|f| f.2).sum();
                 let quantities: Vec<Quantity> = found.iter().map(|f| f.2).collect();
                 let (values, sold_value) = split(amount, arrival.qty, &quantities);
@@ -106,6 +136,7 @@ pub(super) async fn post(
                             qty,
                             value,
                             kind: kind.to_owned(),
+                            uom: None,
                         });
                     }
                 }
@@ -144,9 +175,13 @@ pub(super) async fn post(
                 let made = Movement::revaluing(source, part.part, part.key, value, reason, at);
                 movements.extend(made.map(|m| (m, qty)));
             }
-            let said = movements.iter().map(|(m, qty)| events::revalued_line(m, *qty)).collect();
-            let movements: Vec<Movement> = movements.into_iter().map(|(m, _)| m).collect();
-            ledger::save_values(tx, &layers, &movements).await?;
+            let (mut movements, raised): (Vec<Movement>, Vec<Quantity>) = movements.into_iter().unzip();
+            ledger::save_values(tx, &layers, &mut movements).await?;
+            let said = movements.iter().zip(raised).map(|(m, qty)| events::revalued_line(m, qty)).collect();
+            let facts = copy::facts(tx, expensed.iter().map(|e| (e.location_id, e.product_id))).await?;
+            for line in &mut expensed {
+                line.uom = facts.uom(line.product_id);
+            }
             let head = Head {
                 id,
                 reference: new.reference.clone(),
@@ -208,10 +243,14 @@ async fn targets(
 
 /// Where the goods of an arrival are now: balance, how many came there after them, how many of them. The gates of all
 /// places of the product are locked.
-async fn whereabouts(
+///
+/// # Errors
+/// [`Error::TooManyMoves`]; the database's.
+pub(crate) async fn whereabouts(
     tx: &mut Tx,
     books: &Books,
     arrival: &ArrivalRow,
+    budget: &mut Budget,
 ) -> Result<Vec<(Key, Quantity, Quantity)>, Error> {
     let whole = Slice {
         arrived: arrival.qty,
@@ -219,24 +258,21 @@ async fn whereabouts(
         len: arrival.qty,
     };
     let mut open = VecDeque::from([(arrival.clone(), whole)]);
-    let (mut found, mut steps) = (Vec::new(), 0);
+    let mut found = Vec::new();
     while let Some((arrival, slice)) = open.pop_front() {
-        steps += 1;
-        let Some(key) = arrival.key().filter(|_| steps <= MOVES) else {
+        let Some(key) = arrival.key() else {
             continue;
         };
         let since = store::since(tx, key, &arrival, books.item(key).on_hand).await?;
         let now = fate(slice, since);
         if now.left.is_positive() {
-            if key.status == Status::InTransit {
-                return Err(Error::InTransit(key.product));
-            }
             found.push((key, now.behind, now.left));
         }
         if now.gone.1 <= now.gone.0 {
             continue;
         }
         for onward in store::onward(tx, key, &arrival, now.gone).await? {
+            budget.spend()?;
             let start = onward.gone - onward.arrival.qty;
             let from = if start < now.gone.0 {
                 now.gone.0

@@ -11,6 +11,7 @@
 mod commands;
 mod http;
 mod model;
-mod store;
+pub(crate) mod store;
 
+pub(crate) use commands::{Budget, whereabouts};
 pub use http::routes;

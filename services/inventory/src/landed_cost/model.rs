@@ -72,46 +72,85 @@ pub struct Slice {
 }
 
 /// What happened in a balance after a movement.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Since {
     /// What lay there before it.
     pub before: Quantity,
-    /// What came in after it.
-    pub came: Quantity,
-    /// What went out after it.
-    pub went: Quantity,
+    /// What came in and went out after it, in order.
+    pub stretches: Vec<Stretch>,
 }
 
-/// What has become of a slice, goods leaving in the order they came.
+/// A time in which goods went out of a balance in the order they came, and what ended it: goods taken from the midst.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stretch {
+    /// What came in.
+    pub came: Quantity,
+    /// What went out.
+    pub went: Quantity,
+    /// How many lay behind the goods that were taken from the midst.
+    pub behind: Quantity,
+    /// How many were taken; zero for the last stretch.
+    pub plucked: Quantity,
+}
+
+impl Stretch {
+    /// How many of the goods behind which `behind` lie, `len` of them, were taken from the midst.
+    fn takes(&self, behind: Quantity, len: Quantity) -> Quantity {
+        let from = if behind < self.behind {
+            self.behind
+        } else {
+            behind
+        };
+        let taken = (behind + len).min(self.behind + self.plucked) - from;
+        if taken.is_negative() {
+            Quantity::ZERO
+        } else {
+            taken
+        }
+    }
+}
+
+/// What has become of a slice, goods leaving in the order they came unless they were taken from the midst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fate {
     /// Still there.
     pub left: Quantity,
     /// Behind so many that came later.
     pub behind: Quantity,
-    /// What went out of it, counted in all that went out since: from, to.
+    /// What went out of it, counted in all that went out since in the order it came: from, to.
     pub gone: (Quantity, Quantity),
 }
 
 /// Where a slice is now.
 pub fn fate(slice: Slice, since: Since) -> Fate {
-    let start = since.before + slice.off;
-    let end = start + slice.len;
-    let gone_to = end.min(since.went);
-    let left_from = if start < since.went {
-        since.went
-    } else {
-        start
-    };
-    let left = end - left_from;
+    let (mut ahead, mut left) = (since.before + slice.off, slice.len);
+    let mut behind = slice.arrived - slice.off - slice.len;
+    let (mut out, mut from, mut gone) = (Quantity::ZERO, None, Quantity::ZERO);
+    for stretch in &since.stretches {
+        let passed = ahead.min(stretch.went);
+        let taken = left.min(stretch.went - passed);
+        if taken.is_positive() {
+            // Nothing is ahead from here on: what goes out of it later follows without a gap.
+            from = from.or(Some(out + passed));
+            gone += taken;
+        }
+        ahead -= passed;
+        left -= taken;
+        behind += stretch.came - (stretch.went - passed - taken);
+        out += stretch.went;
+        let (a, b) = (
+            stretch.takes(behind + left, ahead),
+            stretch.takes(behind, left),
+        );
+        behind -= stretch.takes(Quantity::ZERO, behind);
+        left -= b;
+        ahead -= a;
+    }
+    let from = from.unwrap_or(out);
     Fate {
-        left: if left.is_negative() {
-            Quantity::ZERO
-        } else {
-            left
-        },
-        behind: slice.arrived - slice.off - slice.len + since.came,
-        gone: (start, if gone_to < start { start } else { gone_to }),
+        left,
+        behind,
+        gone: (from, from + gone),
     }
 }
 
@@ -163,8 +202,11 @@ mod tests {
         };
         let since = |went: &str| Since {
             before: q("5"),
-            came: q("4"),
-            went: q(went),
+            stretches: vec![Stretch {
+                came: q("4"),
+                went: q(went),
+                ..Stretch::default()
+            }],
         };
         let now = fate(slice, since("8"));
         assert_eq!(
@@ -172,7 +214,7 @@ mod tests {
             (q("7"), q("4"), (q("5"), q("8")))
         );
         let now = fate(slice, since("3"));
-        assert_eq!((now.left, now.gone), (q("10"), (q("5"), q("5"))));
+        assert_eq!((now.left, now.gone), (q("10"), (q("3"), q("3"))));
         let now = fate(slice, since("19"));
         assert_eq!((now.left, now.gone), (q("0"), (q("5"), q("15"))));
         // Of the same ten, three after the first two.
@@ -186,6 +228,110 @@ mod tests {
             (now.left, now.behind, now.gone),
             (q("2"), q("9"), (q("7"), q("8")))
         );
+    }
+
+    #[test]
+    fn goods_taken_from_the_midst_are_gone_and_no_others() {
+        // Five lay there, ten came. Then four came, and six of the ten were taken from the midst; eight went out.
+        let slice = Slice {
+            arrived: q("10"),
+            off: q("0"),
+            len: q("10"),
+        };
+        let midst = Stretch {
+            came: q("4"),
+            behind: q("6"),
+            plucked: q("6"),
+            ..Stretch::default()
+        };
+        let later = Stretch {
+            went: q("8"),
+            ..Stretch::default()
+        };
+        let since = |stretches| Since {
+            before: q("5"),
+            stretches,
+        };
+        let now = fate(slice, since(vec![midst, later]));
+        assert_eq!(
+            (now.left, now.behind, now.gone),
+            (q("1"), q("4"), (q("5"), q("8")))
+        );
+        // The four that came later, of which one was taken as well.
+        let last = Slice {
+            arrived: q("4"),
+            off: q("0"),
+            len: q("4"),
+        };
+        let taken = Stretch {
+            behind: q("3"),
+            plucked: q("2"),
+            ..Stretch::default()
+        };
+        let since = Since {
+            before: q("15"),
+            stretches: vec![taken, later],
+        };
+        let now = fate(last, since);
+        assert_eq!((now.left, now.behind), (q("3"), q("0")));
+        assert_eq!(now.gone.0, now.gone.1);
+    }
+
+    proptest! {
+        /// Against goods that are kept one by one.
+        #[test]
+        fn a_slice_is_found_as_if_every_piece_had_a_name(
+            before in 0i64..8, arrived in 1i64..8, off in 0i64..8, len in 1i64..8,
+            steps in prop::collection::vec((0u8..3, 0i64..12, 1i64..6), 0..12),
+        ) {
+            let (off, len) = (off.min(arrived - 1), len);
+            let len = len.min(arrived - off);
+            let mine = |n: i64| n >= before + off && n < before + off + len;
+            let mut pieces: Vec<i64> = (0..before + arrived).collect();
+            let (mut next, mut out) = (before + arrived, Vec::new());
+            let mut stretches = vec![Stretch::default()];
+            for (what, at, qty) in steps {
+                let there = pieces.len() as i64;
+                let now = stretches.last_mut().unwrap();
+                match what {
+                    0 => {
+                        pieces.extend(next..next + qty);
+                        next += qty;
+                        now.came += Quantity::from(qty);
+                    }
+                    1 => {
+                        let went = qty.min(there);
+                        out.extend(pieces.drain(..went as usize));
+                        now.went += Quantity::from(went);
+                    }
+                    _ => {
+                        let taken = qty.min(there);
+                        let behind = at.min(there - taken);
+                        let from = (there - behind - taken) as usize;
+                        pieces.drain(from..from + taken as usize);
+                        (now.behind, now.plucked) = (Quantity::from(behind), Quantity::from(taken));
+                        stretches.push(Stretch::default());
+                    }
+                }
+            }
+            let slice = Slice {
+                arrived: Quantity::from(arrived),
+                off: Quantity::from(off),
+                len: Quantity::from(len),
+            };
+            let now = fate(slice, Since { before: Quantity::from(before), stretches });
+            let left = pieces.iter().filter(|n| mine(**n)).count() as i64;
+            prop_assert_eq!(now.left, Quantity::from(left));
+            if left > 0 {
+                let behind = pieces.iter().rev().take_while(|n| !mine(**n)).count() as i64;
+                prop_assert_eq!(now.behind, Quantity::from(behind));
+            }
+            let gone: Vec<i64> = (0..out.len() as i64).filter(|n| mine(out[*n as usize])).collect();
+            prop_assert_eq!(now.gone.1 - now.gone.0, Quantity::from(gone.len() as i64));
+            if let Some(first) = gone.first() {
+                prop_assert_eq!(now.gone.0, Quantity::from(*first));
+            }
+        }
     }
 
     #[test]

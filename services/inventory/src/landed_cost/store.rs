@@ -13,12 +13,12 @@ use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::model::Since;
+use super::model::{Since, Stretch};
 use crate::ledger::{Key, Status};
 
 /// A movement that brought goods into a balance.
 #[derive(Clone, Debug, QueryableByName)]
-pub(super) struct ArrivalRow {
+pub(crate) struct ArrivalRow {
     #[diesel(sql_type = SqlUuid)]
     pub source_id: Uuid,
     #[diesel(sql_type = Integer)]
@@ -43,7 +43,7 @@ pub(super) struct ArrivalRow {
 
 impl ArrivalRow {
     /// Its balance.
-    pub(super) fn key(&self) -> Option<Key> {
+    pub(crate) fn key(&self) -> Option<Key> {
         Some(Key {
             location: self.location_id,
             product: self.product_id,
@@ -54,7 +54,7 @@ impl ArrivalRow {
 }
 
 /// The lines of receipts.
-pub(super) async fn receipt_lines(tx: &mut Tx, receipts: &[Uuid]) -> Result<Vec<ArrivalRow>> {
+pub(crate) async fn receipt_lines(tx: &mut Tx, receipts: &[Uuid]) -> Result<Vec<ArrivalRow>> {
     sql("select source_id, source_line, location_id, product_id, batch_id, status, qty, value, seq, origin from movement
          where tenant_id = $1 and source_type = 'receipt' and source_id = any ($2) and kind = 'receipt'
          order by source_id, source_line")
@@ -65,7 +65,8 @@ pub(super) async fn receipt_lines(tx: &mut Tx, receipts: &[Uuid]) -> Result<Vec<
         .map_err(Error::from)
 }
 
-/// What came into and went out of a balance after a movement. What is in transit is counted by its
+/// What came into and went out of a balance after a movement, up to and after each time that goods were taken from its
+/// midst. What is in transit is counted by its
 /// origin, whose layers do not mix with others. The gate of the place is locked; `on_hand` is the balance now.
 pub(super) async fn since(
     tx: &mut Tx,
@@ -79,11 +80,19 @@ pub(super) async fn since(
         came: Quantity,
         #[diesel(sql_type = Numeric)]
         went: Quantity,
+        #[diesel(sql_type = Numeric)]
+        behind: Quantity,
+        #[diesel(sql_type = Numeric)]
+        plucked: Quantity,
     }
-    let row: Row = sql("select coalesce(sum(qty) filter (where qty > 0), 0) as came,
-           coalesce(-sum(qty) filter (where qty < 0), 0) as went
-         from movement where tenant_id = $1 and product_id = $2 and seq > $3
-           and location_id = $4 and batch_id = $5 and status = $6 and origin is not distinct from $7")
+    let rows: Vec<Row> = sql("select coalesce(sum(qty) filter (where qty > 0), 0) as came,
+           coalesce(-sum(qty) filter (where qty < 0 and behind is null), 0) as went,
+           coalesce(max(behind), 0) as behind, coalesce(-sum(qty) filter (where behind is not null), 0) as plucked
+         from (select qty, behind,
+                 count(behind) over (order by seq rows between unbounded preceding and 1 preceding) as stretch
+               from movement where tenant_id = $1 and product_id = $2 and seq > $3
+                 and location_id = $4 and batch_id = $5 and status = $6 and origin is not distinct from $7) m
+         group by stretch order by stretch")
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<SqlUuid, _>(key.product)
     .bind::<BigInt, _>(arrival.seq)
@@ -91,16 +100,22 @@ pub(super) async fn since(
     .bind::<SqlUuid, _>(key.batch)
     .bind::<Text, _>(key.status.name())
     .bind::<Nullable<SqlUuid>, _>(arrival.origin)
-    .get_result(tx.conn())
+    .load(tx.conn())
     .await?;
+    let change: Quantity = rows.iter().map(|r| r.came - r.went - r.plucked).sum();
+    let stretch = |r: &Row| Stretch {
+        came: r.came,
+        went: r.went,
+        behind: r.behind,
+        plucked: r.plucked,
+    };
     Ok(Since {
         before: if arrival.origin.is_some() {
             Quantity::ZERO
         } else {
-            on_hand + row.went - row.came - arrival.qty
+            on_hand - change - arrival.qty
         },
-        came: row.came,
-        went: row.went,
+        stretches: rows.iter().map(stretch).collect(),
     })
 }
 
@@ -125,7 +140,8 @@ pub(super) async fn onward(
     sql("select o.gone, n.source_id, n.source_line, n.location_id, n.product_id, n.batch_id, n.status, n.qty, n.value, n.seq, n.origin
          from (select m.*, sum(-m.qty) over (order by m.seq) as gone from movement m
                where m.tenant_id = $1 and m.product_id = $2 and m.seq > $3 and m.qty < 0
-                 and m.location_id = $4 and m.batch_id = $5 and m.status = $6 and m.origin is not distinct from $7) o
+                 and m.location_id = $4 and m.batch_id = $5 and m.status = $6 and m.origin is not distinct from $7
+                 and m.behind is null) o
          join movement n on n.tenant_id = o.tenant_id and n.source_type = o.source_type and n.source_id = o.source_id
            and n.source_line = o.source_line and n.purpose = o.purpose and n.allocation_no = o.allocation_no + 1
            and n.product_id = o.product_id and n.qty = -o.qty

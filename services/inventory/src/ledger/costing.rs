@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::model::{
-    Cost, Draft, Key, Kind, Layer, Layers, Lot, Movement, Source, share, unit_cost, worth,
+    Cost, Draft, Key, Kind, Known, Layer, Layers, Lot, Movement, Source, share, unit_cost, worth,
 };
 
 /// How the goods of a product are valued.
@@ -156,6 +156,7 @@ impl Movement {
             allocation_no,
             value: delta,
             variance: Money::ZERO,
+            known: Known::default(),
         })
     }
 }

@@ -263,7 +263,7 @@ struct LedgerFilter {
     to: Option<DateTime<Utc>>,
 }
 
-/// Movements, in the order they were posted.
+/// Movements, in the order they were posted. `total` is counted with the first page of a walk.
 #[utoipa::path(tag = "stock", params(LedgerFilter, PageQuery), responses((status = 200, body = Page<Entry>)))]
 #[get("/api/v1/inventory/ledger")]
 async fn ledger(
@@ -276,9 +276,15 @@ async fn ledger(
     query
         .sort(&["seq"])
         .map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;
-    let after = cursor(&query)?
-        .map(|c| c.key.parse::<i64>().map_err(|_| foreign_cursor()))
+    // The cursor carries the total, so that a long ledger is counted once for a walk and not on every page.
+    let number = |text: &str| text.parse::<i64>().map_err(|_| foreign_cursor());
+    let at = cursor(&query)?
+        .map(|c| match c.key.split_once('|') {
+            Some((seq, total)) => Ok((number(seq)?, Some(number(total)?))),
+            None => Ok::<_, Fault>((number(&c.key)?, None)),
+        })
         .transpose()?;
+    let (after, known) = (at.map(|a| a.0), at.and_then(|a| a.1));
     let filter = filter.into_inner();
     let period = query::Period {
         product: filter.product,
@@ -290,13 +296,13 @@ async fn ledger(
     let (rows, total) = state
         .db
         .read(&caller.ctx, async move |tx: &mut Tx| {
-            query::ledger(tx, &period, after, &asked)
+            query::ledger(tx, &period, after, known, &asked)
                 .await
                 .map_err(Error::from)
         })
         .await?;
     let cursor_of = |e: &Entry| Cursor {
-        key: e.seq.to_string(),
+        key: format!("{}|{total}", e.seq),
         id: e.movement_id.uuid(),
     };
     Ok(page(&Page::new(rows, &query, total, cursor_of)))

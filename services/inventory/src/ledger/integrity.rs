@@ -343,7 +343,7 @@ impl Replay {
         loop {
             let steps: Vec<Step> = sql("select * from (
                    (select seq, 0::smallint as what, kind, source_id, source_line, location_id, batch_id, status, origin, qty,
-                           value, null::numeric as behind, null::numeric as unit_cost, null::text as method,
+                           value, behind, null::numeric as unit_cost, null::text as method,
                            null::numeric as standard_cost
                     from movement where tenant_id = $1 and product_id = $2 and seq > $3 order by seq limit $4)
                    union all
@@ -403,7 +403,7 @@ impl Replay {
             .map(Kind::name)
             .contains(&step.kind.as_str());
         let cost = if step.qty.is_negative() {
-            Cost::Fifo
+            step.behind.map_or(Cost::Fifo, Cost::Behind)
         } else if takes_over && !self.carried.is_empty() {
             Cost::Carried
         } else {

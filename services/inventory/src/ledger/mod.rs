@@ -21,14 +21,14 @@ mod past;
 mod query;
 pub(crate) mod store;
 
-pub(crate) use commands::{close, save_values};
+pub(crate) use commands::{close, save_values, settled_from};
 pub use costing::{Change, Costing, Method};
 pub(crate) use http::cursor;
 pub use http::routes;
 pub use model::{
-    Books, Cost, Draft, Excluded, Flags, Item, Key, Kind, Layer, Layers, Lot, Movement, NO_BATCH,
-    Origin, Place, Source, Status, Taken, Unbacked, deal, named, return_cost, share, unit_cost,
-    value, worth,
+    Books, Cost, Draft, Excluded, Flags, Item, Key, Kind, Known, Layer, Layers, Lot, Movement,
+    NO_BATCH, Origin, Place, Source, Status, Taken, Unbacked, deal, named, return_cost, share,
+    unit_cost, value, worth,
 };
 pub use past::take_snapshots;
 pub(crate) use query::{summary, with_kits};

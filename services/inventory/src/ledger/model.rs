@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
+use bahi_events::Premises;
 use bahi_types::{BatchId, LocationId, Money, MovementId, Price, ProductId, Quantity, r2};
 use chrono::{DateTime, Duration, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -169,6 +170,8 @@ pub enum Kind {
     AdjustOut,
     /// Goods came back.
     ReturnIn,
+    /// Goods went back to their supplier.
+    ReturnOut,
     /// Goods thrown away.
     Scrap,
     /// The same goods in another state.
@@ -190,6 +193,7 @@ impl Kind {
             Self::AdjustIn => "adjust_in",
             Self::AdjustOut => "adjust_out",
             Self::ReturnIn => "return_in",
+            Self::ReturnOut => "return_out",
             Self::Scrap => "scrap",
             Self::StatusChange => "status_change",
             Self::TransferIn => "transfer_in",
@@ -227,6 +231,9 @@ pub enum Cost {
     Carried,
     /// Out: as the product's method says; first in, first out unless it says otherwise.
     Fifo,
+    /// Out: the goods behind which so many lie that came later, at what those cost; as the method says where goods of
+    /// a balance all cost the same.
+    Behind(Quantity),
 }
 
 /// A movement whose cost is not worked out yet.
@@ -269,6 +276,17 @@ pub struct Movement {
     pub variance: Money,
     /// The product is followed by number.
     pub numbered: bool,
+    /// What events say of its product and location, once it is written.
+    pub known: Known,
+}
+
+/// What is known of the product and the location of a movement.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// Unit quantity code of the product.
+    pub uom: Option<String>,
+    /// Branch and registration of the location.
+    pub premises: Premises,
 }
 
 /// Part of a demand, from one balance.
@@ -548,6 +566,24 @@ impl Books {
         });
     }
 
+    /// Takes free goods out of the midst of a balance: those behind which `behind` lie that came later.
+    #[allow(clippy::too_many_arguments)] // The columns of a movement.
+    pub fn take_behind(
+        &mut self,
+        kind: Kind,
+        key: Key,
+        behind: Quantity,
+        qty: Quantity,
+        source: Source,
+        reason: Option<String>,
+        occurred_at: DateTime<Utc>,
+    ) {
+        self.take(kind, key, qty, source, reason, occurred_at);
+        if let Some(draft) = self.drafts.last_mut() {
+            draft.cost = Cost::Behind(behind);
+        }
+    }
+
     /// Takes promised goods out, whatever has become of their batch: they are gone.
     pub fn take_held(
         &mut self,
@@ -642,6 +678,10 @@ impl Books {
             let out = sums.entry((draft.key, draft.origin)).or_default();
             if draft.qty.is_negative() {
                 *out += -draft.qty;
+            }
+            if let Cost::Behind(_) = draft.cost {
+                // Counted from the last that came: all layers are needed.
+                *out += self.item(draft.key).on_hand;
             }
         }
         sums
@@ -772,6 +812,43 @@ impl Layers {
         Ok(parts)
     }
 
+    /// Takes `qty` from the goods behind which `behind` lie that came later; gives the oldest first.
+    fn pluck(&mut self, lot: Lot, behind: Quantity, qty: Quantity) -> Result<Vec<Part>, Unbacked> {
+        let standard = self.costing_of(lot).standard();
+        let layers = self.open.entry(lot).or_default();
+        let (mut parts, mut at, end) = (Vec::new(), Quantity::ZERO, behind + qty);
+        for layer in layers.iter_mut().rev() {
+            let from = if at < behind { behind } else { at };
+            at += layer.qty;
+            let wanted = at.min(end) - from;
+            if !wanted.is_positive() {
+                continue;
+            }
+            let part = if wanted == layer.qty {
+                layer.value
+            } else {
+                standard
+                    .and_then(|unit| standard_out(layer.value, layer.qty - wanted, unit))
+                    .unwrap_or_else(|| share(layer.value, wanted, layer.qty))
+            };
+            layer.qty -= wanted;
+            layer.value -= part;
+            layer.dirty = true;
+            parts.push((wanted, part, layer.unit_cost));
+        }
+        if at < end {
+            return Err(Unbacked {
+                key: lot.0,
+                qty: end - at,
+            });
+        }
+        let spent = layers.iter().filter(|l| l.qty.is_zero() && !l.fresh);
+        self.spent.extend(spent.map(|l| l.id));
+        layers.retain(|l| !l.qty.is_zero());
+        parts.reverse();
+        Ok(parts)
+    }
+
     /// Enters one movement and gives its value. `carried` takes the layers of a movement out to the next.
     ///
     /// # Errors
@@ -785,6 +862,10 @@ impl Layers {
         Ok(match draft.cost {
             Cost::Fifo => {
                 *carried = self.take(lot, -draft.qty)?;
+                -carried.iter().map(|part| part.1).sum::<Money>()
+            }
+            Cost::Behind(behind) => {
+                *carried = self.pluck(lot, behind, -draft.qty)?;
                 -carried.iter().map(|part| part.1).sum::<Money>()
             }
             Cost::Known(value, unit) => self.bring(lot, (draft.qty, value, unit)),
@@ -841,7 +922,7 @@ pub fn value(drafts: Vec<Draft>, layers: &mut Layers) -> Result<Vec<Movement>, U
         let value = layers.enter(&draft, &mut carried)?;
         let variance = match draft.cost {
             Cost::Known(paid, _) => paid - value,
-            Cost::Carried | Cost::Fifo => Money::ZERO,
+            Cost::Carried | Cost::Fifo | Cost::Behind(_) => Money::ZERO,
         };
         movements.push(Movement {
             id: MovementId::new(),
@@ -850,6 +931,7 @@ pub fn value(drafts: Vec<Draft>, layers: &mut Layers) -> Result<Vec<Movement>, U
             allocation_no,
             value,
             variance,
+            known: Known::default(),
         });
     }
     Ok(movements)
@@ -1097,6 +1179,33 @@ mod tests {
                 qty: q("0.001")
             }
         );
+    }
+
+    #[test]
+    fn goods_are_taken_from_the_midst_and_the_others_keep_their_cost_and_order() {
+        let key = Key::sellable(place(), NO_BATCH);
+        let mut layers = Layers::default();
+        let stock = vec![
+            incoming(key, "10", "1"),
+            incoming(key, "10", "2"),
+            incoming(key, "10", "4"),
+        ];
+        value(stock, &mut layers).unwrap();
+        let midst = |behind: &str, qty: &str| Draft {
+            cost: Cost::Behind(q(behind)),
+            ..outgoing(key, qty)
+        };
+        // Four of the second, then two of the third and the rest of the second.
+        let drafts = vec![midst("16", "4"), midst("8", "8"), outgoing(key, "11")];
+        let values: Vec<_> = value(drafts, &mut layers)
+            .unwrap()
+            .iter()
+            .map(|x| x.value.to_string())
+            .collect();
+        assert_eq!(values, ["-8.00", "-20.00", "-14.00"]);
+        assert_eq!(left(&layers), (q("7"), m("28.00")));
+        let beyond = value(vec![midst("6", "2")], &mut layers).unwrap_err();
+        assert_eq!(beyond.qty, q("1"));
     }
 
     #[test]

@@ -273,8 +273,8 @@ pub(crate) struct Entry {
     /// Order of the ledger.
     #[diesel(sql_type = BigInt)]
     pub seq: i64,
-    /// `receipt`, `issue`, `adjust_in`, `adjust_out`, `return_in`, `scrap`, `status_change`, `transfer_in`,
-    /// `transfer_out`, `revalue`.
+    /// `receipt`, `issue`, `adjust_in`, `adjust_out`, `return_in`, `return_out`, `scrap`, `status_change`,
+    /// `transfer_in`, `transfer_out`, `revalue`.
     #[diesel(sql_type = Text)]
     pub kind: String,
     /// Kind of document.
@@ -322,23 +322,19 @@ pub(super) struct Period {
     pub to: Option<DateTime<Utc>>,
 }
 
-/// One page of movements by the time they were posted, and how many there are.
+/// One page of movements by the time they were posted, and how many there are: counted for the first page alone, `known`
+/// on those that follow it.
 pub(super) async fn ledger(
     tx: &mut Tx,
     period: &Period,
     after: Option<i64>,
+    known: Option<i64>,
     page: &PageQuery,
 ) -> Result<(Vec<Entry>, i64)> {
-    let count: Count = sql("select count(*) as total from movement where tenant_id = $1
-         and ($2 is null or product_id = $2) and ($3 is null or location_id = $3)
-         and ($4 is null or recorded_at >= $4) and ($5 is null or recorded_at < $5)")
-    .bind::<SqlUuid, _>(tx.tenant())
-    .bind::<Nullable<SqlUuid>, _>(period.product)
-    .bind::<Nullable<SqlUuid>, _>(period.location)
-    .bind::<Nullable<Timestamptz>, _>(period.from)
-    .bind::<Nullable<Timestamptz>, _>(period.to)
-    .get_result(tx.conn())
-    .await?;
+    let total = match known {
+        Some(total) => total,
+        None => count(tx, period).await?,
+    };
     let rows = sql("select id as movement_id, seq, kind, source_type, source_id, source_line, location_id, product_id,
            nullif(batch_id, '00000000-0000-0000-0000-000000000000') as batch_id, status, qty, value, reason,
            occurred_at, posting_date, recorded_at
@@ -356,5 +352,19 @@ pub(super) async fn ledger(
         .bind::<BigInt, _>(if after.is_some() { 0 } else { page.offset() })
         .load(tx.conn())
         .await?;
-    Ok((rows, count.total))
+    Ok((rows, total))
+}
+
+async fn count(tx: &mut Tx, period: &Period) -> Result<i64> {
+    let count: Count = sql("select count(*) as total from movement where tenant_id = $1
+         and ($2 is null or product_id = $2) and ($3 is null or location_id = $3)
+         and ($4 is null or recorded_at >= $4) and ($5 is null or recorded_at < $5)")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Nullable<SqlUuid>, _>(period.product)
+    .bind::<Nullable<SqlUuid>, _>(period.location)
+    .bind::<Nullable<Timestamptz>, _>(period.from)
+    .bind::<Nullable<Timestamptz>, _>(period.to)
+    .get_result(tx.conn())
+    .await?;
+    Ok(count.total)
 }

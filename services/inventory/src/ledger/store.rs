@@ -18,7 +18,7 @@ use crate::period;
 
 use super::costing::Costing;
 use super::model::{
-    Books, Flags, Item, Key, Layer, Layers, Lot, Movement, NO_BATCH, Origin, Place, Status,
+    Books, Cost, Flags, Item, Key, Layer, Layers, Lot, Movement, NO_BATCH, Origin, Place, Status,
 };
 
 const GATES: &str = "
@@ -455,7 +455,7 @@ pub(crate) async fn save_movements(
     let (mut lines, mut purposes, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
     let (mut qtys, mut values, mut reasons, mut occurred) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut days, mut origins) = (Vec::new(), Vec::new());
+    let (mut days, mut origins, mut behind) = (Vec::new(), Vec::new(), Vec::new());
     for Movement {
         id,
         draft,
@@ -478,13 +478,17 @@ pub(crate) async fn save_movements(
         occurred.push(draft.occurred_at);
         days.push(open.day(draft.occurred_at));
         origins.push((!draft.origin.is_nil()).then_some(draft.origin));
+        behind.push(match draft.cost {
+            Cost::Behind(behind) => Some(behind),
+            Cost::Known(..) | Cost::Carried | Cost::Fifo => None,
+        });
     }
     sql("insert into movement (tenant_id, id, kind, source_type, source_id, source_line, purpose, allocation_no,
                                location_id, product_id, batch_id, status, qty, value, reason, occurred_at, recorded_at,
-                               posting_date, origin)
-         select $1, u.id, u.k, u.st, u.si, u.sl, u.pu, u.an, u.l, u.p, u.b, u.s, u.q, u.v, u.r, u.o, $17, u.d, u.og
-         from unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $18, $19)
-           with ordinality as u(id, k, st, si, sl, pu, an, l, p, b, s, q, v, r, o, d, og, n) order by u.n")
+                               posting_date, origin, behind)
+         select $1, u.id, u.k, u.st, u.si, u.sl, u.pu, u.an, u.l, u.p, u.b, u.s, u.q, u.v, u.r, u.o, $17, u.d, u.og, u.be
+         from unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $18, $19, $20)
+           with ordinality as u(id, k, st, si, sl, pu, an, l, p, b, s, q, v, r, o, d, og, be, n) order by u.n")
         .bind::<SqlUuid, _>(tenant)
         .bind::<Array<SqlUuid>, _>(ids)
         .bind::<Array<Text>, _>(kinds)
@@ -504,6 +508,7 @@ pub(crate) async fn save_movements(
         .bind::<Timestamptz, _>(now)
         .bind::<Array<Date>, _>(days)
         .bind::<Array<Nullable<SqlUuid>>, _>(origins)
+        .bind::<Array<Nullable<Numeric>>, _>(behind)
         .execute(&mut conn)
         .await?;
     Ok(())

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    Error, State, batch, copy, events,
+    Error, State, batch, copy, document, events,
     ledger::{self, Cost, Key, Kind, NO_BATCH, Place, Source, named, worth},
     period, serial,
 };
@@ -102,7 +102,7 @@ pub(super) async fn post(
                     return Err(Error::NotStocked(n));
                 }
                 match (&line.batch_no, product.batch_tracked) {
-                    (None, true) => return Err(Error::BatchRequired(n)),
+                    (None, true) => return Err(Error::BatchNumberRequired(n)),
                     (Some(_), false) => return Err(Error::NotBatchTracked(n)),
                     (Some(no), true) => batches.push(batch::Named {
                         line: n,
@@ -179,6 +179,8 @@ pub(super) async fn post(
             for (line, movement) in receipt.lines.iter_mut().zip(own) {
                 line.variance = movement.variance;
             }
+            let when = (receipt.location_id, receipt.posting_date);
+            document::store::insert(tx, document::Kind::Receipt, id, when, &receipt).await?;
             tx.publish(events::received(id, new.location, at, &movements));
             Ok(receipt)
         })

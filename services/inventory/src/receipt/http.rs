@@ -1,19 +1,24 @@
 //! Receipts over HTTP.
 
-use actix_web::{HttpResponse, post, web};
-use bahi_http::{Post, Problem, Versioned, created, validate};
-use bahi_types::{LocationId, Money, Price, ProductId, Quantity};
-use chrono::NaiveDate;
+use actix_web::{HttpResponse, get, post, web};
+use bahi_http::{Caller, Post, Problem, Versioned, created, validate};
+use bahi_types::{LocationId, Money, Page, PageQuery, Price, ProductId, Quantity};
+use chrono::{DateTime, NaiveDate, Utc};
 use garde::Validate;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa_actix_web::service_config::ServiceConfig;
+use uuid::Uuid;
 
 use super::commands::{self, NewReceipt, Receipt};
-use crate::{State, batch, serial};
+use crate::{
+    State, batch,
+    document::{self, Filter, Kind},
+    serial,
+};
 
 /// The endpoints of this noun.
 pub fn routes(cfg: &mut ServiceConfig) {
-    cfg.service(create);
+    cfg.service(create).service(list).service(find);
 }
 
 #[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
@@ -92,4 +97,45 @@ async fn create(
     Ok(created(
         &commands::post(&state, &req.caller.ctx, new).await?,
     ))
+}
+
+/// A posted receipt without its lines.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+struct ReceiptHead {
+    /// Its id: the source of its movements.
+    id: Uuid,
+    /// Where the goods went.
+    location_id: LocationId,
+    /// The sender's document.
+    reference: Option<String>,
+    /// The business day it counts for.
+    posting_date: NaiveDate,
+    /// When it was posted.
+    recorded_at: DateTime<Utc>,
+    /// Sum of the lines' values.
+    value: Money,
+}
+
+/// Receipts, in the order they were posted.
+#[utoipa::path(tag = "receipts", params(Filter, PageQuery), responses((status = 200, body = Page<ReceiptHead>)))]
+#[get("/api/v1/inventory/receipts")]
+async fn list(
+    state: web::Data<State>,
+    caller: Caller,
+    filter: web::Query<Filter>,
+    query: web::Query<PageQuery>,
+) -> Result<HttpResponse, Problem> {
+    let (filter, id) = (filter.into_inner(), |head: &ReceiptHead| head.id);
+    document::list(&state, &caller, Kind::Receipt, filter, &query, id).await
+}
+
+/// A posted receipt.
+#[utoipa::path(tag = "receipts", responses((status = 200, body = Receipt)))]
+#[get("/api/v1/inventory/receipts/{id}")]
+async fn find(
+    state: web::Data<State>,
+    caller: Caller,
+    id: web::Path<Uuid>,
+) -> Result<HttpResponse, Problem> {
+    document::find::<Receipt>(&state, &caller, Kind::Receipt, *id).await
 }

@@ -13,7 +13,9 @@ use super::{
     store,
 };
 use crate::{
-    Error, State, copy, events,
+    Error, State,
+    copy::{self, Facts},
+    events,
     ledger::{self, Place},
 };
 
@@ -33,13 +35,20 @@ pub(super) struct Stated {
 pub(super) type Saved = (bahi_types::LocationId, bahi_types::ProductId);
 
 /// The news that stock is low.
-pub(crate) fn low_stock(tenant: TenantId, level: &Level, available: Quantity) -> Outgoing {
+pub(crate) fn low_stock(
+    tenant: TenantId,
+    facts: &Facts,
+    level: &Level,
+    available: Quantity,
+) -> Outgoing {
     let payload = InventoryLowStock {
         product_id: level.place.1,
         location_id: level.place.0,
         available,
         reorder_point: level.reorder_point,
         suggested_qty: level.suggest(available).suggested_qty,
+        uom: facts.uom(level.place.1),
+        premises: facts.premises(level.place.0),
     };
     events::low_stock(tenant, level.version, &payload)
 }
@@ -56,8 +65,9 @@ pub(crate) async fn look(tx: &mut Tx, places: &BTreeSet<Place>) -> Result<(), Er
     let books = ledger::store::lock(tx, &places, &BTreeSet::new()).await?;
     let available = places.iter().map(|p| (*p, books.available(*p))).collect();
     let low = store::cross(tx.shared(), tx.tenant().uuid(), &available).await?;
+    let facts = copy::facts(tx, low.iter().map(|(level, _)| level.place)).await?;
     for (level, available) in &low {
-        tx.publish(low_stock(tx.tenant(), level, *available));
+        tx.publish(low_stock(tx.tenant(), &facts, level, *available));
     }
     Ok(())
 }
@@ -85,7 +95,8 @@ async fn settle(tx: &mut Tx, mut level: Level, before: Option<&Level>) -> Result
     level.version = before.map_or(1, |b| b.version + 1);
     store::save(tx, &level).await?;
     if level.low && !before.is_some_and(|b| b.low) {
-        tx.publish(low_stock(tx.tenant(), &level, available));
+        let facts = copy::facts(tx, places).await?;
+        tx.publish(low_stock(tx.tenant(), &facts, &level, available));
     }
     Ok(())
 }

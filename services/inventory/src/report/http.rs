@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::{
-    model::{AGES, BySteadiness, ByValue, by_steadiness, by_value},
+    model::{AGES, BySteadiness, ByValue, DEAD_DAYS, by_steadiness, by_value},
     store::{self, Aged, Dead, Filter, Issued, Span},
 };
 use crate::{Error, State, ledger::cursor};
@@ -63,7 +63,7 @@ async fn dead_stock(
 ) -> Result<HttpResponse, Problem> {
     caller.require("inventory.valuation.read")?;
     only_order(&query, "value")?;
-    let days = filter.days.unwrap_or(90);
+    let days = filter.days.unwrap_or(DEAD_DAYS.unsigned_abs());
     if !(1..=3650).contains(&days) {
         return Err(Fault::field("days", "must be 1 to 3650").into());
     }

@@ -3,6 +3,9 @@
 use rust_decimal::Decimal;
 use serde::Serialize;
 
+/// Days after which goods of which nothing has left are dead stock, unless a request says otherwise.
+pub const DEAD_DAYS: i32 = 90;
+
 /// By value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub(super) enum ByValue {

@@ -1,7 +1,7 @@
 //! Every SQL statement of the reports.
 
 use bahi_db::{Result, Tx, sql};
-use bahi_types::{LocationId, Money, PageQuery, ProductId, Quantity, business_date};
+use bahi_types::{LocationId, Money, PageQuery, ProductId, Quantity, TenantId, business_date};
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{
     QueryableByName,
@@ -56,9 +56,8 @@ pub(super) struct Dead {
     pub last_sale_at: Option<DateTime<Utc>>,
 }
 
-macro_rules! dead {
-    ($columns:literal, $rest:literal) => {
-        concat!(
+macro_rules! goods {
+    () => {
             "with stock as (
                select product_id, location_id, sum(qty_left) as qty, sum(value_left) as value, min(received_at) as oldest_at
                from cost_layer where tenant_id = $1 and ($2 is null or location_id = $2) and ($3 is null or product_id = $3)
@@ -68,7 +67,15 @@ macro_rules! dead {
                select distinct product_id, location_id from movement
                where tenant_id = $1 and recorded_at >= $4 and kind in ('issue', 'transfer_out', 'return_out')
                  and status <> 'in_transit'
-             ) select ",
+             )"
+    };
+}
+
+macro_rules! dead {
+    ($columns:literal, $rest:literal) => {
+        concat!(
+            goods!(),
+            " select ",
             $columns,
             " from stock s
               where not exists (select 1 from lively l where l.product_id = s.product_id and l.location_id = s.location_id) ",
@@ -124,6 +131,107 @@ pub(super) async fn dead(
     .load(tx.conn())
     .await?;
     Ok((rows, total))
+}
+
+#[derive(QueryableByName)]
+struct TenantRow {
+    #[diesel(sql_type = SqlUuid)]
+    tenant_id: TenantId,
+}
+
+/// Tenants of whom nobody has looked today what does not sell.
+pub(super) async fn unlooked(tx: &mut Tx, today: NaiveDate, most: i32) -> Result<Vec<TenantId>> {
+    let rows: Vec<TenantRow> = sql("select tenant_id from unlooked_tenants($1, $2)")
+        .bind::<Date, _>(today)
+        .bind::<Integer, _>(most)
+        .load(tx.conn())
+        .await?;
+    Ok(rows.into_iter().map(|r| r.tenant_id).collect())
+}
+
+/// Writes that somebody has looked.
+pub(super) async fn looked(tx: &mut Tx, today: NaiveDate) -> Result<()> {
+    sql(
+        "insert into dead_stock_look (tenant_id, looked_on) values ($1, $2)
+         on conflict (tenant_id) do update set looked_on = excluded.looked_on",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Date, _>(today)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Forgets what was said of goods that move again, or are gone.
+pub(super) async fn wake(tx: &mut Tx, since: DateTime<Utc>) -> Result<()> {
+    patience(tx).await?;
+    sql(concat!(
+        goods!(),
+        " update dead_stock_alert a set dead = false where a.tenant_id = $1 and a.dead
+          and (not exists (select from stock s where s.product_id = a.product_id and s.location_id = a.location_id)
+               or exists (select from lively l where l.product_id = a.product_id and l.location_id = a.location_id))"
+    ))
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Nullable<SqlUuid>, _>(None::<LocationId>)
+    .bind::<Nullable<SqlUuid>, _>(None::<ProductId>)
+    .bind::<Timestamptz, _>(since)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Goods that have stopped selling and of which it has not been said.
+#[derive(Clone, Debug, QueryableByName)]
+pub(super) struct Died {
+    #[diesel(sql_type = SqlUuid)]
+    pub location_id: LocationId,
+    #[diesel(sql_type = SqlUuid)]
+    pub product_id: ProductId,
+    #[diesel(sql_type = Numeric)]
+    pub qty: Quantity,
+    #[diesel(sql_type = Numeric)]
+    pub value: Money,
+    #[diesel(sql_type = Timestamptz)]
+    pub oldest_at: DateTime<Utc>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub last_sale_at: Option<DateTime<Utc>>,
+    /// How often it has been said of them, this time included.
+    #[diesel(sql_type = BigInt)]
+    pub times: i64,
+}
+
+/// Notes goods that have stopped selling, at most so many: what it gives is to be said now.
+pub(super) async fn died(tx: &mut Tx, since: DateTime<Utc>, most: i64) -> Result<Vec<Died>> {
+    patience(tx).await?;
+    sql(concat!(
+        goods!(),
+        ", fresh as (
+           insert into dead_stock_alert (tenant_id, location_id, product_id, dead, times, raised_at)
+           select $1, s.location_id, s.product_id, true, 1, $5 from stock s
+           where not exists (select from lively l where l.product_id = s.product_id and l.location_id = s.location_id)
+             and not exists (select from dead_stock_alert a where a.tenant_id = $1 and a.product_id = s.product_id
+                             and a.location_id = s.location_id and a.dead)
+           order by s.location_id, s.product_id limit $6
+           on conflict (tenant_id, location_id, product_id) do update
+           set dead = true, times = dead_stock_alert.times + 1, raised_at = excluded.raised_at
+           where not dead_stock_alert.dead
+           returning location_id, product_id, times
+         )
+         select f.location_id, f.product_id, f.times, s.qty, s.value, s.oldest_at,
+           (select max(m.occurred_at) from movement m where m.tenant_id = $1 and m.product_id = f.product_id
+              and m.location_id = f.location_id and m.kind = 'issue') as last_sale_at
+         from fresh f join stock s on s.location_id = f.location_id and s.product_id = f.product_id
+         order by f.location_id, f.product_id"
+    ))
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Nullable<SqlUuid>, _>(None::<LocationId>)
+    .bind::<Nullable<SqlUuid>, _>(None::<ProductId>)
+    .bind::<Timestamptz, _>(since)
+    .bind::<Timestamptz, _>(tx.now())
+    .bind::<BigInt, _>(most)
+    .load(tx.conn())
+    .await
+    .map_err(bahi_db::Error::from)
 }
 
 /// Stock by age.

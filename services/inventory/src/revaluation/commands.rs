@@ -112,7 +112,7 @@ pub(super) async fn post(
                 }
                 lines.push((row, seq));
             }
-            ledger::save_values(tx, &layers, &movements).await?;
+            ledger::save_values(tx, &layers, &mut movements).await?;
             let head = Head {
                 id,
                 reason: new.reason.clone(),

@@ -102,6 +102,10 @@ pub(crate) async fn issue(tx: &mut Tx, sales: &[Sale]) -> Result<(), Error> {
     // What is owed may leave from a batch later.
     let owing: HashSet<InvoiceId> = owed.iter().map(|s| s.invoice).collect();
     let movements = ledger::close(tx, books).await?;
+    let settled: HashMap<Key, Quantity> = corrected
+        .iter()
+        .map(|key| (*key, ledger::settled_from(&movements, *key)))
+        .collect();
     let (corrections, movements): (Vec<Movement>, Vec<Movement>) = movements
         .into_iter()
         .partition(|m| m.draft.source.kind == CORRECTION);
@@ -111,7 +115,11 @@ pub(crate) async fn issue(tx: &mut Tx, sales: &[Sale]) -> Result<(), Error> {
                 tx.tenant(),
                 movement,
                 *version,
-                item.on_hand,
+                item.on_hand
+                    - settled
+                        .get(&movement.draft.key)
+                        .copied()
+                        .unwrap_or_default(),
             ));
         }
     }

@@ -455,7 +455,7 @@ pub(crate) fn place_of(piece: Option<&Piece>) -> String {
 pub(crate) fn is_strict(kind: &str) -> bool {
     matches!(
         kind,
-        "adjustment" | "receipt" | "status_change" | "transfer"
+        "adjustment" | "receipt" | "status_change" | "supplier_return" | "transfer"
     )
 }
 
@@ -551,7 +551,7 @@ mod tests {
     use chrono::{DateTime, Utc};
 
     use super::*;
-    use crate::ledger::{Books, Source};
+    use crate::ledger::{Books, Known, Source};
 
     struct Desk {
         shelf: Key,
@@ -597,6 +597,7 @@ mod tests {
                     value: Money::ZERO,
                     variance: Money::ZERO,
                     numbered: true,
+                    known: Known::default(),
                 })
                 .collect();
             let tracked = BTreeSet::from([self.shelf.product]);

@@ -5,14 +5,14 @@ use std::collections::{BTreeSet, HashMap};
 use bahi_db::{Ctx, Done, Tx};
 use bahi_events::StatusChangedLine;
 use bahi_http::Fault;
-use bahi_types::{BatchId, LocationId, Money, ProductId, Quantity, ReservationId};
+use bahi_types::{BatchId, LocationId, Money, ProductId, Quantity, ReservationId, business_date};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    Error, Short, State, batch, copy, events,
+    Error, Short, State, batch, copy, document, events,
     ledger::{self, Key, Kind, Movement, NO_BATCH, Place, Source, Status},
     reservation::{self, Broken},
     serial,
@@ -194,6 +194,9 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewChange) -> Result<Done<Status
                     lines,
                     broken_reservations: broken.announce(tx),
                 };
+                let when = (change.location_id, business_date(now));
+                document::store::insert(tx, document::Kind::StatusChange, id, when, &change)
+                    .await?;
                 let details = json!({ "location_id": new.location, "lines": change.lines });
                 tx.audit(
                     "inventory.stock.status_change",
@@ -257,6 +260,12 @@ fn announce(
     movements: &[Movement],
     versions: &HashMap<Place, i64>,
 ) {
+    let known = |line: i32| {
+        let of_line = |m: &&Movement| m.draft.source.id == id && m.draft.source.line == line;
+        movements.iter().find(of_line).map(|m| &m.known)
+    };
+    let premises = lines.first().and_then(|l| known(l.line));
+    let premises = premises.map(|k| k.premises.clone()).unwrap_or_default();
     let kept: Vec<_> = lines
         .iter()
         .filter(|l| l.to != Status::Scrap)
@@ -268,10 +277,16 @@ fn announce(
             to: l.to.name().to_owned(),
             qty: l.qty,
             cost_value: l.cost_value,
+            uom: known(l.line).and_then(|k| k.uom.clone()),
         })
         .collect();
     if !kept.is_empty() {
-        tx.publish(events::status_changed(id, new.location, &new.reason, kept));
+        tx.publish(events::status_changed(
+            id,
+            (new.location, premises),
+            &new.reason,
+            kept,
+        ));
     }
     let scrapped = |m: &&Movement| m.draft.source.id == id && m.draft.kind == Kind::Scrap;
     for movement in movements.iter().filter(scrapped) {

@@ -1,18 +1,25 @@
 //! Changes of status over HTTP.
 
-use actix_web::{HttpResponse, post, web};
-use bahi_http::{Post, Problem, Versioned, created, validate};
-use bahi_types::{BatchId, LocationId, ProductId, Quantity};
+use actix_web::{HttpResponse, get, post, web};
+use bahi_http::{Caller, Post, Problem, Versioned, created, validate};
+use bahi_types::{BatchId, LocationId, Page, PageQuery, ProductId, Quantity, ReservationId};
+use chrono::{DateTime, Utc};
 use garde::Validate;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa_actix_web::service_config::ServiceConfig;
+use uuid::Uuid;
 
 use super::commands::{self, NewChange, StatusChange};
-use crate::{State, ledger::Status, serial};
+use crate::{
+    State,
+    document::{self, Filter, Kind},
+    ledger::Status,
+    serial,
+};
 
 /// The endpoints of this noun.
 pub fn routes(cfg: &mut ServiceConfig) {
-    cfg.service(create);
+    cfg.service(create).service(list).service(find);
 }
 
 #[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
@@ -97,4 +104,43 @@ async fn create(
     Ok(created(
         &commands::post(&state, &req.caller.ctx, new).await?,
     ))
+}
+
+/// A posted change of status without its lines.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+struct StatusChangeHead {
+    /// Its id: the source of its movements.
+    id: Uuid,
+    /// Where.
+    location_id: LocationId,
+    /// Why.
+    reason: String,
+    /// When it was posted.
+    recorded_at: DateTime<Utc>,
+    /// Holds that had to end because their goods are gone.
+    broken_reservations: Vec<ReservationId>,
+}
+
+/// Changes of status, in the order they were posted.
+#[utoipa::path(tag = "status-changes", params(Filter, PageQuery), responses((status = 200, body = Page<StatusChangeHead>)))]
+#[get("/api/v1/inventory/status-changes")]
+async fn list(
+    state: web::Data<State>,
+    caller: Caller,
+    filter: web::Query<Filter>,
+    query: web::Query<PageQuery>,
+) -> Result<HttpResponse, Problem> {
+    let (filter, id) = (filter.into_inner(), |head: &StatusChangeHead| head.id);
+    document::list(&state, &caller, Kind::StatusChange, filter, &query, id).await
+}
+
+/// A posted change of status.
+#[utoipa::path(tag = "status-changes", responses((status = 200, body = StatusChange)))]
+#[get("/api/v1/inventory/status-changes/{id}")]
+async fn find(
+    state: web::Data<State>,
+    caller: Caller,
+    id: web::Path<Uuid>,
+) -> Result<HttpResponse, Problem> {
+    document::find::<StatusChange>(&state, &caller, Kind::StatusChange, *id).await
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bahi_db::{Ctx, Done, Tx};
 use bahi_http::Fault;
-use bahi_types::{BatchId, LocationId, Money, ProductId, Quantity};
+use bahi_types::{BatchId, LocationId, Money, ProductId, Quantity, business_date};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -74,10 +74,11 @@ async fn draft(tx: &mut Tx, new: &NewTransfer) -> Result<Transfer, Error> {
     if new.from == new.to {
         return Err(Fault::field("to_location_id", "must differ from from_location_id").into());
     }
-    copy::open_location(tx, new.from).await?;
-    copy::open_location(tx, new.to).await?;
+    open_end(tx, new.from, "from_location_id").await?;
+    open_end(tx, new.to, "to_location_id").await?;
     let named: Vec<_> = new.lines.iter().map(|l| (l.product, l.batch)).collect();
     batch::check_lines(tx, &named).await?;
+    fit(tx, new).await?;
     let (registration_from, gstin_from) = copy::registration(tx, new.from).await?;
     let (registration_to, gstin_to) = copy::registration(tx, new.to).await?;
     let line = |(n, line): (i32, &NewLine)| TransferLine {
@@ -114,6 +115,29 @@ async fn draft(tx: &mut Tx, new: &NewTransfer) -> Result<Transfer, Error> {
     };
     store::insert(tx, &transfer).await?;
     Ok(transfer)
+}
+
+/// Refuses a location that is closed, and says which one it is.
+async fn open_end(tx: &mut Tx, id: LocationId, field: &'static str) -> Result<(), Error> {
+    match copy::open_location(tx, id).await {
+        Err(Error::LocationClosed) => Err(Error::ClosedAt(field)),
+        open => open,
+    }
+}
+
+/// Refuses sellable goods of a batch that may not be sold: they would not be sent.
+async fn fit(tx: &mut Tx, new: &NewTransfer) -> Result<(), Error> {
+    let today = business_date(tx.now());
+    let named = new.lines.iter().filter_map(|l| l.batch).collect();
+    let batches = batch::store::share(tx, &named).await?;
+    let unfit = |line: &NewLine| {
+        let batch = batches.iter().find(|b| Some(b.id) == line.batch);
+        line.status == Status::Sellable && batch.is_some_and(|b| !b.is_active(today))
+    };
+    match new.lines.iter().position(unfit) {
+        Some(n) => Err(Error::BatchUnfit(n)),
+        None => Ok(()),
+    }
 }
 
 /// Lets a draft go.
@@ -196,7 +220,7 @@ async fn leave(
     mut serials: BTreeMap<i32, Vec<String>>,
 ) -> Result<(), Error> {
     transfer.allow(Verb::Ship)?;
-    copy::open_location(tx, transfer.to_location_id).await?;
+    open_end(tx, transfer.to_location_id, "to_location_id").await?;
     // As they are now: the document that goes with the goods names them.
     (transfer.registration_from, transfer.gstin_from) =
         copy::registration(tx, transfer.from_location_id).await?;
@@ -253,7 +277,8 @@ async fn leave(
     transfer.send(&moved);
     store::insert_parts(tx, id, &moved).await?;
     store::save(tx, transfer).await?;
-    tx.publish(events::transferred(transfer, "shipped", &moved));
+    let facts = facts(tx, transfer).await?;
+    tx.publish(events::transferred(&facts, transfer, "shipped", &moved));
     Ok(())
 }
 
@@ -279,6 +304,13 @@ async fn sent(
     }
     serials.retain(|_, names| !names.is_empty());
     Ok(serial::store::lock(tx, &names, &BTreeMap::new()).await?)
+}
+
+/// What is known of a transfer's products and of both its ends.
+async fn facts(tx: &mut Tx, transfer: &Transfer) -> Result<copy::Facts, Error> {
+    let ends = [transfer.from_location_id, transfer.to_location_id];
+    let places = |l: &TransferLine| ends.map(|end| (end, l.product_id));
+    copy::facts(tx, transfer.lines.iter().flat_map(places)).await
 }
 
 /// What the movements into a place that a document made were worth, by line and batch.
@@ -324,7 +356,8 @@ pub(super) async fn receive(
         .write(ctx, async move |tx: &mut Tx| -> Result<Transfer, Error> {
             let mut transfer = store::lock(tx, id).await?;
             transfer.allow(Verb::Receive)?;
-            copy::open_location(tx, transfer.to_location_id).await?;
+            // A location that was closed after they had left: the goods are there all the same.
+            copy::known_location(tx, transfer.to_location_id).await?;
             let (moved, mut names) = match &said {
                 Some(said) => {
                     let (said, names) = pieces(tx, &transfer, said).await?;
@@ -365,7 +398,8 @@ pub(super) async fn receive(
             transfer.enter(next, now);
             store::add(tx, id, &moved, false).await?;
             store::save(tx, &transfer).await?;
-            tx.publish(events::transferred(&transfer, "received", &moved));
+            let facts = facts(tx, &transfer).await?;
+            tx.publish(events::transferred(&facts, &transfer, "received", &moved));
             Ok(transfer)
         })
         .await
@@ -426,7 +460,8 @@ pub(super) async fn close_short(
             store::add(tx, id, &moved, true).await?;
             store::save(tx, &transfer).await?;
             audit(tx, "inventory.transfer.close_short", &transfer);
-            tx.publish(events::transferred(&transfer, "short", &moved));
+            let facts = facts(tx, &transfer).await?;
+            tx.publish(events::transferred(&facts, &transfer, "short", &moved));
             Ok(transfer)
         })
         .await

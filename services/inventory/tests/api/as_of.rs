@@ -122,10 +122,23 @@ async fn a_document_may_be_dated_back_into_an_open_period_only() {
         .await
         .expect(422);
     assert_eq!(refused.code(), "PERIOD_CLOSED");
+    let receipt = shop.receive(tea, "1", "2").await;
+    let land = json!({ "amount": "1", "basis": "value", "posting_date": "2026-10-31",
+        "receipts": [{ "receipt_id": receipt.body["id"] }] });
+    let refused = shop
+        .owner
+        .post("/api/v1/inventory/landed-costs", land)
+        .await
+        .expect(422);
+    assert_eq!(
+        (refused.code(), &refused.body["errors"][0]["field"]),
+        ("PERIOD_CLOSED", &json!("posting_date"))
+    );
+    shop.adjust(tea, "-1").await.expect(201);
     // A sale of the closed month is a fact: it counts for the first open day and keeps its own time.
     shop.sold_on(tea, "2", "2026-10-20T05:00:00Z").await;
     let ledger = shop.owner.get("/api/v1/inventory/ledger").await.expect(200);
-    let sale = &ledger.body["items"][1];
+    let sale = &ledger.body["items"][3];
     assert_eq!(
         (
             &sale["posting_date"],
@@ -514,4 +527,48 @@ async fn a_million_movements_are_answered_within_fifty_milliseconds() {
     }
     let slowest = medians.iter().max().unwrap();
     assert!(slowest.as_millis() < 50, "{slowest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_count_of_a_closed_month_is_posted_to_an_open_one() {
+    let shop = Shop::at("2026-10-31T06:00:00Z").await;
+    let tea = shop.product().await;
+    shop.receive(tea, "10", "2").await;
+    // Looked at on the last day of October; approved and posted when October is closed.
+    let id = shop.submitted(tea, "7").await;
+    shop.later(20 * DAY);
+    assert_eq!(shop.period("2026-10", "closed").await.0, 200);
+    assert_eq!(shop.approve(&id).await["state"], "posted");
+    let ledger = shop.owner.get("/api/v1/inventory/ledger").await.expect(200);
+    let count = &ledger.body["items"][1];
+    assert_eq!(
+        (&count["source_type"], &count["posting_date"]),
+        (&json!("count"), &json!("2026-11-20"))
+    );
+    assert_eq!(shop.value_at("2026-10-31").await, "20.00");
+    assert_eq!(shop.value_at("2026-11-20").await, "14.00");
+    // A sale without the network, from before the look and told of after all that: the count has taken its goods
+    // already. What puts them back and what takes them counts for the first open day; October stays closed.
+    let mut late = shop.invoice(InvoiceId::new(), 1, &[(tea, "2")]);
+    late.occurred_at = "2026-10-30T06:00:00Z".parse().unwrap();
+    late.txid = Some(9);
+    shop.hear(inventory::consumers::issued, &[late]).await;
+    let ledger = shop.owner.get("/api/v1/inventory/ledger").await.expect(200);
+    let days: Vec<_> = ledger.body["items"].as_array().unwrap()[2..]
+        .iter()
+        .map(|m| {
+            (
+                m["source_type"].as_str().unwrap(),
+                m["posting_date"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert!(
+        days.iter().any(|d| d.0 == "count_correction") && days.iter().any(|d| d.0 == "invoice"),
+        "{days:?}"
+    );
+    assert!(days.iter().all(|d| d.1 >= "2026-11-01"), "{days:?}");
+    assert_eq!(shop.value_at("2026-10-31").await, "20.00");
+    shop.assert_stock(tea, ("7", "0", "7")).await;
+    shop.assert_sound().await;
 }

@@ -476,9 +476,10 @@ async fn a_count_is_made_again_called_off_or_refused() {
     assert_eq!(shop.approve(&id).await["value_delta"], "3.00");
     let closed = shop.close_location().await;
     let body = json!({ "location_id": closed, "lines": [] });
+    let refused = shop.owner.post(PATH, body).await.expect(422);
     assert_eq!(
-        shop.owner.post(PATH, body).await.expect(422).code(),
-        "LOCATION_CLOSED"
+        refused.body["errors"],
+        json!([{ "field": "location_id", "rule": "LOCATION_CLOSED", "message": "The location is closed." }])
     );
     shop.assert_sound().await;
 }

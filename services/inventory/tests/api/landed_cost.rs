@@ -303,3 +303,57 @@ async fn what_cannot_be_landed_is_refused_and_the_rest_is_landed_once() {
     assert_eq!(shop.said("stock.revalued").await.len(), 1);
     shop.assert_sound().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_names_at_most_five_hundred_lines_by_name_or_not() {
+    let shop = Shop::open().await;
+    let tea = shop.product().await;
+    let line = json!({ "product_id": tea, "qty": "1", "unit_cost": "1" });
+    let body = json!({ "location_id": shop.location, "lines": vec![line; 251] });
+    let mut receipts = Vec::new();
+    for _ in 0..2 {
+        let made = shop
+            .owner
+            .post("/api/v1/inventory/receipts", body.clone())
+            .await
+            .expect(201);
+        receipts.push(made);
+    }
+    let refused = shop
+        .land("10", "value", all(&[&receipts[0], &receipts[1]]))
+        .await
+        .expect(400);
+    assert_eq!(refused.body["errors"][0]["field"], "receipts");
+    let landed = shop
+        .land("10", "value", all(&[&receipts[0]]))
+        .await
+        .expect(201);
+    assert_eq!(landed.text_at("stock_value"), "10.00");
+    shop.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn goods_that_were_moved_too_often_to_follow_are_not_guessed_at() {
+    let shop = Shop::open().await;
+    let tea = shop.product().await;
+    let receipt = shop.receive(tea, "5000", "1").await;
+    let pieces = |n: usize| {
+        let line = json!({ "product_id": tea, "from": "sellable", "to": "quarantine", "qty": "1" });
+        json!({ "location_id": shop.location, "reason": "one by one", "lines": vec![line; n] })
+    };
+    let path = "/api/v1/inventory/status-changes";
+    for _ in 0..2 {
+        shop.owner.post(path, pieces(500)).await.expect(201);
+    }
+    // A thousand moves are followed: all the goods are there.
+    let landed = shop.land("50", "value", all(&[&receipt])).await.expect(201);
+    assert_eq!(landed.text_at("stock_value"), "50.00");
+    shop.owner.post(path, pieces(1)).await.expect(201);
+    let refused = shop.land("50", "value", all(&[&receipt])).await.expect(422);
+    assert_eq!(
+        (refused.code(), &refused.body["errors"][0]["field"]),
+        ("TOO_MANY_MOVES", &json!("receipts"))
+    );
+    assert_eq!(shop.value().await, "5050.00");
+    shop.assert_sound().await;
+}

@@ -278,3 +278,64 @@ async fn classes_go_by_the_value_issued_and_the_steadiness_of_demand() {
             .expect(403);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stops_selling_is_said_once_and_again_only_after_something_left() {
+    let shop = Shop::open().await;
+    let branch = shop.branch().await;
+    let other = shop.next_tenant().await;
+    let [tea, salt] = [shop.product().await, shop.product().await];
+    let theirs = other.product().await;
+    shop.receive(tea, "10", "5").await;
+    branch.receive(tea, "3", "4").await;
+    shop.receive(salt, "10", "2").await;
+    other.receive(theirs, "1", "9").await;
+    let look = async || {
+        inventory::jobs::find_dead_stock(shop.state())
+            .await
+            .unwrap();
+        shop.said("inventory.dead_stock").await.len()
+    };
+    shop.later(60 * DAY);
+    shop.sell(&[(salt, "1")]).await;
+    assert_eq!(look().await, 0);
+    shop.later(31 * DAY);
+    // Ninety-one days: the tea of both places. Salt was sold a month ago.
+    assert_eq!(look().await, 2);
+    let said = shop.said("inventory.dead_stock").await;
+    let here = said
+        .iter()
+        .find(|e| e["location_id"] == json!(shop.location))
+        .unwrap();
+    assert_eq!(
+        (
+            &here["product_id"],
+            &here["qty"],
+            &here["value"],
+            &here["days"]
+        ),
+        (&json!(tea), &json!("10"), &json!("50.00"), &json!(90))
+    );
+    assert_eq!(
+        (&here["uom"], &here["gstin"], &here["last_sale_at"]),
+        (&json!("NOS"), &json!("27AAPFU0939F1ZV"), &Value::Null)
+    );
+    assert_eq!(other.said("inventory.dead_stock").await.len(), 1);
+    // Not twice a day, and not on the next either.
+    assert_eq!(look().await, 2);
+    shop.later(DAY);
+    assert_eq!(look().await, 2);
+    // One is sold and the rest lies again for ninety days; meanwhile the salt has died as well.
+    shop.sell(&[(tea, "1")]).await;
+    shop.later(DAY);
+    assert_eq!(look().await, 2);
+    shop.later(91 * DAY);
+    assert_eq!(look().await, 4);
+    let again = shop.said("inventory.dead_stock").await;
+    let last: Vec<_> = again[2..]
+        .iter()
+        .map(|e| (e["product_id"].clone(), e["qty"].clone()))
+        .collect();
+    assert!(last.contains(&(json!(tea), json!("9"))), "{last:?}");
+    assert!(last.contains(&(json!(salt), json!("9"))), "{last:?}");
+}

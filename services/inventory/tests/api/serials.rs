@@ -696,6 +696,37 @@ async fn adjustments_and_changes_of_status_name_their_pieces() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn pieces_that_go_back_to_their_supplier_are_named() {
+    let shop = Shop::open().await;
+    let phone = shop.numbered().await;
+    let first = shop.receipt_of(phone, "2", &["A", "B"]).await.expect(201);
+    shop.bring(phone, &["C"]).await;
+    let of = |qty: &str, serials: &[&str]| {
+        json!([{ "product_id": phone, "qty": qty, "serials": serials,
+        "receipt_id": first.body["id"], "receipt_line": 1 }])
+    };
+    refused(&shop.send_back(of("1", &[])).await, 422, "SERIALS_REQUIRED");
+    refused(
+        &shop.send_back(of("1", &["X"])).await,
+        409,
+        "SERIAL_NOT_HERE",
+    );
+    shop.promise(InvoiceId::new(), phone, &["B"])
+        .await
+        .granted();
+    refused(
+        &shop.send_back(of("1", &["B"])).await,
+        409,
+        "SERIAL_NOT_HERE",
+    );
+    shop.send_back(of("1", &["A"])).await.expect(201);
+    shop.assert_piece(phone, "A", "gone", "sellable").await;
+    // Repaired or exchanged it may come again.
+    shop.bring(phone, &["A"]).await;
+    shop.assert_piece(phone, "A", "in_stock", "sellable").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_count_names_what_is_missing_and_what_is_extra() {
     let shop = Shop::open().await;
     let phone = shop.numbered().await;

@@ -300,9 +300,16 @@ async fn a_blocked_or_expired_batch_is_not_sent_unless_it_is_set_apart() {
             { "product_id": soap, "batch_id": batch, "qty": qty, "status": status }] });
         shop.owner.post("/api/v1/inventory/transfer", body).await
     };
+    let refused = send(expired, "1", "sellable").await.expect(422);
+    assert_eq!(refused.code(), "BATCH_UNFIT");
+    // A draft of it is refused as well, and says which line and why.
+    let other = json!({ "product_id": soap, "qty": "1" });
+    let unfit = json!({ "product_id": soap, "batch_id": expired, "qty": "1" });
+    let refused = shop.draft(branch.location, json!([other, unfit])).await;
     assert_eq!(
-        send(expired, "1", "sellable").await.expect(422).code(),
-        "BATCH_UNFIT"
+        refused.expect(422).body["errors"],
+        json!([{ "field": "lines[1].batch_id", "rule": "BATCH_UNFIT",
+                 "message": "lines[1]: the batch is blocked or expired." }])
     );
     // Blocked on the way: it arrives in quarantine, and its new balance knows that it is blocked.
     let id = send(batch, "2", "sellable").await.expect(201).text_at("id");
@@ -476,4 +483,44 @@ async fn fault_3_a_hundred_opposite_transfers_at_once_neither_deadlock_nor_lose_
         .unwrap()
         .get(0);
     assert_eq!(deadlocks, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_location_that_was_closed_on_the_way_receives_what_was_sent_and_nothing_more() {
+    let shop = Shop::open().await;
+    let branch = shop.branch().await;
+    let tea = shop.product().await;
+    shop.receive(tea, "5", "2").await;
+    let id = shop.ship(branch.location, tea, "3").await;
+    let draft = shop
+        .draft(branch.location, json!([{ "product_id": tea, "qty": "1" }]))
+        .await
+        .expect(201)
+        .text_at("id");
+    shop.transfer(&draft, "approve", json!({}))
+        .await
+        .expect(200);
+    let closed = bahi_events::Location {
+        location_id: branch.location,
+        branch_id: bahi_types::BranchId::new(),
+        code: "S".into(),
+        name: "Shop".into(),
+        active: false,
+    };
+    let heard = shop.envelope(branch.location.uuid(), 2, closed);
+    shop.hear(inventory::consumers::location, &[heard]).await;
+    shop.receive_some(&id, "1").await.expect(200);
+    let done = shop.transfer(&id, "receive", json!({})).await.expect(200);
+    assert_eq!(done.body["state"], "received");
+    branch.assert_stock(tea, ("3", "0", "3")).await;
+    // Nothing more is sent there, and the refusal says which end it is.
+    let refused = shop.transfer(&draft, "ship", json!({})).await.expect(422);
+    assert_eq!(
+        (refused.code(), &refused.body["errors"][0]["field"]),
+        ("LOCATION_CLOSED", &json!("to_location_id"))
+    );
+    let lines = json!([{ "product_id": tea, "qty": "1" }]);
+    let refused = branch.draft(shop.location, lines).await.expect(422);
+    assert_eq!(refused.body["errors"][0]["field"], "from_location_id");
+    shop.assert_sound().await;
 }

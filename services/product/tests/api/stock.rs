@@ -2,10 +2,10 @@
 
 use bahi_events::{
     CountedLine, INVENTORY_ADJUSTED, INVENTORY_TRANSFERRED, InventoryAdjusted,
-    InventoryTransferred, Outgoing, RevaluedLine, STOCK_COUNT_POSTED, STOCK_ISSUED, STOCK_RECEIVED,
-    STOCK_RETURNED, STOCK_REVALUED, STOCK_STATUS_CHANGED, StatusChangedLine, StockCountPosted,
-    StockIssued, StockLine, StockReceived, StockReturned, StockRevalued, StockSource,
-    StockStatusChanged, TransferredLine,
+    InventoryTransferred, Outgoing, Premises, RevaluedLine, STOCK_COUNT_POSTED, STOCK_ISSUED,
+    STOCK_RECEIVED, STOCK_RETURNED, STOCK_REVALUED, STOCK_STATUS_CHANGED, StatusChangedLine,
+    StockCountPosted, StockIssued, StockLine, StockReceived, StockReturned, StockRevalued,
+    StockSource, StockStatusChanged, TransferredLine,
 };
 use bahi_types::{LocationId, MovementId, ProductId, Quantity, RegistrationId};
 use serde_json::json;
@@ -32,6 +32,7 @@ pub fn lines(product: &str) -> Vec<StockLine> {
         qty,
         cost_value,
         variance: None,
+        uom: None,
     }]
 }
 
@@ -44,6 +45,7 @@ pub fn received(product: &str) -> Outgoing {
             source: source.clone(),
             location_id,
             lines,
+            premises: Premises::default(),
         },
     )
 }
@@ -58,6 +60,7 @@ pub fn issued(product: &str) -> Outgoing {
             invoice_id: source.id,
             location_id,
             lines,
+            premises: Premises::default(),
         },
     )
 }
@@ -72,6 +75,7 @@ pub fn returned(product: &str) -> Outgoing {
             invoice_id: None,
             location_id,
             lines,
+            premises: Premises::default(),
         },
     )
 }
@@ -91,6 +95,8 @@ pub fn adjusted(product: &str) -> Outgoing {
         reason_code: None,
         source: source("adjustment"),
         on_hand_after: 1.into(),
+        uom: None,
+        premises: Premises::default(),
     };
     INVENTORY_ADJUSTED.of(product_id.uuid(), 1, &adjustment)
 }
@@ -107,12 +113,14 @@ fn counted(product: &str, book: i64) -> Outgoing {
         variance: counted - book,
         qty_delta: counted - book,
         value_delta: 0.into(),
+        uom: None,
     };
     let posted = StockCountPosted {
         count_id,
         location_id: LocationId::new(),
         value_delta: 0.into(),
         lines: vec![line],
+        premises: Premises::default(),
     };
     STOCK_COUNT_POSTED.of(count_id, 1, &posted)
 }
@@ -134,6 +142,7 @@ pub fn transferred(product: &str) -> Outgoing {
         status: "sellable".into(),
         qty: 5.into(),
         value: 50.into(),
+        uom: None,
     };
     let transfer = InventoryTransferred {
         transfer_id,
@@ -148,6 +157,8 @@ pub fn transferred(product: &str) -> Outgoing {
         eway_bill_no: None,
         reason: None,
         lines: vec![line],
+        branch_from: None,
+        branch_to: None,
     };
     INVENTORY_TRANSFERRED.of(transfer_id, 1, &transfer)
 }
@@ -162,12 +173,14 @@ pub fn status_changed(product: &str) -> Outgoing {
         to: "sellable".into(),
         qty: 5.into(),
         cost_value: 50.into(),
+        uom: None,
     };
     let change = StockStatusChanged {
         source: source.clone(),
         location_id: LocationId::new(),
         reason: "mended".into(),
         lines: vec![line],
+        premises: Premises::default(),
     };
     STOCK_STATUS_CHANGED.of(source.id, 1, &change)
 }
@@ -182,6 +195,8 @@ pub fn revalued(product: &str) -> Outgoing {
         status: "sellable".into(),
         qty: 5.into(),
         value_delta: 10.into(),
+        uom: None,
+        premises: Premises::default(),
     };
     let revaluation = StockRevalued {
         source: source.clone(),

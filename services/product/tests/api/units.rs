@@ -1,6 +1,6 @@
 //! Units of a product: exact factors, prices and barcodes of their own, what freezes.
 
-use bahi_events::{Outgoing, STOCK_RECEIVED, StockLine, StockReceived, StockSource};
+use bahi_events::{Outgoing, Premises, STOCK_RECEIVED, StockLine, StockReceived, StockSource};
 use bahi_types::LocationId;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -30,6 +30,7 @@ pub fn received(product: &str) -> Outgoing {
         qty: 5.into(),
         cost_value: 50.into(),
         variance: None,
+        uom: None,
     };
     let location_id = LocationId::new();
     let (id, lines) = (source.id, vec![line]);
@@ -37,6 +38,7 @@ pub fn received(product: &str) -> Outgoing {
         source,
         location_id,
         lines,
+        premises: Premises::default(),
     };
     STOCK_RECEIVED.of(id, 1, &receipt)
 }

@@ -1,0 +1,85 @@
+//! Reading posted documents over HTTP, alike for every kind.
+
+use actix_web::HttpResponse;
+use bahi_db::{Done, Tx};
+use bahi_http::{Caller, Fault, Problem, Versioned, ok, page};
+use bahi_types::{Cursor, LocationId, Page, PageQuery, ProductId};
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use uuid::Uuid;
+
+use super::store::{self, Kind};
+use crate::{Error, State, ledger::cursor};
+
+/// Which documents.
+#[derive(Clone, Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Filter {
+    /// Only of this location.
+    pub location: Option<LocationId>,
+    /// Only those that moved goods of this product.
+    pub product: Option<ProductId>,
+    /// First business day they count for.
+    pub from: Option<NaiveDate>,
+    /// Last business day they count for.
+    pub to: Option<NaiveDate>,
+}
+
+/// One page of documents of a kind.
+///
+/// # Errors
+/// A cursor or order that is not one of these lists; the database's.
+pub(crate) async fn list<T>(
+    state: &State,
+    caller: &Caller,
+    kind: Kind,
+    filter: Filter,
+    query: &PageQuery,
+    id: fn(&T) -> Uuid,
+) -> Result<HttpResponse, Problem>
+where
+    T: DeserializeOwned + Serialize + Send + 'static,
+{
+    caller.require("inventory.stock.read")?;
+    query
+        .sort(&["id"])
+        .map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;
+    let after = cursor(query)?.map(|c| c.id);
+    let asked = query.clone();
+    let (rows, total) = state
+        .db
+        .read(&caller.ctx, async move |tx: &mut Tx| {
+            store::list::<T>(tx, kind, &filter, after, &asked)
+                .await
+                .map_err(Error::from)
+        })
+        .await?;
+    Ok(page(&Page::new(rows, query, total, |row| Cursor {
+        key: String::new(),
+        id: id(row),
+    })))
+}
+
+/// A document.
+///
+/// # Errors
+/// Not found; the database's.
+pub(crate) async fn find<T>(
+    state: &State,
+    caller: &Caller,
+    kind: Kind,
+    posted: Uuid,
+) -> Result<HttpResponse, Problem>
+where
+    T: DeserializeOwned + Serialize + Versioned + Send + 'static,
+{
+    caller.require("inventory.stock.read")?;
+    let found = state
+        .db
+        .read(&caller.ctx, async move |tx: &mut Tx| {
+            let found = store::find::<T>(tx, kind, posted).await?;
+            found.ok_or_else(|| Error::from(Fault::NotFound))
+        })
+        .await?;
+    Ok(ok(&Done::first(found)))
+}
