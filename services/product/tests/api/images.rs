@@ -581,3 +581,35 @@ async fn a_store_that_fails_halfway_is_asked_again_later() {
         (&json!("ready"), &json!(1))
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_picture_that_cannot_be_cleared_stops_no_others() {
+    let app = start_with_store(None).await;
+    let (album, other) = (Album::open(&app).await, Album::open(&app).await);
+    let bad = album.announce("image/png", 5).await.expect(201);
+    other.announce("image/png", 5).await.expect(201);
+    let admin = app.admin().await;
+    let spoil = format!(
+        "update product_image set upload_until = now() - interval '2 hours';
+         create function spoil() returns trigger language plpgsql as $$ begin raise exception 'spoilt'; end $$;
+         create trigger spoil before update or delete on product_image for each row when (old.id = '{}')
+         execute function spoil()",
+        bad.text_at("id")
+    );
+    admin.batch_execute(&spoil).await.unwrap();
+    let jobs = product::jobs::table(&app.running.state);
+    let clear = jobs
+        .iter()
+        .find(|job| job.name() == "clear_images")
+        .unwrap();
+    assert!(clear.once().await.is_err(), "it is reported");
+    let left = "select id::text from product_image";
+    let left: Vec<String> = admin
+        .query(left, &[])
+        .await
+        .unwrap()
+        .iter()
+        .map(|r| r.get(0))
+        .collect();
+    assert_eq!(left, [bad.text_at("id")]);
+}

@@ -819,6 +819,7 @@ mod tests {
             price_includes_tax: true,
             mrp: mrp.map(|m| m.parse().unwrap()),
             status: "active".into(),
+            template: false,
             category: Some("taxable".into()),
             rate: Some(rate.parse().unwrap()),
             cess: Some(Rate::ZERO),

@@ -56,7 +56,7 @@ async fn a_kit_is_sold_at_the_till_and_its_components_leave_and_come_back() {
         .expect(409);
     assert_eq!(short.code(), "INSUFFICIENT_STOCK");
     assert_eq!(
-        short.body["lines"],
+        short.body["shortages"],
         json!([{ "product_id": soap, "lines": [1, 2], "asked": "11", "available": "10" }])
     );
     let half = shop
