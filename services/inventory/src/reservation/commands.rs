@@ -6,8 +6,8 @@ use bahi_db::{Ctx, Done, Tx};
 use bahi_http::Fault;
 use bahi_proto::reservation_id;
 use bahi_service::pause_point;
-use bahi_types::{InvoiceId, LocationId, ProductId, Quantity, ReservationId};
-use chrono::Duration;
+use bahi_types::{InvoiceId, LocationId, ProductId, Quantity, ReservationId, business_date};
+use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -384,6 +384,7 @@ pub async fn commit(
             let places: BTreeSet<_> = hold.places().collect();
             let mut books = ledger::store::lock(tx, &places, &BTreeSet::new()).await?;
             ledger::store::guard(tx, "reservation", "issue", &[id.uuid()]).await?;
+            all_fit(&books, &hold, &parts, now)?;
             let pieces = pieces(tx, &hold, &parts, &serials).await?;
             let mut issued = hold.clone();
             for ((line, part), named) in issued.lines.iter_mut().zip(&parts).zip(pieces) {
@@ -434,6 +435,7 @@ async fn deliver(
     let parts = split(&hold, &kits, wanted.as_ref())?;
     let places: BTreeSet<_> = hold.places().collect();
     let mut books = ledger::store::lock(tx, &places, &BTreeSet::new()).await?;
+    all_fit(&books, &hold, &parts, now)?;
     let named = pieces(tx, &hold, &parts, serials).await?;
     let mut issued = hold.clone();
     let lines = hold.lines.iter().zip(&parts).zip(named);
@@ -465,6 +467,28 @@ async fn deliver(
     tx.publish(events::hold(HoldNews::Committed, &issued, hold.version + 1));
     tx.publish(events::delivered(fulfilment, hold.location, &movements));
     Ok(Made { id })
+}
+
+/// Refuses what was promised from a batch that has been blocked since, or whose last day is past. The hold keeps it: a
+/// block may be lifted, and whoever holds it can let it go and ask anew.
+fn all_fit(
+    books: &Books,
+    hold: &Hold,
+    parts: &[Quantity],
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let today = business_date(now);
+    let mut issued = hold
+        .lines
+        .iter()
+        .zip(parts)
+        .filter(|(_, part)| part.is_positive());
+    match issued.find(|(line, _)| !books.item(hold.key(line)).fit(today, 0)) {
+        None => Ok(()),
+        Some((line, _)) => Err(Error::BatchUnfit(
+            usize::try_from(line.line - 1).unwrap_or(0),
+        )),
+    }
 }
 
 /// The pieces that leave with each allocation. Whoever hands goods out has them in hand: what is named must lie there.

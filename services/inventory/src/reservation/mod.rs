@@ -8,7 +8,8 @@
 //! * The demand of all lines of a product is checked together, and taken first expired, first out.
 //! * Batches: the minimum shelf life is the longest of what the request and the rules for its customer ask for. A line may
 //!   choose its batch; against first expired, first out, or below the minimum, that needs a reason and is recorded. A
-//!   batch that is expired or blocked is never granted.
+//!   batch that is expired or blocked is never granted, and what was granted from one that is so by now is not committed or
+//!   delivered (a till's sale is a fact, and is).
 //! * A confirmed order's hold has no deadline. It is issued delivery by delivery, each once, and keeps the rest until the
 //!   order closes, which releases it.
 //! * At its deadline a sale's hold is never released on a guess: sales is asked. The API's holds lapse by the clock,

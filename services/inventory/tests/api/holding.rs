@@ -307,6 +307,56 @@ async fn a_delivery_is_of_one_hold_and_is_told_again_as_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn invariant_i6_what_was_blocked_or_expired_since_is_not_delivered() {
+    let shop = Shop::open().await;
+    let milk = shop.batched().await;
+    let batch = shop
+        .receive_batch(milk, "B1", Some("2026-11-24"), "10", "5")
+        .await;
+    let hold = async |order: Option<Uuid>| {
+        let lines = json!([{ "product_id": milk, "qty": "3" }]);
+        let body = json!({ "location_id": shop.location, "order_id": order, "lines": lines });
+        let made = shop
+            .owner
+            .post("/api/v1/inventory/reservations", body)
+            .await;
+        made.expect(201).text_at("id")
+    };
+    let (order, cart) = (hold(Some(Uuid::now_v7())).await, hold(None).await);
+    let deliver = async |id: &str| {
+        let fulfilment = (id == order).then(Uuid::now_v7);
+        let lines = json!([{ "line": 1, "qty": "1" }]);
+        let body = json!({ "fulfilment_id": fulfilment, "lines": lines });
+        shop.owner.post(&path(id, "commit"), body).await
+    };
+    let set = async |verb: &str| {
+        let at = format!("/api/v1/inventory/batches/{batch}:{verb}");
+        let body = json!({ "reason": "smells" });
+        shop.owner.post(&at, body).await.expect(200);
+    };
+    set("block").await;
+    for id in [&order, &cart] {
+        let refused = deliver(id).await.expect(422);
+        assert_eq!(
+            (refused.code(), &refused.body["errors"][0]["field"]),
+            ("BATCH_UNFIT", &json!("lines[0].batch_id"))
+        );
+    }
+    set("unblock").await;
+    deliver(&order).await.expect(200);
+    deliver(&cart).await.expect(200);
+    // The last day itself is good, the next is not.
+    shop.later(3 * 86_400);
+    deliver(&order).await.expect(200);
+    shop.later(86_400);
+    assert_eq!(deliver(&order).await.code(), "BATCH_UNFIT");
+    shop.owner
+        .post(&path(&order, "release"), json!({}))
+        .await
+        .expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_no_commit() {
     let shop = Shop::open().await;
     let tea = shop.product().await;

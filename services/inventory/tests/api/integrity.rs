@@ -199,6 +199,7 @@ async fn a_proof_taken_while_tills_sell_finds_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_of_no_product_and_no_balance_is_looked_at_too() {
     let shop = Shop::open().await;
+    shop.breaks_the_books();
     let mut products = [shop.product().await, shop.product().await];
     products.sort();
     for product in products {

@@ -1040,6 +1040,7 @@ async fn a_sale_known_from_sales_answer_names_its_pieces_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn movements_of_pieces_are_never_changed_and_tampering_is_found() {
     let shop = Shop::open().await;
+    shop.breaks_the_books();
     let phone = shop.numbered().await;
     shop.bring(phone, &["A", "B"]).await;
     shop.sold(phone, "1", &["A"]).await;

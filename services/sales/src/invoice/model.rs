@@ -808,7 +808,6 @@ mod tests {
 
     fn goods(price: &str, rate: &str, mrp: Option<&str>) -> Goods {
         Goods {
-            template: false,
             product_id: ProductId::new(),
             sku: "SKU".into(),
             name: "Thing".into(),
