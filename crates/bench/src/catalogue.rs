@@ -195,7 +195,7 @@ pub async fn run(args: Args) -> anyhow::Result<bool> {
     let mut good = true;
     let mut measure = async |name: &str, kind: &str, file: Vec<u8>| -> anyhow::Result<Client> {
         let client = shop::newcomer(&args.url).await?;
-        setup::catalogue(&client, &[], |_| {}).await?;
+        setup::masters(&client).await?;
         peak.forget()?;
         let megabytes = file.len() as f64 / 1e6;
         let took = import(&client, kind, file).await?;

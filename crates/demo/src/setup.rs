@@ -74,15 +74,11 @@ pub async fn organisation(client: &Client, tills: usize) -> anyhow::Result<(Stri
     Ok((location_id.to_owned(), ids))
 }
 
-/// Makes the unit and the tax profiles, and imports `items` as one CSV file. Returns rows refused, with line and reason.
+/// Makes the units and the tax profiles.
 ///
 /// # Errors
-/// A refusal of the whole.
-pub async fn catalogue(
-    client: &Client,
-    items: &[Item],
-    progress: impl Fn(u64),
-) -> anyhow::Result<Vec<Value>> {
+/// When one is refused.
+pub async fn masters(client: &Client) -> anyhow::Result<()> {
     let unit = json!({ "code": "PCS", "name": "Pieces", "uqc": "PCS", "decimals": 0 });
     client
         .find_or_post("/api/v1/units", "code", "PCS", unit)
@@ -101,6 +97,19 @@ pub async fn catalogue(
             .find_or_post("/api/v1/tax-profiles", "name", name, body)
             .await?;
     }
+    Ok(())
+}
+
+/// Makes the units and the tax profiles, and imports `items` as one CSV file. Returns rows refused, with line and reason.
+///
+/// # Errors
+/// A refusal of the whole.
+pub async fn catalogue(
+    client: &Client,
+    items: &[Item],
+    progress: impl Fn(u64),
+) -> anyhow::Result<Vec<Value>> {
+    masters(client).await?;
     let mut file = csv::Writer::from_writer(Vec::new());
     file.write_record([
         "sku",
