@@ -62,7 +62,7 @@ struct Bounds {
     fence: i64,
     /// The tail ends with this day; where it lies before the snapshot's last, what came between is taken off.
     through: NaiveDate,
-    /// It ends with what was written by then, too; never before the snapshot's last day.
+    /// It ends with what was written by then, too.
     written: Option<DateTime<Utc>>,
 }
 
@@ -88,24 +88,19 @@ async fn bounds(tx: &mut Tx, as_of: AsOf) -> Result<Bounds> {
     .execute(tx.conn())
     .await?;
     let today = business_date(tx.now());
-    let (through, written, newest) = match as_of {
-        AsOf::Day(day) => {
-            let day = day.clamp(dawn(), today);
-            (day, None, period::first_of(day))
-        }
-        // Of the moment's own month a snapshot may hold what was written after the moment.
-        AsOf::Moment(at) => {
-            let day = business_date(at.clamp(DateTime::UNIX_EPOCH, tx.now()));
-            let before = period::first_of(day).checked_sub_months(Months::new(1));
-            (day, Some(at), before.unwrap_or_else(dawn))
-        }
+    let (through, written) = match as_of {
+        AsOf::Day(day) => (day.clamp(dawn(), today), None),
+        AsOf::Moment(at) => (
+            business_date(at.clamp(DateTime::UNIX_EPOCH, tx.now())),
+            Some(at),
+        ),
     };
     let rows: Vec<SnapshotRow> = sql(
         "select month, fence from stock_snapshot where tenant_id = $1 and month <= $2
          order by month desc limit 2",
     )
     .bind::<SqlUuid, _>(tx.tenant())
-    .bind::<Date, _>(newest)
+    .bind::<Date, _>(period::first_of(through))
     .load(tx.conn())
     .await?;
     // The nearer one: that of the day's own month with what came later taken off, or an earlier one.
@@ -135,12 +130,18 @@ macro_rules! moved {
   where tenant_id = $1 and posting_date > $7 and posting_date <= $5 and not (late and seq > $6)
     and ($2 is null or product_id = $2) and ($3 is null or location_id = $3)
   union all
+  -- in the snapshot of the moment's own month, and written after the moment: by the time it was written, for these are few
+  select product_id, location_id, batch_id, status, -qty, -value from movement
+  where tenant_id = $1 and $7 <= $5 and posting_date >= $4 and posting_date <= $7 and not late
+    and recorded_at > $8 and recorded_at < ($5 + 1)::timestamp at time zone 'UTC' - interval '330 minutes'
+    and ($2 is null or product_id = $2) and ($3 is null or location_id = $3)
+  union all
   select product_id, location_id, batch_id, status, qty, value from movement
   where tenant_id = $1 and late and seq > $6 and posting_date <= least($5, $7) and ($8 is null or recorded_at <= $8)
     and ($2 is null or product_id = $2) and ($3 is null or location_id = $3)
   union all
   select product_id, location_id, batch_id, status, -qty, -value from movement
-  where tenant_id = $1 and late and seq < $6 and posting_date <= $5 and $8 is not null and recorded_at > $8
+  where tenant_id = $1 and late and seq < $6 and posting_date <= least($5, $7) and $8 is not null and recorded_at > $8
     and ($2 is null or product_id = $2) and ($3 is null or location_id = $3)
 )"
     };

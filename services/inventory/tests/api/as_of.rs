@@ -273,7 +273,20 @@ async fn any_past_day_is_answered_from_a_snapshot_and_what_came_after_it() {
         shop.receive(salt, "2.5", "3.3333").await;
         shop.sell(&[(tea, "3"), (salt, "1.1")]).await;
         moments.push((moment(shop.now()), shop.value().await));
-        shop.later(14 * DAY);
+        // Written after the moment and posted before it, in the same month.
+        shop.later(3600);
+        let month = moment(shop.now())[..8].to_owned();
+        assert_eq!(
+            shop.receive_on(tea, "1", "50", &format!("{month}01"))
+                .await
+                .0,
+            201
+        );
+        shop.later(14 * DAY - 3600);
+        if n == 6 {
+            // Late, in the snapshot that comes, and posted after the moment of that month.
+            assert_eq!(shop.receive_on(salt, "2", "50", "2026-09-25").await.0, 201);
+        }
         if n % 3 == 1 {
             jobs::take_snapshots(shop.state()).await.unwrap();
         }
