@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::{
     shop,
     step::{Refusals, closed, heading, open},
+    usage,
 };
 
 /// What to load.
@@ -124,10 +125,7 @@ impl Peak {
     }
 
     fn mib(&self) -> anyhow::Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.0))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.context("VmHWM")?.trim().trim_end_matches(" kB");
-        Ok(kib.parse::<u64>()? / 1024)
+        Ok(usage::kib(self.0, "VmHWM:").context("VmHWM")? / 1024)
     }
 }
 

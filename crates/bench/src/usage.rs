@@ -65,15 +65,15 @@ fn one(pid: u32, postgres: u32) -> Option<(String, Usage)> {
         | "bahi-bench" => comm,
         _ => return None,
     };
-    let smaps = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let rss = smaps
-        .lines()
-        .find_map(|l| l.strip_prefix("VmRSS:"))?
-        .trim()
-        .trim_end_matches(" kB")
-        .parse()
-        .ok()?;
+    let rss = kib(pid, "VmRSS:")?;
     Some((name.to_owned(), Usage { ticks, rss }))
+}
+
+/// A field of what the kernel says of a process's memory, in KiB: `VmRSS:` is resident now, `VmHWM:` at most so far.
+pub fn kib(pid: u32, field: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let rest = status.lines().find_map(|line| line.strip_prefix(field))?;
+    rest.split_whitespace().next()?.parse().ok()
 }
 
 /// The running stack's, not the tests' that may run beside it.

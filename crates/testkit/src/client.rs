@@ -177,6 +177,23 @@ impl Client {
         }
     }
 
+    /// Asserts that inventory, asked for the proof of its books, finds no difference on any page.
+    ///
+    /// # Panics
+    /// When it finds one, or refuses.
+    pub async fn assert_books_agree(&self) {
+        let mut cursor = String::new();
+        loop {
+            let path = format!("/api/v1/inventory/integrity?{cursor}");
+            let reply = self.get(&path).await.expect(200);
+            assert_eq!(reply.body["differences"], Value::Array(Vec::new()));
+            match reply.body["next_cursor"].as_str() {
+                Some(next) => cursor = format!("cursor={next}"),
+                None => return,
+            }
+        }
+    }
+
     /// GET.
     pub async fn get(&self, path: &str) -> Reply {
         self.send(self.request(Method::GET, path)).await

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, fs, time::Instant};
 
 use super::site::{DEBEZIUM_ROLE, RELAY_ROLE, Site};
+use crate::usage::kib;
 
 /// What one process has used so far: its own ticks, and those of children that have ended.
 #[derive(Clone, Copy, Default)]
@@ -98,15 +99,8 @@ impl Reading {
 
 /// Resident memory of a process in MiB: now, and at most so far.
 pub fn memory(pid: u32) -> (f64, f64) {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    #[allow(clippy::float_arithmetic)] // memory, not money
-    let field = |name: &str| {
-        let kib = status
-            .lines()
-            .find_map(|line| line.strip_prefix(name))
-            .and_then(|rest| rest.split_whitespace().next()?.parse::<u32>().ok());
-        f64::from(kib.unwrap_or(0)) / 1024.0
-    };
+    #[allow(clippy::float_arithmetic, clippy::cast_precision_loss)] // memory, not money
+    let field = |name: &str| kib(pid, name).unwrap_or(0) as f64 / 1024.0;
     (field("VmRSS:"), field("VmHWM:"))
 }
 

@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, get, post, web};
 use bahi_db::Tx;
 use bahi_http::{Caller, Fault, Post, Problem, Versioned, ok, page};
-use bahi_types::{BatchId, Cursor, Money, Page, PageQuery, ProductId, business_date};
+use bahi_types::{BatchId, Money, Page, PageQuery, ProductId, business_date};
 use chrono::{DateTime, NaiveDate, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,10 @@ use super::{
     model::{Batch, BatchStatus},
     store,
 };
-use crate::{Error, State, ledger::cursor};
+use crate::{
+    Error, State,
+    ledger::{after_id, page_by_id},
+};
 
 /// The endpoints of this noun.
 pub fn routes(cfg: &mut ServiceConfig) {
@@ -92,10 +95,7 @@ async fn list(
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
     caller.require("inventory.stock.read")?;
-    query
-        .sort(&["id"])
-        .map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;
-    let after = cursor(&query)?.map(|c| BatchId::from_uuid(c.id));
+    let after = after_id(&query)?.map(BatchId::from_uuid);
     let filter = filter.into_inner();
     if filter.no.as_deref().is_some_and(|no| no.contains('\0')) {
         return Err(Fault::field("no", "must not contain NUL").into());
@@ -117,10 +117,7 @@ async fn list(
         })
         .await?;
     let today = business_date(state.db.clock().now());
-    let found = Page::new(rows, &query, total, |b| Cursor {
-        key: String::new(),
-        id: b.id.uuid(),
-    });
+    let found = page_by_id(rows, &query, total, |b| b.id.uuid());
     Ok(page(&found.map(|b| BatchBody::new(b, today))))
 }
 

@@ -2,8 +2,8 @@
 
 use actix_web::{HttpResponse, get, post, web};
 use bahi_db::{Done, Tx};
-use bahi_http::{Caller, Empty, Fault, Post, Problem, Versioned, created, ok, page, validate};
-use bahi_types::{BatchId, Cursor, LocationId, Page, PageQuery, Price, ProductId, Quantity};
+use bahi_http::{Caller, Empty, Post, Problem, Versioned, created, ok, page, validate};
+use bahi_types::{BatchId, LocationId, Page, PageQuery, Price, ProductId, Quantity};
 use garde::Validate;
 use serde::Deserialize;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Error, State,
-    ledger::{NO_BATCH, Status, cursor},
+    ledger::{NO_BATCH, Status, after_id, page_by_id},
     serial,
 };
 
@@ -189,10 +189,7 @@ async fn list(
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
     caller.require("inventory.stock.read")?;
-    query
-        .sort(&["id"])
-        .map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;
-    let after = cursor(&query)?.map(|c| c.id);
+    let after = after_id(&query)?;
     let filter = store::Filter {
         state: filter.state,
         location: filter.location,
@@ -206,10 +203,7 @@ async fn list(
                 .map_err(Error::from)
         })
         .await?;
-    let found = Page::new(rows, &query, total, |c| Cursor {
-        key: String::new(),
-        id: c.id,
-    });
+    let found = page_by_id(rows, &query, total, |c| c.id);
     Ok(page(&found.map(Count::blind)))
 }
 

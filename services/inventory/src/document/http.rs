@@ -3,13 +3,16 @@
 use actix_web::HttpResponse;
 use bahi_db::{Done, Tx};
 use bahi_http::{Caller, Fault, Problem, Versioned, ok, page};
-use bahi_types::{Cursor, LocationId, Page, PageQuery, ProductId};
+use bahi_types::{LocationId, PageQuery, ProductId};
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use super::store::{self, Kind};
-use crate::{Error, State, ledger::cursor};
+use crate::{
+    Error, State,
+    ledger::{after_id, page_by_id},
+};
 
 /// Which documents.
 #[derive(Clone, Debug, Deserialize, utoipa::IntoParams)]
@@ -41,10 +44,7 @@ where
     T: DeserializeOwned + Serialize + Send + 'static,
 {
     caller.require("inventory.stock.read")?;
-    query
-        .sort(&["id"])
-        .map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;
-    let after = cursor(query)?.map(|c| c.id);
+    let after = after_id(query)?;
     let asked = query.clone();
     let (rows, total) = state
         .db
@@ -54,10 +54,7 @@ where
                 .map_err(Error::from)
         })
         .await?;
-    Ok(page(&Page::new(rows, query, total, |row| Cursor {
-        key: String::new(),
-        id: id(row),
-    })))
+    Ok(page(&page_by_id(rows, query, total, id)))
 }
 
 /// A document.

@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, get, post, web};
 use bahi_db::{Done, Tx};
 use bahi_http::{Caller, Fault, Post, Problem, Versioned, created, ok, page, validate};
-use bahi_types::{Cursor, Money, Page, PageQuery, Quantity};
+use bahi_types::{Money, Page, PageQuery, Quantity};
 use chrono::NaiveDate;
 use garde::Validate;
 use serde::Deserialize;
@@ -15,7 +15,10 @@ use super::{
     model::Basis,
     store::{self, Head},
 };
-use crate::{Error, State, ledger::cursor};
+use crate::{
+    Error, State,
+    ledger::{after_id, page_by_id},
+};
 
 /// The endpoints of this noun.
 pub fn routes(cfg: &mut ServiceConfig) {
@@ -120,10 +123,7 @@ async fn list(
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
     caller.require("inventory.valuation.read")?;
-    query
-        .sort(&["id"])
-        .map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;
-    let after = cursor(&query)?.map(|c| c.id);
+    let after = after_id(&query)?;
     let (receipt, asked) = (filter.receipt, query.clone());
     let (rows, total) = state
         .db
@@ -133,10 +133,7 @@ async fn list(
                 .map_err(Error::from)
         })
         .await?;
-    Ok(page(&Page::new(rows, &query, total, |head| Cursor {
-        key: String::new(),
-        id: head.id,
-    })))
+    Ok(page(&page_by_id(rows, &query, total, |head| head.id)))
 }
 
 /// A landed cost.

@@ -47,6 +47,26 @@ pub(crate) fn cursor(page: &PageQuery) -> Result<Option<Cursor>, Fault> {
     page.cursor.as_deref().map(decode).transpose()
 }
 
+/// Where a list goes on that is ordered by id and by nothing else, or 400.
+pub(crate) fn after_id(page: &PageQuery) -> Result<Option<Uuid>, Fault> {
+    page.sort(&["id"])
+        .map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;
+    Ok(cursor(page)?.map(|c| c.id))
+}
+
+/// A page of such a list.
+pub(crate) fn page_by_id<T>(
+    rows: Vec<T>,
+    query: &PageQuery,
+    total: i64,
+    id: impl Fn(&T) -> Uuid,
+) -> Page<T> {
+    Page::new(rows, query, total, |row| Cursor {
+        key: String::new(),
+        id: id(row),
+    })
+}
+
 fn foreign_cursor() -> Fault {
     Fault::field("cursor", "the cursor is not one of this list")
 }

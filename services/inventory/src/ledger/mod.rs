@@ -23,8 +23,8 @@ pub(crate) mod store;
 
 pub(crate) use commands::{close, save_values, settled_from};
 pub use costing::{Change, Costing, Method};
-pub(crate) use http::cursor;
 pub use http::routes;
+pub(crate) use http::{after_id, cursor, page_by_id};
 pub use model::{
     Books, Cost, Draft, Excluded, Flags, Item, Key, Kind, Known, Layer, Layers, Lot, Movement,
     NO_BATCH, Origin, Place, Source, Status, Taken, Unbacked, deal, named, return_cost, share,

@@ -5,9 +5,10 @@
 //! then, so its answer never changes.
 //!
 //! A snapshot of a month holds every movement posted up to its end whose place in the ledger is below its fence. Only
-//! a late movement (one posted to a month that was over) can be missing from it, or be in it and younger than the
-//! moment asked for. Late movements share the calendar while they are posted and a snapshot has it alone, so each of
-//! them is either seen by it or has a place above its fence; the tail adds those and takes the others off.
+//! a late movement (one posted to a month that was over) can be missing from it; for a moment within its month it also
+//! holds younger ones, late or not, which are taken off. Late movements share the calendar while they are posted and a
+//! snapshot has it alone, so each of them is either seen by it or has a place above its fence; the tail adds those and
+//! takes the others off.
 
 use bahi_db::{Ctx, Result, Tx, sql};
 use bahi_service::Failures;

@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, get, post, web};
 use bahi_db::{Done, Tx};
 use bahi_http::{Caller, Fault, Post, Problem, Versioned, created, ok, page, validate};
-use bahi_types::{BatchId, Cursor, LocationId, Page, PageQuery, Price, ProductId};
+use bahi_types::{BatchId, LocationId, Page, PageQuery, Price, ProductId};
 use chrono::NaiveDate;
 use garde::Validate;
 use serde::Deserialize;
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     Error, State,
-    ledger::{Method, Status, cursor},
+    ledger::{Method, Status, after_id, page_by_id},
 };
 
 /// The endpoints of this noun.
@@ -129,10 +129,7 @@ async fn list(
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
     caller.require("inventory.valuation.read")?;
-    query
-        .sort(&["id"])
-        .map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;
-    let after = cursor(&query)?.map(|c| c.id);
+    let after = after_id(&query)?;
     let (product, asked) = (filter.product, query.clone());
     let (rows, total) = state
         .db
@@ -142,10 +139,7 @@ async fn list(
                 .map_err(Error::from)
         })
         .await?;
-    Ok(page(&Page::new(rows, &query, total, |head| Cursor {
-        key: String::new(),
-        id: head.id,
-    })))
+    Ok(page(&page_by_id(rows, &query, total, |head| head.id)))
 }
 
 /// A revaluation.

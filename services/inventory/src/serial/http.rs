@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Error, State,
-    ledger::{Status, cursor},
+    ledger::{Status, after_id, cursor, page_by_id},
 };
 
 /// Most pieces that a trace looks at: a number may be one in several products.
@@ -74,10 +74,7 @@ async fn list(
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
     caller.require("inventory.stock.read")?;
-    query
-        .sort(&["id"])
-        .map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;
-    let after = cursor(&query)?.map(|c| c.id);
+    let after = after_id(&query)?;
     let filter = filter.into_inner();
     let filter = store::Filter {
         product: filter.product_id,
@@ -96,10 +93,7 @@ async fn list(
                 .map_err(Error::from)
         })
         .await?;
-    let found = Page::new(rows, &query, total, |s| Cursor {
-        key: String::new(),
-        id: s.id,
-    });
+    let found = page_by_id(rows, &query, total, |s| s.id);
     Ok(page(&found))
 }
 

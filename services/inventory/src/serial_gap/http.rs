@@ -2,8 +2,8 @@
 
 use actix_web::{HttpResponse, get, post, web};
 use bahi_db::Tx;
-use bahi_http::{Caller, Fault, Post, Problem, Versioned, ok, page, validate};
-use bahi_types::{Cursor, LocationId, Page, PageQuery, ProductId};
+use bahi_http::{Caller, Post, Problem, Versioned, ok, page, validate};
+use bahi_types::{LocationId, Page, PageQuery, ProductId};
 use garde::Validate;
 use serde::Deserialize;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -13,7 +13,11 @@ use super::{
     commands::{self, Assigned, Offset},
     store::{self, GapRow},
 };
-use crate::{Error, State, ledger::cursor, serial::numbers};
+use crate::{
+    Error, State,
+    ledger::{after_id, page_by_id},
+    serial::numbers,
+};
 
 /// The endpoints of this noun.
 pub fn routes(cfg: &mut ServiceConfig) {
@@ -39,10 +43,7 @@ async fn list(
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
     caller.require("inventory.stock.read")?;
-    query
-        .sort(&["id"])
-        .map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;
-    let after = cursor(&query)?.map(|c| c.id);
+    let after = after_id(&query)?;
     let (filter, asked) = (filter.into_inner(), query.clone());
     let (rows, total) = state
         .db
@@ -53,10 +54,7 @@ async fn list(
                 .map_err(Error::from)
         })
         .await?;
-    let found = Page::new(rows, &query, total, |g| Cursor {
-        key: String::new(),
-        id: g.id,
-    });
+    let found = page_by_id(rows, &query, total, |g| g.id);
     Ok(page(&found))
 }
 

@@ -5,7 +5,7 @@ use bahi_db::Tx;
 use bahi_http::{
     Amend, Caller, Empty, Fault, Post, Problem, Versioned, created, no_content, ok, page, validate,
 };
-use bahi_types::{Cursor, CustomerId, Page, PageQuery, ProductId};
+use bahi_types::{CustomerId, Page, PageQuery, ProductId};
 use garde::Validate;
 use serde::Deserialize;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -15,7 +15,10 @@ use super::{
     commands,
     store::{self, Rule},
 };
-use crate::{Error, State, ledger::cursor};
+use crate::{
+    Error, State,
+    ledger::{after_id, page_by_id},
+};
 
 /// The endpoints of this noun.
 pub fn routes(cfg: &mut ServiceConfig) {
@@ -75,10 +78,7 @@ async fn list(
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
     caller.require("inventory.stock.read")?;
-    query
-        .sort(&["id"])
-        .map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;
-    let after = cursor(&query)?.map(|c| c.id);
+    let after = after_id(&query)?;
     let (customer, asked) = (filter.customer, query.clone());
     let (rows, total) = state
         .db
@@ -88,10 +88,7 @@ async fn list(
                 .map_err(Error::from)
         })
         .await?;
-    Ok(page(&Page::new(rows, &query, total, |r: &Rule| Cursor {
-        key: String::new(),
-        id: r.id,
-    })))
+    Ok(page(&page_by_id(rows, &query, total, |r: &Rule| r.id)))
 }
 
 /// Adds a rule for a customer or a group.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use actix_web::{HttpResponse, get, post, web};
 use bahi_db::{Done, Tx};
 use bahi_http::{Caller, Empty, Fault, Post, Problem, Versioned, created, ok, validate};
-use bahi_types::{BatchId, Cursor, LocationId, Money, Page, PageQuery, ProductId, Quantity};
+use bahi_types::{BatchId, LocationId, Money, Page, PageQuery, ProductId, Quantity};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     Error, State,
-    ledger::{Status, cursor},
+    ledger::{Status, after_id, page_by_id},
     serial,
 };
 
@@ -159,10 +159,7 @@ async fn list(
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
     caller.require("inventory.stock.read")?;
-    query
-        .sort(&["id"])
-        .map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;
-    let after = cursor(&query)?.map(|c| c.id);
+    let after = after_id(&query)?;
     let filter = store::Filter {
         state: filter.state,
         from: filter.from,
@@ -178,10 +175,7 @@ async fn list(
                 .map_err(Error::from)
         })
         .await?;
-    let page = Page::new(rows, &query, total, |t| Cursor {
-        key: String::new(),
-        id: t.id,
-    });
+    let page = page_by_id(rows, &query, total, |t| t.id);
     Ok(HttpResponse::Ok().json(Transfers {
         value_in_transit,
         page,

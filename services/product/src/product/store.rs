@@ -209,12 +209,10 @@ pub async fn after(
     // Of a search that found much, as many at a time as are wanted.
     let start = found.partition_point(|id| Some(*id) <= after);
     let size = usize::try_from(most).unwrap_or(usize::MAX).max(1);
+    let mut narrowed = filter.clone();
     for some in found[start..].chunks(size) {
-        let filter = Filter {
-            found: Some(some.to_vec()),
-            ..filter.clone()
-        };
-        let products = next(tx, &filter, None, most).await?;
+        narrowed.found = Some(some.to_vec());
+        let products = next(tx, &narrowed, None, most).await?;
         if !products.is_empty() {
             return Ok(products);
         }

@@ -461,6 +461,24 @@ async fn relay(app: &App, prefix: &str) {
 }
 
 /// Another process on the same database.
+/// A service that hears its own events; the broker, and the prefix of its topics.
+async fn listening() -> (App, String, String) {
+    let (kafka, prefix) = (
+        test_env("BAHI_TEST_KAFKA"),
+        format!("scan-{}.", Uuid::now_v7().simple()),
+    );
+    let topics = Topic::ALL.map(|topic| format!("{prefix}{}", topic.name()));
+    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+    bahi_kafka::create_topics(&kafka, &names, 2).await.unwrap();
+    let settings = [
+        ("BAHI_KAFKA", kafka.as_str()),
+        ("BAHI_TOPIC_PREFIX", prefix.as_str()),
+        ("BAHI_LOOKUP_SECONDS", "3600"),
+    ];
+    let app = TestApp::start_with(product::app(), &settings, Clock::System).await;
+    (app, kafka, prefix)
+}
+
 async fn replica(app: &App, kafka: &str, prefix: &str) -> bahi_service::Running<product::State> {
     let setting = |name: &str| (name.to_owned(), app.env().required(name).unwrap());
     let own = [
@@ -485,19 +503,7 @@ async fn replica(app: &App, kafka: &str, prefix: &str) -> bahi_service::Running<
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_barcode_that_moved_is_seen_at_once_here_and_soon_by_another_process() {
-    let (kafka, prefix) = (
-        test_env("BAHI_TEST_KAFKA"),
-        format!("scan-{}.", Uuid::now_v7().simple()),
-    );
-    let topics = Topic::ALL.map(|topic| format!("{prefix}{}", topic.name()));
-    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-    bahi_kafka::create_topics(&kafka, &names, 2).await.unwrap();
-    let settings = [
-        ("BAHI_KAFKA", kafka.as_str()),
-        ("BAHI_TOPIC_PREFIX", prefix.as_str()),
-        ("BAHI_LOOKUP_SECONDS", "3600"),
-    ];
-    let app = TestApp::start_with(product::app(), &settings, Clock::System).await;
+    let (app, kafka, prefix) = listening().await;
     let shop = Shop::open(&app).await;
     let (other, deaf) = (
         replica(&app, &kafka, &prefix).await,
@@ -558,19 +564,7 @@ async fn a_barcode_that_moved_is_seen_at_once_here_and_soon_by_another_process()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn patterns_that_changed_are_read_by_every_process() {
-    let (kafka, prefix) = (
-        test_env("BAHI_TEST_KAFKA"),
-        format!("scan-{}.", Uuid::now_v7().simple()),
-    );
-    let topics = Topic::ALL.map(|topic| format!("{prefix}{}", topic.name()));
-    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-    bahi_kafka::create_topics(&kafka, &names, 2).await.unwrap();
-    let settings = [
-        ("BAHI_KAFKA", kafka.as_str()),
-        ("BAHI_TOPIC_PREFIX", prefix.as_str()),
-        ("BAHI_LOOKUP_SECONDS", "3600"),
-    ];
-    let app = TestApp::start_with(product::app(), &settings, Clock::System).await;
+    let (app, kafka, prefix) = listening().await;
     let shop = Shop::open(&app).await;
     let other = replica(&app, &kafka, &prefix).await;
     let there = shop.owner.at(&format!("http://{}", other.http));

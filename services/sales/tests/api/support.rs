@@ -524,12 +524,7 @@ impl Shop {
         let wrong: Vec<String> = wrong.into_iter().map(|r| r.get(0)).collect();
         assert!(wrong.is_empty(), "{wrong:#?}");
         if self.stock.is_some() {
-            let reply = self
-                .keeper()
-                .get("/api/v1/inventory/integrity")
-                .await
-                .expect(200);
-            assert_eq!(reply.body["differences"], json!([]));
+            self.keeper().assert_books_agree().await;
         }
     }
 }
