@@ -43,6 +43,8 @@ pub struct Read {
     pub silence: Duration,
     /// The most records in any second.
     pub peak: usize,
+    /// How often its client stood still and was replaced.
+    pub renewed: usize,
     last: Option<Instant>,
     second: Option<(Instant, usize)>,
 }
@@ -80,12 +82,18 @@ impl Read {
     }
 }
 
+/// A client that stands still for so long while there is something to read is replaced, as the consumers replace theirs.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// The reader.
 pub struct Follower {
     read: Arc<Mutex<Read>>,
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
+    thread: JoinHandle<anyhow::Result<()>>,
     kafka: String,
+    /// How many records there were when it was last seen to read any, and when.
+    moved: Mutex<(usize, Instant)>,
+    renew: Arc<AtomicBool>,
 }
 
 fn client(kafka: &str) -> anyhow::Result<BaseConsumer> {
@@ -101,21 +109,34 @@ fn client(kafka: &str) -> anyhow::Result<BaseConsumer> {
         .context("a reader of Kafka")
 }
 
+/// A client that goes on where reading stands.
+fn reader(kafka: &str, read: &Mutex<Read>) -> anyhow::Result<BaseConsumer> {
+    let consumer = client(kafka)?;
+    let mut assignment = TopicPartitionList::new();
+    let next = read.lock().next;
+    for (source, next) in SOURCES.iter().zip(next) {
+        for (partition, next) in (0..).zip(next) {
+            assignment.add_partition_offset(source.topic, partition, Offset::Offset(next))?;
+        }
+    }
+    consumer.assign(&assignment)?;
+    Ok(consumer)
+}
+
 impl Follower {
     /// Begins to read.
     pub fn start(kafka: &str) -> anyhow::Result<Self> {
-        let consumer = client(kafka)?;
-        let mut assignment = TopicPartitionList::new();
-        for source in SOURCES {
-            for partition in 0..PARTITIONS {
-                assignment.add_partition_offset(source.topic, partition, Offset::Beginning)?;
-            }
-        }
-        consumer.assign(&assignment)?;
-        let (read, stop) = (Arc::<Mutex<Read>>::default(), Arc::<AtomicBool>::default());
-        let (kept, stopped) = (read.clone(), stop.clone());
+        let [stop, renew] = [(); 2].map(|()| Arc::<AtomicBool>::default());
+        let read = Arc::<Mutex<Read>>::default();
+        let mut consumer = reader(kafka, &read)?;
+        let (kept, stopped, renewed) = (read.clone(), stop.clone(), renew.clone());
+        let address = kafka.to_owned();
         let thread = thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
+                if renewed.swap(false, Ordering::Relaxed) {
+                    consumer = reader(&address, &kept)?;
+                    kept.lock().renewed += 1;
+                }
                 // Errors pass: the broker is one of the things that are broken.
                 let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) else {
                     continue;
@@ -133,12 +154,15 @@ impl Follower {
                     );
                 }
             }
+            Ok(())
         });
         Ok(Self {
             read,
             stop,
             thread,
             kafka: kafka.to_owned(),
+            moved: Mutex::new((0, Instant::now())),
+            renew,
         })
     }
 
@@ -161,7 +185,8 @@ impl Follower {
         read.silence.max(lasting)
     }
 
-    /// Whether the end of every partition is read; the ends.
+    /// Whether the end of every partition is read; the ends. Where it is not and nothing is read for long, reading goes on
+    /// with another client.
     pub fn at_end(&self) -> anyhow::Result<Option<Vec<(usize, i32, i64)>>> {
         let consumer = client(&self.kafka)?;
         let mut ends = Vec::new();
@@ -172,10 +197,19 @@ impl Follower {
                 ends.push((number, partition, end));
             }
         }
-        let read = self.read.lock();
+        let count = self.len();
+        let mut moved = self.moved.lock();
+        if moved.0 != count {
+            *moved = (count, Instant::now());
+        }
+        let next = self.read.lock().next;
         let all = ends
             .iter()
-            .all(|(source, partition, end)| read.next[*source][*partition as usize] == *end);
+            .all(|(source, partition, end)| next[*source][*partition as usize] == *end);
+        if !all && moved.1.elapsed() > PATIENCE {
+            moved.1 = Instant::now();
+            self.renew.store(true, Ordering::Relaxed);
+        }
         Ok(all.then_some(ends))
     }
 
@@ -184,7 +218,7 @@ impl Follower {
         self.stop.store(true, Ordering::Relaxed);
         self.thread
             .join()
-            .map_err(|_| anyhow::anyhow!("the reader panicked"))?;
+            .map_err(|_| anyhow::anyhow!("the reader panicked"))??;
         Ok(std::mem::take(&mut *self.read.lock()))
     }
 }

@@ -129,6 +129,12 @@ pub async fn report(stage: &Stage, done: &Done) -> anyhow::Result<bool> {
         done.silence.as_secs_f64(),
         done.read.peak
     );
+    if done.read.renewed > 0 {
+        println!(
+            "the client that read all this stood still {} times and was replaced",
+            done.read.renewed
+        );
+    }
     Ok(well)
 }
 

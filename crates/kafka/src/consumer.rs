@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio::{
     runtime::Handle,
     sync::{Notify, mpsc, oneshot},
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +20,8 @@ use crate::{
     dead_letters::DeadLetters,
     group::{Group, Session},
     handler::{Handler, Typed},
-    member::Member,
+    member::{Member, Served},
+    meters,
     record::Record,
     status::Ask,
     worker::{Load, Outcome, Worker},
@@ -28,6 +30,10 @@ use crate::{
 /// A batch that runs when the process is told to stop has this long to end. With the drain of HTTP before it, that
 /// stays under the 25 s after which an orchestrator kills.
 const DRAIN: Duration = Duration::from_secs(8);
+/// A client of Kafka that stands still for so long is replaced.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer and longer, where that does not help: nothing comes behind the marker of a transaction either.
+const MOST_PATIENCE: Duration = Duration::from_secs(3600);
 
 /// A consumer of the fleet's events. See the crate's example.
 pub struct Consumer {
@@ -36,6 +42,7 @@ pub struct Consumer {
     group: Option<String>,
     instance: Option<String>,
     gather: Duration,
+    patience: Duration,
     drain: Duration,
     handlers: Vec<Box<dyn Handler>>,
     status: Status,
@@ -55,6 +62,7 @@ impl Consumer {
             group,
             instance,
             gather: Duration::ZERO,
+            patience: PATIENCE,
             drain: DRAIN,
             handlers: Vec::new(),
             status,
@@ -111,6 +119,13 @@ impl Consumer {
     /// on its connection.
     pub fn gather(mut self, time: Duration) -> Self {
         self.gather = time;
+        self
+    }
+
+    /// Replaces Kafka's client when it was silent for so long: it did not answer, or read nothing of a partition
+    /// though there was something to read. A minute unless set, and twice as long each time it does not help.
+    pub fn patience(mut self, time: Duration) -> Self {
+        self.patience = time;
         self
     }
 
@@ -191,7 +206,6 @@ impl Consumer {
             stop.cancelled().await;
             return Ok(());
         }
-        let (changes, changed) = mpsc::unbounded_channel();
         let group = format!(
             "{}{}",
             self.prefix,
@@ -201,10 +215,7 @@ impl Consumer {
         if let Some(instance) = &self.instance {
             settings.set("group.instance.id", instance);
         }
-        let kafka = settings.create_with_context(Group::new(changes))?;
-        let session = Session { kafka };
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-        session.kafka.subscribe(&names)?;
         let worker = Worker {
             name: &self.name,
             prefix: &self.prefix,
@@ -214,9 +225,37 @@ impl Consumer {
             stop: stop.clone(),
             drain: self.drain,
         };
-        let member = Member::new(&session, &worker, &topics, &self.status, self.gather, stop);
+        let serve = async {
+            let mut patience = self.patience;
+            loop {
+                let (changes, changed) = mpsc::unbounded_channel();
+                let kafka = settings.create_with_context(Group::new(changes))?;
+                let session = Session { kafka };
+                session.kafka.subscribe(&names)?;
+                let times = (self.gather, patience);
+                let member = Member::new(&session, &worker, &topics, &self.status, times, stop);
+                let began = Instant::now();
+                match member.serve(changed, &mut self.asks).await? {
+                    Served::Stopped => return Ok(()),
+                    Served::Stood => {
+                        tracing::warn!(
+                            consumer = self.name,
+                            "Kafka's client stood still: another one goes on"
+                        );
+                        meters::renewed(&self.name);
+                        // A client that did well for long is no sign that replacing it does not help.
+                        let helped = began.elapsed() > patience * 8;
+                        patience = if helped {
+                            self.patience
+                        } else {
+                            (patience * 2).min(MOST_PATIENCE)
+                        };
+                    }
+                }
+            }
+        };
         tokio::select! {
-            result = member.serve(changed, &mut self.asks) => result,
+            result = serve => result,
             never = letters.run(&self.rejected) => match never {},
         }
     }

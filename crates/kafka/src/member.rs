@@ -34,6 +34,15 @@ const RELEASE: Duration = Duration::from_secs(2);
 /// How often old days of the inbox are emptied.
 const CLEAN: Duration = Duration::from_secs(3600);
 
+/// How serving ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Served {
+    /// As it was told to.
+    Stopped,
+    /// Its client of Kafka stands still: another one goes on.
+    Stood,
+}
+
 /// Topic (its place in the list) and partition.
 pub(super) type At = (usize, i32);
 
@@ -49,6 +58,11 @@ pub(crate) struct Member<'c> {
     assigning: Option<(TopicPartitionList, u32, Instant)>,
     /// How long events may lie, and until when those that lie now.
     gather: Duration,
+    /// How long the client may stand still.
+    patience: Duration,
+    /// Since when it did not say where topics end.
+    silent: Option<Instant>,
+    stood: bool,
     work_at: Option<Instant>,
     look_at: Instant,
     release_at: Instant,
@@ -61,7 +75,7 @@ impl<'c> Member<'c> {
         worker: &'c Worker<'c>,
         topics: &'c [String],
         status: &'c Status,
-        gather: Duration,
+        (gather, patience): (Duration, Duration),
         stop: &'c CancellationToken,
     ) -> Self {
         let now = Instant::now();
@@ -75,32 +89,41 @@ impl<'c> Member<'c> {
             partitions,
             assigning: None,
             gather,
+            patience,
+            silent: None,
+            stood: false,
             work_at: None,
-            look_at: now + LOOK,
+            look_at: now + LOOK.min(patience / 4),
             release_at: now + RELEASE,
             clean_at: now,
         }
     }
 
-    /// Consumes until `stop` is cancelled or a handler says halt. A batch that has begun is finished.
+    /// Consumes until `stop` is cancelled, a handler says halt or the client stands still. A batch that has begun is
+    /// finished.
     pub(crate) async fn serve(
         mut self,
         mut changes: UnboundedReceiver<Change>,
         asks: &mut UnboundedReceiver<Ask>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Served> {
         let messages = self.session.kafka.stream().ready_chunks(BATCH);
         futures::pin_mut!(messages);
         loop {
             let due = self.due();
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return Ok(()),
+                () = self.stop.cancelled() => return Ok(Served::Stopped),
                 Some(change) = changes.recv() => self.change(change).await?,
                 Some(ask) = asks.recv() => {
                     // Whoever asked may have gone.
                     ask.send(ends::of_topics(&self.session.kafka, self.topics)).ok();
                 }
-                () = sleep_until(due) => self.due_now().await?,
+                () = sleep_until(due) => {
+                    self.due_now().await?;
+                    if self.stood {
+                        return Ok(Served::Stood);
+                    }
+                }
                 Some(chunk) = messages.next() => {
                     self.take(chunk)?;
                     let many = self.partitions.values().map(|p| p.held.len()).sum::<usize>() >= BATCH;
@@ -159,7 +182,7 @@ impl<'c> Member<'c> {
             self.release().await?;
         }
         if self.look_at <= now {
-            self.look_at = now + LOOK;
+            self.look_at = now + LOOK.min(self.patience / 4);
             self.look();
         }
         if self.clean_at <= now {

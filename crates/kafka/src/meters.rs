@@ -72,6 +72,13 @@ static RETRIES: LazyLock<IntCounterVec> = LazyLock::new(|| {
         &["consumer"],
     )
 });
+static RENEWED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counter(
+        "bahi_consumer_renewed_total",
+        "Clients of Kafka that stood still and were replaced.",
+        &["consumer"],
+    )
+});
 static QUARANTINED: LazyLock<IntGaugeVec> = LazyLock::new(|| {
     gauge(
         "bahi_consumer_quarantined",
@@ -112,6 +119,11 @@ pub(crate) fn handled(consumer: &str, event_type: &str, events: usize) {
 /// A batch is put off.
 pub(crate) fn retried(consumer: &str) {
     RETRIES.with_label_values(&[consumer]).inc();
+}
+
+/// A client that stood still is replaced.
+pub(crate) fn renewed(consumer: &str) {
+    RENEWED.with_label_values(&[consumer]).inc();
 }
 
 /// A partition is `records` behind.

@@ -27,6 +27,8 @@ pub(crate) struct Partition<'c> {
     pub lost: bool,
     /// Nothing was read yet since it was assigned.
     pub new: bool,
+    /// Where it was when it was last seen to move, and when.
+    pub moved: (i64, Instant),
 }
 
 /// A lead without effect is written this late: a position is a commit, and a commit is a write to the disk.
@@ -44,6 +46,7 @@ impl<'c> Partition<'c> {
             until: None,
             lost: false,
             new: true,
+            moved: (position.next, Instant::now()),
         }
     }
 
@@ -99,6 +102,15 @@ impl<'c> Partition<'c> {
         self.lost = true;
     }
 
+    /// For how long nothing came of it, while `lag` records lie before it and nobody here keeps it from being read.
+    pub(crate) fn stands(&mut self, lag: i64, now: Instant) -> Duration {
+        let reading = self.held.is_empty() && self.until.is_none() && !self.lost;
+        if lag == 0 || !reading || self.moved.0 != self.next {
+            self.moved = (self.next, now);
+        }
+        now.saturating_duration_since(self.moved.1)
+    }
+
     /// When something is to be done about it.
     pub(crate) fn due(&self) -> Option<Instant> {
         [self.until, self.write_at].into_iter().flatten().min()
@@ -140,5 +152,31 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_partition_stands_when_nobody_here_keeps_it_from_being_read() {
+        let mut partition = Partition::at(&Position {
+            topic: "t".into(),
+            partition: 0,
+            next: 5,
+            highest: 5,
+        });
+        let mut now = partition.moved.1;
+        // Ten seconds later.
+        let mut after = |change: fn(&mut Partition<'_>), lag: i64| {
+            now += Duration::from_secs(10);
+            change(&mut partition);
+            partition.stands(lag, now).as_secs()
+        };
+        assert_eq!(after(|_| (), 3), 10);
+        assert_eq!(after(|_| (), 3), 20);
+        assert_eq!(after(|p| p.next = 6, 2), 0, "it moved");
+        assert_eq!(after(|_| (), 2), 10);
+        assert_eq!(after(|_| (), 0), 0, "there is nothing to read");
+        assert_eq!(after(|_| (), 1), 10);
+        assert_eq!(after(|p| _ = p.put_off(OUTAGE), 1), 0, "put off");
+        assert_eq!(after(|p| p.until = None, 1), 10);
+        assert_eq!(after(|p| p.lose(), 1), 0, "read anew");
     }
 }

@@ -1,10 +1,13 @@
 //! Chores between batches: released records, and the lag.
 
+use std::time::Duration;
+
 use bahi_db::Position;
 use rdkafka::TopicPartitionList;
+use tokio::time::Instant;
 
 use super::{At, Member};
-use crate::{Failed, PartitionStatus, ends, meters};
+use crate::{Ends, Failed, PartitionStatus, ends, meters};
 
 impl Member<'_> {
     /// Takes up records whose key is not held any more.
@@ -55,31 +58,39 @@ impl Member<'_> {
         }
     }
 
-    /// Measures the lag.
+    /// Measures the lag, and whether the client still does its work. One that lost all its brokers, or stopped to ask
+    /// for a partition, says nothing about it: both are known of librdkafka after brokers came and went.
     pub(super) fn look(&mut self) {
         let mut list = TopicPartitionList::with_capacity(self.partitions.len());
         for (topic, partition) in self.partitions.keys() {
             list.add_partition(&self.topics[*topic], *partition);
         }
-        let ends = match ends::of_partitions(&self.session.kafka, list) {
+        let ends = if self.partitions.is_empty() {
+            // Nothing to measure, but is there anybody to answer?
+            ends::of_topics(&self.session.kafka, self.topics).map(|_| Ends::default())
+        } else {
+            ends::of_partitions(&self.session.kafka, list)
+        };
+        let ends = match ends {
             Ok(ends) => ends,
             Err(error) => {
                 tracing::warn!(error = format!("{error:#}"), "the lag is not known");
+                let since = *self.silent.get_or_insert_with(Instant::now);
+                self.stood = since.elapsed() >= self.patience;
                 return;
             }
         };
+        self.silent = None;
+        let (now, mut longest) = (Instant::now(), Duration::ZERO);
         let mut seen = Vec::with_capacity(ends.0.len());
         for end in ends.0 {
             let at = self.at(&end.topic, end.partition);
-            let Some(partition) = at.and_then(|at| self.partitions.get(&at)) else {
+            let Some(partition) = at.and_then(|at| self.partitions.get_mut(&at)) else {
                 continue;
             };
-            meters::lag(
-                self.worker.name,
-                &end.topic,
-                end.partition,
-                end.lag(partition.next),
-            );
+            let lag = end.lag(partition.next);
+            longest = longest.max(partition.stands(lag, now));
+            meters::lag(self.worker.name, &end.topic, end.partition, lag);
             seen.push(PartitionStatus {
                 topic: end.topic,
                 partition: end.partition,
@@ -87,6 +98,7 @@ impl Member<'_> {
                 end: end.end,
             });
         }
+        self.stood = longest >= self.patience;
         self.status.saw(seen);
     }
 }

@@ -15,5 +15,6 @@ mod order;
 mod poison;
 mod quarantine;
 mod retry;
+mod stands;
 mod support;
 mod trace;
