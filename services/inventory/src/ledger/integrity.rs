@@ -80,9 +80,9 @@ with item as (
   join transfer t on t.tenant_id = p.tenant_id and t.id = p.transfer_id
   where p.tenant_id = $1 and l.product_id > $3 and l.product_id <= $4
 ), taken as (
-  select month, month_of(month + 31) - 1 as last, fence from stock_snapshot where tenant_id = $1 order by month desc limit 1
+  select dekad, dekad_end(dekad) as last, fence from stock_snapshot where tenant_id = $1 order by dekad desc limit 1
 ), then_said as (
-  select l.location_id, l.product_id, l.batch_id, l.status, l.qty, l.value from stock_snapshot_line l join taken t using (month)
+  select l.location_id, l.product_id, l.batch_id, l.status, l.qty, l.value from stock_snapshot_line l join taken t using (dekad)
   where l.tenant_id = $1 and l.product_id > $3 and l.product_id <= $4
 ), then_was as (
   select m.location_id, m.product_id, m.batch_id, m.status, sum(m.qty) as qty, sum(m.value) as value from movement m, taken t

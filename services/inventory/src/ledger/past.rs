@@ -1,21 +1,21 @@
-//! What there was, and was worth, at a past moment: a monthly snapshot and what came after it.
+//! What there was, and was worth, at a past moment: the snapshot nearest to it and what lies between.
 //!
 //! Two questions are answered. A day (`2026-10-31`) asks for what counts for the time up to its end, by posting date,
 //! as it is known now: a receipt that was dated back into it counts. A moment (RFC 3339) asks for what was written by
 //! then, so its answer never changes.
 //!
-//! A snapshot of a month holds every movement posted up to its end whose place in the ledger is below its fence. Only
-//! a late movement (one posted to a month that was over) can be missing from it; for a moment within its month it also
-//! holds younger ones, late or not, which are taken off. Late movements share the calendar while they are posted and a
-//! snapshot has it alone, so each of them is either seen by it or has a place above its fence; the tail adds those and
-//! takes the others off.
+//! A snapshot of a dekad (a third of a month) holds every movement posted up to its end whose place in the ledger is
+//! below its fence. Only a late movement (one posted to a dekad that was over) can be missing from it; for a moment within
+//! its dekad it also holds younger ones, late or not, which are taken off. Late movements share the calendar while they
+//! are posted and a snapshot has it alone, so each of them is either seen by it or has a place above its fence; the tail
+//! adds those and takes the others off.
 
 use bahi_db::{Ctx, Result, Tx, sql};
 use bahi_service::Failures;
 use bahi_types::{
     LocationId, Money, PageQuery, Price, ProductId, Quantity, TenantId, business_date,
 };
-use chrono::{DateTime, Months, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{
     OptionalExtension, QueryableByName,
     sql_types::{BigInt, Date, Integer, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid},
@@ -55,8 +55,8 @@ impl std::str::FromStr for AsOf {
 /// Where the answer to [`AsOf`] is to be found.
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
-    /// The snapshot's month.
-    month: Option<NaiveDate>,
+    /// The snapshot's dekad.
+    dekad: Option<NaiveDate>,
     /// Its last day; the tail begins after it, or ends with it.
     last: NaiveDate,
     /// Its fence.
@@ -70,7 +70,7 @@ struct Bounds {
 #[derive(QueryableByName)]
 struct SnapshotRow {
     #[diesel(sql_type = Date)]
-    month: NaiveDate,
+    dekad: NaiveDate,
     #[diesel(sql_type = BigInt)]
     fence: i64,
 }
@@ -97,31 +97,33 @@ async fn bounds(tx: &mut Tx, as_of: AsOf) -> Result<Bounds> {
         ),
     };
     let rows: Vec<SnapshotRow> = sql(
-        "select month, fence from stock_snapshot where tenant_id = $1 and month <= $2
-         order by month desc limit 2",
+        "select dekad, fence from stock_snapshot where tenant_id = $1 and dekad <= $2
+         order by dekad desc limit 2",
     )
     .bind::<SqlUuid, _>(tx.tenant())
-    .bind::<Date, _>(period::first_of(through))
+    .bind::<Date, _>(period::dekad_of(through))
     .load(tx.conn())
     .await?;
-    // The nearer one: that of the day's own month with what came later taken off, or an earlier one.
-    let far = |row: &SnapshotRow| (period::last_of(row.month) - through).num_days().abs();
+    // The nearer one: that of the day's own dekad with what came later taken off, or an earlier one.
+    let far = |row: &SnapshotRow| (period::dekad_end(row.dekad) - through).num_days().abs();
     let row = rows.into_iter().min_by_key(far);
     Ok(Bounds {
-        month: row.as_ref().map(|r| r.month),
-        last: row.as_ref().map_or_else(dawn, |r| period::last_of(r.month)),
+        dekad: row.as_ref().map(|r| r.dekad),
+        last: row
+            .as_ref()
+            .map_or_else(dawn, |r| period::dekad_end(r.dekad)),
         fence: row.map_or(0, |r| r.fence),
         through,
         written,
     })
 }
 
-// $1 tenant, $2 product, $3 location, $4 snapshot's month, $5 its last day, $6 its fence, $7 last day, $8 written by.
+// $1 tenant, $2 product, $3 location, $4 snapshot's dekad, $5 its last day, $6 its fence, $7 last day, $8 written by.
 macro_rules! moved {
     () => {
         "moved as (
   select product_id, location_id, batch_id, status, qty, value from stock_snapshot_line
-  where tenant_id = $1 and month = $4 and ($2 is null or product_id = $2) and ($3 is null or location_id = $3)
+  where tenant_id = $1 and dekad = $4 and ($2 is null or product_id = $2) and ($3 is null or location_id = $3)
   union all
   select product_id, location_id, batch_id, status, qty, value from movement
   where tenant_id = $1 and posting_date > $5 and posting_date <= $7 and ($8 is null or recorded_at <= $8)
@@ -131,7 +133,7 @@ macro_rules! moved {
   where tenant_id = $1 and posting_date > $7 and posting_date <= $5 and not (late and seq > $6)
     and ($2 is null or product_id = $2) and ($3 is null or location_id = $3)
   union all
-  -- in the snapshot of the moment's own month, and written after the moment: by the time it was written, for these are few
+  -- in the snapshot of the moment's own dekad, and written after the moment: by the time it was written, for these are few
   select product_id, location_id, batch_id, status, -qty, -value from movement
   where tenant_id = $1 and $7 <= $5 and posting_date >= $4 and posting_date <= $7 and not late
     and recorded_at > $8 and recorded_at < ($5 + 1)::timestamp at time zone 'UTC' - interval '330 minutes'
@@ -227,7 +229,7 @@ pub(super) async fn valuation(
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<Nullable<SqlUuid>, _>(product)
         .bind::<Nullable<SqlUuid>, _>(location)
-        .bind::<Nullable<Date>, _>(bounds.and_then(|b| b.month))
+        .bind::<Nullable<Date>, _>(bounds.and_then(|b| b.dekad))
         .bind::<Nullable<Date>, _>(bounds.map(|b| b.last))
         .bind::<Nullable<BigInt>, _>(bounds.map(|b| b.fence))
         .bind::<Nullable<Date>, _>(bounds.map(|b| b.through))
@@ -292,7 +294,7 @@ pub(super) async fn stock(
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<Nullable<SqlUuid>, _>(filter.product)
         .bind::<Nullable<SqlUuid>, _>(filter.location)
-        .bind::<Nullable<Date>, _>(b.month)
+        .bind::<Nullable<Date>, _>(b.dekad)
         .bind::<Date, _>(b.last)
         .bind::<BigInt, _>(b.fence)
         .bind::<Date, _>(b.through)
@@ -314,7 +316,7 @@ pub(super) async fn stock(
 /// Most businesses of one run; the next one goes on.
 const MOST: i32 = 500;
 
-/// Takes the snapshots that are missing, month by month, of every business that has any goods.
+/// Takes the snapshots that are missing, dekad by dekad, of every business that has any goods.
 ///
 /// # Errors
 /// The database's. What was taken stays; the rest is taken by the next run.
@@ -360,43 +362,41 @@ pub async fn take_snapshots(state: &State) -> anyhow::Result<()> {
     Ok(failures.end()?)
 }
 
-/// The last month that is over, for as long as a transaction of it could still be open.
+/// The last dekad that is over, for as long as a transaction of it could still be open.
 fn ended(now: DateTime<Utc>) -> NaiveDate {
-    let current = period::first_of(business_date(now - period::GRACE));
-    current
-        .checked_sub_months(Months::new(1))
-        .unwrap_or(current)
+    let current = period::dekad_of(business_date(now - period::GRACE));
+    period::dekad_of(current.pred_opt().unwrap_or(current))
 }
 
-/// Takes the snapshot of the next month that lacks one; false when there is none up to `ended`.
+/// Takes the snapshot of the next dekad that lacks one; false when there is none up to `ended`.
 async fn next_snapshot(tx: &mut Tx, ended: NaiveDate) -> Result<bool> {
     period::store::lock(tx).await?;
     let last: Option<SnapshotRow> = sql(
-        "select month, fence from stock_snapshot where tenant_id = $1 order by month desc limit 1",
+        "select dekad, fence from stock_snapshot where tenant_id = $1 order by dekad desc limit 1",
     )
     .bind::<SqlUuid, _>(tx.tenant())
     .get_result(tx.conn())
     .await
     .optional()?;
-    let month = match &last {
-        Some(row) => row.month.checked_add_months(Months::new(1)),
-        None => period::store::first_day(tx).await?.map(period::first_of),
+    let dekad = match &last {
+        Some(row) => period::dekad_end(row.dekad).succ_opt(),
+        None => period::store::first_day(tx).await?.map(period::dekad_of),
     };
     // A business without a movement has an empty snapshot, so that it is not looked for again.
-    let month = month.unwrap_or(ended);
-    if month > ended {
+    let dekad = dekad.unwrap_or(ended);
+    if dekad > ended {
         return if last.is_none() {
             insert_snapshot(tx, ended, None).await.map(|()| false)
         } else {
             Ok(false)
         };
     }
-    insert_snapshot(tx, month, last).await?;
-    Ok(month < ended)
+    insert_snapshot(tx, dekad, last).await?;
+    Ok(dekad < ended)
 }
 
-async fn insert_snapshot(tx: &mut Tx, month: NaiveDate, before: Option<SnapshotRow>) -> Result<()> {
-    // A month of a large business takes longer than a request may.
+async fn insert_snapshot(tx: &mut Tx, dekad: NaiveDate, before: Option<SnapshotRow>) -> Result<()> {
+    // A dekad of a large business takes longer than a request may.
     sql("select set_config('statement_timeout', '60s', true)")
         .execute(tx.conn())
         .await?;
@@ -406,32 +406,34 @@ async fn insert_snapshot(tx: &mut Tx, month: NaiveDate, before: Option<SnapshotR
         .first()
         .copied()
         .unwrap_or(0);
-    sql("insert into stock_snapshot (tenant_id, month, fence, taken_at) values ($1, $2, $3, $4)")
+    sql("insert into stock_snapshot (tenant_id, dekad, fence, taken_at) values ($1, $2, $3, $4)")
         .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<Date, _>(month)
+        .bind::<Date, _>(dekad)
         .bind::<BigInt, _>(fence)
         .bind::<Timestamptz, _>(tx.now())
         .execute(tx.conn())
         .await?;
     let last = before
         .as_ref()
-        .map_or_else(dawn, |b| period::last_of(b.month));
-    sql("insert into stock_snapshot_line (tenant_id, month, product_id, location_id, batch_id, status, qty, value)
+        .map_or_else(dawn, |b| period::dekad_end(b.dekad));
+    // In the order of its key: a snapshot is then read from a few pages that lie side by side, not from one for each line.
+    sql("insert into stock_snapshot_line (tenant_id, dekad, product_id, location_id, batch_id, status, qty, value)
          select $1, $2, product_id, location_id, batch_id, status, sum(qty), sum(value) from (
            select product_id, location_id, batch_id, status, qty, value from stock_snapshot_line
-           where tenant_id = $1 and month = $3
+           where tenant_id = $1 and dekad = $3
            union all
            select product_id, location_id, batch_id, status, qty, value from movement
            where tenant_id = $1 and posting_date > $4 and posting_date <= $5
            union all
            select product_id, location_id, batch_id, status, qty, value from movement
            where tenant_id = $1 and late and seq > $6 and posting_date <= $4) m
-         group by product_id, location_id, batch_id, status having sum(qty) <> 0 or sum(value) <> 0")
+         group by product_id, location_id, batch_id, status having sum(qty) <> 0 or sum(value) <> 0
+         order by product_id, location_id, batch_id, status")
         .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<Date, _>(month)
-        .bind::<Nullable<Date>, _>(before.as_ref().map(|b| b.month))
+        .bind::<Date, _>(dekad)
+        .bind::<Nullable<Date>, _>(before.as_ref().map(|b| b.dekad))
         .bind::<Date, _>(last)
-        .bind::<Date, _>(period::last_of(month))
+        .bind::<Date, _>(period::dekad_end(dekad))
         .bind::<BigInt, _>(before.map_or(0, |b| b.fence))
         .execute(tx.conn())
         .await?;
@@ -458,9 +460,9 @@ mod tests {
     }
 
     #[test]
-    fn a_month_is_over_an_hour_after_midnight_in_india() {
+    fn a_dekad_is_over_an_hour_after_midnight_in_india() {
         let at = |text: &str| ended(text.parse().unwrap()).to_string();
-        assert_eq!(at("2026-10-31T19:29:59Z"), "2026-09-01");
-        assert_eq!(at("2026-10-31T19:30:00Z"), "2026-10-01");
+        assert_eq!(at("2026-10-31T19:29:59Z"), "2026-10-11");
+        assert_eq!(at("2026-10-31T19:30:00Z"), "2026-10-21");
     }
 }

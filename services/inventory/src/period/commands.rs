@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    model::{self, Open, first_of, moment_on},
+    model::{self, Open, dekad_of, moment_on},
     store,
 };
 use crate::{Error, State};
@@ -31,7 +31,7 @@ pub(crate) async fn moment(
     if day.signed_duration_since(today).num_days() < -36_600 {
         return Err(Fault::field("posting_date", "must be of the last hundred years").into());
     }
-    if day < first_of(today)
+    if day < dekad_of(today)
         && let Some(closed) = store::share(tx).await?.closed_through
         && day <= closed
     {
@@ -40,7 +40,7 @@ pub(crate) async fn moment(
     Ok(moment_on(day, now))
 }
 
-/// The days that facts of these times may be posted to. Asks the database only where one is of an earlier month.
+/// The days that facts of these times may be posted to. Asks the database only where one is of an earlier dekad.
 ///
 /// # Errors
 /// When the database refuses.
@@ -49,7 +49,7 @@ pub(crate) async fn open(
     mut occurred: impl Iterator<Item = DateTime<Utc>>,
 ) -> Result<Open, Error> {
     let today = business_date(tx.now());
-    let closed_through = if occurred.any(|at| business_date(at) < first_of(today)) {
+    let closed_through = if occurred.any(|at| business_date(at) < dekad_of(today)) {
         store::share(tx).await?.closed_through
     } else {
         None

@@ -14,4 +14,4 @@ pub(crate) mod store;
 
 pub(crate) use commands::{moment, open};
 pub use http::routes;
-pub use model::{GRACE, Open, first_of, last_of};
+pub use model::{GRACE, Open, dekad_end, dekad_of};

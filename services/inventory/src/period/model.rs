@@ -19,6 +19,21 @@ pub fn last_of(day: NaiveDate) -> NaiveDate {
     next.and_then(|d| d.pred_opt()).unwrap_or(day)
 }
 
+/// The first day of a day's dekad: the 1st, the 11th or the 21st of its month.
+pub fn dekad_of(day: NaiveDate) -> NaiveDate {
+    let third = (day.day0() / 10).min(2);
+    day.with_day0(10 * third).unwrap_or(day)
+}
+
+/// The last day of a day's dekad.
+pub fn dekad_end(day: NaiveDate) -> NaiveDate {
+    let first = dekad_of(day);
+    let tenth = first.with_day0(first.day0() + 9);
+    tenth
+        .filter(|_| first.day0() < 20)
+        .unwrap_or_else(|| last_of(day))
+}
+
 /// Reads `2026-10` as the first day of that month.
 pub fn month_named(text: &str) -> Option<NaiveDate> {
     let (year, month) = text.split_once('-')?;
@@ -34,7 +49,7 @@ pub fn month_named(text: &str) -> Option<NaiveDate> {
 pub struct Open {
     /// The business date.
     pub today: NaiveDate,
-    /// The last closed day, where an earlier month than the current one is posted to.
+    /// The last closed day, where an earlier dekad than the current one is posted to.
     pub closed_through: Option<NaiveDate>,
 }
 
@@ -126,6 +141,16 @@ mod tests {
             assert_eq!(month_named(bad), None, "{bad}");
         }
         assert_eq!(last_of(day("2028-02-11")), day("2028-02-29"));
+        for (of, first, last) in [
+            ("2026-10-01", "2026-10-01", "2026-10-10"),
+            ("2026-10-10", "2026-10-01", "2026-10-10"),
+            ("2026-10-11", "2026-10-11", "2026-10-20"),
+            ("2026-10-31", "2026-10-21", "2026-10-31"),
+            ("2028-02-21", "2028-02-21", "2028-02-29"),
+        ] {
+            let dekad = (dekad_of(day(of)), dekad_end(day(of)));
+            assert_eq!(dekad, (day(first), day(last)), "{of}");
+        }
         let back = moment_on(day("2026-11-01"), at("2026-11-20T20:00:00Z"));
         assert_eq!(business_date(back), day("2026-11-01"));
     }

@@ -45,7 +45,7 @@ pub(crate) async fn share(tx: &mut Tx) -> Result<Calendar> {
         .map_err(Error::from)
 }
 
-/// Has the calendar alone until the end of the transaction: nobody posts to an earlier month meanwhile.
+/// Has the calendar alone until the end of the transaction: nobody posts to an earlier dekad meanwhile.
 pub(crate) async fn lock(tx: &mut Tx) -> Result<Calendar> {
     ensure(tx).await?;
     sql("select closed_through, version from calendar where tenant_id = $1 for update")

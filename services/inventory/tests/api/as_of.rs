@@ -1,7 +1,7 @@
 //! Posting dates, periods, and what there was at any past day or moment.
 
 use bahi_types::{InvoiceId, ProductId};
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use inventory::jobs;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
@@ -250,9 +250,9 @@ impl Sums {
     }
     /// The mutant: a snapshot and what was posted to the days after it.
     async fn without_late_movements(&self, day: &str) -> Decimal {
-        let text = "with s as (select month, month_of(month + 31) - 1 as last from stock_snapshot
-                      where tenant_id = $1 and month_of(month + 31) - 1 <= $2 order by month desc limit 1)
-            select coalesce((select sum(l.value) from stock_snapshot_line l join s using (month) where l.tenant_id = $1), 0)
+        let text = "with s as (select dekad, dekad_end(dekad) as last from stock_snapshot
+                      where tenant_id = $1 and dekad_end(dekad) <= $2 order by dekad desc limit 1)
+            select coalesce((select sum(l.value) from stock_snapshot_line l join s using (dekad) where l.tenant_id = $1), 0)
                  + coalesce((select sum(m.value) from movement m where m.tenant_id = $1 and m.posting_date <= $2
                              and m.posting_date > coalesce((select last from s), '0001-01-01')), 0)";
         self.of(text, day).await
@@ -273,25 +273,24 @@ async fn any_past_day_is_answered_from_a_snapshot_and_what_came_after_it() {
         shop.receive(salt, "2.5", "3.3333").await;
         shop.sell(&[(tea, "3"), (salt, "1.1")]).await;
         moments.push((moment(shop.now()), shop.value().await));
-        // Written after the moment and posted before it, in the same month.
+        // Written after the moment and posted before it: in the same month, and in the same third of it.
         shop.later(3600);
-        let month = moment(shop.now())[..8].to_owned();
-        assert_eq!(
-            shop.receive_on(tea, "1", "50", &format!("{month}01"))
-                .await
-                .0,
-            201
-        );
+        let today = shop.now().date_naive();
+        let third = today.with_day0(10 * (today.day0() / 10).min(2)).unwrap();
+        for day in [today.with_day0(0).unwrap(), third] {
+            let day = day.to_string();
+            assert_eq!(shop.receive_on(tea, "1", "50", &day).await.0, 201, "{day}");
+        }
         shop.later(14 * DAY - 3600);
         if n == 6 {
-            // Late, in the snapshot that comes, and posted after the moment of that month.
+            // Late, in the snapshot that comes, and posted after the moment of that third.
             assert_eq!(shop.receive_on(salt, "2", "50", "2026-09-25").await.0, 201);
         }
         if n % 3 == 1 {
             jobs::take_snapshots(shop.state()).await.unwrap();
         }
         if n > 3 {
-            // Late: of a month whose snapshot is there already.
+            // Late: of a time whose snapshot is there already.
             let day = (shop.now() - chrono::Duration::days(40))
                 .date_naive()
                 .to_string();
@@ -306,7 +305,7 @@ async fn any_past_day_is_answered_from_a_snapshot_and_what_came_after_it() {
         .await
         .unwrap()
         .get(0);
-    assert!(taken >= 3, "{taken} snapshots");
+    assert!(taken >= 9, "{taken} snapshots");
     let mut caught = 0;
     let first: NaiveDate = "2026-07-01".parse().unwrap();
     for n in 0..160 {
@@ -378,9 +377,9 @@ async fn a_snapshot_waits_for_late_postings_that_are_still_under_way() {
     );
     assert!(one.is_ok() || two.is_ok());
     jobs::take_snapshots(shop.state()).await.unwrap();
-    let months: Vec<String> = admin
+    let dekads: Vec<String> = admin
         .query(
-            "select month::text from stock_snapshot where tenant_id = $1 order by 1",
+            "select dekad::text from stock_snapshot where tenant_id = $1 order by 1",
             &[&tenant],
         )
         .await
@@ -388,7 +387,17 @@ async fn a_snapshot_waits_for_late_postings_that_are_still_under_way() {
         .iter()
         .map(|r| r.get(0))
         .collect();
-    assert_eq!(months, ["2026-10-01", "2026-11-01", "2026-12-01"]);
+    let expected = [
+        "2026-10-11",
+        "2026-10-21",
+        "2026-11-01",
+        "2026-11-11",
+        "2026-11-21",
+        "2026-12-01",
+        "2026-12-11",
+        "2026-12-21",
+    ];
+    assert_eq!(dekads, expected);
     shop.assert_sound().await;
 }
 
@@ -499,7 +508,7 @@ async fn a_million_movements_are_answered_within_fifty_milliseconds() {
         .unwrap();
     let began = std::time::Instant::now();
     jobs::take_snapshots(shop.state()).await.unwrap();
-    println!("snapshots of 23 months: {:?}", began.elapsed());
+    println!("snapshots of 23 months, three each: {:?}", began.elapsed());
     sums.admin
         .batch_execute("vacuum analyze stock_snapshot_line")
         .await
@@ -511,6 +520,7 @@ async fn a_million_movements_are_answered_within_fifty_milliseconds() {
         "2025-06-30",
         "2026-10-30",
         "2026-11-20",
+        "2025-06-16T10:00:00Z",
         "2025-06-29T10:00:00Z",
     ] {
         for what in ["valuation", "stock"] {
