@@ -62,6 +62,8 @@ pub(crate) struct Member<'c> {
     patience: Duration,
     /// Since when it did not say where topics end.
     silent: Option<Instant>,
+    /// When it last said so.
+    looked: Instant,
     stood: bool,
     work_at: Option<Instant>,
     look_at: Instant,
@@ -91,6 +93,7 @@ impl<'c> Member<'c> {
             gather,
             patience,
             silent: None,
+            looked: now,
             stood: false,
             work_at: None,
             look_at: now + LOOK.min(patience / 4),

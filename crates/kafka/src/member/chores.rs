@@ -82,6 +82,9 @@ impl Member<'_> {
         };
         self.silent = None;
         let (now, mut longest) = (Instant::now(), Duration::ZERO);
+        // After an outage, or a batch that took its time, nobody had the chance to read: time counts from here.
+        let afresh = now - self.looked > self.patience / 2;
+        self.looked = now;
         let mut seen = Vec::with_capacity(ends.0.len());
         for end in ends.0 {
             let at = self.at(&end.topic, end.partition);
@@ -89,7 +92,7 @@ impl Member<'_> {
                 continue;
             };
             let lag = end.lag(partition.next);
-            longest = longest.max(partition.stands(lag, now));
+            longest = longest.max(partition.stands(if afresh { 0 } else { lag }, now));
             meters::lag(self.worker.name, &end.topic, end.partition, lag);
             seen.push(PartitionStatus {
                 topic: end.topic,
