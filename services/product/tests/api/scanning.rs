@@ -460,7 +460,6 @@ async fn relay(app: &App, prefix: &str) {
     producer.flush(Duration::from_secs(10)).unwrap();
 }
 
-/// Another process on the same database.
 /// A service that hears its own events; the broker, and the prefix of its topics.
 async fn listening() -> (App, String, String) {
     let (kafka, prefix) = (
@@ -479,6 +478,7 @@ async fn listening() -> (App, String, String) {
     (app, kafka, prefix)
 }
 
+/// Another process on the same database.
 async fn replica(app: &App, kafka: &str, prefix: &str) -> bahi_service::Running<product::State> {
     let setting = |name: &str| (name.to_owned(), app.env().required(name).unwrap());
     let own = [
