@@ -30,6 +30,8 @@ COPY --chmod=755 infra/ready.sh /usr/local/bin/ready
 COPY --chmod=755 infra/keys.sh /etc/bahi/keys.sh
 COPY infra/services.txt deploy/services.toml /etc/bahi/
 ARG SERVICE
+# What prints are set in.
+RUN [ "$SERVICE" != sales ] || { apt-get update && apt-get install -y --no-install-recommends fonts-noto-core && rm -rf /var/lib/apt/lists/*; }
 COPY --from=build /out/${SERVICE} /usr/local/bin/service
 USER bahi
 ENTRYPOINT ["/usr/local/bin/service"]

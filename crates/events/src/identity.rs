@@ -115,6 +115,15 @@ pub struct Branch {
     pub name: String,
     /// The registration under which it sells.
     pub registration_id: RegistrationId,
+    /// Address, as its documents show it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Telephone, as its documents show it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+    /// Its virtual payment address, for payment by UPI.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upi_vpa: Option<String>,
     /// False once it is closed.
     pub active: bool,
 }

@@ -344,6 +344,21 @@ pub struct StockHold {
     pub location_id: LocationId,
     /// Lines.
     pub lines: Vec<HoldLine>,
+    /// The order, for an order's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_id: Option<Uuid>,
+    /// What it comes to by line of the order, for an order's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub order_lines: Vec<HoldOrderLine>,
+}
+
+/// A line of an order, as far as a hold is concerned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HoldOrderLine {
+    /// Line of the order.
+    pub line: i32,
+    /// How much, in the line's own product: of a line of kits, how many kits.
+    pub qty: Quantity,
 }
 
 /// Goods between two locations.

@@ -5,19 +5,27 @@
 
 mod audit;
 pub mod catalogue;
+mod commission;
+mod crm;
 mod envelope;
 mod identity;
 mod inventory;
+mod orders;
 mod pricing;
 mod product;
 mod sales;
+mod settlement;
 mod topic;
 
 pub use audit::*;
+pub use commission::*;
+pub use crm::*;
 pub use envelope::{Actor, Envelope, EventType, Outgoing, VERSION};
 pub use identity::*;
 pub use inventory::*;
+pub use orders::*;
 pub use pricing::*;
 pub use product::*;
 pub use sales::*;
+pub use settlement::*;
 pub use topic::Topic;

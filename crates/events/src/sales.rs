@@ -23,9 +23,81 @@ pub const RETURN_PROCESSED: EventType<ReturnProcessed> =
 /// A till was opened.
 pub const POS_SESSION_OPENED: EventType<PosSessionOpened> =
     EventType::new("pos.session_opened", T, "pos_session");
+/// A basket was put aside at a till, or given back by the till that had taken it up. Aggregate: the held bill.
+pub const POS_BILL_HELD: EventType<PosBill> = EventType::new("pos.bill_held", T, "held_bill");
+/// A basket was taken up at a till.
+pub const POS_BILL_RESUMED: EventType<PosBill> = EventType::new("pos.bill_resumed", T, "held_bill");
+/// A basket was thrown away.
+pub const POS_BILL_DISCARDED: EventType<PosBill> =
+    EventType::new("pos.bill_discarded", T, "held_bill");
+/// Its time ended a bill.
+pub const POS_BILL_EXPIRED: EventType<PosBill> = EventType::new("pos.bill_expired", T, "held_bill");
 /// A till was closed.
 pub const POS_SESSION_CLOSED: EventType<PosSessionClosed> =
     EventType::new("pos.session_closed", T, "pos_session");
+
+/// A number that a till printed while it was away stands on no document of its own. Aggregate: that number,
+/// UUIDv5 of its registration and text.
+pub const POS_NUMBER_VOIDED: EventType<PosNumberVoided> =
+    EventType::new("pos.number_voided", T, "offline_number");
+
+/// What is known of a document that a till made while it was away, and sent later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Offline {
+    /// The id that the till gave it. The document's own is another where that id had been used otherwise.
+    pub claimed_id: InvoiceId,
+    /// When it was made, by the till's clock and as it is printed.
+    pub made_at: DateTime<Utc>,
+    /// How far the till's clock was ahead when it sent it, in milliseconds.
+    pub skew_ms: i64,
+    /// When it was received.
+    pub received_at: DateTime<Utc>,
+    /// Who made it.
+    pub cashier_id: UserId,
+    /// Who sent it.
+    pub sender_id: Option<UserId>,
+    /// SHA-256 of what was sent, in hexadecimal.
+    pub hash: String,
+    /// The version of the catalogue that the till had.
+    pub catalogue: Option<String>,
+    /// What the till had otherwise than the books.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<OfflineDifference>,
+}
+
+/// Something that a till had otherwise than the books when its sale arrived. The sale stands as the till made it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OfflineDifference {
+    /// Line, where it is of one.
+    pub line: Option<i32>,
+    /// What of it: `unit_price`, `discount`, `rate`, `cess_rate`, `tax_category`, `pricing`, `clock`, `session`.
+    pub what: String,
+    /// As the till had it.
+    pub told: String,
+    /// As the books have it.
+    pub known: String,
+    /// The books have changed since the till read its catalogue, so it could not know.
+    pub since: bool,
+}
+
+/// A number of a till's offline series is explained without a document of that number.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct PosNumberVoided {
+    /// The till.
+    pub till_id: TillId,
+    /// The registration that the series belongs to.
+    pub registration_id: RegistrationId,
+    /// The number.
+    pub number: String,
+    /// Date that it would have borne.
+    pub date: NaiveDate,
+    /// Why.
+    pub reason: String,
+    /// The invoice by which the sale was issued before, where it was.
+    pub invoice_id: Option<InvoiceId>,
+    /// How it came.
+    pub offline: Offline,
+}
 
 /// Amounts of tax of a line or document.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -86,8 +158,14 @@ pub struct InvoiceLine {
     pub total: Money,
     /// Batches it was promised from.
     pub batch_allocations: Vec<BatchAllocation>,
-    /// Set when the goods left with an earlier delivery and this invoice moves no stock.
+    /// The delivery with which the goods left; this invoice moves no stock.
     pub fulfilment_id: Option<Uuid>,
+    /// The order that it bills. Its goods leave with the order's deliveries, whether or not they have left by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_id: Option<Uuid>,
+    /// Line of that order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_line: Option<i32>,
     /// How it got its price, where that is more than the product's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pricing: Option<LinePricing>,
@@ -107,6 +185,9 @@ pub struct LinePricing {
     pub batch_mrp: Option<Money>,
     /// What promotions have taken off it, in the order in which they did; part of its discount.
     pub promotions: Vec<LinePromotion>,
+    /// It was sold for less than it cost, as far as the till knew, by somebody who may.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub below_cost: bool,
 }
 
 /// What a promotion has taken off a line.
@@ -149,7 +230,7 @@ pub struct InvoicePromotion {
 /// One means of payment.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Tender {
-    /// `cash`, `upi`, `card`, `wallet`, `credit` or `voucher`.
+    /// `cash`, `upi`, `card`, `wallet`, `credit`, `voucher`, or `exchange`: goods that came back in the same go.
     pub method: String,
     /// Amount handed over.
     pub amount: Money,
@@ -218,6 +299,9 @@ pub struct InvoiceIssued {
     /// How it got its prices, where a group of customers or a promotion had a part in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pricing: Option<InvoicePricing>,
+    /// Set for a document that a till made while it was away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offline: Option<Offline>,
 }
 
 /// A line that came back.
@@ -283,6 +367,9 @@ pub struct ReturnProcessed {
     pub reason: Option<String>,
     /// Number of an outside document this return mirrors.
     pub external_reference: Option<String>,
+    /// Set for a document that a till made while it was away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offline: Option<Offline>,
 }
 
 /// A till was opened.
@@ -296,6 +383,23 @@ pub struct PosSessionOpened {
     pub opened_by: UserId,
     /// Cash in the drawer.
     pub opening_float: Money,
+}
+
+/// A basket that was put aside.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct PosBill {
+    /// The held bill.
+    pub held_bill_id: Uuid,
+    /// The branch, at any till of which it may be taken up.
+    pub branch_id: BranchId,
+    /// Where it was put aside.
+    pub till_id: TillId,
+    /// What the cashier calls it.
+    pub label: Option<String>,
+    /// Who did this with it; where time ended it, who had put it aside.
+    pub by: UserId,
+    /// When its time ends it.
+    pub expires_at: DateTime<Utc>,
 }
 
 /// Expected and counted amount of one means of payment.

@@ -18,7 +18,8 @@ use crate::{
     token::{AUDIENCE_INTERNAL, INTERNAL},
 };
 
-/// Permissions held. A grant is a permission or a prefix ending in `*` (`sales.*`).
+/// Permissions held. A grant is a permission or a prefix ending in `*` (`sales.*`). One that ends in `up_to_` and a
+/// number holds every lower number too (`sales.discount.up_to_10`).
 #[derive(Clone, Debug, Default)]
 pub struct Grants(Arc<Vec<String>>);
 
@@ -30,11 +31,30 @@ impl Grants {
 
     /// Whether `permission` is granted.
     pub fn allow(&self, permission: &str) -> bool {
+        let bounded = bound(permission);
         self.0.iter().any(|grant| match grant.strip_suffix('*') {
             Some(prefix) => permission.starts_with(prefix),
-            None => grant == permission,
+            None => {
+                grant == permission
+                    || bounded.is_some_and(|(stem, asked)| {
+                        bound(grant).is_some_and(|(held, to)| held == stem && to >= asked)
+                    })
+            }
         })
     }
+
+    /// The highest number of the grants `<stem>.up_to_<number>`.
+    pub fn up_to(&self, stem: &str) -> Option<u32> {
+        let bounds = self.0.iter().filter_map(|grant| bound(grant));
+        let own = bounds.filter(|(held, _)| held.strip_suffix('.') == Some(stem));
+        own.map(|(_, to)| to).max()
+    }
+}
+
+/// What is bounded, and by which number: `sales.discount.` and 10 of `sales.discount.up_to_10`.
+fn bound(grant: &str) -> Option<(&str, u32)> {
+    let (stem, number) = grant.rsplit_once("up_to_")?;
+    Some((stem, number.parse().ok()?))
 }
 
 /// The caller of a request. As an extractor it answers 401 to anything but a valid internal token.
@@ -48,6 +68,8 @@ pub struct Caller {
     pub session: Option<Uuid>,
     /// Name of the person.
     pub name: Option<String>,
+    /// When the session ends, Unix seconds, where it is told: what lasts longer than a request ends then.
+    pub session_ends: Option<i64>,
 }
 
 impl Caller {
@@ -103,6 +125,7 @@ impl Caller {
             grants: Grants::new(claims.perms),
             session: claims.sid,
             name: claims.name,
+            session_ends: claims.sxp,
         })
     }
 }
@@ -200,5 +223,18 @@ mod tests {
         assert!(!grants.allow("sales.posse.use"));
         assert!(!Grants::default().allow("sales.pos.use"));
         assert!(Grants::new(vec!["*".into()]).allow("anything.at.all"));
+    }
+
+    #[test]
+    fn a_bound_holds_every_lower_one() {
+        let grants = Grants::new(vec![
+            "sales.discount.up_to_5".into(),
+            "sales.discount.up_to_10".into(),
+        ]);
+        assert!(grants.allow("sales.discount.up_to_10") && grants.allow("sales.discount.up_to_7"));
+        assert!(!grants.allow("sales.discount.up_to_11") && !grants.allow("sales.price.up_to_1"));
+        assert!(!grants.allow("sales.discount.give") && !grants.allow("sales.discount.up_to_"));
+        assert_eq!(grants.up_to("sales.discount"), Some(10));
+        assert_eq!(grants.up_to("sales.price"), None);
     }
 }

@@ -30,6 +30,9 @@ pub enum Fault {
     /// The token lacks a permission.
     #[error("The permission {0} is needed.")]
     Forbidden(&'static str),
+    /// The approval that was presented lends nothing here.
+    #[error("The approval {0}.")]
+    Approval(&'static str),
     /// There is no such thing, or it is another tenant's.
     #[error("Not found.")]
     NotFound,
@@ -74,6 +77,7 @@ impl Refusal for Fault {
             Self::Invalid(_) => Verdict::malformed("INVALID"),
             Self::Unauthenticated => Verdict::new(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED"),
             Self::Forbidden(_) => Verdict::forbidden("FORBIDDEN"),
+            Self::Approval(_) => Verdict::forbidden("APPROVAL_REFUSED"),
             Self::NotFound => Verdict::not_found("NOT_FOUND"),
             Self::MethodNotAllowed => {
                 Verdict::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED")

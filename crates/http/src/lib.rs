@@ -1,5 +1,6 @@
 //! What every HTTP service does alike: problems, tokens, idempotency, bodies, lists, health, metrics.
 
+mod approval;
 mod body;
 mod caller;
 mod fault;
@@ -11,6 +12,7 @@ mod respond;
 pub mod token;
 pub mod validate;
 
+pub use approval::{APPROVAL, APPROVAL_LIFE, AUDIENCE_APPROVAL, Approval};
 pub use body::{Amend, BodyLimit, Empty, Post, Public, parse};
 pub use caller::{Caller, Grants};
 pub use fault::{Fault, FieldError};

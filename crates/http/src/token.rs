@@ -6,8 +6,10 @@ use anyhow::{Context, bail};
 use bahi_types::TenantId;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use parking_lot::RwLock;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
+
+use crate::{APPROVAL, APPROVAL_LIFE, AUDIENCE_APPROVAL, Approval};
 
 /// `typ` of a token a client carries.
 pub const ACCESS: &str = "at+jwt";
@@ -43,6 +45,10 @@ pub struct Claims {
     /// Request id that the token was minted for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub txn: Option<String>,
+    /// When the session ends for which this token was minted, Unix seconds: what goes on after the token's own end, as
+    /// a WebSocket does, ends then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sxp: Option<i64>,
     /// Issued at, Unix seconds.
     pub iat: i64,
     /// Expires at, Unix seconds.
@@ -85,7 +91,11 @@ impl Signer {
     ///
     /// # Errors
     /// When the key cannot sign.
-    pub fn sign(&self, typ: &str, claims: &Claims) -> Result<String, jsonwebtoken::errors::Error> {
+    pub fn sign(
+        &self,
+        typ: &str,
+        claims: &impl Serialize,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some(typ.to_owned());
         header.kid = Some(self.kid.clone());
@@ -129,6 +139,24 @@ impl Keys {
     /// Verifies a token: signature, type, audience, expiry, and that its issuer is the key's.
     /// Returns nothing for whatever is wrong, because a caller gains nothing from knowing.
     pub fn verify(&self, token: &str, typ: &str, audience: &str) -> Option<Claims> {
+        let (_, claims): (_, Claims) = self.decode(token, typ, audience)?;
+        let long = claims.exp - claims.iat > INTERNAL_LIFE.as_secs() as i64;
+        (typ != INTERNAL || !long).then_some(claims)
+    }
+
+    /// Verifies an approval: as a token, and that identity has given it, for no longer than it may.
+    pub fn approval(&self, text: &str) -> Option<Approval> {
+        let (kid, approval): (_, Approval) = self.decode(text, APPROVAL, AUDIENCE_APPROVAL)?;
+        let long = approval.exp - approval.iat > APPROVAL_LIFE.as_secs() as i64;
+        (issuer_of(&kid) == "identity" && !long).then_some(approval)
+    }
+
+    fn decode<T: DeserializeOwned>(
+        &self,
+        token: &str,
+        typ: &str,
+        audience: &str,
+    ) -> Option<(String, T)> {
         let header = jsonwebtoken::decode_header(token).ok()?;
         let kid = header.kid?;
         if header.alg != Algorithm::EdDSA || header.typ.as_deref() != Some(typ) {
@@ -140,9 +168,8 @@ impl Keys {
         validation.set_issuer(&[issuer_of(&kid)]);
         validation.set_required_spec_claims(&["exp", "aud", "iss"]);
         validation.leeway = 2;
-        let claims: Claims = jsonwebtoken::decode(token, &key, &validation).ok()?.claims;
-        let long = claims.exp - claims.iat > INTERNAL_LIFE.as_secs() as i64;
-        (typ != INTERNAL || !long).then_some(claims)
+        let claims = jsonwebtoken::decode(token, &key, &validation).ok()?.claims;
+        Some((kid, claims))
     }
 
     /// Adds a key from a JWK set: the raw Ed25519 public key in base64url.

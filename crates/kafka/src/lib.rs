@@ -72,7 +72,7 @@ pub use admin::create_topics;
 pub use consumer::Consumer;
 pub use ends::Ends;
 pub use failed::Failed;
-pub use follow::Follow;
+pub use follow::{Follow, Followed, Place};
 pub use operator::{From, Heard, Operator, Replay, Replayed, Standing, To};
 pub use reader::{Part, Reader, Source};
 pub use settings::{MAX_RECORD, consumer_settings, producer_settings};

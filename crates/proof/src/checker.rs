@@ -1,90 +1,45 @@
 //! The checker: over both databases and the topic, nothing lost, doubled or stuck.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
-use bahi_testkit::{eventually, test_env};
+use bahi_testkit::{eventually, test_env, wrong_in_goods, wrong_in_sales};
 use rdkafka::{
     ClientConfig, Message, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
 };
-use uuid::Uuid;
+use tokio_postgres::Client;
 
-use crate::{Shop, shop::OPENING};
+use crate::Shop;
 
-/// Waits until the fleet is at rest, then asserts the whole.
+/// How long inventory may take to hear of what was sold.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until the fleet is at rest, then asserts the whole: so many invoices, the books of sales sound, the goods where
+/// sales says they are, and each invoice announced once.
 ///
 /// # Panics
 /// With what is wrong.
 pub async fn check(shop: &Shop, invoices: i64) {
-    at_rest(shop, invoices).await;
     let sales = shop.database("sales").admin().await;
     let stock = shop.database("inventory").admin().await;
-
-    // One invoice a sale, each decided once, the numbers without a gap.
-    let row = sales
-        .query_one(
-            "select count(*), coalesce(max(running), 0), count(distinct running) from invoice",
-            &[],
-        )
-        .await
-        .expect("invoices");
-    assert_eq!(
-        (
-            row.get::<_, i64>(0),
-            row.get::<_, i64>(1),
-            row.get::<_, i64>(2)
-        ),
-        (invoices, invoices, invoices),
-        "numbers"
-    );
-    let wrong = "select count(*) from invoice i full join (select * from reservation_decision where decision = 'issued') d
-                   using (tenant_id, invoice_id) where i.invoice_id is null or d.invoice_id is null";
-    assert_eq!(
-        sales
-            .query_one(wrong, &[])
-            .await
-            .expect("decisions")
-            .get::<_, i64>(0),
-        0,
-        "decisions and invoices"
-    );
-
-    // What was invoiced has left stock or is an open shortage; nothing is held any more.
-    let sold = sums(
-        &sales,
-        "select product_id, sum(qty)::bigint from invoice_line group by 1",
-    )
-    .await;
-    let issued = sums(
-        &stock,
-        "select product_id, -sum(qty)::bigint from movement where kind = 'issue' group by 1",
-    )
-    .await;
-    let short = sums(
-        &stock,
-        "select product_id, sum(open)::bigint from shortage group by 1",
-    )
-    .await;
-    let held = sums(
-        &stock,
-        "select product_id, sum(reserved)::bigint from stock_item group by 1",
-    )
-    .await;
-    let on_hand = sums(
-        &stock,
-        "select product_id, sum(on_hand)::bigint from stock_item group by 1",
-    )
-    .await;
-    for product in &shop.products {
-        let of = |sums: &BTreeMap<Uuid, i64>| sums.get(product).copied().unwrap_or_default();
-        assert_eq!(
-            of(&issued) + of(&short),
-            of(&sold),
-            "issued and short, against invoiced"
-        );
-        assert_eq!(of(&on_hand), OPENING - of(&issued), "on hand");
-        assert_eq!(of(&held), 0, "held");
+    at_rest(&sales, &stock).await;
+    let count = |query: &'static str| {
+        let sales = &sales;
+        async move {
+            let row = sales.query_one(query, &[]).await.expect(query);
+            row.get::<_, i64>(0)
+        }
+    };
+    assert_eq!(count("select count(*) from invoice").await, invoices);
+    let mut wrong = wrong_in_sales(&sales).await;
+    if count("select epoch from outbox.epoch").await > 1 {
+        // What a restore has brought back was said by the database that is lost.
+        wrong.retain(|what| !what.starts_with("events of"));
     }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 
     // Inventory's own proof: ledger, balances, holds, layers and what each was made from agree.
     shop.stock().assert_books_agree().await;
@@ -94,48 +49,38 @@ pub async fn check(shop: &Shop, invoices: i64) {
     assert_eq!(announced.len() as i64, invoices, "events in the topic");
 }
 
-async fn sums(client: &tokio_postgres::Client, query: &str) -> BTreeMap<Uuid, i64> {
-    client
-        .query(query, &[])
-        .await
-        .expect(query)
-        .into_iter()
-        .map(|r| (r.get(0), r.get(1)))
-        .collect()
-}
-
-/// No hold is pending, every invoice has left stock, every event is in its topic.
-async fn at_rest(shop: &Shop, invoices: i64) {
-    let stock = shop.database("inventory").admin().await;
-    let sales = shop.database("sales").admin().await;
-    eventually(|| async {
-        let pending: i64 = stock
-            .query_one(
-                "select count(*) from reservation where state = 'pending'",
-                &[],
-            )
-            .await
-            .ok()?
-            .get(0);
-        let issued: i64 = stock
-            .query_one(
-                "select count(*) from movement_header where source_type = 'invoice'",
-                &[],
-            )
-            .await
-            .ok()?
-            .get(0);
-        let unsent: i64 = sales
-            .query_one(
-                "select count(*) from outbox.status where not published",
-                &[],
-            )
-            .await
-            .ok()?
-            .get(0);
-        (pending == 0 && issued >= invoices && unsent == 0).then_some(())
-    })
-    .await;
+/// No sale holds anything, no order waits for an answer, every event is in its topic and has had its effect.
+async fn at_rest(sales: &Client, stock: &Client) {
+    let waits = [
+        (
+            stock,
+            "select count(*) from reservation where state = 'pending' and owner = 'sales'",
+        ),
+        (
+            sales,
+            "select count(*) from sales_order where step is not null",
+        ),
+        (
+            sales,
+            "select count(*) from outbox.status where not published",
+        ),
+    ];
+    for (database, query) in waits {
+        eventually(|| async {
+            let waiting: i64 = database.query_one(query, &[]).await.ok()?.get(0);
+            (waiting == 0).then_some(())
+        })
+        .await;
+    }
+    let began = Instant::now();
+    loop {
+        let wrong = wrong_in_goods(sales, stock).await;
+        if wrong.is_empty() {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "{wrong:#?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Event ids of a type in a topic, copies counted once.

@@ -4,11 +4,11 @@ use std::{
     collections::BTreeMap,
     fs,
     net::TcpListener,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Output, Stdio},
 };
 
-use bahi_testkit::{TestDb, TestStore, eventually, test_env};
+use bahi_testkit::{TestDb, TestStore, eventually, register_of, test_env};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -110,9 +110,17 @@ impl Fleet {
             folder: TempDir::new().expect("a folder"),
             prefix: format!("proof-{}.", Uuid::now_v7().simple()),
         };
-        fs::write(fleet.register(), fleet.own_register()).expect("a register");
-        let topics =
-            ["billing", "inventory", "products", "identity", "audit"].map(|d| fleet.topic(d));
+        fs::write(fleet.register(), register_of(services)).expect("a register");
+        let topics = [
+            "billing",
+            "orders",
+            "inventory",
+            "products",
+            "identity",
+            "crm",
+            "audit",
+        ]
+        .map(|d| fleet.topic(d));
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
         bahi_kafka::create_topics(&test_env("BAHI_TEST_KAFKA"), &topics, 2)
             .await
@@ -239,24 +247,6 @@ impl Fleet {
 
     fn register(&self) -> PathBuf {
         self.folder.path().join("services.toml")
-    }
-
-    /// The register, with the services of this fleet only.
-    fn own_register(&self) -> String {
-        let real: &Path =
-            concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/services.toml").as_ref();
-        let text = fs::read_to_string(real).expect("the register");
-        let mut blocks = text.split("[[service]]");
-        let mut own = blocks.next().unwrap_or_default().to_owned();
-        for block in blocks.filter(|b| {
-            self.seats
-                .keys()
-                .any(|n| b.trim_start().starts_with(&format!("name = \"{n}\"")))
-        }) {
-            own.push_str("[[service]]");
-            own.push_str(block);
-        }
-        own
     }
 
     /// Waits until `process` stands at the pause point.

@@ -3,7 +3,8 @@
 use std::ops::Deref;
 
 use bahi_testkit::Client;
-use bahi_types::TenantId;
+use bahi_types::{FiscalYear, TenantId, business_date};
+use chrono::Utc;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -18,6 +19,8 @@ pub struct Shop {
     pub location: Uuid,
     /// Products, each with the same stock to begin with.
     pub products: Vec<Uuid>,
+    /// Its till.
+    pub till: Uuid,
     /// Open POS session.
     pub session: Uuid,
 }
@@ -31,7 +34,7 @@ impl Deref for Shop {
 }
 
 /// On hand of each product at the beginning.
-pub const OPENING: i64 = 100;
+const OPENING: i64 = 100;
 
 impl Shop {
     /// Databases with a shop in them; no process runs yet.
@@ -41,6 +44,7 @@ impl Shop {
             tenant: TenantId::new(),
             location: Uuid::now_v7(),
             products: (0..3).map(|_| Uuid::now_v7()).collect(),
+            till: Uuid::now_v7(),
             session: Uuid::now_v7(),
         };
         shop.seed().await;
@@ -49,12 +53,8 @@ impl Shop {
 
     async fn seed(&self) {
         let (tenant, location) = (self.tenant.uuid(), self.location);
-        let (branch, registration, till, profile) = (
-            Uuid::now_v7(),
-            Uuid::now_v7(),
-            Uuid::now_v7(),
-            Uuid::now_v7(),
-        );
+        let (till, branch, registration, profile) =
+            (self.till, Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
         let mut sales = format!(
             "insert into registration values ('{tenant}', '{registration}', '27AAPFU0939F1ZV', '27', 'Proof', true, 1, 1);
              insert into branch values ('{tenant}', '{branch}', 'B', 'Branch', '{registration}', true, 1, 1);
@@ -162,5 +162,49 @@ impl Shop {
             .map(|p| json!({ "product_id": p, "qty": "2" }))
             .collect();
         json!({ "session_id": self.session, "lines": lines, "tenders": [{ "method": "cash", "amount": "708.00" }] })
+    }
+
+    /// An order of two of each product.
+    pub fn order(&self) -> Value {
+        let lines: Vec<Value> = self
+            .products
+            .iter()
+            .map(|p| json!({ "product_id": p, "qty": "2" }))
+            .collect();
+        json!({ "location_id": self.location, "lines": lines, "round_to_rupee": false,
+                "buyer": { "name": "Jain Stores", "phone": "9820098200", "state_code": "27" } })
+    }
+
+    /// Gives the till numbers of its own, for when it is away.
+    pub async fn lend_series(&self, till: &Client) {
+        for (purpose, prefix) in [("invoice", "AWAY"), ("credit_note", "AWAYC")] {
+            let body = json!({ "till_id": self.till, "purpose": purpose, "prefix": prefix });
+            till.post("/api/v1/pos/offline-series", body)
+                .await
+                .expect(201);
+        }
+    }
+
+    /// What the till prints while it is away.
+    pub fn printed(&self, prefix: &str, running: u32) -> String {
+        let year = FiscalYear::of(business_date(Utc::now()));
+        format!("{prefix}/{year}/{running:04}")
+    }
+
+    /// A sale of two of each product that the till made while it was away.
+    pub fn away(&self, till: &Client, running: u32) -> Value {
+        let line = |p: &Uuid| {
+            json!({ "product_id": p, "qty": "2", "unit_price": "118", "price_includes_tax": true, "tax_category": "taxable",
+                    "rate": "18", "taxable": "200.00", "cgst": "18.00", "sgst": "18.00", "total": "236.00" })
+        };
+        let lines: Vec<Value> = self.products.iter().map(line).collect();
+        json!({ "kind": "sale", "invoice_id": Uuid::now_v7(), "number": self.printed("AWAY", running), "session_id": self.session,
+                "cashier_id": till.user, "made_at": Utc::now(), "lines": lines, "total": "708.00",
+                "tenders": [{ "method": "cash", "amount": "708.00" }] })
+    }
+
+    /// What the till sends when it is back.
+    pub fn batch(&self, items: &[Value]) -> Value {
+        json!({ "till_id": self.till, "sent_at": Utc::now(), "items": items })
     }
 }

@@ -122,6 +122,10 @@ impl Found {
             !route.public || permissions.iter().all(|permission| permission.is_none()),
             || format!("{name}: `{path}` is public and asks for a permission"),
         );
+        self.require(
+            !route.websocket || (!route.public && route.write.is_none()),
+            || format!("{name}: `{path}` is a WebSocket: it needs a session, and its permission is `read`"),
+        );
         for permission in permissions.into_iter().flatten() {
             let words: Vec<_> = permission.split('.').collect();
             self.require(

@@ -145,6 +145,9 @@ pub struct Route {
     /// Limits of body, time and rate.
     #[serde(default)]
     pub class: Class,
+    /// A WebSocket: opened by whoever may read.
+    #[serde(default)]
+    pub websocket: bool,
 }
 
 /// Which limits a route has.

@@ -24,7 +24,10 @@ pub struct Parts {
     pub keys: Arc<Keys>,
     /// Its own key, with which it signs tokens for calls to other services.
     pub signer: Signer,
-    /// Cancelled when the process begins to stop.
+    /// Cancelled when the process begins to stop, before its last requests are waited for: what would last for ever,
+    /// such as a WebSocket, says goodbye.
+    pub leave: CancellationToken,
+    /// Cancelled when no request is served any more.
     pub stop: CancellationToken,
 }
 

@@ -144,6 +144,7 @@ fn parts<S>(app: &App<S>, env: &Env, clock: Clock) -> anyhow::Result<Parts> {
         env: env.clone(),
         keys: Arc::new(Keys::from_folder(trust?.as_ref())?),
         signer: Signer::from_file(key?.as_ref())?,
+        leave: CancellationToken::new(),
         stop: CancellationToken::new(),
     })
 }
@@ -171,6 +172,7 @@ pub struct Running<S> {
     pub db: Option<Db>,
     ready: Ready,
     server: ServerHandle,
+    leave: CancellationToken,
     parts_stop: CancellationToken,
     tasks: JoinSet<anyhow::Result<()>>,
 }
@@ -193,7 +195,7 @@ pub async fn start<S: Clone + Send + Sync + 'static>(
         tokio::spawn(async move { bahi_db::migrate(&url, &role, migrations).await }).await??;
     }
     let state = (app.state)(parts.clone())?;
-    let stop = parts.stop.clone();
+    let (leave, stop) = (parts.leave.clone(), parts.stop.clone());
     let mut tasks = JoinSet::new();
     let ready = Ready::new(parts.db.clone());
     let grpc = match app.grpc {
@@ -244,6 +246,7 @@ pub async fn start<S: Clone + Send + Sync + 'static>(
         db: parts.db,
         ready,
         server,
+        leave,
         parts_stop: stop,
         tasks,
     })
@@ -354,6 +357,7 @@ impl<S> Running<S> {
     /// Stops: no more traffic, drain, end.
     pub async fn stop(mut self) {
         self.ready.set(false);
+        self.leave.cancel();
         let orderly = async {
             self.server.stop(true).await;
             self.parts_stop.cancel();

@@ -83,6 +83,7 @@ fn sign(issuer: &str, sub: String, tid: TenantId, permissions: &[&str]) -> Strin
         perms: permissions.iter().map(|p| (*p).to_owned()).collect(),
         name: Some("Test".into()),
         txn: None,
+        sxp: None,
         iat,
         exp: iat + 60,
     };

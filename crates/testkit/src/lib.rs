@@ -5,20 +5,24 @@
 //! BAHI_TEST_REDIS, BAHI_TEST_S3, BAHI_TEST_KEYS. Everything here panics when something is missing: it is for tests only.
 
 mod app;
+mod books;
 mod catalogue;
 mod client;
 mod database;
 mod edge;
 mod ledger;
+mod register;
 mod store;
 mod wait;
 
 pub use app::TestApp;
+pub use books::{wrong_in_goods, wrong_in_sales};
 pub use catalogue::assert_tenant_tables;
 pub use client::{Client, Reply};
 pub use database::TestDb;
 pub use edge::TestEdge;
 pub use ledger::{Entry, Outcome, Seen, Verdict, digest, judge};
+pub use register::register_of;
 pub use store::TestStore;
 pub use wait::eventually;
 

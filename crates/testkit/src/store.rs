@@ -32,12 +32,17 @@ impl TestStore {
 
     /// What a service that keeps pictures there is told.
     pub fn settings(&self) -> [(&'static str, &str); 5] {
+        self.settings_of("products")
+    }
+
+    /// What a service with this bucket is told.
+    pub fn settings_of<'s>(&'s self, bucket: &'s str) -> [(&'static str, &'s str); 5] {
         [
             ("BAHI_S3_ENDPOINT", &self.endpoint),
             ("BAHI_S3_PUBLIC_ENDPOINT", &self.endpoint),
             ("BAHI_S3_ACCESS_KEY", &self.access_key),
             ("BAHI_S3_SECRET_KEY", &self.secret_key),
-            ("BAHI_S3_BUCKET", "products"),
+            ("BAHI_S3_BUCKET", bucket),
         ]
     }
 }

@@ -40,10 +40,10 @@ fn rank(name: &str, folder: &str) -> u32 {
     match name {
         "bahi-types" | "bahi-register" => 0,
         "bahi-events" | "bahi-gst" | "bahi-proto-messages" => 1,
-        "bahi-db" | "bahi-pricing" => 2,
+        "bahi-db" | "bahi-pricing" | "bahi-prints" => 2,
         "bahi-kafka" | "bahi-http" => 3,
         "bahi-proto" | "bahi-service" => 4,
-        "bahi-testkit" => 5,
+        "bahi-testkit" | "bahi-objects" => 5,
         _ if folder.starts_with("services/") => 6,
         "bahi-demo" => 7,
         _ => 8,

@@ -1,5 +1,6 @@
 //! Settings of this service's own.
 
+use bahi_objects::S3;
 use bahi_service::Env;
 
 /// What can be set.
@@ -21,25 +22,6 @@ pub struct Config {
     pub s3: Option<S3>,
 }
 
-/// An S3 server and what it is reached with.
-#[derive(Clone, Debug)]
-pub struct S3 {
-    /// `BAHI_S3_ENDPOINT`: its URL.
-    pub endpoint: String,
-    /// `BAHI_S3_PUBLIC_ENDPOINT`: its URL as clients reach it, where that is another.
-    pub public_endpoint: Option<String>,
-    /// `BAHI_S3_REGION`: `us-east-1` when absent.
-    pub region: String,
-    /// `BAHI_S3_PATH_STYLE`: the bucket is part of the path, not of the host; true when absent.
-    pub path_style: bool,
-    /// `BAHI_S3_ACCESS_KEY`.
-    pub access_key: String,
-    /// `BAHI_S3_SECRET_KEY`.
-    pub secret_key: String,
-    /// `BAHI_S3_BUCKET`: `products` when absent. It must be there.
-    pub bucket: String,
-}
-
 impl Config {
     /// From the environment.
     ///
@@ -53,24 +35,7 @@ impl Config {
             lookup_seconds: env.parse("BAHI_LOOKUP_SECONDS", 300)?,
             exports: env.parse("BAHI_EXPORTS", 2)?,
             pictures: env.parse("BAHI_PICTURES", 1)?,
-            s3: S3::read(env)?,
+            s3: S3::read(env, "products")?,
         })
-    }
-}
-
-impl S3 {
-    fn read(env: &Env) -> anyhow::Result<Option<Self>> {
-        let Some(endpoint) = env.optional("BAHI_S3_ENDPOINT") else {
-            return Ok(None);
-        };
-        Ok(Some(Self {
-            endpoint,
-            public_endpoint: env.optional("BAHI_S3_PUBLIC_ENDPOINT"),
-            region: env.parse("BAHI_S3_REGION", "us-east-1".to_owned())?,
-            path_style: env.parse("BAHI_S3_PATH_STYLE", true)?,
-            access_key: env.required("BAHI_S3_ACCESS_KEY")?,
-            secret_key: env.required("BAHI_S3_SECRET_KEY")?,
-            bucket: env.parse("BAHI_S3_BUCKET", "products".to_owned())?,
-        }))
     }
 }

@@ -364,6 +364,12 @@ impl From<bahi_db::Error> for Error {
     }
 }
 
+impl From<bahi_objects::Away> for Error {
+    fn from(away: bahi_objects::Away) -> Self {
+        Self::StoreAway(away.0)
+    }
+}
+
 impl From<diesel::result::Error> for Error {
     fn from(error: diesel::result::Error) -> Self {
         bahi_db::Error::from(error).into()

@@ -20,7 +20,6 @@ pub mod jobs;
 mod json;
 mod kit;
 mod label;
-mod objects;
 mod price_entry;
 mod price_list;
 mod price_quote;

@@ -3,11 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use bahi_db::Db;
+use bahi_objects::Objects;
 use bahi_proto::auth::Outbound;
 use bahi_service::Parts;
 use tokio::sync::Semaphore;
 
-use crate::{Error, config::Config, objects::Objects, scan::Index, shelf::Shelf};
+use crate::{Error, config::Config, scan::Index, shelf::Shelf};
 
 /// Streams of progress that a process keeps at the same time; each asks the database twice a second.
 const WATCHERS: usize = 64;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bahi_db::{Ctx, Db, Done, Error as DbError, Tx};
+use bahi_objects::{Found, Objects};
 use bahi_service::Failures;
 use bahi_types::{ProductId, TenantId};
 use tracing::Instrument;
@@ -15,7 +16,6 @@ use crate::{
         picture::{Picture, Refused},
         store,
     },
-    objects::{Found, Objects},
 };
 
 /// How long a completion may wait for its turn.

@@ -5,6 +5,7 @@ use bahi_db::{Done, Tx};
 use bahi_http::{
     Amend, Caller, Empty, Post, Problem, Versioned, Walk, created, no_content, ok, page, paging,
 };
+use bahi_objects::Objects;
 use bahi_types::{Cursor, Page, ProductId, TenantId};
 use chrono::{DateTime, Utc};
 use garde::Validate;
@@ -20,7 +21,6 @@ use crate::{
         model::{ContentType, Image, Keys, LONGEST, Status},
         store,
     },
-    objects::Objects,
 };
 
 /// The endpoints.

@@ -7,8 +7,9 @@ use std::{
 
 use bahi_events::Envelope;
 use bahi_proto::inventory::v1::{
-    AvailabilityRequest, AvailabilityResponse, ReleaseRequest, ReleaseResponse, ReserveRequest,
-    ReserveResponse, Summary, SummaryRequest, SummaryResponse,
+    AvailabilityRequest, AvailabilityResponse, DeliverRequest, DeliverResponse,
+    HoldForOrderRequest, HoldForOrderResponse, ReleaseOrderRequest, ReleaseRequest,
+    ReleaseResponse, ReserveRequest, ReserveResponse, Summary, SummaryRequest, SummaryResponse,
     stock_server::{Stock, StockServer},
 };
 use bahi_testkit::{Client, Reply, TestApp, TestStore, eventually};
@@ -111,6 +112,24 @@ impl Stock for Inventory {
         &self,
         _: Request<AvailabilityRequest>,
     ) -> Result<Response<AvailabilityResponse>, Status> {
+        Err(Status::unimplemented("sales asks that"))
+    }
+    async fn hold_for_order(
+        &self,
+        _: Request<HoldForOrderRequest>,
+    ) -> Result<Response<HoldForOrderResponse>, Status> {
+        Err(Status::unimplemented("sales asks that"))
+    }
+    async fn deliver(
+        &self,
+        _: Request<DeliverRequest>,
+    ) -> Result<Response<DeliverResponse>, Status> {
+        Err(Status::unimplemented("sales asks that"))
+    }
+    async fn release_order(
+        &self,
+        _: Request<ReleaseOrderRequest>,
+    ) -> Result<Response<ReleaseResponse>, Status> {
         Err(Status::unimplemented("sales asks that"))
     }
 }

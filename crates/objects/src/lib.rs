@@ -13,9 +13,53 @@ use aws_sdk_s3::{
     presigning::PresigningConfig,
     primitives::ByteStream,
 };
+use bahi_service::Env;
 use bytes::Bytes;
 
-use crate::{Error, config::S3};
+/// The store cannot be reached or refuses; says why.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the object store is away: {0}")]
+pub struct Away(pub String);
+
+/// An S3 server and what it is reached with.
+#[derive(Clone, Debug)]
+pub struct S3 {
+    /// `BAHI_S3_ENDPOINT`: its URL.
+    pub endpoint: String,
+    /// `BAHI_S3_PUBLIC_ENDPOINT`: its URL as clients reach it, where that is another.
+    pub public_endpoint: Option<String>,
+    /// `BAHI_S3_REGION`: `us-east-1` when absent.
+    pub region: String,
+    /// `BAHI_S3_PATH_STYLE`: the bucket is part of the path, not of the host; true when absent.
+    pub path_style: bool,
+    /// `BAHI_S3_ACCESS_KEY`.
+    pub access_key: String,
+    /// `BAHI_S3_SECRET_KEY`.
+    pub secret_key: String,
+    /// `BAHI_S3_BUCKET`. It must be there.
+    pub bucket: String,
+}
+
+impl S3 {
+    /// From the environment; none where no endpoint is set.
+    ///
+    /// # Errors
+    /// When a value is not of its type, or a store has no keys.
+    pub fn read(env: &Env, bucket: &str) -> anyhow::Result<Option<Self>> {
+        let Some(endpoint) = env.optional("BAHI_S3_ENDPOINT") else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            endpoint,
+            public_endpoint: env.optional("BAHI_S3_PUBLIC_ENDPOINT"),
+            region: env.parse("BAHI_S3_REGION", "us-east-1".to_owned())?,
+            path_style: env.parse("BAHI_S3_PATH_STYLE", true)?,
+            access_key: env.required("BAHI_S3_ACCESS_KEY")?,
+            secret_key: env.required("BAHI_S3_SECRET_KEY")?,
+            bucket: env.parse("BAHI_S3_BUCKET", bucket.to_owned())?,
+        }))
+    }
+}
 
 /// One bucket of a store.
 #[derive(Clone, Debug)]
@@ -80,8 +124,8 @@ impl Objects {
     /// Stores an object.
     ///
     /// # Errors
-    /// [`Error::StoreAway`].
-    pub async fn put(&self, key: &str, bytes: Bytes, content_type: &str) -> Result<(), Error> {
+    /// [`Away`].
+    pub async fn put(&self, key: &str, bytes: Bytes, content_type: &str) -> Result<(), Away> {
         self.client
             .put_object()
             .bucket(&self.bucket)
@@ -97,8 +141,8 @@ impl Objects {
     /// Fetches an object of at most `most` bytes.
     ///
     /// # Errors
-    /// [`Error::StoreAway`].
-    pub async fn get(&self, key: &str, most: usize) -> Result<Found, Error> {
+    /// [`Away`].
+    pub async fn get(&self, key: &str, most: usize) -> Result<Found, Away> {
         let answer = self.client.get_object().bucket(&self.bucket).key(key);
         let mut object = match answer.send().await {
             Ok(object) => object,
@@ -115,7 +159,7 @@ impl Objects {
         }
         let mut bytes = Vec::with_capacity(said.unwrap_or_default());
         while let Some(piece) = object.body.next().await {
-            let piece = piece.map_err(|error| Error::StoreAway(error.to_string()))?;
+            let piece = piece.map_err(|error| Away(error.to_string()))?;
             if bytes.len() + piece.len() > most {
                 return Ok(Found::TooLong(bytes.len() + piece.len()));
             }
@@ -127,8 +171,8 @@ impl Objects {
     /// Deletes an object; one that is not there is deleted already.
     ///
     /// # Errors
-    /// [`Error::StoreAway`].
-    pub async fn delete(&self, key: &str) -> Result<(), Error> {
+    /// [`Away`].
+    pub async fn delete(&self, key: &str) -> Result<(), Away> {
         let gone = self.client.delete_object().bucket(&self.bucket).key(key);
         match gone.send().await {
             Ok(_) => Ok(()),
@@ -146,14 +190,14 @@ impl Objects {
     /// A URL with which a client can store an object of this type and length, and no other.
     ///
     /// # Errors
-    /// [`Error::StoreAway`] when it cannot be signed.
+    /// [`Away`] when it cannot be signed.
     pub async fn put_url(
         &self,
         key: &str,
         content_type: &str,
         length: i64,
         valid: Duration,
-    ) -> Result<String, Error> {
+    ) -> Result<String, Away> {
         let request = self
             .signer
             .put_object()
@@ -168,8 +212,8 @@ impl Objects {
     /// A URL with which a client can fetch an object.
     ///
     /// # Errors
-    /// [`Error::StoreAway`] when it cannot be signed.
-    pub async fn get_url(&self, key: &str) -> Result<String, Error> {
+    /// [`Away`] when it cannot be signed.
+    pub async fn get_url(&self, key: &str) -> Result<String, Away> {
         let request = self.signer.get_object().bucket(&self.bucket).key(key);
         let signed = request
             .presigned(validity(Self::VALID)?)
@@ -179,10 +223,10 @@ impl Objects {
     }
 }
 
-fn validity(valid: Duration) -> Result<PresigningConfig, Error> {
-    PresigningConfig::expires_in(valid).map_err(|error| Error::StoreAway(error.to_string()))
+fn validity(valid: Duration) -> Result<PresigningConfig, Away> {
+    PresigningConfig::expires_in(valid).map_err(|error| Away(error.to_string()))
 }
 
-fn away(error: impl std::error::Error) -> Error {
-    Error::StoreAway(DisplayErrorContext(error).to_string())
+fn away(error: impl std::error::Error) -> Away {
+    Away(DisplayErrorContext(error).to_string())
 }
