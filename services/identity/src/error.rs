@@ -35,6 +35,12 @@ pub enum Error {
     /// The password given as the present one is not.
     #[error("The present password is wrong.")]
     WrongPassword,
+    /// The approver is unknown, not active or without a PIN, or the PIN is another: which of them is nobody's business.
+    #[error("Approver or PIN is wrong.")]
+    WrongPin,
+    /// Too many wrong guesses.
+    #[error("The PIN was guessed at too often; its owner must set it anew.")]
+    PinLocked,
     /// The password is the e-mail address.
     #[error("The password must not be the e-mail address.")]
     PasswordIsAddress,
@@ -157,6 +163,8 @@ impl Refusal for Error {
             Self::Busy => Verdict::unavailable("BUSY"),
             Self::SessionEnded => Verdict::new(StatusCode::UNAUTHORIZED, "SESSION_ENDED"),
             Self::WrongPassword => Verdict::refused("WRONG_PASSWORD"),
+            Self::WrongPin => Verdict::refused("WRONG_PIN"),
+            Self::PinLocked => Verdict::refused("PIN_LOCKED"),
             Self::PasswordIsAddress => Verdict::refused("PASSWORD_IS_ADDRESS"),
             Self::TicketInvalid => Verdict::refused("TOKEN_INVALID"),
             Self::UserStatus(_) => Verdict::refused("USER_STATUS"),

@@ -94,6 +94,9 @@ pub fn branch(row: &Branch) -> Outgoing {
         code: row.code.clone(),
         name: row.name.clone(),
         registration_id: row.registration_id,
+        address: row.address.clone(),
+        phone: row.phone.clone(),
+        upi_vpa: row.upi_vpa.clone(),
         active: row.active,
     };
     let event = if row.version == 1 {

@@ -1,5 +1,6 @@
 //! Identity: tenants, people and their roles, sessions, the organisation, and the audit trail.
 
+mod approval;
 mod attempt;
 mod audit;
 mod branch;
@@ -48,6 +49,7 @@ fn routes(cfg: &mut ServiceConfig) {
     tenant::routes(cfg);
     session::routes(cfg);
     ticket::routes(cfg);
+    approval::routes(cfg);
     user::routes(cfg);
     role::routes(cfg);
     company::routes(cfg);

@@ -53,6 +53,9 @@ diesel::table! {
         version -> Int8,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        address -> Nullable<Text>,
+        phone -> Nullable<Text>,
+        upi_vpa -> Nullable<Text>,
     }
 }
 
@@ -80,6 +83,16 @@ diesel::table! {
         version -> Int8,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    pin (tenant_id, user_id) {
+        tenant_id -> Uuid,
+        user_id -> Uuid,
+        hash -> Text,
+        failures -> Int4,
+        set_at -> Timestamptz,
     }
 }
 
@@ -207,6 +220,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     branch,
     company,
     location,
+    pin,
     refresh_token,
     registration,
     revocation,

@@ -58,6 +58,7 @@ impl Secret {
             perms: Vec::new(),
             name: None,
             txn: None,
+            sxp: None,
             iat: 0,
             exp: 0,
         };

@@ -15,6 +15,12 @@ pub struct NewBranch {
     pub code: String,
     /// Name.
     pub name: String,
+    /// Address.
+    pub address: Option<String>,
+    /// Telephone.
+    pub phone: Option<String>,
+    /// Virtual payment address.
+    pub upi_vpa: Option<String>,
 }
 
 /// What may change.
@@ -24,6 +30,12 @@ pub struct Change {
     pub code: String,
     /// Name.
     pub name: String,
+    /// Address; none leaves it as it is.
+    pub address: Option<String>,
+    /// Telephone; none leaves it as it is.
+    pub phone: Option<String>,
+    /// Virtual payment address; none leaves it as it is.
+    pub upi_vpa: Option<String>,
     /// Open or closed.
     pub active: bool,
 }
@@ -44,6 +56,9 @@ pub async fn create(state: &State, ctx: &Ctx, new: NewBranch) -> Result<Done<Bra
                 version: 1,
                 created_at: tx.now(),
                 updated_at: tx.now(),
+                address: new.address,
+                phone: new.phone,
+                upi_vpa: new.upi_vpa,
             };
             store::insert(tx, &row).await?;
             tx.publish(events::branch(&row));
@@ -81,6 +96,9 @@ pub async fn update(
             }
             row.code = change.code;
             row.name = change.name;
+            row.address = change.address.or(row.address);
+            row.phone = change.phone.or(row.phone);
+            row.upi_vpa = change.upi_vpa.or(row.upi_vpa);
             row.active = change.active;
             row.version += 1;
             row.updated_at = tx.now();

@@ -39,6 +39,15 @@ struct BranchInput {
     /// Name.
     #[garde(custom(validate::line))]
     name: String,
+    /// Address, as its documents show it: a tax invoice needs one.
+    #[garde(length(min = 1, max = 500))]
+    address: Option<String>,
+    /// Telephone, as its documents show it.
+    #[garde(length(min = 4, max = 20), pattern(r"^\+?[0-9 -]+$"))]
+    phone: Option<String>,
+    /// Its virtual payment address, to which its tills let customers pay by UPI.
+    #[garde(inner(custom(vpa)))]
+    upi_vpa: Option<String>,
 }
 
 /// What may change.
@@ -51,9 +60,37 @@ struct BranchChange {
     /// Name.
     #[garde(custom(validate::line))]
     name: String,
+    /// Address; stays as it is when absent.
+    #[garde(length(min = 1, max = 500))]
+    address: Option<String>,
+    /// Telephone; stays as it is when absent.
+    #[garde(length(min = 4, max = 20), pattern(r"^\+?[0-9 -]+$"))]
+    phone: Option<String>,
+    /// Virtual payment address for UPI; stays as it is when absent.
+    #[garde(inner(custom(vpa)))]
+    upi_vpa: Option<String>,
     /// False closes it.
     #[garde(skip)]
     active: bool,
+}
+
+/// A virtual payment address: a name at a payment service (`shop.pune@okbank`).
+fn vpa(text: &str, (): &()) -> garde::Result {
+    let parts = text.split_once('@');
+    let fits = parts.is_some_and(|(name, handle)| {
+        let in_name = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        (2..=256).contains(&name.len())
+            && name.chars().all(in_name)
+            && (2..=64).contains(&handle.len())
+            && handle.chars().all(|c| c.is_ascii_alphanumeric())
+    });
+    if fits {
+        Ok(())
+    } else {
+        Err(garde::Error::new(
+            "must be a virtual payment address like shop@bank",
+        ))
+    }
 }
 
 /// A branch.
@@ -65,6 +102,9 @@ struct BranchBody {
     registration_id: RegistrationId,
     code: String,
     name: String,
+    address: Option<String>,
+    phone: Option<String>,
+    upi_vpa: Option<String>,
     active: bool,
     version: i64,
     created_at: DateTime<Utc>,
@@ -78,6 +118,9 @@ impl From<Branch> for BranchBody {
             registration_id: row.registration_id,
             code: row.code,
             name: row.name,
+            address: row.address,
+            phone: row.phone,
+            upi_vpa: row.upi_vpa,
             active: row.active,
             version: row.version,
             created_at: row.created_at,
@@ -114,11 +157,17 @@ async fn create(state: web::Data<State>, req: Post<BranchInput>) -> Result<HttpR
         registration_id,
         code,
         name,
+        address,
+        phone,
+        upi_vpa,
     } = req.body;
     let new = NewBranch {
         registration_id,
         code: code::capitals(&code),
         name,
+        address,
+        phone,
+        upi_vpa,
     };
     let made = commands::create(&state, &req.caller.ctx, new).await?;
     Ok(created(&made.map(BranchBody::from)))
@@ -170,10 +219,20 @@ async fn update(
     req: Amend<BranchChange>,
 ) -> Result<HttpResponse, Problem> {
     req.caller.require("identity.organisation.write")?;
-    let BranchChange { code, name, active } = req.body;
+    let BranchChange {
+        code,
+        name,
+        address,
+        phone,
+        upi_vpa,
+        active,
+    } = req.body;
     let change = Change {
         code: code::capitals(&code),
         name,
+        address,
+        phone,
+        upi_vpa,
         active,
     };
     let done = commands::update(&state, &req.caller.ctx, (*id, req.version), change).await?;

@@ -31,4 +31,10 @@ pub struct Branch {
     pub created_at: DateTime<Utc>,
     /// The last change.
     pub updated_at: DateTime<Utc>,
+    /// Address, as its documents show it.
+    pub address: Option<String>,
+    /// Telephone, as its documents show it.
+    pub phone: Option<String>,
+    /// Its virtual payment address, for payment by UPI.
+    pub upi_vpa: Option<String>,
 }

@@ -61,6 +61,9 @@ pub async fn save(tx: &mut Tx, row: &Branch) -> Result<()> {
         .set((
             branch::code.eq(&row.code),
             branch::name.eq(&row.name),
+            branch::address.eq(&row.address),
+            branch::phone.eq(&row.phone),
+            branch::upi_vpa.eq(&row.upi_vpa),
             branch::active.eq(row.active),
             branch::version.eq(row.version),
             branch::updated_at.eq(row.updated_at),

@@ -160,6 +160,7 @@ impl Tokens {
             perms: signed.permissions.clone(),
             name: Some(signed.name.clone()),
             txn: None,
+            sxp: None,
             iat: signed.issued_at,
             exp: signed.issued_at + ACCESS_LIFE,
         };

@@ -45,6 +45,39 @@ fn till(site: &Site, code: &str, series: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_branch_has_an_address_that_stays_until_another_is_given() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let site = site(&shop.owner).await;
+    let path = format!("/api/v1/branches/{}", site.branch);
+    let change = json!({ "code": "main", "name": "Main", "active": true,
+        "address": "12 MG Road\nMumbai 400001", "phone": "022 2345 6789" });
+    shop.owner.put(&path, change, 1).await.expect(200);
+    let renamed = json!({ "code": "main", "name": "First", "active": true });
+    let branch = shop.owner.put(&path, renamed, 2).await.expect(200).body;
+    assert_eq!(
+        (&branch["name"], &branch["address"], &branch["phone"]),
+        (
+            &json!("First"),
+            &json!("12 MG Road\nMumbai 400001"),
+            &json!("022 2345 6789")
+        )
+    );
+    let said = app.events().await;
+    let said = said.iter().rfind(|e| e.event_type == "branch.updated");
+    assert_eq!(
+        said.unwrap().payload["address"],
+        "12 MG Road\nMumbai 400001"
+    );
+    for (field, value) in [("phone", json!("call me")), ("address", json!(""))] {
+        let mut change = json!({ "code": "main", "name": "Main", "active": true });
+        change[field] = value;
+        let refused = shop.owner.put(&path, change, 3).await.expect(400);
+        assert_eq!(refused.body["errors"][0]["field"], field);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_business_sets_itself_up_and_tells_everybody() {
     let app = start().await;
     let shop = Shop::open(&app).await;

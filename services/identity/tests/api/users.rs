@@ -50,8 +50,12 @@ async fn an_invited_person_joins_once_with_the_token_that_was_handed_over() {
     let mut perms = claims(&tokens.text_at("access_token")).perms;
     perms.retain(|p| p.starts_with("sales."));
     let cashier = [
+        "sales.commission.read",
+        "sales.customer.read",
         "sales.invoice.read",
         "sales.pos.*",
+        "sales.receipt.read",
+        "sales.receipt.write",
         "sales.return.read",
         "sales.return.write",
     ];

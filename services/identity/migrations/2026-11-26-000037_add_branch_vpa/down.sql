@@ -1,0 +1,1 @@
+alter table public.branch drop column upi_vpa;
