@@ -2,10 +2,10 @@
 
 use bahi_db::Tx;
 use bahi_events::{
-    BRANCH_CREATED, BRANCH_UPDATED, Branch, Envelope, INVOICE_ISSUED, InvoiceIssued,
-    LOCATION_CREATED, LOCATION_UPDATED, Location, PRODUCT_CREATED, PRODUCT_DELETED,
-    PRODUCT_UPDATED, Product, ProductDeleted, REGISTRATION_CREATED, REGISTRATION_UPDATED,
-    RETURN_PROCESSED, Registration, ReturnProcessed,
+    BRANCH_CREATED, BRANCH_UPDATED, Branch, Envelope, INVOICE_CANCELLED, INVOICE_ISSUED,
+    InvoiceCancelled, InvoiceIssued, LOCATION_CREATED, LOCATION_UPDATED, Location, PRODUCT_CREATED,
+    PRODUCT_DELETED, PRODUCT_UPDATED, Product, ProductDeleted, REGISTRATION_CREATED,
+    REGISTRATION_UPDATED, RETURN_PROCESSED, Registration, ReturnProcessed,
 };
 use bahi_kafka::{Consumer, Failed};
 use bahi_service::pause_point;
@@ -21,6 +21,7 @@ pub fn table(state: &State) -> Vec<Consumer> {
     let consumer = Consumer::new("inventory")
         .on(INVOICE_ISSUED, issued)
         .on(RETURN_PROCESSED, returned)
+        .on(INVOICE_CANCELLED, cancelled)
         .on(PRODUCT_CREATED, product)
         .on(PRODUCT_UPDATED, product)
         .on(PRODUCT_DELETED, product_deleted)
@@ -50,6 +51,16 @@ pub async fn issued(tx: &mut Tx, events: &[Envelope<InvoiceIssued>]) -> Result<(
 /// # Errors
 /// When the database refuses.
 pub async fn returned(tx: &mut Tx, events: &[Envelope<ReturnProcessed>]) -> Result<(), Failed> {
+    let backs: Vec<Back> = events.iter().map(Back::from).collect();
+    sale::take_back(tx, &backs).await?;
+    Ok(())
+}
+
+/// A sale was undone: its goods come back.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn cancelled(tx: &mut Tx, events: &[Envelope<InvoiceCancelled>]) -> Result<(), Failed> {
     let backs: Vec<Back> = events.iter().map(Back::from).collect();
     sale::take_back(tx, &backs).await?;
     Ok(())

@@ -129,6 +129,9 @@ pub enum Error {
     /// The delivery was told of before, and otherwise.
     #[error("This delivery was issued from another reservation, or with other lines.")]
     FulfilmentReused,
+    /// The delivery was told of before, and refused.
+    #[error("This delivery was refused; deliver under a new id.")]
+    FulfilmentRefused,
     /// The rule is there already.
     #[error("There is a rule for this customer or group and product already.")]
     RuleTaken,
@@ -348,6 +351,7 @@ impl Refusal for Error {
             Self::OrderHeld => Verdict::conflict("ORDER_HELD"),
             Self::FulfilmentRequired => Verdict::refused("FULFILMENT_REQUIRED"),
             Self::FulfilmentReused => Verdict::conflict("FULFILMENT_REUSED"),
+            Self::FulfilmentRefused => Verdict::conflict("FULFILMENT_REFUSED"),
             Self::RuleTaken => Verdict::conflict("RULE_TAKEN"),
             Self::LocationClosed => Verdict::refused("LOCATION_CLOSED"),
             Self::ClosedAt(_) => Verdict::refused("LOCATION_CLOSED"),

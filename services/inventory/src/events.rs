@@ -1,15 +1,17 @@
 //! Everything this service says.
 
+use std::collections::BTreeMap;
+
 use bahi_events::{
     BATCH_EXPIRING, BATCH_RECALLED, BatchExpiring, BatchRecalled, CountedLine, HoldLine,
-    INVENTORY_ADJUSTED, INVENTORY_DEAD_STOCK, INVENTORY_LOW_STOCK, INVENTORY_TRANSFERRED,
-    InventoryAdjusted, InventoryDeadStock, InventoryLowStock, InventoryTransferred, Outgoing,
-    Premises, RecalledStock, RevaluedLine, STOCK_COMMITTED, STOCK_COUNT_POSTED, STOCK_EXPIRED,
-    STOCK_ISSUED, STOCK_RECEIVED, STOCK_RELEASED, STOCK_RESERVATION_BROKEN, STOCK_RESERVED,
-    STOCK_RETURNED, STOCK_RETURNED_TO_SUPPLIER, STOCK_REVALUED, STOCK_STATUS_CHANGED,
-    StatusChangedLine, StockCountPosted, StockHold, StockIssued, StockLine, StockReceived,
-    StockReturned, StockReturnedToSupplier, StockRevalued, StockSource, StockStatusChanged,
-    SupplierReturnLine, TransferredLine,
+    HoldOrderLine, INVENTORY_ADJUSTED, INVENTORY_DEAD_STOCK, INVENTORY_LOW_STOCK,
+    INVENTORY_TRANSFERRED, InventoryAdjusted, InventoryDeadStock, InventoryLowStock,
+    InventoryTransferred, Outgoing, Premises, RecalledStock, RevaluedLine, STOCK_COMMITTED,
+    STOCK_COUNT_POSTED, STOCK_EXPIRED, STOCK_ISSUED, STOCK_RECEIVED, STOCK_RELEASED,
+    STOCK_RESERVATION_BROKEN, STOCK_RESERVED, STOCK_RETURNED, STOCK_RETURNED_TO_SUPPLIER,
+    STOCK_REVALUED, STOCK_STATUS_CHANGED, StatusChangedLine, StockCountPosted, StockHold,
+    StockIssued, StockLine, StockReceived, StockReturned, StockReturnedToSupplier, StockRevalued,
+    StockSource, StockStatusChanged, SupplierReturnLine, TransferredLine,
 };
 use bahi_types::{InvoiceId, LocationId, Quantity, TenantId, business_date};
 use chrono::{DateTime, Utc};
@@ -140,8 +142,10 @@ pub fn returned(
         lines: movements.iter().map(|m| line(m)).collect(),
         premises: premises(movements.iter().copied()),
     };
+    // A cancelled invoice takes itself back: its id has a version already, by what it issued.
+    let version = if invoice == Some(credit_note) { 2 } else { 1 };
     let mut event = STOCK_RETURNED
-        .of(credit_note.uuid(), 1, &payload)
+        .of(credit_note.uuid(), version, &payload)
         .occurred(at);
     event.causation_id = cause;
     event
@@ -294,6 +298,8 @@ pub enum HoldNews {
 
 fn held(hold: &Hold) -> StockHold {
     StockHold {
+        order_id: hold.order,
+        order_lines: Vec::new(),
         reservation_id: hold.id,
         reference: hold.reference.clone(),
         location_id: hold.location,
@@ -401,9 +407,19 @@ pub(crate) fn count_posted(facts: &Facts, count: &Count) -> Outgoing {
     STOCK_COUNT_POSTED.of(count.id, count.version, &payload)
 }
 
-/// A hold lost goods; `lost` has their lines only.
-pub fn hold_broken(lost: &Hold) -> Outgoing {
-    STOCK_RESERVATION_BROKEN.of(lost.id.uuid(), lost.version + 1, &held(lost))
+/// A hold lost goods; `lost` has their lines only, and `by_line` what that is in the lines' own products.
+pub fn hold_broken(lost: &Hold, by_line: &BTreeMap<i32, Quantity>) -> Outgoing {
+    let lines = by_line.iter().filter(|_| lost.order.is_some());
+    let payload = StockHold {
+        order_lines: lines
+            .map(|(line, qty)| HoldOrderLine {
+                line: *line,
+                qty: *qty,
+            })
+            .collect(),
+        ..held(lost)
+    };
+    STOCK_RESERVATION_BROKEN.of(lost.id.uuid(), lost.version + 1, &payload)
 }
 
 /// Goods come near their last day.

@@ -7,21 +7,25 @@ use bahi_proto::{
     auth::status_of,
     inventory::v1::{
         Allocation, AvailabilityRequest, AvailabilityResponse, Available, BatchAvailable,
-        DemandLine, Granted, HoldState as WireState, Refused, ReleaseRequest, ReleaseResponse,
-        ReserveRequest, ReserveResponse, Shortage, Summary, SummaryRequest, SummaryResponse,
-        Terminal,
+        DeliverLine, DeliverRequest, DeliverResponse, Delivered, DeliveryRefused, DemandLine,
+        Granted, HoldForOrderRequest, HoldForOrderResponse, HoldState as WireState, LineQty,
+        OrderHeld, Refused, ReleaseOrderRequest, ReleaseRequest, ReleaseResponse, ReserveRequest,
+        ReserveResponse, Shortage, Summary, SummaryRequest, SummaryResponse, Terminal,
+        deliver_response::Outcome as WireDelivery,
+        hold_for_order_response::Outcome as WireHold,
         reserve_response::Outcome as Wire,
         stock_server::{Stock, StockServer},
     },
 };
-use bahi_types::{InvoiceId, ProductId, Quantity};
+use bahi_types::{BatchId, InvoiceId, ProductId, Quantity};
 use chrono::Duration;
 use tonic::{Request, Response, Status, service::Routes};
 
 use crate::{
     Error, State, batch,
-    ledger::{summary, with_kits},
-    reservation::{self, Ask, Demand, HoldState, Outcome, Terms},
+    error::Short,
+    ledger::{named, summary, with_kits},
+    reservation::{self, Ask, Demand, Handed, HoldState, Issued, Outcome, Owner, Promised, Terms},
     serial,
 };
 
@@ -65,18 +69,7 @@ impl Stock for Server {
                     allocations: allocations.collect(),
                 })
             }
-            Outcome::Refused(short) => {
-                let lines = short.into_iter().map(|s| Shortage {
-                    product_id: s.product_id.to_string(),
-                    asked: s.asked.to_string(),
-                    available: s.available.to_string(),
-                    serials: s.serials,
-                    lines: s.lines,
-                });
-                Wire::Refused(Refused {
-                    lines: lines.collect(),
-                })
-            }
+            Outcome::Refused(short) => Wire::Refused(refused(short)),
             Outcome::Terminal(state) => Wire::Terminal(Terminal {
                 reservation_id,
                 state: wire(state).into(),
@@ -92,7 +85,88 @@ impl Stock for Server {
         let ask = request.into_inner();
         let invoice: InvoiceId = id("invoice_id", &ask.invoice_id)?;
         let attempt = attempt(ask.attempt)?;
-        let state = reservation::release(&self.0, &ctx, invoice, attempt)
+        let state = reservation::release(&self.0, &ctx, Owner::Sales, invoice, attempt)
+            .await
+            .map_err(|e| status_of(&e))?;
+        Ok(Response::new(ReleaseResponse {
+            state: wire(state).into(),
+        }))
+    }
+
+    async fn hold_for_order(
+        &self,
+        request: Request<HoldForOrderRequest>,
+    ) -> Answer<HoldForOrderResponse> {
+        let ctx = self.0.guard.admit(&request, "HoldForOrder")?;
+        let demand = order_demand(request.into_inner())?;
+        let reservation_id = demand.id().to_string();
+        let promised = reservation::hold_for_order(&self.0, &ctx, demand)
+            .await
+            .map_err(|e| status_of(&e))?;
+        let outcome = match promised {
+            Promised::Held { version, lines } => WireHold::Held(OrderHeld {
+                reservation_id,
+                version,
+                lines: lines
+                    .into_iter()
+                    .map(|(line, qty)| LineQty {
+                        line,
+                        qty: qty.to_string(),
+                    })
+                    .collect(),
+            }),
+            Promised::Refused(short) => WireHold::Refused(refused(short)),
+            Promised::Terminal(state) => WireHold::Terminal(Terminal {
+                reservation_id,
+                state: wire(state).into(),
+            }),
+        };
+        Ok(Response::new(HoldForOrderResponse {
+            outcome: Some(outcome),
+        }))
+    }
+
+    async fn deliver(&self, request: Request<DeliverRequest>) -> Answer<DeliverResponse> {
+        let ctx = self.0.guard.admit(&request, "Deliver")?;
+        let ask = request.into_inner();
+        let order: InvoiceId = id("order_id", &ask.order_id)?;
+        let attempt = attempt(ask.attempt)?;
+        let fulfilment = id("fulfilment_id", &ask.fulfilment_id)?;
+        let issued = issued(ask.lines)?;
+        let handed = reservation::deliver(&self.0, &ctx, (order, attempt), issued, fulfilment)
+            .await
+            .map_err(|e| status_of(&e))?;
+        let outcome = match handed {
+            Handed::Over(parts) => WireDelivery::Delivered(Delivered {
+                allocations: parts
+                    .into_iter()
+                    .map(|(line, product, batch, qty)| Allocation {
+                        line,
+                        batch_id: named(batch).map(|b| b.to_string()),
+                        qty: qty.to_string(),
+                        product_id: Some(product.to_string()),
+                    })
+                    .collect(),
+            }),
+            Handed::Refused(why) => WireDelivery::Refused(DeliveryRefused {
+                code: why.code,
+                message: why.message,
+            }),
+        };
+        Ok(Response::new(DeliverResponse {
+            outcome: Some(outcome),
+        }))
+    }
+
+    async fn release_order(
+        &self,
+        request: Request<ReleaseOrderRequest>,
+    ) -> Answer<ReleaseResponse> {
+        let ctx = self.0.guard.admit(&request, "ReleaseOrder")?;
+        let ask = request.into_inner();
+        let order: InvoiceId = id("order_id", &ask.order_id)?;
+        let attempt = attempt(ask.attempt)?;
+        let state = reservation::release(&self.0, &ctx, Owner::Order, order, attempt)
             .await
             .map_err(|e| status_of(&e))?;
         Ok(Response::new(ReleaseResponse {
@@ -222,27 +296,116 @@ fn terms(ask: &ReserveRequest) -> Result<Terms, Status> {
 }
 
 #[allow(clippy::result_large_err)]
-fn demand(state: &State, ask: ReserveRequest) -> Result<Demand, Status> {
-    if ask.lines.len() > MOST {
+fn asks(lines: &[DemandLine]) -> Result<Vec<Ask>, Status> {
+    if lines.len() > MOST {
         return Err(malformed("lines", "are too many"));
     }
     let line = |l: &DemandLine| {
-        let qty: Quantity = l
-            .qty
-            .parse()
-            .map_err(|_| malformed("qty", "is no quantity"))?;
-        if !qty.is_positive() {
-            return Err(malformed("qty", "must be greater than zero"));
-        }
         Ok(Ask {
             line: l.line,
             product: id("product_id", &l.product_id)?,
-            qty,
+            qty: quantity(&l.qty)?,
         })
     };
-    if ask.demand_hash.is_empty() || ask.demand_hash.len() > 200 || ask.demand_hash.contains('\0') {
+    lines.iter().map(line).collect()
+}
+
+#[allow(clippy::result_large_err)]
+fn quantity(text: &str) -> Result<Quantity, Status> {
+    let qty: Quantity = text
+        .parse()
+        .map_err(|_| malformed("qty", "is no quantity"))?;
+    if !qty.is_positive() {
+        return Err(malformed("qty", "must be greater than zero"));
+    }
+    Ok(qty)
+}
+
+#[allow(clippy::result_large_err)]
+fn sound_hash(hash: String) -> Result<String, Status> {
+    if hash.is_empty() || hash.len() > 200 || hash.contains('\0') {
         return Err(malformed("demand_hash", "must be 1 to 200 characters"));
     }
+    Ok(hash)
+}
+
+#[allow(clippy::result_large_err)]
+fn order_demand(ask: HoldForOrderRequest) -> Result<Demand, Status> {
+    Ok(Demand {
+        owner: Owner::Order,
+        terms: Terms {
+            customer: text("customer_id", &ask.customer_id)?
+                .map(|c| id("customer_id", &c))
+                .transpose()?,
+            group: text("customer_group", &ask.customer_group)?,
+            ..Terms::default()
+        },
+        invoice: id("order_id", &ask.order_id)?,
+        attempt: attempt(ask.attempt)?,
+        location: id("location_id", &ask.location_id)?,
+        lines: asks(&ask.lines)?,
+        demand_hash: sound_hash(ask.demand_hash)?,
+        deadline: None,
+        reference: text("reference", &ask.reference)?,
+        allow_short: ask.allow_short,
+    })
+}
+
+/// What a delivery takes; a line may come in several parts.
+#[allow(clippy::result_large_err)]
+fn issued(lines: Vec<DeliverLine>) -> Result<Issued, Status> {
+    if lines.is_empty() || lines.len() > 2 * MOST {
+        return Err(malformed("lines", "must be 1 to 1000"));
+    }
+    let mut wanted: BTreeMap<i32, Quantity> = BTreeMap::new();
+    let (mut of_batch, mut batches) = (BTreeMap::new(), BTreeMap::new());
+    let mut serials = Vec::new();
+    for line in lines {
+        let qty = quantity(&line.qty)?;
+        serial::numbers(&line.serials, &()).map_err(|e| malformed("serials", e.message()))?;
+        *wanted.entry(line.line).or_default() += qty;
+        if let Some(batch) = &line.batch_id {
+            let batch: BatchId = id("batch_id", batch)?;
+            *batches.entry((line.line, batch)).or_insert(Quantity::ZERO) += qty;
+            *of_batch.entry(line.line).or_insert(Quantity::ZERO) += qty;
+        }
+        if !line.serials.is_empty() {
+            serials.push((line.line, line.serials));
+        }
+    }
+    if of_batch
+        .iter()
+        .any(|(line, qty)| wanted.get(line) != Some(qty))
+    {
+        return Err(malformed(
+            "batch_id",
+            "is of all parts of a line, or of none",
+        ));
+    }
+    Ok(Issued {
+        wanted: Some(wanted),
+        serials,
+        batches,
+    })
+}
+
+fn refused(short: Vec<Short>) -> Refused {
+    let lines = short.into_iter().map(|s| Shortage {
+        product_id: s.product_id.to_string(),
+        asked: s.asked.to_string(),
+        available: s.available.to_string(),
+        serials: s.serials,
+        lines: s.lines,
+    });
+    Refused {
+        lines: lines.collect(),
+    }
+}
+
+#[allow(clippy::result_large_err)]
+fn demand(state: &State, ask: ReserveRequest) -> Result<Demand, Status> {
+    let lines = asks(&ask.lines)?;
+    let demand_hash = sound_hash(ask.demand_hash.clone())?;
     let seconds = i64::from(ask.deadline_seconds.min(86_400));
     let wait = if seconds == 0 {
         state.config.hold
@@ -250,13 +413,15 @@ fn demand(state: &State, ask: ReserveRequest) -> Result<Demand, Status> {
         Duration::seconds(seconds)
     };
     Ok(Demand {
+        owner: Owner::Sales,
         terms: terms(&ask)?,
         invoice: id("invoice_id", &ask.invoice_id)?,
         attempt: attempt(ask.attempt)?,
         location: id("location_id", &ask.location_id)?,
-        lines: ask.lines.iter().map(line).collect::<Result<_, _>>()?,
-        demand_hash: ask.demand_hash,
-        deadline: state.db.clock().now() + wait,
+        lines,
+        demand_hash,
+        deadline: Some(state.db.clock().now() + wait),
+        reference: None,
         allow_short: ask.allow_short,
     })
 }

@@ -59,6 +59,12 @@ impl Kits {
         Self(kits)
     }
 
+    /// One kit alone.
+    #[cfg(test)]
+    pub(crate) fn of(kit: ProductId, of: Recipe) -> Self {
+        Self(BTreeMap::from([(kit, of)]))
+    }
+
     /// One kit more.
     pub(super) fn add(&mut self, kit: ProductId, of: Recipe) {
         self.0.insert(kit, of);

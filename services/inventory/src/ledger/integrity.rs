@@ -308,7 +308,9 @@ struct CostingRow {
 struct Replay {
     product: ProductId,
     layers: Layers,
-    carried: Vec<Part>,
+    /// Taken out by a document and not brought in by it yet. Documents that share no gate stand among each other in the
+    /// ledger.
+    carried: HashMap<Uuid, Vec<Part>>,
     /// By document, line and balance: what it changed, less the movements that say so.
     unsaid: HashMap<(Uuid, i32, Key), Money>,
     differences: Vec<Difference>,
@@ -319,7 +321,7 @@ impl Replay {
         Self {
             product,
             layers: Layers::default(),
-            carried: Vec::new(),
+            carried: HashMap::new(),
             unsaid: HashMap::new(),
             differences: Vec::new(),
         }
@@ -404,7 +406,7 @@ impl Replay {
             .contains(&step.kind.as_str());
         let cost = if step.qty.is_negative() {
             step.behind.map_or(Cost::Fifo, Cost::Behind)
-        } else if takes_over && !self.carried.is_empty() {
+        } else if takes_over && self.carried.contains_key(&step.source_id) {
             Cost::Carried
         } else {
             Cost::Known(step.value, super::unit_cost(step.value, step.qty))
@@ -426,7 +428,13 @@ impl Replay {
             serials: Vec::new(),
             said: Vec::new(),
         };
-        match self.layers.enter(&draft, &mut self.carried) {
+        let mut carried = self.carried.remove(&step.source_id).unwrap_or_default();
+        let entered = self.layers.enter(&draft, &mut carried);
+        let left = [Kind::StatusChange, Kind::TransferOut].map(Kind::name);
+        if left.contains(&step.kind.as_str()) && !carried.is_empty() {
+            self.carried.insert(step.source_id, carried);
+        }
+        match entered {
             Ok(value) if value == step.value => {}
             Ok(value) => {
                 let rule = "I9 value of a movement = its value in replay";

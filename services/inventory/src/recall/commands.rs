@@ -206,7 +206,14 @@ pub(crate) async fn break_holds(
             owner: hold.owner,
             qty: lost.lines.iter().map(|l| l.qty).sum(),
         });
-        tx.publish(events::hold_broken(&lost));
+        let gone = left.iter().filter_map(|part| {
+            let before = kits.iter().find(|k| k.line == part.line)?;
+            let qty = before.qty - part.qty;
+            Some(kit::Part { qty, ..*part })
+        });
+        let gone: Vec<_> = gone.collect();
+        let by_line = reservation::lost_by_line(&lost.lines, &kits, &gone);
+        tx.publish(events::hold_broken(&lost, &by_line));
     }
     Ok(broken)
 }

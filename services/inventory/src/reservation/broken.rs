@@ -59,7 +59,27 @@ pub(crate) struct Broken {
     kits: HashMap<ReservationId, Vec<kit::Part>>,
     /// What each lost, by line and allocation.
     lost: BTreeMap<ReservationId, BTreeMap<(i32, i32), Quantity>>,
+    /// Of that, how many kits, by line.
+    lost_kits: BTreeMap<ReservationId, Vec<kit::Part>>,
     lowered: Vec<(ReservationId, HoldLine, Quantity)>,
+}
+
+/// What was lost by line, in the line's own product: of lines of kits, as many as are whole no more.
+pub(crate) fn lost_by_line(
+    lost: &[HoldLine],
+    of_hold: &[kit::Part],
+    kits: &[kit::Part],
+) -> BTreeMap<i32, Quantity> {
+    let mut sums: BTreeMap<i32, Quantity> = BTreeMap::new();
+    for line in lost {
+        if !of_hold.iter().any(|part| part.line == line.line) {
+            *sums.entry(line.line).or_default() += line.qty;
+        }
+    }
+    for part in kits.iter().filter(|part| part.qty.is_positive()) {
+        *sums.entry(part.line).or_default() += part.qty;
+    }
+    sums
 }
 
 impl Broken {
@@ -97,6 +117,7 @@ impl Broken {
             holds,
             kits,
             lost: BTreeMap::new(),
+            lost_kits: BTreeMap::new(),
             lowered: Vec::new(),
         }
     }
@@ -194,10 +215,13 @@ impl Broken {
         }
         let kits = self.kits.entry(hold.id).or_default();
         let (lost, parts) = kit::loss_with(&hold.lines, kits, direct.clone());
+        let gone = self.lost_kits.entry(hold.id).or_default();
         for part in parts {
-            kits.iter_mut()
-                .filter(|k| k.line == part.line)
-                .for_each(|k| *k = part);
+            for k in kits.iter_mut().filter(|k| k.line == part.line) {
+                let qty = k.qty - part.qty;
+                gone.push(kit::Part { qty, ..*k });
+                *k = part;
+            }
         }
         let lost_of_hold = self.lost.entry(hold.id).or_default();
         for (n, (direct, lost)) in direct.into_iter().zip(lost).enumerate() {
@@ -263,7 +287,12 @@ impl Broken {
     pub(crate) fn announce(&self, tx: &mut Tx) -> Vec<ReservationId> {
         let mut ids = Vec::new();
         for (hold, lost) in self.hit() {
-            tx.publish(events::hold_broken(&lost));
+            let of_hold = self.kits.get(&hold.id).map_or(&[][..], Vec::as_slice);
+            let kits = self.lost_kits.get(&hold.id).map_or(&[][..], Vec::as_slice);
+            tx.publish(events::hold_broken(
+                &lost,
+                &lost_by_line(&lost.lines, of_hold, kits),
+            ));
             ids.push(hold.id);
         }
         ids

@@ -6,7 +6,9 @@ use bahi_db::{Ctx, Done, Tx};
 use bahi_http::Fault;
 use bahi_proto::reservation_id;
 use bahi_service::pause_point;
-use bahi_types::{InvoiceId, LocationId, ProductId, Quantity, ReservationId, business_date};
+use bahi_types::{
+    BatchId, InvoiceId, LocationId, ProductId, Quantity, ReservationId, business_date,
+};
 use chrono::{DateTime, Duration, Utc};
 use serde_json::json;
 use uuid::Uuid;
@@ -193,13 +195,14 @@ async fn standing(tx: &mut Tx, demand: &Demand) -> Result<Outcome, Error> {
     Ok(Outcome::Granted(dealt(hold.pools(), &asks)))
 }
 
-/// Gives the hold of an attempt back. One that was never seen is remembered as released.
+/// Gives the hold of an attempt at an invoice, or of an order, back. One that was never seen is remembered as released.
 ///
 /// # Errors
 /// The database's.
 pub async fn release(
     state: &State,
     ctx: &Ctx,
+    owner: Owner,
     invoice: InvoiceId,
     attempt: u32,
 ) -> Result<HoldState, Error> {
@@ -207,8 +210,8 @@ pub async fn release(
     let done = state
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<HoldState, Error> {
-            let new = store::claim_ended(tx, HoldState::Released, &[(id, invoice, Some(attempt))])
-                .await?;
+            let hold = [(id, invoice, Some(attempt))];
+            let new = store::claim_ended_of(tx, owner, HoldState::Released, &hold).await?;
             if new.contains(&id) {
                 return Ok(HoldState::Released);
             }
@@ -323,6 +326,14 @@ pub async fn hold(state: &State, ctx: &Ctx, wish: Wish) -> Result<Done<Made>, Er
         .await
 }
 
+/// Refuses what is for sales to decide: the hold of a sale, or of one of its orders.
+fn let_alone(hold: &Hold) -> Result<(), Error> {
+    if hold.owner == Owner::Sales || hold.attempt.is_some() {
+        return Err(Error::HeldBySale);
+    }
+    Ok(())
+}
+
 /// Locks a hold of the API that may still be decided.
 async fn lock_open(tx: &mut Tx, id: ReservationId) -> Result<Hold, Error> {
     let hold = store::lock_one(tx, id).await?;
@@ -345,6 +356,8 @@ pub struct Issued {
     pub wanted: Option<BTreeMap<i32, Quantity>>,
     /// Serial numbers of the pieces, as lines name them.
     pub serials: Vec<(i32, Vec<String>)>,
+    /// What of a line comes from a batch of the hold, where that was chosen: then it is all of the line.
+    pub batches: BTreeMap<(i32, BatchId), Quantity>,
 }
 
 /// Issues what a hold has, or the given quantities of its lines; the rest is released. An order's hold is issued
@@ -357,7 +370,7 @@ pub async fn commit(
     state: &State,
     ctx: &Ctx,
     id: ReservationId,
-    Issued { wanted, serials }: Issued,
+    issued: Issued,
     fulfilment: Option<Uuid>,
 ) -> Result<Done<Made>, Error> {
     state.restore.passed().await?;
@@ -365,9 +378,11 @@ pub async fn commit(
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Made, Error> {
             let now = tx.now();
-            if store::get(tx, id).await?.owner == Owner::Order {
+            let hold = store::get(tx, id).await?;
+            let_alone(&hold)?;
+            if hold.owner == Owner::Order {
                 let fulfilment = fulfilment.ok_or(Error::FulfilmentRequired)?;
-                return deliver(tx, id, wanted, &serials, fulfilment).await;
+                return deliver(tx, id, &issued, fulfilment).await;
             }
             if fulfilment.is_some() {
                 return Err(Fault::field("fulfilment_id", "only an order is delivered").into());
@@ -377,7 +392,7 @@ pub async fn commit(
                 return Err(Error::ReservationExpired);
             }
             let kits = kit::store::parts(tx, id).await?;
-            let parts = split(&hold, &kits, wanted.as_ref())?;
+            let parts = split(&hold, &kits, issued.wanted.as_ref(), &issued.batches)?;
             if parts.iter().all(|p| p.is_zero()) {
                 return Err(Fault::field("lines", "must issue something").into());
             }
@@ -385,7 +400,7 @@ pub async fn commit(
             let mut books = ledger::store::lock(tx, &places, &BTreeSet::new()).await?;
             ledger::store::guard(tx, "reservation", "issue", &[id.uuid()]).await?;
             all_fit(&books, &hold, &parts, now)?;
-            let pieces = pieces(tx, &hold, &parts, &serials).await?;
+            let pieces = pieces(tx, &hold, &parts, &issued.serials).await?;
             let mut issued = hold.clone();
             for ((line, part), named) in issued.lines.iter_mut().zip(&parts).zip(pieces) {
                 if part.is_positive() {
@@ -413,26 +428,29 @@ pub async fn commit(
 }
 
 /// Issues one delivery of an order and keeps the rest promised.
-async fn deliver(
+pub(super) async fn deliver(
     tx: &mut Tx,
     id: ReservationId,
-    wanted: Option<BTreeMap<i32, Quantity>>,
-    serials: &[(i32, Vec<String>)],
+    Issued {
+        wanted,
+        serials,
+        batches,
+    }: &Issued,
     fulfilment: Uuid,
 ) -> Result<Made, Error> {
     let new = ledger::store::guard(tx, "fulfilment", "issue", &[fulfilment]).await?;
-    if new.is_empty() {
+    if new.is_empty() || !store::keep_delivery(tx, fulfilment, id, wanted.as_ref(), None).await? {
         // One that was issued before deliveries were kept is not known.
         return match store::delivery(tx, fulfilment).await? {
-            Some(told) if told != (id, wanted) => Err(Error::FulfilmentReused),
+            Some(told) if told.refused.is_some() => Err(Error::FulfilmentRefused),
+            Some(told) if (told.hold, &told.wanted) != (id, wanted) => Err(Error::FulfilmentReused),
             _ => Ok(Made { id }),
         };
     }
-    store::keep_delivery(tx, fulfilment, id, wanted.as_ref()).await?;
     let now = tx.now();
     let hold = lock_open(tx, id).await?;
     let kits = kit::store::parts(tx, id).await?;
-    let parts = split(&hold, &kits, wanted.as_ref())?;
+    let parts = split(&hold, &kits, wanted.as_ref(), batches)?;
     let places: BTreeSet<_> = hold.places().collect();
     let mut books = ledger::store::lock(tx, &places, &BTreeSet::new()).await?;
     all_fit(&books, &hold, &parts, now)?;
@@ -552,6 +570,7 @@ fn split(
     hold: &Hold,
     kits: &[kit::Part],
     wanted: Option<&BTreeMap<i32, Quantity>>,
+    batches: &BTreeMap<(i32, BatchId), Quantity>,
 ) -> Result<Vec<Quantity>, Error> {
     let Some(wanted) = wanted else {
         return Ok(hold.lines.iter().map(|l| l.qty).collect());
@@ -587,13 +606,25 @@ fn split(
             left.insert(*key, taken);
         }
     }
+    let mut chosen = batches.clone();
     let part = |l: &HoldLine| {
         let rest = left.entry((l.line, l.product)).or_default();
-        let part = l.qty.min(*rest);
+        let mut part = l.qty.min(*rest);
+        if batches.keys().any(|(line, _)| *line == l.line) {
+            let of_batch = chosen.entry((l.line, l.batch)).or_default();
+            part = part.min(*of_batch);
+            *of_batch -= part;
+        }
         *rest -= part;
         part
     };
-    Ok(hold.lines.iter().map(part).collect())
+    let parts = hold.lines.iter().map(part).collect();
+    if let Some(((line, batch), missing)) = chosen.into_iter().find(|(_, qty)| qty.is_positive()) {
+        let asked = batches.get(&(line, batch)).copied().unwrap_or_default();
+        let held = asked - missing;
+        return Err(Error::MoreThanReserved { line, held, asked });
+    }
+    Ok(parts)
 }
 
 /// Gives a hold of the API back.
@@ -605,6 +636,7 @@ pub async fn let_go(state: &State, ctx: &Ctx, id: ReservationId) -> Result<Done<
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Made, Error> {
             let hold = lock_open(tx, id).await?;
+            let_alone(&hold)?;
             give_back(tx, &[hold], HoldState::Released).await?;
             Ok(Made { id })
         })

@@ -263,7 +263,11 @@ async fn commit(
         sums
     });
     let fulfilment = req.body.fulfilment_id;
-    let issued = Issued { wanted, serials };
+    let issued = Issued {
+        wanted,
+        serials,
+        ..Issued::default()
+    };
     let done = commands::commit(&state, &req.caller.ctx, *id, issued, fulfilment).await?;
     Ok(ok(&answer(&state, &req.caller.ctx, done).await?))
 }

@@ -12,6 +12,9 @@
 //!   delivered (a till's sale is a fact, and is).
 //! * A confirmed order's hold has no deadline. It is issued delivery by delivery, each once, and keeps the rest until the
 //!   order closes, which releases it.
+//! * An order of sales holds by attempts as a sale does, UUIDv5(order, attempt): a higher one replaces the lower ones in one
+//!   transaction and takes its part first, so that a back order is served without letting go of what it has. A refused
+//!   attempt, and a refused delivery, stay refused, however late they are told again. Only sales issues and ends them.
 //! * At its deadline a sale's hold is never released on a guess: sales is asked. The API's holds lapse by the clock,
 //!   and only they can be committed and released over HTTP.
 
@@ -19,9 +22,10 @@ mod broken;
 mod commands;
 mod http;
 mod model;
+mod order;
 pub(crate) mod store;
 
-pub(crate) use broken::{Broken, asking};
+pub(crate) use broken::{Broken, asking, lost_by_line};
 pub use commands::{
     Issued, Made, Said, Wish, ask, commit, hold, lapse, let_go, put_off, release, reserve, resolve,
 };
@@ -30,3 +34,4 @@ pub use model::{
     Allocation, Answer, Ask, Demand, Hold, HoldLine, HoldState, Outcome, Owner, Terms, dealt,
     grant, hold_lines,
 };
+pub(crate) use order::{Handed, Promised, deliver, hold_for_order};

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     error::Short,
+    kit::{self, Kits},
     ledger::{Books, Key, Place, Source, Taken, deal, named},
     serial::{Named, on_shelf},
 };
@@ -224,10 +225,12 @@ impl Hold {
     }
 }
 
-/// What a sale asks for.
+/// What a sale or an order asks for.
 #[derive(Clone, Debug)]
 pub struct Demand {
-    /// The invoice-to-be.
+    /// Whose hold it will be: a sale's or an order's.
+    pub owner: Owner,
+    /// The invoice-to-be; the order, for an order's.
     pub invoice: InvoiceId,
     /// The attempt, from 1.
     pub attempt: u32,
@@ -237,8 +240,10 @@ pub struct Demand {
     pub lines: Vec<Ask>,
     /// Hash.
     pub demand_hash: String,
-    /// When sales is asked.
-    pub deadline: DateTime<Utc>,
+    /// When sales is asked; an order's hold has no end of its own.
+    pub deadline: Option<DateTime<Utc>>,
+    /// In words, for an order's.
+    pub reference: Option<String>,
     /// Take what there is.
     pub allow_short: bool,
     /// Which batches.
@@ -363,6 +368,48 @@ pub fn grant(
         books.hold(*taken);
     }
     Ok(dealt(pools, lines))
+}
+
+/// The demand of an order without what is short of one product: the last lines lose it first, lines of kits in whole kits.
+pub(crate) fn fewer(lines: &[Ask], kits: &Kits, short: &Short) -> Vec<Ask> {
+    let mut lines = lines.to_vec();
+    let mut over = short.asked - short.available;
+    for line in lines.iter_mut().rev() {
+        if !over.is_positive() {
+            break;
+        }
+        let cut = match kits.components(line.product) {
+            None if line.product == short.product_id => over.min(line.qty),
+            None => continue,
+            Some(of) => {
+                let one = of.get(&short.product_id).filter(|one| one.is_positive());
+                let Some(one) = one else { continue };
+                let whole = over.decimal().checked_div(one.decimal());
+                let whole = whole.map_or(line.qty, |n| Quantity::rounded(n.ceil()));
+                let cut = whole.min(line.qty);
+                over -= Quantity::rounded(one.decimal() * cut.decimal());
+                line.qty -= cut;
+                continue;
+            }
+        };
+        over -= cut;
+        line.qty -= cut;
+    }
+    lines.retain(|line| line.qty.is_positive());
+    lines
+}
+
+/// What a hold holds of each line, in the line's own product.
+pub(crate) fn by_line(lines: &[HoldLine], kits: &[kit::Part]) -> BTreeMap<i32, Quantity> {
+    let of_kits: BTreeMap<i32, Quantity> = kits.iter().map(|part| (part.line, part.qty)).collect();
+    let mut sums = of_kits.clone();
+    for line in lines {
+        if !of_kits.contains_key(&line.line) {
+            *sums.entry(line.line).or_default() += line.qty;
+        }
+    }
+    sums.retain(|_, qty| qty.is_positive());
+    sums
 }
 
 /// What lines that name their batches or pieces get.
@@ -682,5 +729,33 @@ mod tests {
             run(&[ask(1, product, 6)], terms(1, ids[1], 0)).unwrap_err()[0].available,
             Quantity::from(5)
         );
+    }
+
+    #[test]
+    fn the_last_lines_of_an_order_go_without_and_kits_stay_whole() {
+        let (goods, kit) = (ProductId::new(), ProductId::new());
+        let of = Kits::of(kit, BTreeMap::from([(goods, Quantity::from(2))]));
+        let lines = [ask(1, goods, 5), ask(2, kit, 3), ask(3, goods, 1)];
+        let left = |available: i64| {
+            let short = Short {
+                product_id: goods,
+                lines: vec![1, 2, 3],
+                asked: Quantity::from(12),
+                available: Quantity::from(available),
+                excluded: Vec::new(),
+                serials: Vec::new(),
+            };
+            let left = fewer(&lines, &of, &short);
+            let left = left.into_iter().map(|l| (l.line, l.qty.to_string()));
+            left.collect::<Vec<_>>()
+        };
+        let expected = |lines: &[(i32, &str)]| -> Vec<(i32, String)> {
+            lines.iter().map(|(n, q)| (*n, (*q).to_owned())).collect()
+        };
+        assert_eq!(left(11), expected(&[(1, "5"), (2, "3")]));
+        assert_eq!(left(10), expected(&[(1, "5"), (2, "2")]));
+        assert_eq!(left(9), expected(&[(1, "5"), (2, "2")]));
+        assert_eq!(left(4), expected(&[(1, "4")]));
+        assert_eq!(left(0), expected(&[]));
     }
 }

@@ -12,7 +12,10 @@ use diesel::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use super::model::{Answer, Demand, Hold, HoldLine, HoldState, Owner};
+use super::{
+    model::{Answer, Demand, Hold, HoldLine, HoldState, Owner},
+    order::NoDelivery,
+};
 use crate::{error::HoldRef, ledger::Key};
 
 const COLUMNS: &str = "select id, owner, state, location_id, invoice_id, attempt, demand_hash, order_id, reference, deadline, answer,
@@ -98,7 +101,7 @@ pub(crate) async fn claim(
         .bind::<SqlUuid, _>(demand.invoice)
         .bind::<Integer, _>(attempt_column(demand.attempt))
         .bind::<Text, _>(&demand.demand_hash)
-        .bind::<Timestamptz, _>(demand.deadline)
+        .bind::<Nullable<Timestamptz>, _>(demand.deadline)
         .bind::<Timestamptz, _>(now)
         .execute(&mut conn)
         .await?;
@@ -117,11 +120,13 @@ pub(crate) async fn claim_over(
     let attempts: Vec<i32> = (1..=demand.attempt).map(attempt_column).collect();
     let ids: Vec<ReservationId> = lower.iter().copied().chain([own]).collect();
     let rows: Vec<IdRow> = sql(
-        "insert into reservation (tenant_id, id, owner, state, location_id, invoice_id, attempt, demand_hash, deadline,
-                                  created_at, ended_at)
-         select $1, u.id, 'sales', case when u.id = $4 then 'pending' else 'released' end,
-                case when u.id = $4 then $5 end, $6, u.a, case when u.id = $4 then $7 end,
-                case when u.id = $4 then $8 end, $9, case when u.id <> $4 then $9 end
+        "insert into reservation (tenant_id, id, owner, state, location_id, invoice_id, order_id, attempt, demand_hash,
+                                  deadline, created_at, ended_at, reference)
+         select $1, u.id, $10, case when u.id = $4 then 'pending' else 'released' end,
+                case when u.id = $4 then $5 end, case when $10 = 'sales' then $6 end,
+                case when $10 = 'order' then $6 end, u.a, case when u.id = $4 then $7 end,
+                case when u.id = $4 then $8 end, $9, case when u.id <> $4 then $9 end,
+                case when u.id = $4 then $11 end
          from unnest($2, $3) as u(id, a) order by u.id on conflict do nothing returning id",
     )
     .bind::<SqlUuid, _>(tx.tenant())
@@ -131,8 +136,10 @@ pub(crate) async fn claim_over(
     .bind::<SqlUuid, _>(demand.location)
     .bind::<SqlUuid, _>(demand.invoice)
     .bind::<Text, _>(&demand.demand_hash)
-    .bind::<Timestamptz, _>(demand.deadline)
+    .bind::<Nullable<Timestamptz>, _>(demand.deadline)
     .bind::<Timestamptz, _>(now)
+    .bind::<Text, _>(demand.owner.name())
+    .bind::<Nullable<Text>, _>(demand.reference.as_deref())
     .load(tx.conn())
     .await?;
     Ok(rows.iter().any(|row| row.id == own))
@@ -142,9 +149,19 @@ fn attempt_column(attempt: u32) -> i32 {
     i32::try_from(attempt).unwrap_or(i32::MAX)
 }
 
-/// Enters ids that were never seen as `state`; gives those that were new.
+/// Enters ids of sales that were never seen as `state`; gives those that were new.
 pub(crate) async fn claim_ended(
     tx: &mut Tx,
+    state: HoldState,
+    ids: &[(ReservationId, InvoiceId, Option<u32>)],
+) -> Result<BTreeSet<ReservationId>> {
+    claim_ended_of(tx, Owner::Sales, state, ids).await
+}
+
+/// The same for any owner: an order stands in the place of the invoice.
+pub(crate) async fn claim_ended_of(
+    tx: &mut Tx,
+    owner: Owner,
     state: HoldState,
     ids: &[(ReservationId, InvoiceId, Option<u32>)],
 ) -> Result<BTreeSet<ReservationId>> {
@@ -152,8 +169,9 @@ pub(crate) async fn claim_ended(
     let mut ids = ids.to_vec();
     ids.sort_unstable_by_key(|i| i.0);
     ids.dedup_by_key(|i| i.0);
-    let rows: Vec<IdRow> = sql("insert into reservation (tenant_id, id, owner, state, invoice_id, attempt, created_at, ended_at)
-         select $1, u.id, 'sales', $2, u.i, u.a, $6, $6 from unnest($3, $4, $5) as u(id, i, a) order by u.id
+    let rows: Vec<IdRow> = sql("insert into reservation (tenant_id, id, owner, state, invoice_id, order_id, attempt, created_at, ended_at)
+         select $1, u.id, $7, $2, case when $7 = 'sales' then u.i end, case when $7 = 'order' then u.i end, u.a, $6, $6
+           from unnest($3, $4, $5) as u(id, i, a) order by u.id
          on conflict do nothing returning id")
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<Text, _>(state.name())
@@ -161,6 +179,7 @@ pub(crate) async fn claim_ended(
         .bind::<Array<SqlUuid>, _>(ids.iter().map(|i| i.1).collect::<Vec<_>>())
         .bind::<Array<Nullable<Integer>>, _>(ids.iter().map(|i| i.2.map(attempt_column)).collect::<Vec<_>>())
         .bind::<Timestamptz, _>(now)
+        .bind::<Text, _>(owner.name())
         .load(tx.conn())
         .await?;
     Ok(rows.into_iter().map(|r| r.id).collect())
@@ -351,19 +370,29 @@ pub(crate) async fn remember(tx: &mut Tx, id: ReservationId, answer: &Answer) ->
     Ok(())
 }
 
-type Delivered = (ReservationId, Option<BTreeMap<i32, Quantity>>);
+/// A delivery as it was told first.
+pub(crate) struct Delivery {
+    /// From which hold.
+    pub hold: ReservationId,
+    /// What was asked for by line; everything, where nothing was.
+    pub wanted: Option<BTreeMap<i32, Quantity>>,
+    /// Why nothing left, where it was refused.
+    pub refused: Option<NoDelivery>,
+}
 
-/// From which hold a delivery was issued, and what was asked for by line; everything, where nothing was.
-pub(crate) async fn delivery(tx: &mut Tx, fulfilment: Uuid) -> Result<Option<Delivered>> {
+/// The delivery of an id that was told of.
+pub(crate) async fn delivery(tx: &mut Tx, fulfilment: Uuid) -> Result<Option<Delivery>> {
     #[derive(QueryableByName)]
     struct Row {
         #[diesel(sql_type = SqlUuid)]
         reservation_id: ReservationId,
         #[diesel(sql_type = Nullable<Jsonb>)]
         lines: Option<serde_json::Value>,
+        #[diesel(sql_type = Nullable<Jsonb>)]
+        refused: Option<serde_json::Value>,
     }
     let row: Option<Row> = sql(
-        "select reservation_id, lines from delivery where tenant_id = $1 and fulfilment_id = $2",
+        "select reservation_id, lines, refused from delivery where tenant_id = $1 and fulfilment_id = $2",
     )
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<SqlUuid, _>(fulfilment)
@@ -371,28 +400,69 @@ pub(crate) async fn delivery(tx: &mut Tx, fulfilment: Uuid) -> Result<Option<Del
     .await
     .optional()?;
     row.map(|row| {
-        let lines = row.lines.map(serde_json::from_value).transpose()?;
-        Ok((row.reservation_id, lines))
+        Ok(Delivery {
+            hold: row.reservation_id,
+            wanted: row.lines.map(serde_json::from_value).transpose()?,
+            refused: row.refused.map(serde_json::from_value).transpose()?,
+        })
     })
     .transpose()
 }
 
-/// Keeps what was asked for with a delivery.
+/// Keeps what was asked for with a delivery, and why nothing left. False when the id was told of already; whoever tells it
+/// at the same time has been waited for.
 pub(crate) async fn keep_delivery(
     tx: &mut Tx,
     fulfilment: Uuid,
     id: ReservationId,
     wanted: Option<&BTreeMap<i32, Quantity>>,
-) -> Result<()> {
+    refused: Option<&NoDelivery>,
+) -> Result<bool> {
     let lines = wanted.map(serde_json::to_value).transpose()?;
-    sql("insert into delivery (tenant_id, fulfilment_id, reservation_id, lines) values ($1, $2, $3, $4)")
-        .bind::<SqlUuid, _>(tx.tenant())
-        .bind::<SqlUuid, _>(fulfilment)
-        .bind::<SqlUuid, _>(id)
-        .bind::<Nullable<Jsonb>, _>(lines)
-        .execute(tx.conn())
-        .await?;
-    Ok(())
+    let refused = refused.map(serde_json::to_value).transpose()?;
+    let rows = sql(
+        "insert into delivery (tenant_id, fulfilment_id, reservation_id, lines, refused)
+         values ($1, $2, $3, $4, $5) on conflict do nothing",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<SqlUuid, _>(fulfilment)
+    .bind::<SqlUuid, _>(id)
+    .bind::<Nullable<Jsonb>, _>(lines)
+    .bind::<Nullable<Jsonb>, _>(refused)
+    .execute(tx.conn())
+    .await?;
+    Ok(rows == 1)
+}
+
+/// What left with a delivery, by line, product and batch.
+pub(crate) async fn delivered(
+    tx: &mut Tx,
+    fulfilment: Uuid,
+) -> Result<Vec<(i32, ProductId, BatchId, Quantity)>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Integer)]
+        line: i32,
+        #[diesel(sql_type = SqlUuid)]
+        product_id: ProductId,
+        #[diesel(sql_type = SqlUuid)]
+        batch_id: BatchId,
+        #[diesel(sql_type = Numeric)]
+        qty: Quantity,
+    }
+    let rows: Vec<Row> = sql(
+        "select source_line as line, product_id, batch_id, -sum(qty) as qty from movement
+          where tenant_id = $1 and source_type = 'fulfilment' and source_id = $2 and purpose = 'issue'
+          group by source_line, product_id, batch_id order by source_line, product_id, batch_id",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<SqlUuid, _>(fulfilment)
+    .load(tx.conn())
+    .await?;
+    let rows = rows.into_iter();
+    Ok(rows
+        .map(|r| (r.line, r.product_id, r.batch_id, r.qty))
+        .collect())
 }
 
 /// The pending holds that hold any of `keys`.

@@ -57,6 +57,7 @@ pub(crate) async fn issue(tx: &mut Tx, sales: &[Sale]) -> Result<(), Error> {
     let (sales, kits) = apart(tx, &sales, &holds).await?;
     let sales: Vec<&Sale> = sales.iter().map(AsRef::as_ref).collect();
     store::keep_kits(tx, &kits).await?;
+    store::keep_billed(tx, &sales).await?;
     let mut places: BTreeSet<Place> = sales.iter().flat_map(|s| s.places()).collect();
     places.extend(
         holds

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bahi_events::{Envelope, InvoiceIssued, ReturnProcessed};
+use bahi_events::{Envelope, InvoiceCancelled, InvoiceIssued, ReturnProcessed};
 use bahi_types::{InvoiceId, LocationId, ProductId, Quantity, ReservationId};
 use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
@@ -38,6 +38,23 @@ pub(crate) struct Sale {
     pub told: Told,
     /// Serial numbers of the pieces, by line.
     pub serials: BTreeMap<i32, Vec<String>>,
+    /// Lines whose goods left with deliveries.
+    pub billed: Vec<Billed>,
+}
+
+/// A line that bills what left with a delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Billed {
+    /// Line of the invoice.
+    pub line: i32,
+    /// The delivery.
+    pub fulfilment: Uuid,
+    /// Line of the order, and so of the delivery.
+    pub of: i32,
+    /// Product.
+    pub product: ProductId,
+    /// How much.
+    pub qty: Quantity,
 }
 
 /// A sale told this much later than it happened was made offline: a request takes seconds.
@@ -69,6 +86,7 @@ impl Sale {
             serials: answer.serials,
             occurred_at: answer.occurred_at,
             cause: None,
+            billed: Vec::new(),
             told: Told::default(),
             buyer: Buyer {
                 invoice: answer.invoice_id,
@@ -84,13 +102,28 @@ impl Sale {
 impl From<&Envelope<InvoiceIssued>> for Sale {
     fn from(event: &Envelope<InvoiceIssued>) -> Self {
         let invoice = &event.payload;
-        // Goods of a line with a fulfilment left with the delivery.
+        // Goods of an order leave with its deliveries, billed before or after.
         let moves = |l: &&bahi_events::InvoiceLine| {
-            l.stocked && l.fulfilment_id.is_none() && l.qty.is_positive()
+            let of_order = l.fulfilment_id.is_some() || l.order_id.is_some();
+            l.stocked && !of_order && l.qty.is_positive()
         };
+        let billed = invoice
+            .lines
+            .iter()
+            .filter(|l| l.stocked && l.qty.is_positive());
+        let billed = billed.filter_map(|l| {
+            Some(Billed {
+                line: l.line,
+                fulfilment: l.fulfilment_id?,
+                of: l.order_line?,
+                product: l.product_id,
+                qty: l.qty,
+            })
+        });
         let lines = invoice.lines.iter().filter(moves);
         let named = lines.clone().filter(|l| !l.serials.is_empty());
         Self {
+            billed: billed.collect(),
             serials: named.map(|l| (l.line, l.serials.clone())).collect(),
             invoice: invoice.invoice_id,
             reservation: invoice.reservation_id,
@@ -233,7 +266,7 @@ fn draw(pool: &mut VecDeque<Taken>, key: Key, wanted: Quantity) -> Quantity {
 /// A return, as far as stock is concerned.
 #[derive(Clone, Debug)]
 pub struct Back {
-    /// The credit note.
+    /// The credit note; of a cancelled invoice, the invoice itself.
     pub credit_note: InvoiceId,
     /// The invoice it corrects.
     pub invoice: Option<InvoiceId>,
@@ -264,6 +297,35 @@ pub struct BackLine {
     pub disposition: String,
     /// Serial numbers of the pieces.
     pub serials: Vec<String>,
+}
+
+/// A cancelled invoice is taken back whole, by itself.
+impl From<&Envelope<InvoiceCancelled>> for Back {
+    fn from(event: &Envelope<InvoiceCancelled>) -> Self {
+        let invoice = &event.payload;
+        let lines = invoice
+            .lines
+            .iter()
+            .filter(|l| l.stocked && l.qty.is_positive());
+        Self {
+            credit_note: invoice.invoice_id,
+            invoice: Some(invoice.invoice_id),
+            location: invoice.location_id,
+            lines: lines
+                .map(|l| BackLine {
+                    line: l.line,
+                    original: Some(l.line),
+                    product: l.product_id,
+                    qty: l.qty,
+                    disposition: "restock".to_owned(),
+                    serials: l.serials.clone(),
+                })
+                .collect(),
+            occurred_at: event.occurred_at,
+            cause: Some(event.event_id),
+            told: told(event),
+        }
+    }
 }
 
 impl From<&Envelope<ReturnProcessed>> for Back {

@@ -10,6 +10,7 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 
+use super::model::Sale;
 use crate::kit::{Recipe, Sold};
 
 /// A product of a line of an invoice; a line of kits has several.
@@ -71,7 +72,18 @@ pub(super) async fn left(tx: &mut Tx, invoices: &[InvoiceId]) -> Result<HashMap<
            select s.invoice_id, s.line, m.product_id, m.batch_id, -m.qty, -m.value, m.seq
            from shortage_settlement s
            join movement m on m.tenant_id = s.tenant_id and m.source_type = 'shortage_settlement' and m.source_id = s.id
-           where s.tenant_id = $1 and s.invoice_id = any ($2)) x order by seq")
+           where s.tenant_id = $1 and s.invoice_id = any ($2)
+           union all
+           -- Of a delivery that was billed in parts each part has its share.
+           select b.invoice_id, b.line, m.product_id, m.batch_id, round(-m.qty * b.qty / d.qty, 3),
+                  round(-m.value * b.qty / d.qty, 2), m.seq
+           from billed_delivery b
+           join movement m on m.tenant_id = b.tenant_id and m.source_type = 'fulfilment' and m.source_id = b.fulfilment_id
+             and m.source_line = b.fulfilment_line and m.purpose = 'issue' and m.product_id = b.product_id
+           join lateral (select -sum(n.qty) as qty from movement n where n.tenant_id = b.tenant_id
+             and n.source_type = 'fulfilment' and n.source_id = b.fulfilment_id and n.source_line = b.fulfilment_line
+             and n.purpose = 'issue' and n.product_id = b.product_id) d on d.qty > 0
+           where b.tenant_id = $1 and b.invoice_id = any ($2)) x order by seq")
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<Array<SqlUuid>, _>(invoices)
         .load(tx.conn())
@@ -95,6 +107,32 @@ pub(super) async fn left(tx: &mut Tx, invoices: &[InvoiceId]) -> Result<HashMap<
         lines.entry(key).or_default().back = (row.qty, row.cost);
     }
     Ok(lines)
+}
+
+/// Remembers which lines of invoices bill what left with deliveries.
+pub(super) async fn keep_billed(tx: &mut Tx, sales: &[&Sale]) -> Result<()> {
+    let billed = || {
+        sales
+            .iter()
+            .flat_map(|s| s.billed.iter().map(|b| (s.invoice, b)))
+    };
+    if billed().next().is_none() {
+        return Ok(());
+    }
+    sql(
+        "insert into billed_delivery (tenant_id, invoice_id, line, fulfilment_id, fulfilment_line, product_id, qty)
+         select $1, u.* from unnest($2, $3, $4, $5, $6, $7) as u on conflict do nothing",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(billed().map(|(invoice, _)| invoice).collect::<Vec<_>>())
+    .bind::<Array<Integer>, _>(billed().map(|(_, b)| b.line).collect::<Vec<_>>())
+    .bind::<Array<SqlUuid>, _>(billed().map(|(_, b)| b.fulfilment).collect::<Vec<_>>())
+    .bind::<Array<Integer>, _>(billed().map(|(_, b)| b.of).collect::<Vec<_>>())
+    .bind::<Array<SqlUuid>, _>(billed().map(|(_, b)| b.product).collect::<Vec<_>>())
+    .bind::<Array<Numeric>, _>(billed().map(|(_, b)| b.qty).collect::<Vec<_>>())
+    .execute(tx.conn())
+    .await?;
+    Ok(())
 }
 
 /// Remembers which lines of invoices were of kits, and of what these consisted.

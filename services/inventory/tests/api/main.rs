@@ -16,6 +16,7 @@ mod integrity;
 mod issuing;
 mod kits;
 mod landed_cost;
+mod orders;
 mod plain_model;
 mod planning;
 mod random;

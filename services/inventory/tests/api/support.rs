@@ -377,6 +377,9 @@ impl Shop {
             code: "S".into(),
             name: "Shop".into(),
             registration_id,
+            address: None,
+            phone: None,
+            upi_vpa: None,
             active: true,
         };
         self.hear(
@@ -650,6 +653,7 @@ impl Shop {
             refund_tenders: Vec::new(),
             reason: None,
             external_reference: None,
+            offline: None,
         };
         self.envelope(credit_note_id.uuid(), 1, payload)
     }
@@ -802,6 +806,8 @@ pub fn invoice_of(
         total: Money::ZERO,
         batch_allocations: Vec::new(),
         fulfilment_id: None,
+        order_id: None,
+        order_line: None,
         pricing: None,
         serials: Vec::new(),
     };
@@ -834,5 +840,6 @@ pub fn invoice_of(
         external_reference: None,
         external_date: None,
         pricing: None,
+        offline: None,
     }
 }
