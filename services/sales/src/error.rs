@@ -3,17 +3,23 @@
 use actix_web::http::StatusCode;
 use bahi_db::{Error as DbError, Failure};
 use bahi_http::{Fault, Refusal, Verdict};
+use bahi_objects::Away;
 use bahi_pricing::Why;
-use bahi_types::{Money, PosSessionId, ProductId, Quantity};
-use serde::Serialize;
+use bahi_prints::receipt::FontsMissing;
+use bahi_types::{FiscalYear, Money, PosSessionId, ProductId, Quantity, TillId, UserId};
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
+
+use crate::customer::Exceeded;
 
 /// The result of a command.
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 /// A product of which there is not enough.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Short {
     /// The product.
     pub product_id: ProductId,
@@ -24,7 +30,7 @@ pub(crate) struct Short {
     /// What could have been had.
     pub available: Quantity,
     /// Pieces that were asked for by serial number and cannot be sold here.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub serials: Vec<String>,
 }
 
@@ -86,6 +92,22 @@ pub(crate) enum Error {
         price: Money,
         mrp: Money,
     },
+    #[error("Line {line}: a discount of {percent} % is more than the {cap} % that may be given.")]
+    DiscountAboveCap {
+        line: usize,
+        percent: Decimal,
+        cap: u32,
+    },
+    #[error(
+        "Line {line}: {percent} % less than listed is more than the {cap} % that may be taken off."
+    )]
+    PriceAboveCap {
+        line: usize,
+        percent: Decimal,
+        cap: u32,
+    },
+    #[error("Line {line}: {sku} would be sold below cost.")]
+    BelowCost { line: usize, sku: String },
     #[error("Line {line}: another price needs a reason.")]
     ReasonNeeded { line: usize },
     #[error("Line {line}: {sku} has no tax rate for this date.")]
@@ -108,6 +130,8 @@ pub(crate) enum Error {
     ChangeNotCash { total: Money, excess: Money },
     #[error("A sale on credit needs a customer, or the buyer's name and phone.")]
     CreditNeedsBuyer,
+    #[error("The customer's credit allows {} more.", .0.available)]
+    CreditLimitExceeded(Box<Exceeded>),
 
     // numbers
     #[error("The series has no numbers of 16 characters left this year.")]
@@ -116,6 +140,38 @@ pub(crate) enum Error {
     SeriesTaken(String),
     #[error("The registration has no series {0}.")]
     UnknownSeries(String),
+
+    // what happens to an invoice after its issue
+    #[error("The invoice is cancelled.")]
+    InvoiceCancelled,
+    #[error(
+        "The invoice can be cancelled no more: the time for it is over. Take the goods back instead."
+    )]
+    CancelTooLate,
+    #[error("Something came back of the invoice, or a note was issued on it.")]
+    InvoiceCredited,
+    #[error("The invoice has {open} to be paid.")]
+    ExceedsOpen { invoice_id: Uuid, open: Money },
+    #[error("The invoice is another customer's.")]
+    OtherCustomer { invoice_id: Uuid },
+    #[error("The receipt has {unallocated} left.")]
+    ExceedsReceipt { unallocated: Money },
+    #[error("Without a customer, a receipt is allocated whole.")]
+    ReceiptNeedsCustomer,
+    #[error("The receipt is reversed.")]
+    ReceiptReversed,
+    #[error("Part of the receipt was given back.")]
+    ReceiptRefunded,
+    #[error("Line {line}: {asked} cannot be credited, only {left} can.")]
+    ExceedsLine {
+        line: i32,
+        asked: Money,
+        left: Money,
+    },
+    #[error("Line {line} is all back.")]
+    LineReturned { line: i32 },
+    #[error("{0} is fiscal and stays as it was issued.")]
+    FiscalField(String),
 
     // returns
     #[error("Line {line} did not sell the piece {serial}, or it has come back already.")]
@@ -133,9 +189,88 @@ pub(crate) enum Error {
     #[error("At most {left} can be refunded this way, for that was paid this way.")]
     RefundExceedsPaid { left: Money },
 
+    // quotations and orders
+    #[error("The quotation is {0}.")]
+    QuotationState(String),
+    #[error("The order is {0}.")]
+    OrderState(String),
+    /// Something else is being done with the order, and needs the stock's answer.
+    #[error("The order is being worked on; try again.")]
+    OrderBusy,
+    #[error("The order has no line {0}.")]
+    NoOrderLine(i32),
+    #[error("Line {line}: {asked} cannot be delivered, {held} is held for it.")]
+    NotPromised {
+        line: i32,
+        asked: Quantity,
+        held: Quantity,
+    },
+    #[error("Line {line}: {asked} is more than the {left} that are left of it.")]
+    ExceedsOrdered {
+        line: i32,
+        asked: Quantity,
+        left: Quantity,
+    },
+    #[error("Line {line}: {asked} cannot be billed, {left} was delivered and is not billed yet.")]
+    ExceedsDelivered {
+        line: i32,
+        asked: Quantity,
+        left: Quantity,
+    },
+    #[error("There is nothing to {0}.")]
+    NothingTo(&'static str),
+    #[error("The stock does not let it go: {message}")]
+    DeliveryRefused { why: String, message: String },
+    #[error("Line {line}: {delivered} was delivered and {invoiced} billed; settle that first.")]
+    NotSettled {
+        line: i32,
+        delivered: Quantity,
+        invoiced: Quantity,
+    },
+    // the till without the network
+    #[error("It was made at {made_at}, which lies in the future.")]
+    InFuture { made_at: DateTime<Utc> },
+    #[error("Documents of {0} can no longer be told to the tax office.")]
+    YearClosed(FiscalYear),
+    #[error("{}{field} is {told} and must be {due}.", line.map(|n| format!("Line {n}: ")).unwrap_or_default())]
+    DoesNotAddUp {
+        line: Option<usize>,
+        field: &'static str,
+        told: Money,
+        due: Money,
+    },
+    #[error("The number {number} stands for something else already.")]
+    NumberRepeated {
+        number: String,
+        document_id: Option<Uuid>,
+    },
+    #[error("The id was issued as {number}, for something else.")]
+    IssuedOtherwise { invoice_id: Uuid, number: String },
+    // prints
+    #[error("{0}")]
+    FontsMissing(#[source] FontsMissing),
+    #[error("Too much is being printed; try again.")]
+    PrintBusy,
+    #[error("The object store does not answer; try again.")]
+    StoreAway(#[source] Away),
+
+    // commission
+    #[error("The plan is {0}.")]
+    PlanState(String),
+
     // held bills
     #[error("The held bill is {0}.")]
     NotHeld(String),
+    #[error("Another till has taken the bill up.")]
+    BillTaken {
+        till_id: Option<TillId>,
+        user_id: Option<UserId>,
+        since: Option<DateTime<Utc>>,
+    },
+
+    // payment by UPI
+    #[error("The branch has no address for payment by UPI.")]
+    NoUpiAddress,
 }
 
 fn count(n: usize, noun: &str) -> String {
@@ -150,7 +285,12 @@ impl From<DbError> for Error {
     fn from(error: DbError) -> Self {
         match error.constraint() {
             Some("pos_session_drawer_check") => Self::DrawerShort,
-            Some("invoice_number_check" | "credit_note_number_check") => Self::SeriesUsedUp,
+            Some(
+                "invoice_number_check"
+                | "credit_note_number_check"
+                | "receipt_number_check"
+                | "price_note_number_check",
+            ) => Self::SeriesUsedUp,
             Some(
                 "reservation_decision_pkey"
                 | "reservation_decision_reservation_key"
@@ -158,6 +298,12 @@ impl From<DbError> for Error {
             ) => Self::Decided,
             _ => Self::Db(error),
         }
+    }
+}
+
+impl From<Away> for Error {
+    fn from(away: Away) -> Self {
+        Self::StoreAway(away)
     }
 }
 
@@ -203,6 +349,18 @@ impl Refusal for Error {
             Self::AboveMrp { .. } => Verdict::refused("ABOVE_MRP"),
             Self::ReasonNeeded { .. } => Verdict::refused("REASON_NEEDED"),
             Self::NoTaxRate { .. } => Verdict::refused("NO_TAX_RATE"),
+            Self::InvoiceCancelled => Verdict::conflict("INVOICE_CANCELLED"),
+            Self::CancelTooLate => Verdict::conflict("CANCEL_TOO_LATE"),
+            Self::InvoiceCredited => Verdict::conflict("INVOICE_CREDITED"),
+            Self::ExceedsOpen { .. } => Verdict::refused("EXCEEDS_OPEN"),
+            Self::OtherCustomer { .. } => Verdict::refused("OTHER_CUSTOMER"),
+            Self::ExceedsReceipt { .. } => Verdict::refused("EXCEEDS_RECEIPT"),
+            Self::ReceiptNeedsCustomer => Verdict::refused("RECEIPT_NEEDS_CUSTOMER"),
+            Self::ReceiptReversed => Verdict::conflict("RECEIPT_REVERSED"),
+            Self::ReceiptRefunded => Verdict::conflict("RECEIPT_REFUNDED"),
+            Self::ExceedsLine { .. } => Verdict::refused("EXCEEDS_LINE"),
+            Self::LineReturned { .. } => Verdict::refused("LINE_RETURNED"),
+            Self::FiscalField(_) => Verdict::refused("FISCAL_FIELD"),
             Self::Uncomputable(_) => Verdict::refused("UNCOMPUTABLE"),
             Self::CouponRefused { .. } => Verdict::refused("COUPON_REFUSED"),
             Self::CouponUsedUp { .. } => Verdict::conflict("COUPON_USED_UP"),
@@ -210,6 +368,7 @@ impl Refusal for Error {
             Self::TenderShort { .. } => Verdict::refused("TENDER_SHORT"),
             Self::ChangeNotCash { .. } => Verdict::refused("CHANGE_NOT_CASH"),
             Self::CreditNeedsBuyer => Verdict::refused("CREDIT_NEEDS_BUYER"),
+            Self::CreditLimitExceeded(_) => Verdict::conflict("CREDIT_LIMIT_EXCEEDED"),
             Self::SeriesUsedUp => Verdict::refused("SERIES_USED_UP"),
             Self::SeriesTaken(_) => Verdict::conflict("SERIES_TAKEN"),
             Self::UnknownSeries(_) => Verdict::refused("UNKNOWN_SERIES"),
@@ -218,7 +377,31 @@ impl Refusal for Error {
             Self::SerialNotSold { .. } => Verdict::refused("SERIAL_NOT_SOLD"),
             Self::RefundMismatch { .. } => Verdict::refused("REFUND_MISMATCH"),
             Self::RefundExceedsPaid { .. } => Verdict::refused("REFUND_EXCEEDS_PAID"),
+            Self::InFuture { .. } => Verdict::refused("IN_FUTURE"),
+            Self::YearClosed(_) => Verdict::refused("YEAR_CLOSED"),
+            Self::DoesNotAddUp { .. } => Verdict::refused("DOES_NOT_ADD_UP"),
+            Self::NumberRepeated { .. } => Verdict::conflict("NUMBER_REPEATED"),
+            Self::IssuedOtherwise { .. } => Verdict::conflict("ISSUED_OTHERWISE"),
+            Self::FontsMissing(_) => Verdict::unavailable("FONTS_MISSING"),
+            Self::PrintBusy => Verdict::unavailable("PRINT_BUSY"),
+            Self::StoreAway(_) => Verdict::unavailable("STORE_UNAVAILABLE"),
             Self::NotHeld(_) => Verdict::conflict("NOT_HELD"),
+            Self::PlanState(_) => Verdict::conflict("PLAN_STATE"),
+            Self::BillTaken { .. } => Verdict::conflict("BILL_TAKEN"),
+            Self::NoUpiAddress => Verdict::refused("NO_UPI_ADDRESS"),
+            Self::DiscountAboveCap { .. } => Verdict::refused("DISCOUNT_ABOVE_CAP"),
+            Self::PriceAboveCap { .. } => Verdict::refused("PRICE_ABOVE_CAP"),
+            Self::BelowCost { .. } => Verdict::refused("BELOW_COST"),
+            Self::QuotationState(_) => Verdict::conflict("QUOTATION_STATE"),
+            Self::OrderState(_) => Verdict::conflict("ORDER_STATE"),
+            Self::OrderBusy => Verdict::unavailable("ORDER_BUSY"),
+            Self::NoOrderLine(_) => Verdict::refused("NO_SUCH_LINE"),
+            Self::NotPromised { .. } => Verdict::conflict("NOT_PROMISED"),
+            Self::ExceedsOrdered { .. } => Verdict::refused("EXCEEDS_ORDERED"),
+            Self::ExceedsDelivered { .. } => Verdict::refused("EXCEEDS_DELIVERED"),
+            Self::NothingTo(_) => Verdict::refused("NOTHING_LEFT"),
+            Self::DeliveryRefused { .. } => Verdict::conflict("DELIVERY_REFUSED"),
+            Self::NotSettled { .. } => Verdict::conflict("NOT_SETTLED"),
         }
     }
 
@@ -227,7 +410,22 @@ impl Refusal for Error {
             Self::Fault(fault) => return fault.details(),
             Self::Db(error) => return error.details(),
             Self::InsufficientStock(short) => json!({ "shortages": short }),
-            Self::AlreadyIssued { invoice_id, number } => {
+            Self::DoesNotAddUp {
+                line,
+                field,
+                told,
+                due,
+            } => json!({ "line": line, "field": field, "told": told, "due": due }),
+            Self::NumberRepeated {
+                number,
+                document_id,
+            } => json!({ "number": number, "document_id": document_id }),
+            Self::InFuture { made_at } => json!({ "field": "made_at", "made_at": made_at }),
+            Self::YearClosed(year) => {
+                json!({ "field": "made_at", "fiscal_year": year.to_string() })
+            }
+            Self::AlreadyIssued { invoice_id, number }
+            | Self::IssuedOtherwise { invoice_id, number } => {
                 json!({ "invoice_id": invoice_id, "number": number })
             }
             Self::TillInUse(session) => json!({ "session_id": session }),
@@ -237,13 +435,48 @@ impl Refusal for Error {
                 json!({ "coupon": code, "by_customer": by_customer })
             }
             Self::CouponNeedsCustomer(code) => json!({ "coupon": code }),
+            Self::CreditLimitExceeded(exceeded) => json!(exceeded),
             Self::TenderShort { total, missing } => json!({ "total": total, "missing": missing }),
             Self::ChangeNotCash { total, excess } => json!({ "total": total, "excess": excess }),
+            // The permission is what an approval would have to lend.
+            Self::DiscountAboveCap { line, percent, cap } => {
+                let needed = format!("sales.discount.up_to_{}", percent.ceil());
+                json!({ "line": line, "field": "discount", "percent": percent, "cap": cap, "permission": needed })
+            }
+            Self::PriceAboveCap { line, percent, cap } => {
+                let needed = format!("sales.price.up_to_{}", percent.ceil());
+                json!({ "line": line, "field": "unit_price", "percent": percent, "cap": cap, "permission": needed })
+            }
+            Self::BelowCost { line, .. } => {
+                json!({ "line": line, "field": "unit_price", "permission": crate::right::BELOW_COST })
+            }
+            Self::BillTaken {
+                till_id,
+                user_id,
+                since,
+            } => json!({ "till_id": till_id, "user_id": user_id, "since": since }),
             Self::AboveMrp { line, mrp, .. } => json!({ "line": line, "mrp": mrp }),
             Self::ExceedsSold { line, left, .. } => json!({ "line": line, "left": left }),
             Self::SerialNotSold { line, serial } => json!({ "line": line, "serial": serial }),
+            Self::ExceedsOpen { invoice_id, open } => {
+                json!({ "invoice_id": invoice_id, "open": open })
+            }
+            Self::OtherCustomer { invoice_id } => json!({ "invoice_id": invoice_id }),
+            Self::ExceedsReceipt { unallocated } => json!({ "unallocated": unallocated }),
+            Self::ExceedsLine { line, left, .. } => json!({ "line": line, "left": left }),
+            Self::LineReturned { line } => json!({ "line": line }),
+            Self::FiscalField(field) => json!({ "field": field }),
             Self::RefundMismatch { total } => json!({ "total": total }),
             Self::RefundExceedsPaid { left } => json!({ "left": left }),
+            Self::QuotationState(status) | Self::OrderState(status) | Self::PlanState(status) => {
+                json!({ "state": status })
+            }
+            Self::NotPromised { line, held, .. } => json!({ "line": line, "held": held }),
+            Self::ExceedsOrdered { line, left, .. } | Self::ExceedsDelivered { line, left, .. } => {
+                json!({ "line": line, "left": left })
+            }
+            Self::DeliveryRefused { why, .. } => json!({ "why": why }),
+            Self::NotSettled { line, .. } | Self::NoOrderLine(line) => json!({ "line": line }),
             Self::NotForSale { line, .. }
             | Self::Ambiguous { line, .. }
             | Self::ReasonNeeded { line }

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use bahi_service::Job;
 
-use crate::{State, held};
+use crate::{State, commission, held, order, print};
 
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
+const PRINT_EVERY: Duration = Duration::from_secs(2);
 
 /// The jobs.
 pub fn table(state: &State) -> Vec<Job> {
@@ -28,5 +29,20 @@ pub fn table(state: &State) -> Vec<Job> {
         let restore = restore.clone();
         async move { restore.watch().await }
     });
-    vec![expire, reconcile]
+    let tended = state.clone();
+    let orders = Job::every("tend_orders", LOOK_EVERY, move || {
+        let state = tended.clone();
+        async move { order::tend(&state).await }
+    });
+    let printing = state.clone();
+    let prints = Job::every("render_prints", PRINT_EVERY, move || {
+        let state = printing.clone();
+        async move { Ok(print::render_due(&state).await?) }
+    });
+    let earning = state.clone();
+    let commissions = Job::every("accrue_commissions", LOOK_EVERY, move || {
+        let state = earning.clone();
+        async move { commission::accrue(&state).await }
+    });
+    vec![expire, reconcile, orders, prints, commissions]
 }

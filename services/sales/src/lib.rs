@@ -1,24 +1,44 @@
 //! Sales: POS sessions, invoices, returns and held bills, and the protocol by which a sale is made with stock.
 
+mod bundle;
+mod cancellation;
 mod catalogue;
+mod commission;
+mod commission_plan;
 mod consumers;
+mod cost;
+mod customer;
+mod due;
 mod error;
 mod events;
+mod exchange;
 mod fence;
 mod grpc;
 mod held;
 mod invoice;
 pub mod jobs;
+mod live;
 mod number;
+mod offer;
+mod offline;
+mod order;
 mod organisation;
 mod price_list;
+mod price_note;
 mod pricing;
+mod print;
 mod promotion;
+mod quotation;
+mod receipt;
+mod remark;
 mod reservation;
 mod restore;
 mod returns;
+mod right;
 mod session;
 mod state;
+mod timeline;
+mod upi;
 
 pub use state::State;
 
@@ -34,6 +54,7 @@ pub fn app() -> App<State> {
         .migrations(MIGRATIONS)
         .routes(routes)
         .consumers(consumers::table)
+        .follows(live::follows)
         .jobs(jobs::table)
         .grpc(grpc::routes)
 }
@@ -42,7 +63,24 @@ fn routes(cfg: &mut ServiceConfig) {
     session::routes(cfg);
     held::routes(cfg);
     invoice::routes(cfg);
+    quotation::routes(cfg);
+    order::routes(cfg);
+    exchange::routes(cfg);
     returns::routes(cfg);
     number::routes(cfg);
+    customer::routes(cfg);
+    receipt::routes(cfg);
+    due::routes(cfg);
+    cancellation::routes(cfg);
+    price_note::routes(cfg);
+    remark::routes(cfg);
+    timeline::routes(cfg);
+    upi::routes(cfg);
+    offline::routes(cfg);
+    bundle::routes(cfg);
+    print::routes(cfg);
+    commission_plan::routes(cfg);
+    commission::routes(cfg);
     restore::routes(cfg);
+    live::routes(cfg);
 }

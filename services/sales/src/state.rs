@@ -3,11 +3,19 @@
 use std::sync::Arc;
 
 use bahi_db::Db;
+use bahi_http::Keys;
 use bahi_proto::auth::Guard;
 use bahi_register::Register;
 use bahi_service::Parts;
+use tokio_util::sync::CancellationToken;
 
-use crate::{reservation::Inventory, restore::Restore};
+use crate::{
+    cancellation::Window,
+    live::{Hub, Kafka},
+    print::Printer,
+    reservation::Inventory,
+    restore::Restore,
+};
 
 /// The service's state.
 #[derive(Clone)]
@@ -16,10 +24,22 @@ pub struct State {
     pub(crate) db: Db,
     /// The inventory service.
     pub(crate) inventory: Inventory,
+    /// Public keys, by which approvals are verified.
+    pub(crate) keys: Arc<Keys>,
     /// Who may call our RPCs.
     pub(crate) guard: Guard,
     /// Closed after a restore until the topic was read.
     pub(crate) restore: Restore,
+    /// For how long an invoice may be cancelled.
+    pub(crate) cancel_within: Window,
+    /// What it takes to print.
+    pub(crate) printer: Printer,
+    /// Who is connected, and what they are told.
+    pub(crate) hub: Hub,
+    /// Where topics are read again for them.
+    pub(crate) kafka: Option<Kafka>,
+    /// Cancelled when they are to be told goodbye.
+    pub(crate) leave: CancellationToken,
 }
 
 impl State {
@@ -31,10 +51,22 @@ impl State {
             .unwrap_or_else(|| "deploy/services.toml".into());
         let register = Arc::new(Register::load(register)?);
         let db = parts.database()?;
+        let inventory = Inventory::new(&parts.env, parts.signer.clone())?;
+        let hub = Hub::default();
+        let telling = hub
+            .clone()
+            .tell(inventory.clone(), db.service(), parts.stop.clone());
+        tokio::spawn(telling);
         Ok(Self {
             restore: Restore::new(db.clone(), &parts.env),
+            cancel_within: parts.env.parse("BAHI_CANCEL_WITHIN", Window::default())?,
+            printer: Printer::new(&parts.env)?,
             db,
-            inventory: Inventory::new(&parts.env, parts.signer.clone())?,
+            inventory,
+            hub,
+            kafka: Kafka::of(&parts.env),
+            leave: parts.leave.clone(),
+            keys: parts.keys.clone(),
             guard: Guard::new(parts.keys.clone(), register, "sales"),
         })
     }

@@ -11,7 +11,8 @@ mod store;
 
 pub(crate) use model::{Goods, NoTax};
 pub(crate) use store::{
-    categories, categories_deleted, deleted, find, products, resolve, tax_profiles, with_all_above,
+    categories, categories_deleted, deleted, find, products, resolve, stranger, tax_profiles,
+    with_all_above,
 };
 
 use std::collections::BTreeMap;

@@ -59,6 +59,9 @@ pub(crate) struct Goods {
     pub category_id: Option<CategoryId>,
     #[diesel(sql_type = Nullable<SqlUuid>)]
     pub brand_id: Option<BrandId>,
+    /// What one unit cost us where it is sold, where that is known. It is told to nobody.
+    #[diesel(sql_type = Nullable<Numeric>)]
+    pub cost: Option<Price>,
 }
 
 /// Why a product has no tax.
@@ -173,6 +176,7 @@ mod tests {
             stock_unit_id: None,
             category_id: None,
             brand_id: None,
+            cost: None,
         }
     }
 

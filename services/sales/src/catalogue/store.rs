@@ -5,31 +5,42 @@ use std::collections::HashMap;
 use bahi_db::{Result, Tx, sql};
 use bahi_events::{Category, Envelope, Product, ProductDeleted, ProductKind, TaxProfile};
 use bahi_kafka::Failed;
-use bahi_types::{CategoryId, Money, Price, ProductId, Rate};
+use bahi_types::{CategoryId, LocationId, Money, PosSessionId, Price, ProductId, Rate};
 use chrono::NaiveDate;
 use diesel::{
-    QueryableByName,
-    sql_types::{Array, BigInt, Bool, Date, Nullable, Numeric, Text, Uuid as SqlUuid},
+    OptionalExtension, QueryableByName,
+    sql_types::{Array, BigInt, Bool, Date, Jsonb, Nullable, Numeric, Text, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::{Goods, newest};
 
-/// Products by id, with their tax on `date`. Those not known are missing from the answer.
-pub(crate) async fn find(tx: &Tx, ids: &[Uuid], date: NaiveDate) -> Result<Vec<Goods>> {
+/// Products by id, with their tax on `date` and their cost where they are sold: at the location, else that of the session.
+/// Those not known are missing from the answer.
+pub(crate) async fn find(
+    tx: &Tx,
+    ids: &[Uuid],
+    date: NaiveDate,
+    (session, location): (Option<PosSessionId>, Option<LocationId>),
+) -> Result<Vec<Goods>> {
     Ok(sql("
         select p.product_id, p.sku, p.name, p.stocked, coalesce(t.hsn, p.hsn) as hsn, p.uqc, p.price, p.price_includes_tax,
                p.mrp, p.status, p.template, t.category, r.rate, r.cess, r.valid_from as rate_from, r.price_limit, r.rate_above, r.cess_above,
-               p.stock_unit_id, p.category_id, p.brand_id
+               p.stock_unit_id, p.category_id, p.brand_id, c.cost
           from product p
           left join tax_profile t on t.tenant_id = p.tenant_id and t.tax_profile_id = p.tax_profile_id
           left join tax_rate r on r.tenant_id = p.tenant_id and r.tax_profile_id = p.tax_profile_id
                               and r.valid_from <= $3 and (r.valid_to is null or r.valid_to > $3)
+          left join product_cost c on c.tenant_id = p.tenant_id and c.product_id = p.product_id
+                              and c.location_id = coalesce($5, (select s.location_id from pos_session s
+                                                                 where s.tenant_id = $1 and s.session_id = $4))
          where p.tenant_id = $1 and p.product_id = any($2)")
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<Array<SqlUuid>, _>(ids)
     .bind::<Date, _>(date)
+    .bind::<Nullable<SqlUuid>, _>(session)
+    .bind::<Nullable<SqlUuid>, _>(location)
     .load(&mut tx.shared())
     .await?)
 }
@@ -68,6 +79,14 @@ struct Applied {
     id: Uuid,
 }
 
+fn json(
+    events: &[&Envelope<Product>],
+    of: impl Fn(&Product) -> serde_json::Result<serde_json::Value>,
+) -> Result<Vec<serde_json::Value>> {
+    let values = events.iter().map(|e| of(&e.payload));
+    Ok(values.collect::<serde_json::Result<Vec<_>>>()?)
+}
+
 /// Applies `product.created` and `product.updated`.
 pub(crate) async fn products(
     tx: &mut Tx,
@@ -87,18 +106,19 @@ pub(crate) async fn products(
     let applied: Vec<Applied> = sql("
         insert into product as p (tenant_id, product_id, sku, name, stocked, hsn, tax_profile_id, uqc, price,
                                   price_includes_tax, mrp, status, template, epoch, version, stock_unit_id, category_id,
-                                  brand_id)
-        select $1, n.* from unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) as n
+                                  brand_id, units, tracking)
+        select $1, n.* from unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) as n
         on conflict (tenant_id, product_id) do update set
           sku = excluded.sku, name = excluded.name, stocked = excluded.stocked, hsn = excluded.hsn,
           tax_profile_id = excluded.tax_profile_id, uqc = excluded.uqc, price = excluded.price,
           price_includes_tax = excluded.price_includes_tax, mrp = excluded.mrp, status = excluded.status,
           template = excluded.template,
           epoch = excluded.epoch, version = excluded.version, stock_unit_id = excluded.stock_unit_id,
-          category_id = excluded.category_id, brand_id = excluded.brand_id
+          category_id = excluded.category_id, brand_id = excluded.brand_id, units = excluded.units,
+          tracking = excluded.tracking
         where (excluded.epoch, excluded.version) > (p.epoch, p.version)
            -- what was heard of before these were kept takes them from the same event again
-           or p.stock_unit_id is null and (excluded.epoch, excluded.version) = (p.epoch, p.version)
+           or (p.stock_unit_id is null or p.tracking is null) and (excluded.epoch, excluded.version) = (p.epoch, p.version)
         returning p.product_id as id")
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<Array<SqlUuid>, _>(events.iter().map(|e| e.payload.product_id).collect::<Vec<_>>())
@@ -118,6 +138,8 @@ pub(crate) async fn products(
     .bind::<Array<SqlUuid>, _>(events.iter().map(|e| e.payload.stock_unit_id).collect::<Vec<_>>())
     .bind::<Array<Nullable<SqlUuid>>, _>(events.iter().map(|e| e.payload.category_id).collect::<Vec<_>>())
     .bind::<Array<Nullable<SqlUuid>>, _>(events.iter().map(|e| e.payload.brand_id).collect::<Vec<_>>())
+    .bind::<Array<Jsonb>, _>(json(&events, |p| serde_json::to_value(&p.units))?)
+    .bind::<Array<Jsonb>, _>(json(&events, |p| serde_json::to_value(p.tracking))?)
     .load(tx.conn())
     .await
     .map_err(bahi_db::Error::from)?;
@@ -220,6 +242,33 @@ pub(crate) async fn categories_deleted(
     events: &[Envelope<Category>],
 ) -> std::result::Result<(), Failed> {
     Ok(put_categories(tx, events, true).await?)
+}
+
+/// The first of these products and categories that has not arrived, or is deleted.
+pub(crate) async fn stranger(
+    tx: &Tx,
+    products: &[ProductId],
+    categories: &[CategoryId],
+) -> Result<Option<String>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        stranger: String,
+    }
+    let row: Option<Row> = sql("
+        select 'The product ' || n.id as stranger from unnest($2) as n(id)
+         where not exists (select from product p where p.tenant_id = $1 and p.product_id = n.id and p.status <> 'deleted')
+        union all
+        select 'The category ' || n.id from unnest($3) as n(id)
+         where not exists (select from category c where c.tenant_id = $1 and c.category_id = n.id and not c.deleted)
+        limit 1")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(products)
+    .bind::<Array<SqlUuid>, _>(categories)
+    .get_result(&mut tx.shared())
+    .await
+    .optional()?;
+    Ok(row.map(|r| r.stranger))
 }
 
 /// For each category: itself, also when it has not arrived, and all above it.

@@ -1,8 +1,11 @@
 //! Held bills over HTTP.
 
 use actix_web::{HttpResponse, get, post, web};
-use bahi_http::{Caller, Empty, Fault, Post, Problem, Versioned, created, ok, page};
-use bahi_types::{BranchId, Cursor, Page, PageQuery, PosSessionId, TillId, UserId};
+use bahi_http::{Caller, Empty, Fault, Post, Problem, Refusal, Versioned, created, ok, page};
+use bahi_types::{
+    BranchId, Cursor, InvoiceId, Money, Page, PageQuery, PosSessionId, Price, ProductId, Quantity,
+    TillId, UserId,
+};
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -10,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::{
-    commands,
+    commands::{self, Check},
     model::{HeldBill, HeldBillId},
     store,
 };
@@ -26,6 +29,7 @@ pub(crate) fn routes(cfg: &mut ServiceConfig) {
     cfg.service(hold)
         .service(list)
         .service(resume)
+        .service(release)
         .service(discard);
 }
 
@@ -56,7 +60,7 @@ struct HeldBillBody {
     till_id: TillId,
     session_id: PosSessionId,
     label: Option<String>,
-    /// `held`, `resumed`, `expired` or `discarded`.
+    /// `held`, `resumed`, `sold`, `expired` or `discarded`.
     state: String,
     /// As it was put aside.
     #[schema(value_type = Basket)]
@@ -64,9 +68,14 @@ struct HeldBillBody {
     held_by: UserId,
     held_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
+    /// Who has taken it up, or thrown it away.
     ended_by: Option<UserId>,
     ended_till: Option<TillId>,
     ended_at: Option<DateTime<Utc>>,
+    /// The sale that it became.
+    invoice_id: Option<InvoiceId>,
+    /// What it came to when it was put aside, where it could be priced then.
+    held_total: Option<Money>,
     version: i64,
 }
 impl Versioned for HeldBillBody {
@@ -91,6 +100,8 @@ impl HeldBillBody {
             ended_by: bill.ended_by,
             ended_till: bill.ended_till,
             ended_at: bill.ended_at,
+            invoice_id: bill.invoice_id,
+            held_total: bill.held_total,
             version: bill.version,
         }
     }
@@ -172,11 +183,89 @@ async fn list(
 #[garde(allow_unvalidated)]
 struct Resume {
     session_id: PosSessionId,
+    /// Take it away from the till that has it; needs a permission.
+    #[serde(default)]
+    take_over: bool,
 }
 
-/// Takes a held bill up; only one till gets it.
+/// A line as it would be sold now.
+#[derive(Debug, Serialize, ToSchema)]
+struct LineNow {
+    line: i32,
+    product_id: ProductId,
+    unit_price: Price,
+    total: Money,
+    /// What of the product may be promised to all lines together; absent while the stock cannot be asked.
+    available: Option<Quantity>,
+}
+
+/// Why it would not be sold now.
+#[derive(Debug, Serialize, ToSchema)]
+struct ProblemNow {
+    code: String,
+    detail: String,
+}
+
+/// What a bill comes to by now, and what of it is there.
+#[derive(Debug, Serialize, ToSchema)]
+struct Now {
+    /// Absent where it would not be sold.
+    total: Option<Money>,
+    lines: Vec<LineNow>,
+    problem: Option<ProblemNow>,
+}
+
+impl From<Check> for Now {
+    fn from(check: Check) -> Self {
+        let (header, lines) = match check.priced {
+            Ok(priced) => priced,
+            Err(error) => {
+                return Self {
+                    total: None,
+                    lines: Vec::new(),
+                    problem: Some(ProblemNow {
+                        code: error.verdict().code.to_owned(),
+                        detail: error.to_string(),
+                    }),
+                };
+            }
+        };
+        let available = check.available.unwrap_or_default();
+        let of = |product: ProductId| available.iter().find(|(id, _)| *id == product);
+        Self {
+            total: Some(header.total),
+            lines: lines
+                .into_iter()
+                .map(|l| LineNow {
+                    line: l.line,
+                    product_id: l.product_id,
+                    unit_price: l.unit_price,
+                    total: l.total,
+                    available: of(l.product_id).map(|(_, qty)| *qty).filter(|_| l.stocked),
+                })
+                .collect(),
+            problem: None,
+        }
+    }
+}
+
+/// A bill that was taken up.
+#[derive(Debug, Serialize, ToSchema)]
+struct ResumedBody {
+    #[serde(flatten)]
+    bill: HeldBillBody,
+    now: Now,
+}
+impl Versioned for ResumedBody {
+    fn version(&self) -> Option<i64> {
+        self.bill.version()
+    }
+}
+
+/// Takes a held bill up, and says what it comes to by now. One till has it until it is sold or given back.
 #[utoipa::path(tag = "held bills", request_body = Resume, responses(
-    (status = 200, body = HeldBillBody), (status = 409, description = "NOT_HELD: somebody else has it, or it is over")))]
+    (status = 200, body = ResumedBody),
+    (status = 409, description = "BILL_TAKEN: another till has it, and which; NOT_HELD: it is over")))]
 #[post("/api/v1/pos/held-bills/{id:[^:/]+}:resume")]
 async fn resume(
     state: web::Data<State>,
@@ -184,7 +273,27 @@ async fn resume(
     req: Post<Resume>,
 ) -> Result<HttpResponse, Problem> {
     req.caller.require("sales.pos.use")?;
-    let done = commands::resume(&state, &req.caller, *id, req.body.session_id).await?;
+    let (session, take_over) = (req.body.session_id, req.body.take_over);
+    let done = commands::resume(&state, &req.caller, *id, session, take_over).await?;
+    let check = commands::check(&state, &req.caller, session, &done.value).await?;
+    let now = state.db.clock().now();
+    Ok(ok(&done.map(|b| ResumedBody {
+        bill: HeldBillBody::at(now, b),
+        now: check.into(),
+    })))
+}
+
+/// Gives a bill back that was taken up.
+#[utoipa::path(tag = "held bills", request_body = Empty, responses(
+    (status = 200, body = HeldBillBody), (status = 409, description = "NOT_HELD, BILL_TAKEN")))]
+#[post("/api/v1/pos/held-bills/{id:[^:/]+}:release")]
+async fn release(
+    state: web::Data<State>,
+    id: web::Path<HeldBillId>,
+    req: Post<Empty>,
+) -> Result<HttpResponse, Problem> {
+    req.caller.require("sales.pos.use")?;
+    let done = commands::release(&state, &req.caller, *id).await?;
     let now = state.db.clock().now();
     Ok(ok(&done.map(|b| HeldBillBody::at(now, b))))
 }

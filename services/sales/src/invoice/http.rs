@@ -15,17 +15,18 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
+use uuid::Uuid;
 
 use super::{
     commands::{self, Draft, Outlet},
     model::{
         Buyer, Discounted, Header, Invoice, Line, MOST_COUPONS, MOST_LINES, NewLine, NewTender,
-        basket_lines, batches_of, bounded, line_pricing_of, pricing_of, serials_of, short_text,
-        sound_state,
+        basket_lines, batches_of, bounded, line_pricing_of, of_order, pricing_of, serials_of,
+        short_text, sound_state,
     },
     store,
 };
-use crate::{State, error::Error, session::time_cursor};
+use crate::{State, error::Error, held::HeldBillId, session::time_cursor};
 
 /// The routes.
 pub(crate) fn routes(cfg: &mut ServiceConfig) {
@@ -46,6 +47,10 @@ struct PosInvoice {
     #[garde(custom(validate::optional(client_made)))]
     invoice_id: Option<InvoiceId>,
     session_id: PosSessionId,
+    /// The held bill that it sells, which this till has taken up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Uuid>)]
+    held_bill_id: Option<HeldBillId>,
     #[garde(length(min = 1, max = MOST_LINES), dive, custom(basket_lines))]
     lines: Vec<NewLine>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,9 +62,14 @@ struct PosInvoice {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[garde(dive)]
     buyer: Option<Buyer>,
+    /// Of a customer that is known here: where there is no `buyer`, it is taken from what is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     customer_id: Option<CustomerId>,
-    /// The group of customers whose prices it has.
+    /// Why it may go beyond the customer's credit limit; needs a permission.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(inner(custom(short_text)))]
+    credit_override: Option<String>,
+    /// The group of customers whose prices it has; the customer's when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     customer_group_id: Option<CustomerGroupId>,
     /// Codes of coupons; each must take something off.
@@ -69,6 +79,11 @@ struct PosInvoice {
     /// The cashier when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     salesperson_id: Option<UserId>,
+    /// What somebody with more rights has lent for this invoice (`POST /api/v1/auth/approvals`). No part of what is sold:
+    /// the same request with another approval is the same request.
+    #[serde(default, skip_serializing)]
+    #[garde(length(min = 1, max = 4096))]
+    approval: Option<String>,
     /// Number of an outside document that this sale mirrors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[garde(inner(custom(short_text)))]
@@ -112,9 +127,14 @@ struct SalesInvoice {
     /// Payable in whole rupees; yes when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     round_to_rupee: Option<bool>,
+    /// Of a customer that is known here: where there is no `buyer`, it is taken from what is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     customer_id: Option<CustomerId>,
-    /// The group of customers whose prices it has.
+    /// Why it may go beyond the customer's credit limit; needs a permission.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[garde(inner(custom(short_text)))]
+    credit_override: Option<String>,
+    /// The group of customers whose prices it has; the customer's when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     customer_group_id: Option<CustomerGroupId>,
     /// Codes of coupons; each must take something off.
@@ -124,6 +144,11 @@ struct SalesInvoice {
     /// The caller when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     salesperson_id: Option<UserId>,
+    /// What somebody with more rights has lent for this invoice (`POST /api/v1/auth/approvals`). No part of what is sold:
+    /// the same request with another approval is the same request.
+    #[serde(default, skip_serializing)]
+    #[garde(length(min = 1, max = 4096))]
+    approval: Option<String>,
     /// Number of an outside document that this sale mirrors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[garde(inner(custom(short_text)))]
@@ -134,7 +159,7 @@ struct SalesInvoice {
 }
 
 // Derived ids are version 5, so a client's can never meet one.
-fn client_made(id: &InvoiceId, (): &()) -> garde::Result {
+pub(crate) fn client_made(id: &InvoiceId, (): &()) -> garde::Result {
     if id.uuid().get_version_num() == 7 {
         Ok(())
     } else {
@@ -143,7 +168,7 @@ fn client_made(id: &InvoiceId, (): &()) -> garde::Result {
 }
 
 /// The invoice's id: the client's, or the one its idempotency key stands for.
-fn identity(caller: &Caller, given: Option<InvoiceId>) -> Result<InvoiceId, Fault> {
+pub(crate) fn identity(caller: &Caller, given: Option<InvoiceId>) -> Result<InvoiceId, Fault> {
     if let Some(id) = given {
         return Ok(id);
     }
@@ -155,7 +180,7 @@ fn identity(caller: &Caller, given: Option<InvoiceId>) -> Result<InvoiceId, Faul
 }
 
 /// SHA-256 of the whole request as it was understood, so that spaces and "1.0" for "1" make no other request.
-fn hash(route: &str, body: &impl Serialize) -> Result<Vec<u8>, Error> {
+pub(crate) fn hash(route: &str, body: &impl Serialize) -> Result<Vec<u8>, Error> {
     let mut hash = Sha256::new();
     hash.update(route);
     hash.update([0]);
@@ -164,7 +189,7 @@ fn hash(route: &str, body: &impl Serialize) -> Result<Vec<u8>, Error> {
 }
 
 /// The one form of each code, each once.
-fn folded(codes: &[String]) -> Vec<String> {
+pub(crate) fn folded(codes: &[String]) -> Vec<String> {
     let mut folded: Vec<String> = Vec::with_capacity(codes.len());
     for code in codes {
         let code = bahi_pricing::Coupon::folded(code);
@@ -177,17 +202,17 @@ fn folded(codes: &[String]) -> Vec<String> {
 
 /// Where the buyer is found on a document.
 #[derive(Debug, Serialize, ToSchema)]
-struct BuyerBody {
-    name: Option<String>,
-    phone: Option<String>,
-    gstin: Option<String>,
-    address: Option<String>,
-    state_code: Option<String>,
+pub(crate) struct BuyerBody {
+    pub name: Option<String>,
+    pub phone: Option<String>,
+    pub gstin: Option<String>,
+    pub address: Option<String>,
+    pub state_code: Option<String>,
 }
 
 /// Part of a line that comes from one batch.
 #[derive(Debug, Serialize, ToSchema)]
-struct BatchBody {
+pub(crate) struct BatchBody {
     #[schema(value_type = Option<Uuid>)]
     batch_id: Option<bahi_types::BatchId>,
     qty: Quantity,
@@ -307,6 +332,12 @@ struct LineBody {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     serials: Vec<String>,
     returned_qty: Quantity,
+    /// The order that it bills.
+    order_id: Option<Uuid>,
+    /// Line of that order.
+    order_line: Option<i32>,
+    /// The delivery with which the goods left, where they have.
+    fulfilment_id: Option<Uuid>,
 }
 
 /// A payment.
@@ -317,9 +348,17 @@ pub(crate) struct TenderBody {
     pub reference: Option<String>,
 }
 
+/// What a cashier should know of a line.
+#[derive(Debug, Serialize, ToSchema)]
+struct WarningBody {
+    /// `BELOW_COST`: sold for less than it cost.
+    code: &'static str,
+    line: i32,
+}
+
 /// An invoice.
 #[derive(Debug, Serialize, ToSchema)]
-struct InvoiceBody {
+pub(crate) struct InvoiceBody {
     invoice_id: InvoiceId,
     number: String,
     date: NaiveDate,
@@ -327,8 +366,10 @@ struct InvoiceBody {
     /// `B2B` or `B2C`.
     #[serde(rename = "type")]
     kind: String,
-    /// `issued`, `credited_partially` or `credited_fully`.
+    /// `issued`, `credited_partially`, `credited_fully` or `cancelled`.
     status: String,
+    /// `unpaid`, `partially_paid`, `paid` or `cancelled`; it follows from the amounts.
+    payment_status: String,
     registration_id: RegistrationId,
     gstin_supplier: Option<String>,
     branch_id: BranchId,
@@ -358,6 +399,21 @@ struct InvoiceBody {
     tenders: Vec<TenderBody>,
     change: Money,
     returned: Money,
+    /// Given back by notes on prices, or by its cancellation.
+    credited: Money,
+    /// Charged by notes on prices.
+    debited: Money,
+    /// By receipts.
+    paid: Money,
+    /// What is still to be paid.
+    open: Money,
+    /// What was sold although it gave cause to ask.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<WarningBody>,
+    /// The buyer's reference.
+    reference: Option<String>,
+    note: Option<String>,
+    delivery_contact: Option<String>,
     external_reference: Option<String>,
     external_date: Option<DateTime<Utc>>,
     version: i64,
@@ -373,7 +429,11 @@ impl From<Line> for LineBody {
     fn from(l: Line) -> Self {
         let pricing = line_pricing_of(&l).unwrap_or_default();
         let promotions = pricing.promotions.into_iter();
+        let order = of_order(&l);
         Self {
+            order_id: order.map(|o| o.order_id),
+            order_line: order.map(|o| o.line),
+            fulfilment_id: order.and_then(|o| o.fulfilment_id),
             price_list_id: pricing.price_list_id,
             price_entry_id: pricing.price_entry_id,
             batch_mrp: pricing.batch_mrp,
@@ -420,7 +480,15 @@ impl From<Invoice> for InvoiceBody {
             amount: t.amount,
             reference: t.reference,
         });
+        let below_cost = |l: &&Line| line_pricing_of(l).is_some_and(|p| p.below_cost);
+        let warnings = invoice.lines.iter().filter(below_cost);
+        let warnings = warnings.map(|l| WarningBody {
+            code: "BELOW_COST",
+            line: l.line,
+        });
         Self {
+            warnings: warnings.collect(),
+            payment_status: h.payment_status().to_owned(),
             invoice_id: h.invoice_id,
             number: h.number,
             date: h.date,
@@ -465,6 +533,13 @@ impl From<Invoice> for InvoiceBody {
             tenders: tenders.collect(),
             change: h.change,
             returned: h.returned,
+            credited: h.credited,
+            debited: h.debited,
+            paid: h.paid,
+            open: h.open,
+            reference: h.reference,
+            note: h.note,
+            delivery_contact: h.delivery_contact,
             external_reference: h.external_reference,
             external_date: h.external_date,
             version: h.version,
@@ -475,8 +550,8 @@ impl From<Invoice> for InvoiceBody {
 /// Sells at a till. The goods are promised before the answer; the same request again gets the same invoice, for ever.
 #[utoipa::path(tag = "invoices", request_body = PosInvoice, params(("Idempotency-Key" = Option<String>, Header)), responses(
     (status = 201, body = InvoiceBody),
-    (status = 409, description = "INSUFFICIENT_STOCK (names each short product with its lines), SESSION_CLOSED, ABANDONED, NOT_YET_KNOWN, COUPON_USED_UP"),
-    (status = 422, description = "IDEMPOTENCY_KEY_REUSED, TENDER_SHORT, CHANGE_NOT_CASH, ABOVE_MRP, REASON_NEEDED, COUPON_REFUSED (says why), COUPON_NEEDS_CUSTOMER, ..."),
+    (status = 409, description = "INSUFFICIENT_STOCK (names each short product with its lines), SESSION_CLOSED, ABANDONED, NOT_YET_KNOWN, COUPON_USED_UP, CREDIT_LIMIT_EXCEEDED (with the figures)"),
+    (status = 422, description = "IDEMPOTENCY_KEY_REUSED, TENDER_SHORT, CHANGE_NOT_CASH, ABOVE_MRP, DISCOUNT_ABOVE_CAP, PRICE_ABOVE_CAP, BELOW_COST (each names the permission that an approval would have to lend), REASON_NEEDED, COUPON_REFUSED (says why), COUPON_NEEDS_CUSTOMER, ..."),
     (status = 503, description = "INVENTORY_UNAVAILABLE, SALE_CONTENDED")))]
 #[post("/api/v1/pos/invoice")]
 async fn sell_at_till(
@@ -494,11 +569,15 @@ async fn sell_at_till(
         tenders: Some(body.tenders),
         buyer: body.buyer.unwrap_or_default(),
         customer_id: body.customer_id,
+        credit_override: body.credit_override,
         customer_group: body.customer_group_id,
         coupons: folded(&body.coupons),
         salesperson_id: body.salesperson_id,
         external_reference: body.external_reference,
         external_date: body.external_date,
+        approval: body.approval,
+        held_bill: body.held_bill_id,
+        back: None,
     };
     let sold = commands::sell(&state, &req.caller, draft).await?;
     Ok(created(&sold.map(InvoiceBody::from)))
@@ -507,7 +586,7 @@ async fn sell_at_till(
 /// Sells from the office, by the same protocol as a till.
 #[utoipa::path(tag = "invoices", request_body = SalesInvoice, params(("Idempotency-Key" = Option<String>, Header)), responses(
     (status = 201, body = InvoiceBody),
-    (status = 409, description = "INSUFFICIENT_STOCK, ABANDONED, NOT_ACTIVE, NOT_YET_KNOWN, COUPON_USED_UP"),
+    (status = 409, description = "INSUFFICIENT_STOCK, ABANDONED, NOT_ACTIVE, NOT_YET_KNOWN, COUPON_USED_UP, CREDIT_LIMIT_EXCEEDED (with the figures)"),
     (status = 422, description = "IDEMPOTENCY_KEY_REUSED, UNKNOWN_SERIES, CREDIT_NEEDS_BUYER, COUPON_REFUSED (says why), COUPON_NEEDS_CUSTOMER, ..."),
     (status = 503, description = "INVENTORY_UNAVAILABLE, SALE_CONTENDED")))]
 #[post("/api/v1/sales/invoices")]
@@ -531,11 +610,15 @@ async fn sell_from_office(
         tenders: body.tenders,
         buyer: body.buyer.unwrap_or_default(),
         customer_id: body.customer_id,
+        credit_override: body.credit_override,
         customer_group: body.customer_group_id,
         coupons: folded(&body.coupons),
         salesperson_id: body.salesperson_id,
         external_reference: body.external_reference,
         external_date: body.external_date,
+        approval: body.approval,
+        held_bill: None,
+        back: None,
     };
     let sold = commands::sell(&state, &req.caller, draft).await?;
     Ok(created(&sold.map(InvoiceBody::from)))
@@ -582,6 +665,7 @@ struct InvoiceSummary {
     #[serde(rename = "type")]
     kind: String,
     status: String,
+    payment_status: String,
     branch_id: BranchId,
     till_id: Option<TillId>,
     session_id: Option<PosSessionId>,
@@ -592,6 +676,8 @@ struct InvoiceSummary {
     total: Money,
     currency: String,
     returned: Money,
+    /// What is still to be paid.
+    open: Money,
     external_reference: Option<String>,
     version: i64,
 }
@@ -599,6 +685,7 @@ struct InvoiceSummary {
 impl From<Header> for InvoiceSummary {
     fn from(h: Header) -> Self {
         Self {
+            payment_status: h.payment_status().to_owned(),
             invoice_id: h.invoice_id,
             number: h.number,
             date: h.date,
@@ -615,6 +702,7 @@ impl From<Header> for InvoiceSummary {
             total: h.total,
             currency: h.currency,
             returned: h.returned,
+            open: h.open,
             external_reference: h.external_reference,
             version: h.version,
         }

@@ -2,8 +2,8 @@
 
 use bahi_events::{BatchAllocation, InvoicePricing, LinePricing};
 use bahi_gst::{
-    Discount, Document, Gstin, Levy, Line as TaxLine, Pricing, RoundOff, StateCode, Supply,
-    SupplyFacts, TaxCategory, TaxError, TaxRate, compute, place_of_supply,
+    Amounts, Discount, Document, Gstin, Levy, Line as TaxLine, Pricing, RoundOff, StateCode,
+    Supply, SupplyFacts, TaxCategory, TaxError, TaxRate, compute, place_of_supply,
 };
 use bahi_http::{Fault, validate};
 use bahi_types::{
@@ -21,19 +21,21 @@ use garde::Validate;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::{
     catalogue::{Goods, NoTax},
     error::{Error, Result},
     pricing::{DealLine, Market, Wanted},
     promotion::Use,
+    right::Rights,
     session::{Method, Takings},
 };
 
 /// Most lines of a document.
 pub(crate) const MOST_LINES: usize = 500;
 /// Most coupons of a sale.
-pub(super) const MOST_COUPONS: usize = 20;
+pub(crate) const MOST_COUPONS: usize = 20;
 
 /// A discount: per cent or an amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -188,6 +190,7 @@ pub(crate) struct Basket {
 #[serde(deny_unknown_fields)]
 #[garde(allow_unvalidated)]
 pub(crate) struct NewTender {
+    #[garde(custom(handed_over))]
     pub method: Method,
     #[garde(custom(validate::positive))]
     pub amount: Money,
@@ -195,6 +198,14 @@ pub(crate) struct NewTender {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[garde(inner(custom(short_text)))]
     pub reference: Option<String>,
+}
+
+/// What comes back is credited by an exchange, not claimed as a means of payment.
+fn handed_over(method: &Method, (): &()) -> garde::Result {
+    if *method == Method::Exchange {
+        return Err(garde::Error::new("comes of an exchange alone"));
+    }
+    Ok(())
 }
 
 /// Who buys, as the document names him.
@@ -238,7 +249,7 @@ impl Buyer {
 }
 
 /// Where the sale is taxed. `moved`: the goods are sent to the buyer; at a counter they are not.
-pub(super) fn supply(
+pub(crate) fn supply(
     supplier: StateCode,
     buyer: &Buyer,
     delivery: Option<&str>,
@@ -277,10 +288,8 @@ pub(crate) struct Terms {
     pub levy: Levy,
     /// Payable in whole rupees.
     pub round_to_rupee: bool,
-    /// The caller may charge another price than the catalogue's.
-    pub may_override: bool,
-    /// The caller may give discounts.
-    pub may_discount: bool,
+    /// How far the caller may go with prices and discounts.
+    pub rights: Rights,
 }
 
 /// A priced basket.
@@ -317,8 +326,8 @@ pub(crate) fn price(
         .filter_map(|l| l.discount)
         .chain(bill_discount)
         .any(|d| !d.is_zero());
-    if discounted && !terms.may_discount {
-        return Err(Fault::Forbidden("sales.discount.give").into());
+    if discounted {
+        terms.rights.may_discount()?;
     }
     let wanted = lines.iter().zip(goods).enumerate();
     let wanted = wanted.map(|(index, (line, goods))| want(index + 1, line, goods, terms));
@@ -330,8 +339,63 @@ pub(crate) fn price(
         made.pricing = pricing.and_then(|pricing| serde_json::to_value(pricing).ok());
         Ok((made, taxed))
     });
-    let (mut made, taxed): (Vec<Line>, Vec<TaxLine>) =
-        priced.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+    let made: Vec<(Line, TaxLine)> = priced.collect::<Result<_>>()?;
+    // The tax rules know what promotions take off the bill as a discount of the line.
+    let of_bill = deal.lines.iter().map(|deal| deal.listed.bill_discount);
+    let made = made.into_iter().zip(of_bill);
+    let made = made.map(|((line, taxed), of_bill)| (line, taxed, of_bill));
+    let mut priced = Priced {
+        pricing: market.of_invoice(deal.promotions),
+        uses: deal.uses,
+        ..taxed(made.collect(), goods, bill_discount, terms)?
+    };
+    let shared = bill_discount.is_some_and(|d| !d.is_zero());
+    for ((line, goods), deal) in priced.lines.iter_mut().zip(goods).zip(&deal.lines) {
+        let promoted = deal.listed.discount + deal.listed.bill_discount;
+        let given = line.discount + line.bill_discount - promoted;
+        let number = usize::try_from(line.line).unwrap_or_default();
+        let rights = terms.rights;
+        rights.discount(number, line.gross - promoted, given, shared)?;
+        watch_cost(number, line, goods, rights)?;
+    }
+    Ok(priced)
+}
+
+/// Refuses a line below cost, or marks it where it may be sold so.
+fn watch_cost(number: usize, line: &mut Line, goods: &Goods, rights: Rights) -> Result<()> {
+    let Some(cost) = goods.cost else {
+        return Ok(());
+    };
+    if line.taxable.decimal() >= cost.decimal() * line.qty.decimal() {
+        return Ok(());
+    }
+    if !rights.below_cost {
+        return Err(Error::BelowCost {
+            line: number,
+            sku: goods.sku.clone(),
+        });
+    }
+    let pricing = LinePricing {
+        below_cost: true,
+        ..line_pricing_of(line).unwrap_or_default()
+    };
+    line.pricing = serde_json::to_value(pricing).ok();
+    Ok(())
+}
+
+/// Taxes lines, each with what of its discount is its share of one of the bill.
+fn taxed(
+    lines: Vec<(Line, TaxLine, Money)>,
+    goods: &[&Goods],
+    bill_discount: Option<Discounted>,
+    terms: Terms,
+) -> Result<Priced> {
+    let (mut made, mut taxed, mut shares) = (Vec::new(), Vec::new(), Vec::new());
+    for (line, tax, share) in lines {
+        made.push(line);
+        taxed.push(tax);
+        shares.push(share);
+    }
     let round_off = if terms.round_to_rupee {
         RoundOff::NearestRupee
     } else {
@@ -359,10 +423,8 @@ pub(crate) fn price(
         let lines = &retaxed[..];
         computed = compute(&Document { lines, ..document }).map_err(uncomputable)?;
     }
-    for ((line, taxed), deal) in made.iter_mut().zip(&computed.lines).zip(&deal.lines) {
+    for ((line, taxed), of_bill) in made.iter_mut().zip(&computed.lines).zip(shares) {
         let amounts = &taxed.amounts;
-        // The tax rules know what promotions take off the bill as a discount of the line.
-        let of_bill = deal.listed.bill_discount;
         line.gross = Money::rounded(taxed.gross);
         line.discount = Money::rounded(taxed.discount) - of_bill;
         line.bill_discount = Money::rounded(taxed.bill_discount) + of_bill;
@@ -385,8 +447,8 @@ pub(crate) fn price(
         cess: Money::rounded(totals.amounts.cess),
         round_off: Money::rounded(totals.round_off),
         total: Money::rounded(totals.payable),
-        pricing: market.of_invoice(deal.promotions),
-        uses: deal.uses,
+        pricing: None,
+        uses: Vec::new(),
     })
 }
 
@@ -445,8 +507,20 @@ fn price_line(
         None => (deal.listed.unit_price, deal.listed.includes_tax),
     };
     let tax = tax_at(number, goods, unit_price.decimal(), inclusive, terms)?;
-    if another && !terms.may_override {
-        return Err(Fault::Forbidden("sales.price.override").into());
+    if another {
+        let listed = (deal.listed.unit_price, deal.listed.includes_tax);
+        // Both with the tax inside, so that a price without it does not pass for a lower one.
+        let whole = |(price, inside): (Price, bool)| match inside || terms.levy == Levy::NotCharged
+        {
+            true => price.decimal(),
+            false => {
+                price.decimal() * (Decimal::ONE_HUNDRED + tax.rate() + tax.cess())
+                    / Decimal::ONE_HUNDRED
+            }
+        };
+        terms
+            .rights
+            .price(number, whole(listed), whole((unit_price, inclusive)))?;
     }
     if another && line.reason.is_none() {
         return Err(Error::ReasonNeeded { line: number });
@@ -513,7 +587,18 @@ fn price_line(
         returned_sgst: Money::ZERO,
         returned_igst: Money::ZERO,
         returned_cess: Money::ZERO,
+        credited_taxable: Money::ZERO,
+        credited_cgst: Money::ZERO,
+        credited_sgst: Money::ZERO,
+        credited_igst: Money::ZERO,
+        credited_cess: Money::ZERO,
+        debited_taxable: Money::ZERO,
+        debited_cgst: Money::ZERO,
+        debited_sgst: Money::ZERO,
+        debited_igst: Money::ZERO,
+        debited_cess: Money::ZERO,
         pricing: None,
+        of_order: None,
     };
     Ok((made, taxed))
 }
@@ -674,6 +759,21 @@ pub(crate) struct Header {
     pub returned: Money,
     #[diesel(sql_type = Numeric)]
     pub returned_credit: Money,
+    /// By receipts.
+    #[diesel(sql_type = Numeric)]
+    pub paid: Money,
+    /// By notes that lower prices, or by its cancellation.
+    #[diesel(sql_type = Numeric)]
+    pub credited: Money,
+    /// What of that was taken off what is owed.
+    #[diesel(sql_type = Numeric)]
+    pub credited_credit: Money,
+    /// By notes that raise prices.
+    #[diesel(sql_type = Numeric)]
+    pub debited: Money,
+    /// What is still to be paid.
+    #[diesel(sql_type = Numeric)]
+    pub open: Money,
     #[diesel(sql_type = Text)]
     pub status: String,
     #[diesel(sql_type = BigInt)]
@@ -681,6 +781,58 @@ pub(crate) struct Header {
     /// As [`InvoicePricing`].
     #[diesel(sql_type = Nullable<Jsonb>)]
     pub pricing: Option<serde_json::Value>,
+    /// The buyer's reference.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub reference: Option<String>,
+    /// Remark.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub note: Option<String>,
+    /// Whom to call about the delivery.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub delivery_contact: Option<String>,
+}
+
+impl Header {
+    /// What the buyer has given and not got back: what may be refunded.
+    pub fn refundable(&self) -> Money {
+        let given = self.total - self.credit + self.paid;
+        let back = self.returned - self.returned_credit + self.credited - self.credited_credit;
+        given - back
+    }
+
+    /// What must have been given back in all when its lines have given back `in_all`, in whole rupees where it was sold
+    /// in them. `whole`: all goods are back.
+    pub fn due_back(&self, lines: &[Line], in_all: Money, whole: bool) -> Money {
+        let charged = self.total + self.debited;
+        let of_lines = lines
+            .iter()
+            .map(|l| Money::rounded(l.sold().total() + l.debited().total()))
+            .sum::<Money>();
+        if whole || in_all == of_lines {
+            charged
+        } else if self.round_to_rupee {
+            // Half up; amounts here are never negative.
+            Money::rounded(bahi_types::round_to(in_all.decimal(), 0)).min(charged)
+        } else {
+            in_all
+        }
+    }
+
+    /// Whether it is paid, apart from its fiscal state.
+    pub fn payment_status(&self) -> &'static str {
+        let settled = self.credit + self.debited - self.open;
+        if self.open.is_zero() {
+            if self.status == "cancelled" {
+                "cancelled"
+            } else {
+                "paid"
+            }
+        } else if settled.is_positive() || self.total > self.credit {
+            "partially_paid"
+        } else {
+            "unpaid"
+        }
+    }
 }
 
 /// A line of an invoice.
@@ -752,9 +904,159 @@ pub(crate) struct Line {
     pub returned_igst: Money,
     #[diesel(sql_type = Numeric)]
     pub returned_cess: Money,
+    /// Given back by notes on its price.
+    #[diesel(sql_type = Numeric)]
+    pub credited_taxable: Money,
+    #[diesel(sql_type = Numeric)]
+    pub credited_cgst: Money,
+    #[diesel(sql_type = Numeric)]
+    pub credited_sgst: Money,
+    #[diesel(sql_type = Numeric)]
+    pub credited_igst: Money,
+    #[diesel(sql_type = Numeric)]
+    pub credited_cess: Money,
+    /// Charged by notes on its price.
+    #[diesel(sql_type = Numeric)]
+    pub debited_taxable: Money,
+    #[diesel(sql_type = Numeric)]
+    pub debited_cgst: Money,
+    #[diesel(sql_type = Numeric)]
+    pub debited_sgst: Money,
+    #[diesel(sql_type = Numeric)]
+    pub debited_igst: Money,
+    #[diesel(sql_type = Numeric)]
+    pub debited_cess: Money,
     /// As [`LinePricing`].
     #[diesel(sql_type = Nullable<Jsonb>)]
     pub pricing: Option<serde_json::Value>,
+    /// As [`OfOrder`], of a line that bills an order.
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    #[serde(default)]
+    pub of_order: Option<serde_json::Value>,
+}
+
+/// What of an order a line bills.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OfOrder {
+    pub order_id: Uuid,
+    /// Line of the order.
+    pub line: i32,
+    /// The delivery with which the goods left, where they have.
+    pub fulfilment_id: Option<Uuid>,
+}
+
+/// What of an order a line bills.
+pub(crate) fn of_order(line: &Line) -> Option<OfOrder> {
+    let of = line.of_order.clone()?;
+    serde_json::from_value(of).ok()
+}
+
+/// A line whose price was agreed on before: only its tax is new.
+#[derive(Clone, Debug)]
+pub(crate) struct Agreed {
+    /// As it was agreed, of the quantity that is billed.
+    pub line: Line,
+    /// Of the line, of promotions and the cashier, for that quantity.
+    pub discount: Money,
+    /// Of the bill, likewise.
+    pub bill_discount: Money,
+}
+
+/// Taxes lines whose prices were agreed on; `goods` stand beside them.
+pub(super) fn tax_again(agreed: Vec<Agreed>, goods: &[&Goods], terms: Terms) -> Result<Priced> {
+    let mut lines = Vec::with_capacity(agreed.len());
+    for (at, (agreed, goods)) in agreed.into_iter().zip(goods).enumerate() {
+        let line = agreed.line;
+        let inclusive = line.price_includes_tax;
+        let tax = tax_at(at + 1, goods, line.unit_price.decimal(), inclusive, terms)?;
+        let taxed = TaxLine {
+            qty: line.qty.decimal(),
+            unit_price: line.unit_price.decimal(),
+            pricing: if inclusive {
+                Pricing::Inclusive
+            } else {
+                Pricing::Exclusive
+            },
+            discount: Discount::Amount((agreed.discount + agreed.bill_discount).decimal()),
+            tax,
+        };
+        let made = Line {
+            line: i32::try_from(at + 1).unwrap_or(i32::MAX),
+            hsn: goods.hsn.clone(),
+            tax_category: category_name(tax.category()).to_owned(),
+            rate: Rate::rounded(tax.rate()),
+            cess_rate: Rate::rounded(tax.cess()),
+            ..line
+        };
+        lines.push((made, taxed, agreed.bill_discount));
+    }
+    taxed(lines, goods, None, terms)
+}
+
+impl Line {
+    /// As it was sold.
+    pub fn sold(&self) -> Amounts {
+        Amounts {
+            taxable: self.taxable.decimal(),
+            cgst: self.cgst.decimal(),
+            sgst: self.sgst.decimal(),
+            igst: self.igst.decimal(),
+            cess: self.cess.decimal(),
+        }
+    }
+
+    /// What was given back for goods.
+    pub fn returned(&self) -> Amounts {
+        Amounts {
+            taxable: self.returned_taxable.decimal(),
+            cgst: self.returned_cgst.decimal(),
+            sgst: self.returned_sgst.decimal(),
+            igst: self.returned_igst.decimal(),
+            cess: self.returned_cess.decimal(),
+        }
+    }
+
+    /// What was given back by notes on its price.
+    pub fn credited(&self) -> Amounts {
+        Amounts {
+            taxable: self.credited_taxable.decimal(),
+            cgst: self.credited_cgst.decimal(),
+            sgst: self.credited_sgst.decimal(),
+            igst: self.credited_igst.decimal(),
+            cess: self.credited_cess.decimal(),
+        }
+    }
+
+    /// What was charged by notes on its price.
+    pub fn debited(&self) -> Amounts {
+        Amounts {
+            taxable: self.debited_taxable.decimal(),
+            cgst: self.debited_cgst.decimal(),
+            sgst: self.debited_sgst.decimal(),
+            igst: self.debited_igst.decimal(),
+            cess: self.debited_cess.decimal(),
+        }
+    }
+
+    /// A note has changed its price.
+    pub fn is_noted(&self) -> bool {
+        !self.credited().total().is_zero() || !self.debited().total().is_zero()
+    }
+
+    /// What may still be given back of it.
+    pub fn left(&self) -> Amounts {
+        let (sold, debited) = (self.sold(), self.debited());
+        let (returned, credited) = (self.returned(), self.credited());
+        let left =
+            |f: fn(&Amounts) -> Decimal| f(&sold) + f(&debited) - f(&returned) - f(&credited);
+        Amounts {
+            taxable: left(|a| a.taxable),
+            cgst: left(|a| a.cgst),
+            sgst: left(|a| a.sgst),
+            igst: left(|a| a.igst),
+            cess: left(|a| a.cess),
+        }
+    }
 }
 
 /// How an invoice got its prices, where that is more than the products' own.
@@ -805,6 +1107,7 @@ fn money(text: &str) -> Money {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::right::Allowance;
 
     fn goods(price: &str, rate: &str, mrp: Option<&str>) -> Goods {
         Goods {
@@ -829,6 +1132,7 @@ mod tests {
             stock_unit_id: None,
             category_id: None,
             brand_id: None,
+            cost: None,
         }
     }
 
@@ -860,8 +1164,7 @@ mod tests {
     const TERMS: Terms = Terms {
         levy: Levy::Intra,
         round_to_rupee: false,
-        may_override: true,
-        may_discount: true,
+        rights: Rights::ALL,
     };
 
     #[test]
@@ -910,7 +1213,10 @@ mod tests {
             &[&cable],
             None,
             Terms {
-                may_override: false,
+                rights: Rights {
+                    price: Allowance::None,
+                    ..Rights::ALL
+                },
                 ..TERMS
             },
         );
@@ -952,7 +1258,10 @@ mod tests {
             &[&cable],
             None,
             Terms {
-                may_override: false,
+                rights: Rights {
+                    price: Allowance::None,
+                    ..Rights::ALL
+                },
                 ..TERMS
             },
         )
@@ -964,7 +1273,10 @@ mod tests {
     fn a_discount_needs_permission() {
         let cable = goods("299", "18", None);
         let none = Terms {
-            may_discount: false,
+            rights: Rights {
+                discount: Allowance::None,
+                ..Rights::ALL
+            },
             ..TERMS
         };
         let ten = Some(Discounted::Percent(Rate::from(10)));

@@ -23,7 +23,8 @@ macro_rules! header_columns {
          buyer_name, buyer_phone, buyer_address, buyer_state, cashier_id, salesperson_id, reservation_id,
          demand_hash, gross, discount, taxable, cgst, sgst, igst, cess, round_off, round_to_rupee, total, tendered,
          tendered_cash, change, credit, external_reference, external_date, number, currency, returned,
-         returned_credit, status, version, pricing"
+         returned_credit, paid, credited, credited_credit, debited, open, status, version, pricing, reference, note,
+         delivery_contact"
     };
 }
 macro_rules! line_columns {
@@ -31,12 +32,19 @@ macro_rules! line_columns {
         "line, product_id, sku, description, stocked, hsn, uqc, qty, unit_price, price_includes_tax, list_price,
          override_reason, gross, discount, bill_discount, tax_category, rate, cess_rate, taxable, cgst, sgst, igst,
           cess, total, batches, serials, returned_qty, returned_taxable, returned_cgst, returned_sgst, returned_igst,
-          returned_cess, pricing"
+          returned_cess, credited_taxable, credited_cgst, credited_sgst, credited_igst, credited_cess, debited_taxable,
+          debited_cgst, debited_sgst, debited_igst, debited_cess, pricing, of_order"
     };
 }
 
-/// Takes the next number of the counter and writes the header with it; `None` when the prefix numbers other documents.
-pub(super) async fn insert(tx: &Tx, header: &Header, counter: &Counter) -> Result<Option<String>> {
+/// Takes the next number of the counter, or the `printed` one, and writes the header with it; `None` when the prefix
+/// numbers other documents.
+pub(super) async fn insert(
+    tx: &Tx,
+    header: &Header,
+    counter: &Counter,
+    printed: Option<i64>,
+) -> Result<Option<String>> {
     #[derive(QueryableByName)]
     struct Row {
         #[diesel(sql_type = Text)]
@@ -45,7 +53,7 @@ pub(super) async fn insert(tx: &Tx, header: &Header, counter: &Counter) -> Resul
     let row: Option<Row> = sql("
         with n as (
           insert into number_counter as c (tenant_id, registration_id, prefix, fiscal_year, purpose, next)
-          values ($1, $3, $5, $4, 'invoice', 2)
+          select $1, $3, $5, $4, 'invoice', 2 where $45 is null
           on conflict (tenant_id, registration_id, prefix, fiscal_year)
           do update set next = c.next + 1 where c.purpose = excluded.purpose
           returning next - 1 as running)
@@ -60,7 +68,7 @@ pub(super) async fn insert(tx: &Tx, header: &Header, counter: &Counter) -> Resul
                $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39,
                $40, $41, $42, $44,
                n.running, $43 || lpad(n.running::text, greatest(4, length(n.running::text)), '0')
-          from n
+          from (select running from n union all select $45 where $45 is not null) n
         returning number")
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<SqlUuid, _>(header.invoice_id)
@@ -106,6 +114,7 @@ pub(super) async fn insert(tx: &Tx, header: &Header, counter: &Counter) -> Resul
     .bind::<Nullable<Timestamptz>, _>(header.external_date)
     .bind::<Text, _>(counter.stem())
     .bind::<Nullable<Jsonb>, _>(header.pricing.as_ref())
+    .bind::<Nullable<BigInt>, _>(printed)
     .get_result(&mut tx.shared())
     .await
     .optional()?;
@@ -117,9 +126,9 @@ pub(super) async fn insert_lines(tx: &Tx, invoice: InvoiceId, lines: &[Line]) ->
     Ok(sql("
         insert into invoice_line (tenant_id, invoice_id, line, product_id, sku, description, stocked, hsn, uqc, qty, unit_price, price_includes_tax,
                                   list_price, override_reason, gross, discount, bill_discount, tax_category, rate, cess_rate,
-                                  taxable, cgst, sgst, igst, cess, total, batches, pricing, serials)
+                                  taxable, cgst, sgst, igst, cess, total, batches, pricing, serials, of_order)
         select $1, $2, n.* from unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
-                                   $22, $23, $24, $25, $26, $27, $28, $29) as n")
+                                   $22, $23, $24, $25, $26, $27, $28, $29, $30) as n")
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<SqlUuid, _>(invoice)
     .bind::<Array<Integer>, _>(lines.iter().map(|l| l.line).collect::<Vec<_>>())
@@ -149,6 +158,7 @@ pub(super) async fn insert_lines(tx: &Tx, invoice: InvoiceId, lines: &[Line]) ->
     .bind::<Array<Jsonb>, _>(lines.iter().map(|l| &l.batches).collect::<Vec<_>>())
     .bind::<Array<Nullable<Jsonb>>, _>(lines.iter().map(|l| l.pricing.as_ref()).collect::<Vec<_>>())
     .bind::<Array<Jsonb>, _>(lines.iter().map(|l| &l.serials).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Jsonb>>, _>(lines.iter().map(|l| l.of_order.as_ref()).collect::<Vec<_>>())
     .execute(&mut tx.shared())
     .await?)
 }

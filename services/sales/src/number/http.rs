@@ -102,7 +102,7 @@ struct CounterBody {
     prefix: String,
     /// Like `26-27`.
     fiscal_year: String,
-    /// `invoice` or `credit_note`.
+    /// What it numbers.
     purpose: String,
     /// Numbers given: 1 to this one, without a gap.
     used: i64,

@@ -10,7 +10,9 @@ use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use Purpose::{CreditNote, Invoice};
+use Purpose::{CreditNote, DebitNote, Delivery, Invoice, Order, PriceNote, Quotation, Receipt};
+
+use super::Counter;
 
 /// What a series numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -18,8 +20,20 @@ use Purpose::{CreditNote, Invoice};
 pub(crate) enum Purpose {
     /// Invoices.
     Invoice,
-    /// Credit notes.
+    /// Credit notes on goods that came back.
     CreditNote,
+    /// Credit notes that lower prices.
+    PriceNote,
+    /// Debit notes.
+    DebitNote,
+    /// Receipts.
+    Receipt,
+    /// Quotations.
+    Quotation,
+    /// Orders.
+    Order,
+    /// Deliveries: challans.
+    Delivery,
 }
 
 impl Purpose {
@@ -28,6 +42,12 @@ impl Purpose {
         match self {
             Self::Invoice => "invoice",
             Self::CreditNote => "credit_note",
+            Self::PriceNote => "price_note",
+            Self::DebitNote => "debit_note",
+            Self::Receipt => "receipt",
+            Self::Quotation => "quotation",
+            Self::Order => "order",
+            Self::Delivery => "delivery",
         }
     }
 }
@@ -48,6 +68,12 @@ pub(crate) async fn prefix(
     let built_in = match purpose {
         Invoice => super::INVOICES,
         CreditNote => super::CREDIT_NOTES,
+        PriceNote => super::PRICE_NOTES,
+        DebitNote => super::DEBIT_NOTES,
+        Receipt => super::RECEIPTS,
+        Quotation => super::QUOTATIONS,
+        Order => super::ORDERS,
+        Delivery => super::DELIVERIES,
     };
     let asked = asked.map(str::to_ascii_uppercase);
     if asked.as_deref() == Some(built_in) {
@@ -67,6 +93,41 @@ pub(crate) async fn prefix(
         (None, None) => Some(built_in.to_owned()),
         (None, Some(_)) => None,
     })
+}
+
+/// A number, taken.
+#[derive(Clone, Debug, QueryableByName)]
+pub(crate) struct Taken {
+    #[diesel(sql_type = BigInt)]
+    pub running: i64,
+    #[diesel(sql_type = Text)]
+    pub number: String,
+}
+
+/// Takes the next number of a counter; `None` when its prefix numbers other documents. Late in a transaction: whoever
+/// numbers by the same counter waits for its end.
+pub(crate) async fn take(
+    tx: &mut Tx,
+    registration: RegistrationId,
+    counter: &Counter,
+    purpose: Purpose,
+) -> Result<Option<Taken>> {
+    Ok(sql("
+        insert into number_counter as c (tenant_id, registration_id, prefix, fiscal_year, purpose, next)
+        values ($1, $2, $3, $4, $5, 2)
+        on conflict (tenant_id, registration_id, prefix, fiscal_year)
+        do update set next = c.next + 1 where c.purpose = excluded.purpose
+        returning next - 1 as running,
+                  $6 || lpad((next - 1)::text, greatest(4, length((next - 1)::text)), '0') as number")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<SqlUuid, _>(registration)
+    .bind::<Text, _>(counter.prefix.as_str())
+    .bind::<Integer, _>(counter.year.start_year())
+    .bind::<Text, _>(purpose.name())
+    .bind::<Text, _>(counter.stem())
+    .get_result(tx.conn())
+    .await
+    .optional()?)
 }
 
 /// Opens a series; 0 when the prefix is open already.
@@ -89,8 +150,8 @@ pub(super) async fn open(
     .await?)
 }
 
-/// Whether the prefix is a till's, or numbers other documents already.
-pub(super) async fn taken(
+/// Whether the prefix is a till's, online or away, or numbers other documents already.
+pub(crate) async fn taken(
     tx: &mut Tx,
     registration: RegistrationId,
     prefix: &str,
@@ -103,6 +164,7 @@ pub(super) async fn taken(
     }
     let row: Row = sql("select exists (select 1 from till t join branch b on b.tenant_id = t.tenant_id and b.branch_id = t.branch_id
                                         where t.tenant_id = $1 and b.registration_id = $2 and upper(t.series) = $3)
+                            or exists (select 1 from offline_series where tenant_id = $1 and registration_id = $2 and prefix = $3)
                             or exists (select 1 from number_counter where tenant_id = $1 and registration_id = $2
                                         and prefix = $3 and purpose <> $4) as taken")
         .bind::<SqlUuid, _>(tx.tenant())
@@ -153,15 +215,19 @@ pub(super) async fn counters(tx: &Tx, limit: i64, offset: i64) -> Result<(Vec<Co
         total: i64,
     }
     let (mut reader, mut counter) = (tx.shared(), tx.shared());
-    let rows = sql("select registration_id, prefix, fiscal_year, purpose, next - 1 as used from number_counter
-                     where tenant_id = $1 order by registration_id, prefix, fiscal_year limit $2 offset $3")
+    let rows = sql(
+        "select registration_id, prefix, fiscal_year, purpose, next - 1 as used from number_counter
+                     where tenant_id = $1 and purpose in ('invoice', 'credit_note')
+                     order by registration_id, prefix, fiscal_year limit $2 offset $3",
+    )
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<BigInt, _>(limit)
     .bind::<BigInt, _>(offset)
     .load(&mut reader);
-    let total = sql("select count(*) as total from number_counter where tenant_id = $1")
-        .bind::<SqlUuid, _>(tx.tenant())
-        .get_result::<Total>(&mut counter);
+    let total = sql("select count(*) as total from number_counter
+                      where tenant_id = $1 and purpose in ('invoice', 'credit_note')")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .get_result::<Total>(&mut counter);
     let (rows, total) = futures::try_join!(rows, total)?;
     Ok((rows, total.total))
 }

@@ -4,4 +4,7 @@
 
 mod store;
 
-pub(crate) use store::{Place, branches, location, locations, registrations, till, tills};
+pub(crate) use store::{
+    Letterhead, Payee, Place, branches, letterhead, location, locations, locations_of, payee,
+    registrations, till, tills,
+};

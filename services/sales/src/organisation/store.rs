@@ -25,6 +25,9 @@ pub(crate) struct Place {
     pub gstin: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
     pub state_code: Option<String>,
+    /// Of the till where one was asked for, else empty.
+    #[diesel(sql_type = Text)]
+    pub series: String,
     /// All of it is active, the till too where one was asked for.
     #[diesel(sql_type = Bool)]
     pub active: bool,
@@ -33,7 +36,7 @@ pub(crate) struct Place {
 /// A till with the place it stands in.
 pub(crate) async fn till(tx: &Tx, till: TillId) -> Result<Option<Place>> {
     Ok(sql("
-        select t.location_id, t.branch_id, b.registration_id, r.gstin, r.state_code,
+        select t.location_id, t.branch_id, b.registration_id, r.gstin, r.state_code, t.series,
                t.active and coalesce(l.active, true) and coalesce(b.active, true) and coalesce(r.active, true) as active
           from till t
           left join location l on l.tenant_id = t.tenant_id and l.location_id = t.location_id
@@ -50,7 +53,7 @@ pub(crate) async fn till(tx: &Tx, till: TillId) -> Result<Option<Place>> {
 /// A location with its branch and registration.
 pub(crate) async fn location(tx: &Tx, location: LocationId) -> Result<Option<Place>> {
     Ok(sql("
-        select l.location_id, l.branch_id, b.registration_id, r.gstin, r.state_code,
+        select l.location_id, l.branch_id, b.registration_id, r.gstin, r.state_code, '' as series,
                l.active and coalesce(b.active, true) and coalesce(r.active, true) as active
           from location l
           left join branch b on b.tenant_id = l.tenant_id and b.branch_id = l.branch_id
@@ -58,6 +61,67 @@ pub(crate) async fn location(tx: &Tx, location: LocationId) -> Result<Option<Pla
          where l.tenant_id = $1 and l.location_id = $2")
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<SqlUuid, _>(location)
+    .get_result(&mut tx.shared())
+    .await
+    .optional()?)
+}
+
+/// Who sells, as his documents name him. What has not arrived yet is `None`.
+#[derive(Clone, Debug, QueryableByName)]
+pub(crate) struct Letterhead {
+    #[diesel(sql_type = Text)]
+    pub legal_name: String,
+    #[diesel(sql_type = Text)]
+    pub state_code: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub branch: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub address: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub phone: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub till: Option<String>,
+}
+
+/// The letterhead of a registration's branch, with the till's name where there is one.
+pub(crate) async fn letterhead(
+    tx: &Tx,
+    registration: RegistrationId,
+    branch: BranchId,
+    till: Option<TillId>,
+) -> Result<Option<Letterhead>> {
+    Ok(sql("
+        select r.legal_name, r.state_code, b.name as branch, b.address, b.phone, t.name as till
+          from registration r
+          left join branch b on b.tenant_id = r.tenant_id and b.branch_id = $3
+          left join till t on t.tenant_id = r.tenant_id and t.till_id = $4
+         where r.tenant_id = $1 and r.registration_id = $2")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<SqlUuid, _>(registration)
+    .bind::<SqlUuid, _>(branch)
+    .bind::<Nullable<SqlUuid>, _>(till)
+    .get_result(&mut tx.shared())
+    .await
+    .optional()?)
+}
+
+/// Who is paid at a branch.
+#[derive(Clone, Debug, QueryableByName)]
+pub(crate) struct Payee {
+    #[diesel(sql_type = Text)]
+    pub name: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub upi_vpa: Option<String>,
+}
+
+/// Who is paid at a branch, and at which address of UPI.
+pub(crate) async fn payee(tx: &Tx, branch: BranchId) -> Result<Option<Payee>> {
+    Ok(sql("
+        select r.legal_name as name, b.upi_vpa from branch b
+          join registration r on r.tenant_id = b.tenant_id and r.registration_id = b.registration_id
+         where b.tenant_id = $1 and b.branch_id = $2")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<SqlUuid, _>(branch)
     .get_result(&mut tx.shared())
     .await
     .optional()?)
@@ -102,10 +166,11 @@ pub(crate) async fn branches(
     events: &[Envelope<Branch>],
 ) -> std::result::Result<(), Failed> {
     let events = newest(events, |b| b.branch_id.uuid());
-    sql("insert into branch as o (tenant_id, branch_id, code, name, registration_id, active, epoch, version)
-         select $1, n.* from unnest($2, $3, $4, $5, $6, $7, $8) as n
+    sql("insert into branch as o (tenant_id, branch_id, code, name, registration_id, address, phone, active, epoch, version, upi_vpa)
+         select $1, n.* from unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11) as n
          on conflict (tenant_id, branch_id) do update set
            code = excluded.code, name = excluded.name, registration_id = excluded.registration_id,
+           address = excluded.address, phone = excluded.phone, upi_vpa = excluded.upi_vpa,
            active = excluded.active, epoch = excluded.epoch, version = excluded.version
          where (excluded.epoch, excluded.version) > (o.epoch, o.version)")
     .bind::<SqlUuid, _>(tx.tenant())
@@ -113,9 +178,12 @@ pub(crate) async fn branches(
     .bind::<Array<Text>, _>(events.iter().map(|e| e.payload.code.as_str()).collect::<Vec<_>>())
     .bind::<Array<Text>, _>(events.iter().map(|e| e.payload.name.as_str()).collect::<Vec<_>>())
     .bind::<Array<SqlUuid>, _>(events.iter().map(|e| e.payload.registration_id).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Text>>, _>(events.iter().map(|e| e.payload.address.as_deref()).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Text>>, _>(events.iter().map(|e| e.payload.phone.as_deref()).collect::<Vec<_>>())
     .bind::<Array<Bool>, _>(events.iter().map(|e| e.payload.active).collect::<Vec<_>>())
     .bind::<Array<BigInt>, _>(epochs(&events))
     .bind::<Array<BigInt>, _>(versions(&events))
+    .bind::<Array<Nullable<Text>>, _>(events.iter().map(|e| e.payload.upi_vpa.as_deref()).collect::<Vec<_>>())
     .execute(tx.conn())
     .await
     .map_err(bahi_db::Error::from)?;
@@ -177,4 +245,20 @@ pub(crate) async fn tills(
     .await
     .map_err(bahi_db::Error::from)?;
     Ok(())
+}
+
+/// The locations of branches.
+pub(crate) async fn locations_of(tx: &Tx, branches: &[uuid::Uuid]) -> Result<Vec<LocationId>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = SqlUuid)]
+        location_id: LocationId,
+    }
+    let rows: Vec<Row> =
+        sql("select location_id from location where tenant_id = $1 and branch_id = any($2)")
+            .bind::<SqlUuid, _>(tx.tenant())
+            .bind::<Array<SqlUuid>, _>(branches)
+            .load(&mut tx.shared())
+            .await?;
+    Ok(rows.into_iter().map(|row| row.location_id).collect())
 }

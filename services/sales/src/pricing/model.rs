@@ -132,6 +132,7 @@ impl Market {
             price_entry_id: listed.map(|l| l.1),
             batch_mrp,
             promotions: promotions.collect(),
+            below_cost: false,
         };
         (pricing != LinePricing::default()).then_some(pricing)
     }

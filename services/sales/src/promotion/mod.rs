@@ -12,5 +12,5 @@ mod store;
 
 pub(crate) use model::Use;
 pub(crate) use store::{
-    active, count, coupons, coupons_by_code, coupons_deleted, deleted, promotions,
+    active, count, coupons, coupons_by_code, coupons_deleted, deleted, promotions, uncount,
 };

@@ -190,6 +190,46 @@ pub(crate) async fn count<'a>(
     Ok(refused.map(|(used, who, _)| (*used, *who != EVERYBODY)))
 }
 
+/// Gives the uses of a cancelled invoice back. Their rows stay, as history.
+pub(crate) async fn uncount(tx: &mut Tx, invoice: InvoiceId) -> Result<()> {
+    #[derive(QueryableByName)]
+    struct Counter {
+        #[diesel(sql_type = SqlUuid)]
+        coupon_id: Uuid,
+        #[diesel(sql_type = SqlUuid)]
+        customer_id: Uuid,
+    }
+    let counters: Vec<Counter> = sql(
+        "select c.coupon_id, c.customer_id from coupon_counter c
+           join coupon_use u on u.tenant_id = c.tenant_id and u.coupon_id = c.coupon_id
+          where c.tenant_id = $1 and u.invoice_id = $2 and (c.customer_id = $3 or c.customer_id = u.customer_id)
+          order by c.tenant_id, c.coupon_id, c.customer_id for update of c",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<SqlUuid, _>(invoice)
+    .bind::<SqlUuid, _>(EVERYBODY)
+    .load(tx.conn())
+    .await?;
+    if counters.is_empty() {
+        return Ok(());
+    }
+    // A counter is there while something is counted.
+    for text in [
+        "delete from coupon_counter c using unnest($2, $3) as n(coupon_id, customer_id)
+          where c.tenant_id = $1 and c.coupon_id = n.coupon_id and c.customer_id = n.customer_id and c.used = 1",
+        "update coupon_counter c set used = c.used - 1 from unnest($2, $3) as n(coupon_id, customer_id)
+          where c.tenant_id = $1 and c.coupon_id = n.coupon_id and c.customer_id = n.customer_id",
+    ] {
+        sql(text)
+            .bind::<SqlUuid, _>(tx.tenant())
+            .bind::<Array<SqlUuid>, _>(counters.iter().map(|c| c.coupon_id).collect::<Vec<_>>())
+            .bind::<Array<SqlUuid>, _>(counters.iter().map(|c| c.customer_id).collect::<Vec<_>>())
+            .execute(tx.conn())
+            .await?;
+    }
+    Ok(())
+}
+
 async fn put_promotions(tx: &mut Tx, events: &[Envelope<Promotion>], deleted: bool) -> Result<()> {
     let events = newest(events, |p| p.promotion_id.uuid());
     let status = |p: &Promotion| {

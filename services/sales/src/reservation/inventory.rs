@@ -8,8 +8,8 @@ use bahi_proto::{
     auth::{Outbound, code_of},
     demand_hash,
     inventory::v1::{
-        DemandLine, ReleaseRequest, ReserveRequest, reserve_response::Outcome,
-        stock_client::StockClient,
+        AvailabilityRequest, DemandLine, Refused, ReleaseRequest, ReserveRequest,
+        reserve_response::Outcome, stock_client::StockClient,
     },
 };
 use bahi_service::Env;
@@ -33,6 +33,8 @@ pub(crate) struct Demand {
     pub hash: String,
     /// Serial numbers of the pieces, by line; the hash does not cover them.
     pub serials: BTreeMap<i32, Vec<String>>,
+    /// The goods are gone already: what is short is owed.
+    pub allow_short: bool,
 }
 
 impl Demand {
@@ -47,6 +49,7 @@ impl Demand {
             lines,
             hash,
             serials: BTreeMap::new(),
+            allow_short: false,
         }
     }
 
@@ -81,9 +84,9 @@ pub(crate) enum Promise {
 /// Calls inventory.
 #[derive(Clone)]
 pub(crate) struct Inventory {
-    stock: StockClient<Channel>,
-    outbound: Outbound,
-    timeout: Duration,
+    pub(super) stock: StockClient<Channel>,
+    pub(super) outbound: Outbound,
+    pub(super) timeout: Duration,
 }
 
 /// A release is a courtesy: inventory's own sweep does the same a little later.
@@ -105,6 +108,32 @@ impl Inventory {
             outbound: Outbound::new(signer),
             timeout,
         })
+    }
+
+    /// What may be promised of products at a location now; at most 500.
+    pub(crate) async fn availability(
+        &self,
+        ctx: &Ctx,
+        location: LocationId,
+        products: &[ProductId],
+    ) -> Result<Vec<(ProductId, Quantity)>> {
+        let request = AvailabilityRequest {
+            location_id: location.to_string(),
+            product_ids: products.iter().map(ToString::to_string).collect(),
+            with_batches: false,
+        };
+        let request = self
+            .outbound
+            .request(ctx, request, self.timeout)
+            .map_err(|s| unavailable(&s))?;
+        let answer = self.stock.clone().availability(request).await;
+        let items = answer.map_err(|s| unavailable(&s))?.into_inner().items;
+        let level = |item: bahi_proto::inventory::v1::Available| {
+            let product = item.product_id.parse().map_err(|_| unreadable())?;
+            let available = item.available.parse().map_err(|_| unreadable())?;
+            Ok((product, available))
+        };
+        items.into_iter().map(level).collect()
     }
 
     /// Asks for the goods of one attempt.
@@ -129,7 +158,7 @@ impl Inventory {
             lines: lines.collect(),
             demand_hash: demand.hash.clone(),
             deadline_seconds: 0,
-            allow_short: false,
+            allow_short: demand.allow_short,
             ..ReserveRequest::default()
         };
         let request = self
@@ -162,25 +191,7 @@ impl Inventory {
                 parts.collect::<Result<_>>().map(Promise::Granted)
             }
             Some(Outcome::Refused(refused)) => {
-                let short = refused.lines.into_iter().map(|short| {
-                    let product_id: ProductId =
-                        short.product_id.parse().map_err(|_| unreadable())?;
-                    let of_product = demand.lines.iter().filter(|l| l.1 == product_id);
-                    // Of a component inventory says which lines' kits want it.
-                    let lines = if short.lines.is_empty() {
-                        of_product.map(|l| l.0).collect()
-                    } else {
-                        short.lines
-                    };
-                    Ok(Short {
-                        product_id,
-                        lines,
-                        asked: short.asked.parse().map_err(|_| unreadable())?,
-                        available: short.available.parse().map_err(|_| unreadable())?,
-                        serials: short.serials,
-                    })
-                });
-                short.collect::<Result<_>>().map(Promise::Short)
+                shortages(refused, &demand.lines).map(Promise::Short)
             }
             Some(Outcome::Terminal(_)) => Ok(Promise::Gone),
             None => Err(unreadable()),
@@ -202,6 +213,31 @@ impl Inventory {
     }
 }
 
+/// Which products are short, and which lines ask for them.
+pub(super) fn shortages(
+    refused: Refused,
+    lines: &[(i32, ProductId, Quantity)],
+) -> Result<Vec<Short>> {
+    let short = refused.lines.into_iter().map(|short| {
+        let product_id: ProductId = short.product_id.parse().map_err(|_| unreadable())?;
+        let of_product = lines.iter().filter(|l| l.1 == product_id);
+        // Of a component inventory says which lines' kits want it.
+        let lines = if short.lines.is_empty() {
+            of_product.map(|l| l.0).collect()
+        } else {
+            short.lines
+        };
+        Ok(Short {
+            product_id,
+            lines,
+            asked: short.asked.parse().map_err(|_| unreadable())?,
+            available: short.available.parse().map_err(|_| unreadable())?,
+            serials: short.serials,
+        })
+    });
+    short.collect()
+}
+
 fn refusal(status: &Status) -> Result<Promise> {
     match (status.code(), code_of(status)) {
         (Code::FailedPrecondition, Some("OTHER_BASKET")) => Ok(Promise::Gone),
@@ -216,12 +252,12 @@ fn refusal(status: &Status) -> Result<Promise> {
     }
 }
 
-fn unavailable(status: &Status) -> Error {
+pub(super) fn unavailable(status: &Status) -> Error {
     tracing::warn!(code = %status.code(), message = status.message(), "inventory did not answer");
     Error::InventoryUnavailable
 }
 
-fn unreadable() -> Error {
+pub(super) fn unreadable() -> Error {
     tracing::error!("inventory's answer cannot be read");
     Error::InventoryUnavailable
 }

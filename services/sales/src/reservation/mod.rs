@@ -12,13 +12,15 @@
 
 mod inventory;
 mod model;
+mod orders;
 mod rpc;
 mod store;
 
 pub(crate) use inventory::{Allocated, Demand, Inventory, Promise};
 pub(crate) use model::Standing;
+pub(crate) use orders::{Hand, Handed, Held};
 pub(crate) use rpc::Server;
-pub(crate) use store::{close, issue, standing, void};
+pub(crate) use store::{close, issue, standing, standings, void};
 
 /// Attempts of an invoice among which the one of a restored invoice is looked for.
 pub(crate) const MOST_SEARCHED: u32 = 10_000;

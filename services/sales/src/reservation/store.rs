@@ -1,5 +1,7 @@
 //! Every statement on decisions.
 
+use std::collections::HashMap;
+
 use bahi_db::{Result, Tx, sql};
 use bahi_proto::reservation_id;
 use bahi_types::{InvoiceId, LocationId, ProductId, Quantity, ReservationId};
@@ -25,6 +27,36 @@ pub(crate) async fn standing(tx: &Tx, invoice: InvoiceId) -> Result<Standing> {
     .load(&mut tx.shared())
     .await?;
     Ok(Standing::of(&rows))
+}
+
+/// How invoices stand now; one that is not in the answer has no decision.
+pub(crate) async fn standings(
+    tx: &Tx,
+    invoices: &[InvoiceId],
+) -> Result<HashMap<InvoiceId, Standing>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = SqlUuid)]
+        invoice_id: InvoiceId,
+        #[diesel(embed)]
+        decided: Decided,
+    }
+    let rows: Vec<Row> = sql(
+        "select invoice_id, attempt, decision, request_hash from reservation_decision
+          where tenant_id = $1 and invoice_id = any($2)",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(invoices)
+    .load(&mut tx.shared())
+    .await?;
+    let mut of: HashMap<InvoiceId, Vec<Decided>> = HashMap::new();
+    for row in rows {
+        of.entry(row.invoice_id).or_default().push(row.decided);
+    }
+    Ok(of
+        .into_iter()
+        .map(|(id, rows)| (id, Standing::of(&rows)))
+        .collect())
 }
 
 fn number(attempt: u32) -> i32 {

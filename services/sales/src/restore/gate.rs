@@ -43,7 +43,7 @@ struct Inner {
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub brokers: String,
-    pub topic: String,
+    pub topics: Vec<String>,
 }
 
 /// Of no tenant.
@@ -56,7 +56,9 @@ impl Restore {
         let prefix = env.optional("BAHI_TOPIC_PREFIX").unwrap_or_default();
         let place = env.optional("BAHI_KAFKA").map(|brokers| Place {
             brokers,
-            topic: format!("{prefix}{}", Topic::Billing.name()),
+            topics: [Topic::Billing, Topic::Orders]
+                .map(|topic| format!("{prefix}{}", topic.name()))
+                .to_vec(),
         });
         Self(Arc::new(Inner {
             db,
@@ -149,7 +151,7 @@ impl Restore {
             last <= (epoch, seq),
             "{} holds event {}/{} of this service, and its database has come to {epoch}/{seq}: it was restored \
              without raising outbox.epoch above {}",
-            place.topic,
+            place.topics.join(" or "),
             last.0,
             last.1,
             last.0
@@ -161,23 +163,26 @@ impl Restore {
 /// The furthest (epoch, number) among the last records of the partitions.
 fn tails(place: &Place) -> anyhow::Result<(i64, i64)> {
     let reader = Reader::connect(&place.brokers)?;
-    let parts: Vec<Part> = reader
-        .parts(&place.topic)?
-        .into_iter()
-        .map(|part| Part {
-            from: part.from.max(part.to - 1),
-            ..part
-        })
-        .collect();
     let mut last = (0, 0);
-    reader.read(&place.topic, &parts, |record| {
-        if record.header("ce_source") == Some("/services/sales") {
-            let number = |name| record.header(name).and_then(|text| text.parse().ok());
-            if let (Some(epoch), Some(seq)) = (number("x-outbox-epoch"), number("x-outbox-seq")) {
-                last = last.max((epoch, seq));
+    for topic in &place.topics {
+        let parts: Vec<Part> = reader
+            .parts(topic)?
+            .into_iter()
+            .map(|part| Part {
+                from: part.from.max(part.to - 1),
+                ..part
+            })
+            .collect();
+        reader.read(topic, &parts, |record| {
+            if record.header("ce_source") == Some("/services/sales") {
+                let number = |name| record.header(name).and_then(|text| text.parse().ok());
+                if let (Some(epoch), Some(seq)) = (number("x-outbox-epoch"), number("x-outbox-seq"))
+                {
+                    last = last.max((epoch, seq));
+                }
             }
-        }
-        Ok(())
-    })?;
+            Ok(())
+        })?;
+    }
     Ok(last)
 }

@@ -11,7 +11,7 @@ use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::model::Numbered;
+use crate::number::Numbered;
 
 #[derive(QueryableByName)]
 struct Answer {
@@ -91,13 +91,39 @@ pub(super) async fn knows(db: &Db, ctx: &Ctx, event: &Envelope<Value>) -> Result
             (select from pos_session where tenant_id = $1 and session_id = ($4->>'session_id')::uuid)
           when 'pos.session_closed' then exists
             (select from pos_session where tenant_id = $1 and session_id = ($4->>'session_id')::uuid and state = 'closed')
-          else true end as yes";
+          when 'pos.number_voided' then exists
+            (select from offline_number where tenant_id = $1 and registration_id = ($4->>'registration_id')::uuid
+                and number = $4->>'number')
+          when 'invoice.cancelled' then exists
+            (select from cancellation where tenant_id = $1 and invoice_id = ($4->>'invoice_id')::uuid)
+          when 'invoice.edited' then exists
+            (select from invoice where tenant_id = $1 and invoice_id = ($4->>'invoice_id')::uuid and version >= $5)
+          when 'invoice.credited' then exists
+            (select from price_note where tenant_id = $1 and note_id = ($4->>'note_id')::uuid)
+          when 'invoice.debited' then exists
+            (select from price_note where tenant_id = $1 and note_id = ($4->>'note_id')::uuid)
+          when 'payment.captured' then exists
+            (select from receipt where tenant_id = $1 and receipt_id = ($4->>'receipt_id')::uuid)
+          when 'payment.allocated' then exists
+            (select from receipt where tenant_id = $1 and receipt_id = ($4->>'receipt_id')::uuid and version >= $5)
+          when 'payment.refunded' then exists
+            (select from receipt_refund where tenant_id = $1 and refund_id = ($4->>'refund_id')::uuid)
+          when 'payment.reversed' then exists
+            (select from receipt where tenant_id = $1 and receipt_id = ($4->>'receipt_id')::uuid and status = 'reversed')
+          when 'order.fulfilled' then exists
+            (select from fulfilment where tenant_id = $1 and fulfilment_id = ($4->>'fulfilment_id')::uuid and state = 'delivered')
+          when 'order.created' then exists
+            (select from sales_order where tenant_id = $1 and order_id = ($4->>'order_id')::uuid)
+          else not starts_with($3, 'order.') or exists
+            (select from sales_order where tenant_id = $1 and order_id = ($4->>'order_id')::uuid and version >= $5)
+          end as yes";
     db.read(ctx, async |tx: &mut Tx| -> Result<bool> {
         let row: Answer = sql(KNOWN)
             .bind::<SqlUuid, _>(event.tenant_id)
             .bind::<SqlUuid, _>(event.event_id)
             .bind::<Text, _>(event.event_type.as_str())
             .bind::<Jsonb, _>(&event.payload)
+            .bind::<BigInt, _>(event.aggregate_version)
             .get_result(tx.conn())
             .await?;
         Ok(row.yes)
@@ -187,16 +213,18 @@ pub(super) async fn reopen(
 const LINES: &str = "
 insert into invoice_line (tenant_id, invoice_id, line, product_id, sku, description, stocked, hsn, uqc, qty, unit_price,
                           price_includes_tax, gross, discount, bill_discount, tax_category, rate, cess_rate, taxable,
-                          cgst, sgst, igst, cess, total, batches, pricing, serials)
+                          cgst, sgst, igst, cess, total, batches, pricing, serials, of_order)
 select $1, ($2->>'invoice_id')::uuid, l.line, l.product_id, coalesce(p.sku, ''), l.description, l.stocked, l.hsn, l.uqc,
        l.qty, l.unit_price, l.price_includes_tax, round(l.qty * l.unit_price, 2), l.discount, 0, l.tax_category, l.rate,
        l.cess_rate, l.taxable, (l.tax->>'cgst')::numeric, (l.tax->>'sgst')::numeric, (l.tax->>'igst')::numeric,
        (l.tax->>'cess')::numeric, l.total, coalesce(l.batch_allocations, '[]'), l.pricing,
-       coalesce(l.serials, '[]')
+       coalesce(l.serials, '[]'),
+       case when l.order_id is not null then jsonb_build_object('order_id', l.order_id, 'line', l.order_line,
+                                                                'fulfilment_id', l.fulfilment_id) end
   from jsonb_to_recordset($2->'lines') as l(line int, product_id uuid, description text, stocked boolean, hsn text,
        uqc text, qty numeric, unit_price numeric, price_includes_tax boolean, discount numeric, tax_category text,
        rate numeric, cess_rate numeric, taxable numeric, tax jsonb, total numeric, batch_allocations jsonb,
-       pricing jsonb, serials jsonb)
+       pricing jsonb, serials jsonb, order_id uuid, order_line int, fulfilment_id uuid)
   left join product p on p.tenant_id = $1 and p.product_id = l.product_id";
 
 const TENDERS: &str = "
@@ -235,14 +263,16 @@ const TOTALS: &str = "
 update pos_session s set sales = sales + 1, sold = sold + i.total, sold_tax = sold_tax + i.cgst + i.sgst + i.igst + i.cess,
        change_given = change_given + i.change, received_cash = received_cash + t.cash, received_upi = received_upi + t.upi,
        received_card = received_card + t.card, received_wallet = received_wallet + t.wallet,
-       received_credit = received_credit + t.credit, received_voucher = received_voucher + t.voucher
+       received_credit = received_credit + t.credit, received_voucher = received_voucher + t.voucher,
+       exchanged = exchanged + t.exchange
   from invoice i,
        lateral (select coalesce(sum(amount) filter (where method = 'cash'), 0) as cash,
                        coalesce(sum(amount) filter (where method = 'upi'), 0) as upi,
                        coalesce(sum(amount) filter (where method = 'card'), 0) as card,
                        coalesce(sum(amount) filter (where method = 'wallet'), 0) as wallet,
                        coalesce(sum(amount) filter (where method = 'credit'), 0) as credit,
-                       coalesce(sum(amount) filter (where method = 'voucher'), 0) as voucher
+                       coalesce(sum(amount) filter (where method = 'voucher'), 0) as voucher,
+                       coalesce(sum(amount) filter (where method = 'exchange'), 0) as exchange
                   from invoice_tender where tenant_id = i.tenant_id and invoice_id = i.invoice_id) t
  where i.tenant_id = $1 and i.invoice_id = ($2->>'invoice_id')::uuid
    and s.tenant_id = $1 and s.session_id = i.session_id and s.state = 'open'";
@@ -261,7 +291,21 @@ select $1, u.coupon_id, k.id, 1
  where k.id is not null order by u.coupon_id, k.id
 on conflict (tenant_id, coupon_id, customer_id) do update set used = c.used + 1, most = null";
 
-/// Writes an invoice as its event tells, under its own number, and adds it to its session if that is open here.
+// What it leaves to be paid is owed, beyond every limit; the account is opened where there is none.
+const OWED: &str = "
+with i as (
+  select i.tenant_id, i.invoice_id, i.customer_id, i.date, i.issued_at, i.credit,
+         i.date + coalesce(c.credit_days, 0) as due_date
+    from invoice i left join customer c on c.tenant_id = i.tenant_id and c.customer_id = i.customer_id
+   where i.tenant_id = $1 and i.invoice_id = ($2->>'invoice_id')::uuid and i.credit > 0),
+account as (
+  insert into customer_account as a (tenant_id, customer_id, dues)
+  select tenant_id, customer_id, credit from i where customer_id is not null
+  on conflict (tenant_id, customer_id) do update set dues = a.dues + excluded.dues)
+insert into account_entry (tenant_id, entry_id, customer_id, invoice_id, kind, document_id, date, booked_at, due_date, dues)
+select tenant_id, gen_random_uuid(), customer_id, invoice_id, 'invoice', invoice_id, date, issued_at, due_date, credit from i";
+
+/// Writes an invoice as its event tells, under its own number.
 pub(super) async fn insert_invoice(
     tx: &mut Tx,
     event: &Envelope<Value>,
@@ -282,7 +326,7 @@ pub(super) async fn insert_invoice(
         .bind::<Text, _>(number.prefix.as_str())
         .bind::<BigInt, _>(number.running)
         .bind::<Timestamptz, _>(event.occurred_at)
-        .bind::<Nullable<SqlUuid>, _>(super::model::user(event))
+        .bind::<Nullable<SqlUuid>, _>(super::model::cashier(event))
         .bind::<BigInt, _>(event.aggregate_version)
         .execute(tx.conn())
         .await?;
@@ -292,8 +336,18 @@ pub(super) async fn insert_invoice(
         .bind::<Timestamptz, _>(event.occurred_at)
         .execute(tx.conn())
         .await?;
-    sql(TOTALS)
+    sql(OWED)
         .bind::<SqlUuid, _>(tenant)
+        .bind::<Jsonb, _>(&event.payload)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// Adds a written invoice to its session if that is open here.
+pub(super) async fn add_to_session(tx: &mut Tx, event: &Envelope<Value>) -> Result<()> {
+    sql(TOTALS)
+        .bind::<SqlUuid, _>(tx.tenant())
         .bind::<Jsonb, _>(&event.payload)
         .execute(tx.conn())
         .await?;

@@ -1,12 +1,16 @@
 //! Taking goods back.
 
+use std::sync::Arc;
+
 use bahi_db::{Done, Tx};
-use bahi_gst::{StateCode, SupplyFacts, place_of_supply};
+use bahi_events::Offline;
+use bahi_gst::{StateCode, Supply, SupplyFacts, place_of_supply};
 use bahi_http::{Caller, Fault};
 use bahi_types::{
     BranchId, FiscalYear, InvoiceId, LocationId, Money, PosSessionId, ProductId, RegistrationId,
-    TillId,
+    TillId, UserId,
 };
+use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::json;
 
 use super::{
@@ -15,19 +19,22 @@ use super::{
 };
 use crate::{
     State, catalogue,
+    customer::{self, Entry, EntryKind},
     error::{Error, Result},
     events,
-    invoice::{self, NewLine, NewTender, Terms, levy_of},
+    invoice::{self, NewLine, NewTender, Priced, Terms, levy_of},
     number::{self, Counter},
+    offline::{self, Slip},
     organisation,
     price_list::Asked,
     pricing,
+    right::{Allowance, Rights},
     session::{self, Method, Takings},
 };
 
 /// What every return has.
 #[derive(Clone, Debug)]
-pub(super) struct Common {
+pub(crate) struct Common {
     /// The till's session that refunds, if one does.
     pub session_id: Option<PosSessionId>,
     /// Where the goods go.
@@ -35,9 +42,55 @@ pub(super) struct Common {
     pub tenders: Vec<NewTender>,
     pub reason: Option<String>,
     pub external_reference: Option<String>,
+    /// What the till has printed, when it took the goods back while it was away.
+    pub slip: Option<Arc<Slip>>,
+}
+
+/// What came back without a bill while the till was away, as the till computed it.
+#[derive(Clone, Debug)]
+pub(crate) struct Frozen {
+    pub priced: Priced,
+    /// One for each line.
+    pub dispositions: Vec<Disposition>,
+}
+
+/// What is on the face of a credit note.
+struct Face {
+    id: InvoiceId,
+    date: NaiveDate,
+    issued_at: DateTime<Utc>,
+    cashier: Option<UserId>,
+    counter: Counter,
 }
 
 impl Common {
+    /// The face of a note that is made now under `prefix`, or of the printed one.
+    fn face(&self, tx: &Tx, cashier: Option<UserId>, prefix: &str) -> Face {
+        match &self.slip {
+            Some(slip) => Face {
+                id: slip.claimed,
+                date: slip.date,
+                issued_at: slip.issued_at,
+                cashier: Some(slip.cashier),
+                counter: Counter::new(&slip.number.prefix, FiscalYear::of(slip.date)),
+            },
+            None => {
+                let date = invoice::today(tx);
+                Face {
+                    id: InvoiceId::new(),
+                    date,
+                    issued_at: tx.now(),
+                    cashier,
+                    counter: Counter::new(prefix, FiscalYear::of(date)),
+                }
+            }
+        }
+    }
+
+    fn told(&self) -> Option<Offline> {
+        self.slip.as_ref().map(|slip| slip.told())
+    }
+
     fn takings(&self) -> Takings {
         Takings::of(self.tenders.iter().map(|t| (t.method, t.amount)))
     }
@@ -53,7 +106,7 @@ impl Common {
 }
 
 /// Takes goods back against their bill.
-pub(super) async fn take_back(
+pub(crate) async fn take_back(
     state: &State,
     caller: &Caller,
     original: InvoiceId,
@@ -65,98 +118,136 @@ pub(super) async fn take_back(
     state
         .db
         .write(&caller.ctx, async move |tx: &mut Tx| {
-            let header = invoice::lock(tx, original).await?.ok_or(Fault::NotFound)?;
-            // Read under the lock, so that what came back before is all there.
-            let sold = invoice::get(tx, original).await?.ok_or(Fault::NotFound)?;
-            let before = store::returned_serials(tx, original).await?;
-            let given = give_back(&header, &sold.lines, &backs, &before)?;
-            let takings = common.takings();
-            refundable(
-                &header,
-                given.total,
-                takings.total(),
-                takings.get(Method::Credit),
-            )?;
-            let seat = match common.session_id {
-                Some(session) => Some(open_seat(tx, session).await?),
-                None => None,
-            };
-            if let Some(location) = common.location_id {
-                organisation::location(tx, location)
-                    .await?
-                    .ok_or_else(|| Fault::NotYetKnown("The location".into()))?;
-            }
-            let location_id = common
-                .location_id
-                .or(seat.as_ref().map(|s| s.location_id))
-                .unwrap_or(header.location_id);
-            let date = invoice::today(tx);
-            let year = FiscalYear::of(date);
-            let prefix = number::prefix(
-                tx,
-                header.registration_id,
-                number::Purpose::CreditNote,
-                None,
-            )
-            .await?;
-            let counter = Counter::new(&prefix.unwrap_or_default(), year);
-            let sum = |f: fn(&NoteLine) -> Money| given.lines.iter().map(f).sum::<Money>();
-            let mut note = CreditNote {
-                header: NoteHeader {
-                    credit_note_id: InvoiceId::new(),
-                    registration_id: header.registration_id,
-                    fiscal_year: year.start_year(),
-                    series: counter.prefix.clone(),
-                    number: String::new(),
-                    date,
-                    issued_at: tx.now(),
-                    original_invoice_id: Some(original),
-                    gstin_supplier: header.gstin_supplier.clone(),
-                    gstin_buyer: header.gstin_buyer.clone(),
-                    place_of_supply: header.place_of_supply.clone(),
-                    inter_state: header.inter_state,
-                    branch_id: header.branch_id,
-                    location_id,
-                    till_id: seat.as_ref().map(|s| s.till_id),
-                    session_id: common.session_id,
-                    cashier_id: cashier,
-                    reason: common.reason.clone(),
-                    taxable: sum(|l| l.taxable),
-                    cgst: sum(|l| l.cgst),
-                    sgst: sum(|l| l.sgst),
-                    igst: sum(|l| l.igst),
-                    cess: sum(|l| l.cess),
-                    round_off: given.round_off,
-                    total: given.total,
-                    currency: header.currency.clone(),
-                    external_reference: common.external_reference.clone(),
-                    version: 1,
-                },
-                lines: given.lines,
-                tenders: common.refunds(),
-            };
-            let version = header.version + 1;
-            let status = if given.whole {
-                "credited_fully"
-            } else {
-                "credited_partially"
-            };
-            invoice::return_lines(tx, original, &given.after).await?;
-            let credited = header.returned_credit + takings.get(Method::Credit);
-            invoice::credit_back(
-                tx,
-                original,
-                header.returned + given.total,
-                credited,
-                status,
-                version,
-            )
-            .await?;
-            post(tx, &mut note, &counter, &takings).await?;
-            tx.publish(events::return_processed(&note, version));
-            Ok(note)
+            take_back_in(tx, cashier, original, &backs, &common).await
         })
         .await
+}
+
+/// What comes back of an invoice is worth, as it stands now. It reads only.
+pub(crate) async fn worth(tx: &Tx, original: InvoiceId, backs: &[Back]) -> Result<Money> {
+    let sold = invoice::get(tx, original).await?.ok_or(Fault::NotFound)?;
+    if sold.header.status == "cancelled" {
+        return Err(Error::InvoiceCancelled);
+    }
+    let before = store::returned_serials(tx, original).await?;
+    Ok(give_back(&sold.header, &sold.lines, backs, &before)?.total)
+}
+
+/// Takes goods back against their bill in a transaction of the caller's, who holds no lock but those of accounts.
+pub(crate) async fn take_back_in(
+    tx: &mut Tx,
+    cashier: Option<UserId>,
+    original: InvoiceId,
+    backs: &[Back],
+    common: &Common,
+) -> Result<CreditNote> {
+    customer::lock_of(tx, &[original]).await?;
+    let header = invoice::lock(tx, original).await?.ok_or(Fault::NotFound)?;
+    if header.status == "cancelled" {
+        return Err(Error::InvoiceCancelled);
+    }
+    // Read under the lock, so that what came back before is all there.
+    let sold = invoice::get(tx, original).await?.ok_or(Fault::NotFound)?;
+    let before = store::returned_serials(tx, original).await?;
+    let given = give_back(&header, &sold.lines, backs, &before)?;
+    let takings = common.takings();
+    refundable(
+        &header,
+        given.total,
+        takings.total(),
+        takings.get(Method::Credit),
+    )?;
+    let seat = match common.session_id {
+        Some(session) => Some(open_seat(tx, session, common).await?),
+        None => None,
+    };
+    if let Some(location) = common.location_id {
+        organisation::location(tx, location)
+            .await?
+            .ok_or_else(|| Fault::NotYetKnown("The location".into()))?;
+    }
+    let location_id = common
+        .location_id
+        .or(seat.as_ref().map(|s| s.location_id))
+        .unwrap_or(header.location_id);
+    let prefix = number::prefix(
+        tx,
+        header.registration_id,
+        number::Purpose::CreditNote,
+        None,
+    )
+    .await?;
+    let face = common.face(tx, cashier, &prefix.unwrap_or_default());
+    let sum = |f: fn(&NoteLine) -> Money| given.lines.iter().map(f).sum::<Money>();
+    let mut note = CreditNote {
+        header: NoteHeader {
+            credit_note_id: face.id,
+            registration_id: header.registration_id,
+            fiscal_year: face.counter.year.start_year(),
+            series: face.counter.prefix.clone(),
+            number: String::new(),
+            date: face.date,
+            issued_at: face.issued_at,
+            original_invoice_id: Some(original),
+            gstin_supplier: header.gstin_supplier.clone(),
+            gstin_buyer: header.gstin_buyer.clone(),
+            place_of_supply: header.place_of_supply.clone(),
+            inter_state: header.inter_state,
+            branch_id: header.branch_id,
+            location_id,
+            till_id: seat.as_ref().map(|s| s.till_id),
+            session_id: common.session_id,
+            cashier_id: face.cashier,
+            reason: common.reason.clone(),
+            taxable: sum(|l| l.taxable),
+            cgst: sum(|l| l.cgst),
+            sgst: sum(|l| l.sgst),
+            igst: sum(|l| l.igst),
+            cess: sum(|l| l.cess),
+            round_off: given.round_off,
+            total: given.total,
+            currency: header.currency.clone(),
+            external_reference: common.external_reference.clone(),
+            version: 1,
+        },
+        lines: given.lines,
+        tenders: common.refunds(),
+    };
+    let version = header.version + 1;
+    let status = if given.whole {
+        "credited_fully"
+    } else {
+        "credited_partially"
+    };
+    invoice::return_lines(tx, original, &given.after).await?;
+    let credit = takings.get(Method::Credit);
+    let credited = header.returned_credit + credit;
+    invoice::credit_back(
+        tx,
+        original,
+        header.returned + given.total,
+        credited,
+        status,
+        version,
+    )
+    .await?;
+    let owed_less = Entry {
+        kind: EntryKind::Return,
+        customer: header.customer_id,
+        invoice: Some(original),
+        receipt: None,
+        document: note.header.credit_note_id.uuid(),
+        date: face.date,
+        due: None,
+        dues: -credit,
+        advances: Money::ZERO,
+    };
+    if credit.is_positive() {
+        customer::book(tx, header.customer_id, &[owed_less]).await?;
+    }
+    post(tx, &mut note, &face.counter, &takings, common.slip.as_ref()).await?;
+    tx.publish(events::return_processed(&note, version, common.told()));
+    Ok(note)
 }
 
 /// Takes goods back that nobody has a bill of.
@@ -169,7 +260,12 @@ pub(super) async fn take_back_unbilled(
 ) -> Result<Done<CreditNote>> {
     state.restore.passed().await?;
     let cashier = caller.user().ok();
-    let may_override = caller.grants.allow("sales.price.override");
+    // What comes back below cost is no loss of this price.
+    let rights = Rights {
+        discount: Allowance::None,
+        below_cost: true,
+        ..Rights::of(&caller.grants)
+    };
     state
         .db
         .write(&caller.ctx, async move |tx: &mut Tx| {
@@ -188,7 +284,7 @@ pub(super) async fn take_back_unbilled(
                 date,
             };
             let (found, mut market) = futures::try_join!(
-                catalogue::find(tx, &ids, date),
+                catalogue::find(tx, &ids, date, (None, None)),
                 pricing::look(tx, &ids, &asked, &[], None),
             )?;
             market.classify(tx, &found).await?;
@@ -202,90 +298,121 @@ pub(super) async fn take_back_unbilled(
             let terms = Terms {
                 levy: levy_of(supply, place.gstin.is_some()),
                 round_to_rupee: place.round_to_rupee,
-                may_override,
-                may_discount: false,
+                rights,
             };
             let priced = invoice::price(&lines, &goods, None, terms, &market)?;
-            let takings = common.takings();
-            if takings.total() != priced.total {
-                return Err(Error::RefundMismatch {
-                    total: priced.total,
-                });
-            }
-            let year = FiscalYear::of(date);
-            let counter = Counter::new(number::UNBILLED, year);
-            let note_lines = priced
-                .lines
-                .iter()
-                .zip(&dispositions)
-                .map(|(l, disposition)| NoteLine {
-                    line: l.line,
-                    original_line: None,
-                    product_id: l.product_id,
-                    description: l.description.clone(),
-                    stocked: l.stocked,
-                    hsn: l.hsn.clone(),
-                    uqc: l.uqc.clone(),
-                    qty: l.qty,
-                    tax_category: l.tax_category.clone(),
-                    rate: l.rate,
-                    cess_rate: l.cess_rate,
-                    taxable: l.taxable,
-                    cgst: l.cgst,
-                    sgst: l.sgst,
-                    igst: l.igst,
-                    cess: l.cess,
-                    total: l.total,
-                    disposition: disposition.name().to_owned(),
-                    serials: l.serials.clone(),
-                });
-            let mut note = CreditNote {
-                lines: note_lines.collect(),
-                header: NoteHeader {
-                    credit_note_id: InvoiceId::new(),
-                    registration_id: place.registration_id,
-                    fiscal_year: year.start_year(),
-                    series: counter.prefix.clone(),
-                    number: String::new(),
-                    date,
-                    issued_at: tx.now(),
-                    original_invoice_id: None,
-                    gstin_supplier: place.gstin,
-                    gstin_buyer: None,
-                    place_of_supply: supply.place.to_string(),
-                    inter_state: supply.inter,
-                    branch_id: place.branch_id,
-                    location_id: place.location_id,
-                    till_id: place.till_id,
-                    session_id: common.session_id,
-                    cashier_id: cashier,
-                    reason: common.reason.clone(),
-                    taxable: priced.taxable,
-                    cgst: priced.cgst,
-                    sgst: priced.sgst,
-                    igst: priced.igst,
-                    cess: priced.cess,
-                    round_off: priced.round_off,
-                    total: priced.total,
-                    currency: "INR".to_owned(),
-                    external_reference: common.external_reference.clone(),
-                    version: 1,
-                },
-                tenders: common.refunds(),
-            };
-            post(tx, &mut note, &counter, &takings).await?;
-            let details = json!({ "number": note.header.number, "total": note.header.total });
-            let object = ("credit_note", note.header.credit_note_id.uuid());
-            tx.audit(
-                "sales.return.unbilled",
-                object,
-                note.header.reason.clone(),
-                details,
-            );
-            tx.publish(events::return_processed(&note, 1));
-            Ok(note)
+            unbilled(tx, place, supply, priced, &dispositions, &common, cashier).await
         })
         .await
+}
+
+/// Takes goods back that nobody has a bill of, as a till that was away has computed it.
+pub(crate) async fn take_back_frozen(
+    state: &State,
+    caller: &Caller,
+    frozen: Frozen,
+    common: Common,
+) -> Result<Done<CreditNote>> {
+    state.restore.passed().await?;
+    let cashier = caller.user().ok();
+    state
+        .db
+        .write(&caller.ctx, async move |tx: &mut Tx| {
+            let place = place(tx, &common).await?;
+            let supply = place_of_supply(&SupplyFacts::counter(place.state));
+            let (priced, dispositions) = (frozen.priced, frozen.dispositions);
+            unbilled(tx, place, supply, priced, &dispositions, &common, cashier).await
+        })
+        .await
+}
+
+/// Writes the credit note of a return without bill.
+async fn unbilled(
+    tx: &mut Tx,
+    place: Spot,
+    supply: Supply,
+    priced: Priced,
+    dispositions: &[Disposition],
+    common: &Common,
+    cashier: Option<UserId>,
+) -> Result<CreditNote> {
+    let takings = common.takings();
+    if takings.total() != priced.total {
+        return Err(Error::RefundMismatch {
+            total: priced.total,
+        });
+    }
+    let face = common.face(tx, cashier, number::UNBILLED);
+    let note_lines = priced
+        .lines
+        .iter()
+        .zip(dispositions)
+        .map(|(l, disposition)| NoteLine {
+            line: l.line,
+            original_line: None,
+            product_id: l.product_id,
+            description: l.description.clone(),
+            stocked: l.stocked,
+            hsn: l.hsn.clone(),
+            uqc: l.uqc.clone(),
+            qty: l.qty,
+            tax_category: l.tax_category.clone(),
+            rate: l.rate,
+            cess_rate: l.cess_rate,
+            taxable: l.taxable,
+            cgst: l.cgst,
+            sgst: l.sgst,
+            igst: l.igst,
+            cess: l.cess,
+            total: l.total,
+            disposition: disposition.name().to_owned(),
+            serials: l.serials.clone(),
+        });
+    let mut note = CreditNote {
+        lines: note_lines.collect(),
+        header: NoteHeader {
+            credit_note_id: face.id,
+            registration_id: place.registration_id,
+            fiscal_year: face.counter.year.start_year(),
+            series: face.counter.prefix.clone(),
+            number: String::new(),
+            date: face.date,
+            issued_at: face.issued_at,
+            original_invoice_id: None,
+            gstin_supplier: place.gstin,
+            gstin_buyer: None,
+            place_of_supply: supply.place.to_string(),
+            inter_state: supply.inter,
+            branch_id: place.branch_id,
+            location_id: place.location_id,
+            till_id: place.till_id,
+            session_id: common.session_id,
+            cashier_id: face.cashier,
+            reason: common.reason.clone(),
+            taxable: priced.taxable,
+            cgst: priced.cgst,
+            sgst: priced.sgst,
+            igst: priced.igst,
+            cess: priced.cess,
+            round_off: priced.round_off,
+            total: priced.total,
+            currency: "INR".to_owned(),
+            external_reference: common.external_reference.clone(),
+            version: 1,
+        },
+        tenders: common.refunds(),
+    };
+    post(tx, &mut note, &face.counter, &takings, common.slip.as_ref()).await?;
+    let details = json!({ "number": note.header.number, "total": note.header.total });
+    let object = ("credit_note", note.header.credit_note_id.uuid());
+    tx.audit(
+        "sales.return.unbilled",
+        object,
+        note.header.reason.clone(),
+        details,
+    );
+    tx.publish(events::return_processed(&note, 1, common.told()));
+    Ok(note)
 }
 
 /// Writes the note and what it does to the session. The session is locked before the number, as a sale does.
@@ -294,23 +421,34 @@ async fn post(
     note: &mut CreditNote,
     counter: &Counter,
     takings: &Takings,
+    slip: Option<&Arc<Slip>>,
 ) -> Result<()> {
+    if let Some(slip) = slip
+        && offline::record(tx, slip, Some(note.header.credit_note_id)).await? == 0
+    {
+        return Err(Error::Decided);
+    }
     if let Some(session) = note.header.session_id {
         let h = &note.header;
         let tax = h.cgst + h.sgst + h.igst + h.cess;
-        if session::add_return(tx, session, takings, h.total, tax).await? == 0 {
+        if slip.is_some() {
+            let late = session::Late::back(takings, h.total, tax);
+            session::add_late(tx, session, &late).await?;
+        } else if session::add_return(tx, session, takings, h.total, tax).await? == 0 {
             return Err(Error::SessionClosed);
         }
     }
-    let number = store::insert(tx, &note.header, counter, takings.total()).await?;
+    let printed = slip.map(|slip| slip.number.running);
+    let number = store::insert(tx, &note.header, counter, takings.total(), printed).await?;
     note.header.number = number.ok_or_else(|| Error::SeriesTaken(counter.prefix.clone()))?;
     store::insert_parts(tx, note).await?;
     Ok(())
 }
 
-async fn open_seat(tx: &Tx, session: PosSessionId) -> Result<session::Seat> {
+/// The session that refunds. One that is closed takes what was refunded before, while the till was away.
+async fn open_seat(tx: &Tx, session: PosSessionId, common: &Common) -> Result<session::Seat> {
     let seat = session::seat(tx, session).await?.ok_or(Fault::NotFound)?;
-    if seat.open {
+    if seat.open || common.slip.is_some() {
         Ok(seat)
     } else {
         Err(Error::SessionClosed)
@@ -336,7 +474,7 @@ async fn place(tx: &Tx, common: &Common) -> Result<Spot> {
             .map_err(|e: bahi_gst::StateCodeError| Error::Uncomputable(e.to_string()))
     };
     if let Some(session) = common.session_id {
-        let seat = open_seat(tx, session).await?;
+        let seat = open_seat(tx, session, common).await?;
         return Ok(Spot {
             registration_id: seat.registration_id.ok_or_else(unknown)?,
             state: read(seat.state_code)?,

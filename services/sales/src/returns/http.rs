@@ -190,7 +190,7 @@ struct ReturnLineBody {
 
 /// A return, as its credit note.
 #[derive(Debug, Serialize, ToSchema)]
-struct ReturnBody {
+pub(crate) struct ReturnBody {
     #[serde(flatten)]
     summary: ReturnSummary,
     lines: Vec<ReturnLineBody>,
@@ -311,6 +311,7 @@ async fn take_back(state: web::Data<State>, req: Post<NewReturn>) -> Result<Http
         tenders: body.refund_tenders,
         reason: body.reason,
         external_reference: body.external_reference,
+        slip: None,
     };
     let made = match body.original_invoice_id {
         Some(original) => {

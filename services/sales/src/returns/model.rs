@@ -171,7 +171,7 @@ pub(crate) struct CreditNote {
 
 /// What comes back of one line of an invoice.
 #[derive(Clone, Debug)]
-pub(super) struct Back {
+pub(crate) struct Back {
     pub line: i32,
     pub qty: Quantity,
     pub disposition: Disposition,
@@ -192,28 +192,11 @@ pub(super) struct Given {
 }
 
 fn sold(line: &Line) -> Amounts {
-    Amounts {
-        taxable: line.taxable.decimal(),
-        cgst: line.cgst.decimal(),
-        sgst: line.sgst.decimal(),
-        igst: line.igst.decimal(),
-        cess: line.cess.decimal(),
-    }
+    line.sold()
 }
 
 fn returned(line: &Line) -> Amounts {
-    Amounts {
-        taxable: line.returned_taxable.decimal(),
-        cgst: line.returned_cgst.decimal(),
-        sgst: line.returned_sgst.decimal(),
-        igst: line.returned_igst.decimal(),
-        cess: line.returned_cess.decimal(),
-    }
-}
-
-/// Nearest rupee, half up; amounts here are never negative.
-fn whole_rupees(amount: Money) -> Money {
-    Money::rounded(bahi_types::round_to(amount.decimal(), 0))
+    line.returned()
 }
 
 /// Refuses a piece that a line did not sell, or that came back before. A line that sold pieces without naming them all
@@ -263,14 +246,25 @@ pub(super) fn give_back(
             Pricing::Exclusive
         };
         let earlier = returned(line);
-        let share = prorate_line(
-            &sold(line),
-            pricing,
-            line.qty.decimal(),
-            cumulative.decimal(),
-            &earlier,
-        )
-        .map_err(|e| Error::Uncomputable(e.to_string()))?;
+        let share = if line.is_noted() {
+            // A note changed the price of what is left: that much of it goes back.
+            prorate_line(
+                &line.left(),
+                pricing,
+                left.decimal(),
+                back.qty.decimal(),
+                &Amounts::default(),
+            )
+        } else {
+            prorate_line(
+                &sold(line),
+                pricing,
+                line.qty.decimal(),
+                cumulative.decimal(),
+                &earlier,
+            )
+        };
+        let share = share.map_err(|e| Error::Uncomputable(e.to_string()))?;
         let plus = |a: Decimal, b: Decimal| Money::rounded(a + b);
         after.push(ReturnedLine {
             line: line.line,
@@ -311,13 +305,9 @@ pub(super) fn give_back(
         None => (line.returned_qty, Money::rounded(returned(line).total())),
     };
     let whole = lines.iter().all(|line| standing(line).0 == line.qty);
-    let in_all: Money = lines.iter().map(|line| standing(line).1).sum();
-    let due = match (whole, header.round_to_rupee) {
-        (true, _) => header.total,
-        (false, true) => whole_rupees(in_all),
-        (false, false) => in_all,
-    };
-    let total = due - header.returned;
+    let noted = |line: &Line| Money::rounded(line.credited().total());
+    let in_all: Money = lines.iter().map(|l| standing(l).1 + noted(l)).sum();
+    let total = header.due_back(lines, in_all, whole) - header.returned - header.credited;
     let of_lines: Money = note.iter().map(|l| l.total).sum();
     Ok(Given {
         lines: note,
@@ -329,7 +319,7 @@ pub(super) fn give_back(
 }
 
 /// Checks a refund against what is due and what was paid. `credit` of it is credited, the rest refunded.
-pub(super) fn refundable(
+pub(crate) fn refundable(
     header: &Header,
     total: Money,
     refunded: Money,
@@ -338,11 +328,12 @@ pub(super) fn refundable(
     if refunded != total {
         return Err(Error::RefundMismatch { total });
     }
-    let owed = header.credit - header.returned_credit;
+    let owed = header.open;
     if credit > owed {
         return Err(Error::RefundExceedsPaid { left: owed });
     }
-    let paid = (header.total - header.credit) - (header.returned - header.returned_credit);
+    // What was refunded of a receipt that bounced later is owed again: nothing is left, not less.
+    let paid = Ord::max(header.refundable(), Money::ZERO);
     if refunded - credit > paid {
         return Err(Error::RefundExceedsPaid { left: paid });
     }
@@ -365,6 +356,7 @@ mod tests {
         catalogue::Goods,
         invoice::{NewLine, Terms, price},
         pricing::Market,
+        right::{Allowance, Rights},
     };
 
     fn goods(at: usize, price: i64, inclusive: bool, rate: i64) -> Goods {
@@ -390,6 +382,7 @@ mod tests {
             stock_unit_id: None,
             category_id: None,
             brand_id: None,
+            cost: None,
         }
     }
 
@@ -447,6 +440,11 @@ mod tests {
             "credit",
             "returned",
             "returned_credit",
+            "paid",
+            "credited",
+            "credited_credit",
+            "debited",
+            "open",
         ];
         let mut of: HashMap<&str, serde_json::Value> =
             zeros.into_iter().map(|name| (name, json!("0"))).collect();
@@ -516,7 +514,7 @@ mod tests {
                 },
                 ..Market::default()
             };
-            let terms = Terms { levy: Levy::Intra, round_to_rupee, may_override: false, may_discount: true };
+            let terms = Terms { levy: Levy::Intra, round_to_rupee, rights: Rights { price: Allowance::None, ..Rights::ALL } };
             let of: Vec<&Goods> = goods.iter().collect();
             let percent = off.map(|off| serde_json::from_value(json!({ "percent": Decimal::new(off, 3).to_string() })).unwrap());
             let sold = price(&wanted, &of, percent, terms, &market).unwrap();

@@ -24,12 +24,14 @@ macro_rules! columns {
     };
 }
 
-/// Takes the next number of the counter and writes the header with it; `None` when the prefix numbers other documents.
+/// Takes the next number of the counter, or the `printed` one, and writes the header with it; `None` when the prefix
+/// numbers other documents.
 pub(super) async fn insert(
     tx: &mut Tx,
     header: &NoteHeader,
     counter: &Counter,
     refunded: Money,
+    printed: Option<i64>,
 ) -> Result<Option<String>> {
     #[derive(QueryableByName)]
     struct Row {
@@ -39,7 +41,7 @@ pub(super) async fn insert(
     let row: Option<Row> = sql("
         with n as (
           insert into number_counter as c (tenant_id, registration_id, prefix, fiscal_year, purpose, next)
-          values ($1, $3, $5, $4, 'credit_note', 2)
+          select $1, $3, $5, $4, 'credit_note', 2 where $29 is null
           on conflict (tenant_id, registration_id, prefix, fiscal_year)
           do update set next = c.next + 1 where c.purpose = excluded.purpose
           returning next - 1 as running)
@@ -49,7 +51,7 @@ pub(super) async fn insert(
                external_reference, running, number)
         select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
                $25, $26, $27, n.running, $28 || lpad(n.running::text, greatest(4, length(n.running::text)), '0')
-          from n
+          from (select running from n union all select $29 where $29 is not null) n
         returning number")
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<SqlUuid, _>(header.credit_note_id)
@@ -79,6 +81,7 @@ pub(super) async fn insert(
     .bind::<Numeric, _>(refunded)
     .bind::<Nullable<Text>, _>(header.external_reference.as_deref())
     .bind::<Text, _>(counter.stem())
+    .bind::<Nullable<BigInt>, _>(printed)
     .get_result(tx.conn())
     .await
     .optional()?;
@@ -134,7 +137,7 @@ pub(super) async fn insert_parts(tx: &mut Tx, note: &CreditNote) -> Result<()> {
 
 /// Pieces of an invoice that came back, by its lines.
 pub(super) async fn returned_serials(
-    tx: &mut Tx,
+    tx: &Tx,
     original: InvoiceId,
 ) -> Result<Vec<(i32, Vec<String>)>> {
     #[derive(QueryableByName)]
@@ -148,14 +151,14 @@ pub(super) async fn returned_serials(
          where tenant_id = $1 and original_invoice_id = $2 and original_line is not null and serials <> '[]'")
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<SqlUuid, _>(original)
-    .load(tx.conn())
+    .load(&mut tx.shared())
     .await?;
     let row = |r: Row| (r.original_line, serials_of(&r.serials));
     Ok(rows.into_iter().map(row).collect())
 }
 
 /// A credit note with its lines and refunds.
-pub(super) async fn get(tx: &Tx, note: InvoiceId) -> Result<Option<CreditNote>> {
+pub(crate) async fn get(tx: &Tx, note: InvoiceId) -> Result<Option<CreditNote>> {
     let (mut a, mut b, mut c) = (tx.shared(), tx.shared(), tx.shared());
     let header = sql(concat!(
         "select ",

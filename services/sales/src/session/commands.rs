@@ -8,13 +8,13 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    model::{CountFault, Method, Session},
+    model::{CountFault, Denomination, Method, Session},
     store,
 };
 use crate::{
     State,
     error::{Error, Result},
-    events, organisation,
+    events, offline, organisation,
 };
 
 /// Opens a till.
@@ -48,6 +48,7 @@ pub(super) async fn open(
                 return Err(Error::TillInUse(open));
             }
             let session = store::find(tx, id).await?.ok_or(bahi_db::Error::NotFound)?;
+            offline::provide(tx, till, &place).await?;
             tx.publish(events::session_opened(&session));
             Ok(session)
         })
@@ -102,7 +103,7 @@ pub(super) async fn close(
     state: &State,
     caller: &Caller,
     id: PosSessionId,
-    counted: Vec<(Method, Money)>,
+    (counted, denominations): (Vec<(Method, Money)>, Vec<Denomination>),
     retained: Money,
 ) -> Result<Done<()>> {
     state.restore.passed().await?;
@@ -114,12 +115,18 @@ pub(super) async fn close(
             if session.state != "open" {
                 return Err(Error::SessionClosed);
             }
-            let counts = session
+            let mut counts = session
                 .count(&counted, retained)
                 .map_err(|fault| match fault {
                     CountFault::Missing(methods) => Error::CountMissing(methods),
                     CountFault::RetainedTooMuch => Error::RetainedTooMuch,
                 })?;
+            for count in &mut counts {
+                if count.method == Method::Cash.name() && !denominations.is_empty() {
+                    let told = serde_json::to_value(&denominations);
+                    count.denominations = Some(told.map_err(bahi_db::Error::from)?);
+                }
+            }
             let cash: Money = counted
                 .iter()
                 .filter(|(m, _)| *m == Method::Cash)

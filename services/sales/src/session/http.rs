@@ -5,7 +5,7 @@ use bahi_http::{Caller, Fault, Post, Problem, Versioned, created, ok, page, vali
 use bahi_types::{
     BranchId, Cursor, LocationId, Money, Page, PageQuery, PosSessionId, TillId, UserId,
 };
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     commands,
-    model::{Count, Method, Session},
+    model::{Count, Denomination, Method, Session, Supplement},
     store,
 };
 use crate::{
@@ -100,6 +100,9 @@ struct CountBody {
     expected: Money,
     counted: Money,
     variance: Money,
+    /// How cash was counted, where it was told.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    denominations: Vec<Denomination>,
 }
 
 impl From<Count> for CountBody {
@@ -109,6 +112,10 @@ impl From<Count> for CountBody {
             expected: c.expected,
             counted: c.counted,
             variance: c.variance,
+            denominations: c
+                .denominations
+                .and_then(|d| serde_json::from_value(d).ok())
+                .unwrap_or_default(),
         }
     }
 }
@@ -135,6 +142,15 @@ struct Report {
     returns: i64,
     returned: Money,
     returned_tax: Money,
+    receipts: i64,
+    /// By receipts; part of what was received.
+    collected: Money,
+    /// Advances, receipts and notes given back; part of what was refunded.
+    repaid: Money,
+    /// Sales of the session that were cancelled; they are still among its sales.
+    cancels: i64,
+    cancelled: Money,
+    cancelled_tax: Money,
     change_given: Money,
     cash_in: Money,
     cash_out: Money,
@@ -146,6 +162,73 @@ struct Report {
     counts: Vec<CountBody>,
     retained: Option<Money>,
     deposited: Option<Money>,
+    /// What came after the close from a time without network, by the day it came; the totals above are without it.
+    supplements: Vec<SupplementBody>,
+}
+
+/// What came for a session after its close, on one day.
+#[derive(Debug, Serialize, ToSchema)]
+struct SupplementBody {
+    date: NaiveDate,
+    sales: i64,
+    sold: Money,
+    sold_tax: Money,
+    returns: i64,
+    returned: Money,
+    returned_tax: Money,
+    cancels: i64,
+    cancelled: Money,
+    cancelled_tax: Money,
+    change_given: Money,
+    /// What it adds to the cash that should have been counted.
+    cash: Money,
+    /// Received and refunded by means of payment; those that did not move are left out.
+    tenders: Vec<SupplementTender>,
+}
+
+/// A means of payment in a supplement.
+#[derive(Debug, Serialize, ToSchema)]
+struct SupplementTender {
+    method: Method,
+    received: Money,
+    refunded: Money,
+}
+
+impl From<Supplement> for SupplementBody {
+    fn from(s: Supplement) -> Self {
+        let moved = [
+            (Method::Cash, s.received_cash, s.refunded_cash),
+            (Method::Upi, s.received_upi, s.refunded_upi),
+            (Method::Card, s.received_card, s.refunded_card),
+            (Method::Wallet, s.received_wallet, s.refunded_wallet),
+            (Method::Credit, s.received_credit, s.refunded_credit),
+            (Method::Voucher, s.received_voucher, s.refunded_voucher),
+        ];
+        let moved = moved
+            .into_iter()
+            .filter(|(_, received, refunded)| !received.is_zero() || !refunded.is_zero());
+        Self {
+            date: s.date,
+            sales: s.sales,
+            sold: s.sold,
+            sold_tax: s.sold_tax,
+            returns: s.returns,
+            returned: s.returned,
+            returned_tax: s.returned_tax,
+            cancels: s.cancels,
+            cancelled: s.cancelled,
+            cancelled_tax: s.cancelled_tax,
+            change_given: s.change_given,
+            cash: s.cash,
+            tenders: moved
+                .map(|(method, received, refunded)| SupplementTender {
+                    method,
+                    received,
+                    refunded,
+                })
+                .collect(),
+        }
+    }
 }
 
 impl Versioned for Report {
@@ -154,7 +237,13 @@ impl Versioned for Report {
     }
 }
 
-fn report(s: Session, movements: Vec<store::CashMovement>, counts: Vec<Count>) -> Report {
+fn report(found: Found) -> Report {
+    let Found {
+        session: s,
+        movements,
+        counts,
+        supplements,
+    } = found;
     let tenders = Method::ALL.into_iter().map(|method| TenderTotal {
         method,
         received: s.received(method),
@@ -168,6 +257,12 @@ fn report(s: Session, movements: Vec<store::CashMovement>, counts: Vec<Count>) -
         returns: s.returns,
         returned: s.returned,
         returned_tax: s.returned_tax,
+        receipts: s.receipts,
+        collected: s.collected,
+        repaid: s.repaid,
+        cancels: s.cancels,
+        cancelled: s.cancelled,
+        cancelled_tax: s.cancelled_tax,
         change_given: s.change_given,
         cash_in: s.cash_in,
         cash_out: s.cash_out,
@@ -187,6 +282,7 @@ fn report(s: Session, movements: Vec<store::CashMovement>, counts: Vec<Count>) -
         counts: counts.into_iter().map(CountBody::from).collect(),
         retained: s.retained,
         deposited: s.deposited,
+        supplements: supplements.into_iter().map(SupplementBody::from).collect(),
         session: s.into(),
     }
 }
@@ -273,21 +369,30 @@ async fn get_one(
 ) -> std::result::Result<HttpResponse, Problem> {
     caller.require("sales.pos.read")?;
     let found = find(&state, &caller, *id).await?;
-    Ok(ok(&bahi_db::Done::first(SessionBody::from(found.0))))
+    Ok(ok(&bahi_db::Done::first(SessionBody::from(found.session))))
 }
 
-async fn find(
-    state: &State,
-    caller: &Caller,
-    id: PosSessionId,
-) -> Result<(Session, Vec<store::CashMovement>, Vec<Count>)> {
+/// A session with what its reports show.
+struct Found {
+    session: Session,
+    movements: Vec<store::CashMovement>,
+    counts: Vec<Count>,
+    supplements: Vec<Supplement>,
+}
+
+async fn find(state: &State, caller: &Caller, id: PosSessionId) -> Result<Found> {
     state
         .db
         .read(&caller.ctx, async |tx| {
             let session = store::find(tx, id).await?.ok_or(Fault::NotFound)?;
             let movements = store::movements(tx, id, 500).await?;
             let counts = store::counts(tx, id).await?;
-            Ok((session, movements, counts))
+            Ok(Found {
+                session,
+                movements,
+                counts,
+                supplements: store::supplements(tx, id).await?,
+            })
         })
         .await
 }
@@ -301,10 +406,8 @@ async fn x_report(
     id: web::Path<PosSessionId>,
 ) -> std::result::Result<HttpResponse, Problem> {
     caller.require("sales.pos.report")?;
-    let (session, movements, counts) = find(&state, &caller, *id).await?;
-    Ok(ok(&bahi_db::Done::first(report(
-        session, movements, counts,
-    ))))
+    let found = find(&state, &caller, *id).await?;
+    Ok(ok(&bahi_db::Done::first(report(found))))
 }
 
 /// The totals of a closed session.
@@ -316,13 +419,11 @@ async fn z_report(
     id: web::Path<PosSessionId>,
 ) -> std::result::Result<HttpResponse, Problem> {
     caller.require("sales.pos.report")?;
-    let (session, movements, counts) = find(&state, &caller, *id).await?;
-    if session.state == "open" {
-        return Err(Error::TillInUse(session.session_id).into());
+    let found = find(&state, &caller, *id).await?;
+    if found.session.state == "open" {
+        return Err(Error::TillInUse(found.session.session_id).into());
     }
-    Ok(ok(&bahi_db::Done::first(report(
-        session, movements, counts,
-    ))))
+    Ok(ok(&bahi_db::Done::first(report(found))))
 }
 
 /// What was counted of one means of payment.
@@ -333,6 +434,36 @@ struct CountedTender {
     method: Method,
     #[garde(custom(validate::non_negative))]
     amount: Money,
+    /// Notes and coins, each value once; of cash alone, and together the amount.
+    #[serde(default)]
+    #[garde(length(max = 30))]
+    denominations: Vec<Denomination>,
+}
+
+impl CountedTender {
+    fn adds_up(&self, index: usize) -> Result<()> {
+        let wrong = |message: String| {
+            let field = format!("counted[{index}].denominations");
+            Err(Fault::field(field, message).into())
+        };
+        if self.denominations.is_empty() {
+            return Ok(());
+        }
+        if self.method != Method::Cash {
+            return wrong("are of cash alone".into());
+        }
+        let mut values: Vec<Money> = self.denominations.iter().map(|d| d.value).collect();
+        values.sort_unstable();
+        values.dedup();
+        if values.len() != self.denominations.len() || values.iter().any(|v| !v.is_positive()) {
+            return wrong("must have each value once, and above zero".into());
+        }
+        let sum = Denomination::sum(&self.denominations);
+        if sum != self.amount {
+            return wrong(format!("make {sum} and not {}", self.amount));
+        }
+        Ok(())
+    }
 }
 
 /// Closes a session.
@@ -370,15 +501,21 @@ async fn close(
     req: Post<CloseSession>,
 ) -> std::result::Result<HttpResponse, Problem> {
     req.caller.require("sales.pos.use")?;
+    for (index, counted) in req.body.counted.iter().enumerate() {
+        counted.adds_up(index)?;
+    }
+    let cash = req.body.counted.iter().find(|c| c.method == Method::Cash);
+    let denominations = cash.map(|c| c.denominations.clone()).unwrap_or_default();
     let counted = req
         .body
         .counted
         .iter()
         .map(|c| (c.method, c.amount))
         .collect();
-    let closed = commands::close(&state, &req.caller, *id, counted, req.body.retained).await?;
-    let (session, movements, counts) = find(&state, &req.caller, *id).await?;
-    Ok(ok(&closed.map(|()| report(session, movements, counts))))
+    let count = (counted, denominations);
+    let closed = commands::close(&state, &req.caller, *id, count, req.body.retained).await?;
+    let found = find(&state, &req.caller, *id).await?;
+    Ok(ok(&closed.map(|()| report(found))))
 }
 
 /// Which way cash goes.

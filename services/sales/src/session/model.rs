@@ -1,11 +1,12 @@
 //! A session's row and its arithmetic.
 
 use bahi_types::{BranchId, LocationId, Money, PosSessionId, TillId, UserId};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{
     QueryableByName,
-    sql_types::{BigInt, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{BigInt, Date, Jsonb, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid},
 };
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -27,17 +28,20 @@ pub(crate) enum Method {
     Credit,
     /// Gift or credit voucher.
     Voucher,
+    /// Goods that came back in the same go: the credit of an exchange.
+    Exchange,
 }
 
 impl Method {
     /// Every one.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Cash,
         Self::Upi,
         Self::Card,
         Self::Wallet,
         Self::Credit,
         Self::Voucher,
+        Self::Exchange,
     ];
 
     /// As it is stored and said.
@@ -49,13 +53,19 @@ impl Method {
             Self::Wallet => "wallet",
             Self::Credit => "credit",
             Self::Voucher => "voucher",
+            Self::Exchange => "exchange",
         }
+    }
+
+    /// Whether there is something in the drawer to count.
+    pub const fn is_counted(self) -> bool {
+        !matches!(self, Self::Credit | Self::Exchange)
     }
 }
 
 /// Sums by means of payment, in the order of [`Method::ALL`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Takings([Money; 6]);
+pub(crate) struct Takings([Money; 7]);
 
 impl Takings {
     /// Sums tenders.
@@ -145,6 +155,23 @@ pub(crate) struct Session {
     pub returned: Money,
     #[diesel(sql_type = Numeric)]
     pub returned_tax: Money,
+    #[diesel(sql_type = BigInt)]
+    pub receipts: i64,
+    /// By receipts; part of what was received.
+    #[diesel(sql_type = Numeric)]
+    pub collected: Money,
+    /// Advances, receipts and notes given back; part of what was refunded.
+    #[diesel(sql_type = Numeric)]
+    pub repaid: Money,
+    #[diesel(sql_type = BigInt)]
+    pub cancels: i64,
+    #[diesel(sql_type = Numeric)]
+    pub cancelled: Money,
+    #[diesel(sql_type = Numeric)]
+    pub cancelled_tax: Money,
+    /// Credit of goods that came back and paid for others at once: received and refunded alike.
+    #[diesel(sql_type = Numeric)]
+    pub exchanged: Money,
     #[diesel(sql_type = Nullable<Numeric>)]
     pub retained: Option<Money>,
     #[diesel(sql_type = Nullable<Numeric>)]
@@ -164,6 +191,28 @@ pub(crate) struct Count {
     pub counted: Money,
     #[diesel(sql_type = Numeric)]
     pub variance: Money,
+    /// Notes and coins, as [`Denomination`]s, where they were told.
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    #[serde(default)]
+    pub denominations: Option<serde_json::Value>,
+}
+
+/// So many notes or coins of one value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Denomination {
+    /// Rupees of one.
+    pub value: Money,
+    /// How many.
+    pub pieces: u32,
+}
+
+impl Denomination {
+    /// What they are worth together.
+    pub fn sum(all: &[Self]) -> Money {
+        let worth = |d: &Self| Money::rounded(d.value.decimal() * Decimal::from(d.pieces));
+        all.iter().map(worth).sum()
+    }
 }
 
 /// Why a count cannot be taken.
@@ -185,6 +234,7 @@ impl Session {
             Method::Wallet => self.received_wallet,
             Method::Credit => self.received_credit,
             Method::Voucher => self.received_voucher,
+            Method::Exchange => self.exchanged,
         }
     }
 
@@ -197,6 +247,7 @@ impl Session {
             Method::Wallet => self.refunded_wallet,
             Method::Credit => self.refunded_credit,
             Method::Voucher => self.refunded_voucher,
+            Method::Exchange => self.exchanged,
         }
     }
 
@@ -222,7 +273,7 @@ impl Session {
         };
         let mut counts = Vec::new();
         let mut missing = Vec::new();
-        for method in Method::ALL.into_iter().filter(|m| *m != Method::Credit) {
+        for method in Method::ALL.into_iter().filter(|m| m.is_counted()) {
             let expected = self.expected(method);
             let moved = !self.received(method).is_zero() || !self.refunded(method).is_zero();
             match given(method) {
@@ -231,6 +282,7 @@ impl Session {
                     expected,
                     counted,
                     variance: counted - expected,
+                    denominations: None,
                 }),
                 None if moved || method == Method::Cash => missing.push(method.name()),
                 None => {}
@@ -244,6 +296,132 @@ impl Session {
         }
         Ok(counts)
     }
+}
+
+/// What a document adds to a session when it comes from a till that was away: to its totals while it is open, to a
+/// supplement of its Z report afterwards.
+#[derive(Clone, Debug)]
+pub(crate) struct Late {
+    pub received: Takings,
+    pub change: Money,
+    pub refunded: Takings,
+    /// 0 or 1, as the next.
+    pub sales: i64,
+    pub returns: i64,
+    pub sold: Money,
+    pub sold_tax: Money,
+    pub returned: Money,
+    pub returned_tax: Money,
+    pub cancels: i64,
+    pub cancelled: Money,
+    pub cancelled_tax: Money,
+}
+
+impl Late {
+    /// Nothing.
+    fn nothing() -> Self {
+        Self {
+            received: Takings::default(),
+            change: Money::ZERO,
+            refunded: Takings::default(),
+            sales: 0,
+            returns: 0,
+            sold: Money::ZERO,
+            sold_tax: Money::ZERO,
+            returned: Money::ZERO,
+            returned_tax: Money::ZERO,
+            cancels: 0,
+            cancelled: Money::ZERO,
+            cancelled_tax: Money::ZERO,
+        }
+    }
+
+    /// A sale.
+    pub fn sale(takings: &Takings, change: Money, total: Money, tax: Money) -> Self {
+        Self {
+            received: *takings,
+            change,
+            sales: 1,
+            sold: total,
+            sold_tax: tax,
+            ..Self::nothing()
+        }
+    }
+
+    /// A return.
+    pub fn back(refunds: &Takings, total: Money, tax: Money) -> Self {
+        Self {
+            refunded: *refunds,
+            returns: 1,
+            returned: total,
+            returned_tax: tax,
+            ..Self::nothing()
+        }
+    }
+
+    /// A sale that is cancelled.
+    pub fn cancelled(refunds: &Takings, total: Money, tax: Money) -> Self {
+        Self {
+            refunded: *refunds,
+            cancels: 1,
+            cancelled: total,
+            cancelled_tax: tax,
+            ..Self::nothing()
+        }
+    }
+}
+
+/// What came for a session after its close, on one day.
+#[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
+pub(crate) struct Supplement {
+    #[diesel(sql_type = Date)]
+    pub date: NaiveDate,
+    #[diesel(sql_type = Numeric)]
+    pub received_cash: Money,
+    #[diesel(sql_type = Numeric)]
+    pub received_upi: Money,
+    #[diesel(sql_type = Numeric)]
+    pub received_card: Money,
+    #[diesel(sql_type = Numeric)]
+    pub received_wallet: Money,
+    #[diesel(sql_type = Numeric)]
+    pub received_credit: Money,
+    #[diesel(sql_type = Numeric)]
+    pub received_voucher: Money,
+    #[diesel(sql_type = Numeric)]
+    pub change_given: Money,
+    #[diesel(sql_type = Numeric)]
+    pub refunded_cash: Money,
+    #[diesel(sql_type = Numeric)]
+    pub refunded_upi: Money,
+    #[diesel(sql_type = Numeric)]
+    pub refunded_card: Money,
+    #[diesel(sql_type = Numeric)]
+    pub refunded_wallet: Money,
+    #[diesel(sql_type = Numeric)]
+    pub refunded_credit: Money,
+    #[diesel(sql_type = Numeric)]
+    pub refunded_voucher: Money,
+    #[diesel(sql_type = Numeric)]
+    pub cash: Money,
+    #[diesel(sql_type = BigInt)]
+    pub sales: i64,
+    #[diesel(sql_type = Numeric)]
+    pub sold: Money,
+    #[diesel(sql_type = Numeric)]
+    pub sold_tax: Money,
+    #[diesel(sql_type = BigInt)]
+    pub returns: i64,
+    #[diesel(sql_type = Numeric)]
+    pub returned: Money,
+    #[diesel(sql_type = Numeric)]
+    pub returned_tax: Money,
+    #[diesel(sql_type = BigInt)]
+    pub cancels: i64,
+    #[diesel(sql_type = Numeric)]
+    pub cancelled: Money,
+    #[diesel(sql_type = Numeric)]
+    pub cancelled_tax: Money,
 }
 
 #[cfg(test)]
@@ -289,6 +467,13 @@ mod tests {
             returns: 0,
             returned: zero,
             returned_tax: zero,
+            receipts: 0,
+            collected: zero,
+            repaid: zero,
+            cancels: 0,
+            cancelled: zero,
+            cancelled_tax: zero,
+            exchanged: zero,
             retained: None,
             deposited: None,
             version: 1,

@@ -6,7 +6,7 @@ use bahi_proto::sales::v1::{
 use serde_json::{Value, json};
 use tonic::{Code, Request, Status};
 
-use crate::support::Shop;
+use crate::{offline::frozen, support::Shop};
 
 impl Shop {
     fn signed<T>(&self, service: &str, message: T) -> Request<T> {
@@ -153,5 +153,36 @@ async fn a_sale_in_flight_during_the_count_gives_no_false_variance_between_the_r
         (&json!("posted"), &json!("0"))
     );
     shop.assert_stock(goods, ("7", "0", "7")).await;
+    shop.assert_sound().await;
+}
+
+/// A count takes what was carried out before it; a sale of these goods that is told later must not take them again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sale_made_away_before_a_count_and_sent_after_it_leaves_once() {
+    let shop = Shop::open().await;
+    let goods = shop.goods("10").await;
+    let session = shop.session().await;
+    shop.published(json!({})).await;
+    let body =
+        json!({ "location_id": shop.location, "lines": [{ "product_id": goods, "qty": "9" }] });
+    let (counter, colleague) = (shop.keeper(), shop.keeper());
+    let path = "/api/v1/inventory/reconcile";
+    let count = counter.post_with_key(path, body, "k").await.expect(201);
+    let at = format!("/api/v1/inventory/counts/{}", count.text_at("id"));
+    colleague
+        .post(&format!("{at}:approve"), json!({}))
+        .await
+        .expect(200);
+    shop.relay().await;
+    shop.published(json!({})).await;
+    shop.count_jobs().await;
+    assert_eq!(counter.get(&at).await.expect(200).body["state"], "posted");
+    shop.assert_stock(goods, ("9", "0", "9")).await;
+    let line = frozen(goods, "1", "10", 5);
+    let sale = shop.away(&session, "P1F/26-27/0001", vec![line]);
+    let reply = shop.sync(&[sale]).await.expect(200);
+    assert_eq!(reply.body["items"][0]["result"], "issued", "{}", reply.text);
+    shop.relay().await;
+    shop.assert_stock(goods, ("9", "0", "9")).await;
     shop.assert_sound().await;
 }

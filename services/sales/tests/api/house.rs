@@ -358,6 +358,7 @@ async fn only_internal_tokens_are_believed() {
         perms: vec!["*".into()],
         name: None,
         txn: None,
+        sxp: None,
         iat,
         exp: iat + 60,
     };

@@ -2,14 +2,30 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // Tests fail by panicking.
 
+mod accounts;
+mod bundle;
+mod cancelling;
 mod catalogue;
+mod commission;
 mod counting;
+mod exchanges;
+mod faults;
 mod held;
 mod house;
 mod kits;
+mod live;
+mod noting;
 mod numbers;
+mod offline;
+mod order_steps;
+mod orders;
+mod policy;
 mod pricing;
+mod prints;
 mod protocol;
+mod quotations;
+mod random;
+mod refusals;
 mod returns;
 mod scenarios;
 mod serials;

@@ -1315,3 +1315,39 @@ async fn what_is_sold_costs_what_product_quotes() {
     assert!(promoted > 40 && with_coupon > 5, "{promoted} {with_coupon}");
     shop.assert_sound().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_sale_gives_its_coupon_back_and_a_return_does_not() {
+    let till = Counter::open().await;
+    let cut = till.service("CUT", "100").await;
+    let (_, coupon) = tenth_by(&till, "TWO", Some(2), Some(1)).await;
+    let (me, you) = (CustomerId::new(), CustomerId::new());
+    let sell = |customer: CustomerId| {
+        let more = json!({ "coupons": ["TWO"], "customer_id": customer });
+        till.sell(json!([qty(&cut, "1")]), more)
+    };
+    let cancel = async |sold: &Value| {
+        let id = sold["invoice_id"].as_str().unwrap();
+        let body = json!({ "reason_code": "data_entry",
+            "refund_tenders": [{ "method": "cash", "amount": sold["total"] }] });
+        let path = format!("/api/v1/sales/invoices/{id}:cancel");
+        till.shop.owner.post(&path, body).await.expect(200);
+    };
+    let mine = sell(me).await.expect(201).body;
+    let yours = sell(you).await.expect(201).body;
+    assert_eq!(sell(me).await.expect(409).code(), "COUPON_USED_UP");
+    cancel(&mine).await;
+    assert_eq!(used(&till, &coupon, None).await, (1, 2));
+    assert_eq!(used(&till, &coupon, Some(me)).await, (0, 1));
+    sell(me).await.expect(201);
+    let back = json!({ "original_invoice_id": yours["invoice_id"], "session_id": till.session,
+        "lines": [{ "original_line": 1, "qty": "1" }],
+        "refund_tenders": [{ "method": "cash", "amount": yours["total"] }] });
+    till.shop
+        .owner
+        .post("/api/v1/sales/returns", back)
+        .await
+        .expect(201);
+    assert_eq!(sell(you).await.expect(409).code(), "COUPON_USED_UP");
+    till.shop.assert_sound().await;
+}

@@ -164,3 +164,27 @@ async fn a_till_that_scans_no_numbers_sells_and_the_invoice_line_is_listed() {
     );
     shop.assert_sound().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_sale_brings_its_pieces_back_by_number() {
+    let shop = Shop::open().await;
+    let phone = shop.numbered(&["A", "B", "C"]).await;
+    let session = shop.session().await;
+    let sale = || shop.named(&session, phone, "2", json!(["A", "B"]), "20");
+    let sold = shop.sell(sale()).await.expect(201);
+    shop.relay().await;
+    let path = format!(
+        "/api/v1/sales/invoices/{}:cancel",
+        sold.text_at("invoice_id")
+    );
+    let body = json!({ "reason_code": "duplicate", "refund_tenders": [{ "method": "cash", "amount": "20" }] });
+    shop.owner.post(&path, body).await.expect(200);
+    shop.relay().await;
+    for no in ["A", "B"] {
+        assert_eq!(shop.piece(no).await, ("in_stock".to_owned(), Value::Null));
+    }
+    shop.sell(sale()).await.expect(201);
+    shop.relay().await;
+    assert_eq!(shop.piece("A").await.0, "sold");
+    shop.assert_sound().await;
+}

@@ -9,9 +9,10 @@ use std::{
 };
 
 use bahi_events::{
-    BRANCH_CREATED, Branch, Envelope, LOCATION_CREATED, Location, Outgoing, PRODUCT_CREATED,
-    Product, ProductKind, REGISTRATION_CREATED, Registration, TAX_RATE_CHANGED, TILL_CREATED,
-    TaxProfile, TaxRate, Till, Tracking,
+    BRANCH_CREATED, Branch, CUSTOMER_CREATED, Customer, CustomerAddress, Envelope,
+    LOCATION_CREATED, Location, Outgoing, PRODUCT_CREATED, Product, ProductKind,
+    REGISTRATION_CREATED, Registration, TAX_RATE_CHANGED, TILL_CREATED, TaxProfile, TaxRate, Till,
+    Tracking,
 };
 use bahi_proto::sales::v1::{
     HoldRef, ReservationState, ReservationStatesRequest, reservations_client::ReservationsClient,
@@ -19,8 +20,8 @@ use bahi_proto::sales::v1::{
 use bahi_service::App;
 use bahi_testkit::{Client, Reply, TestApp};
 use bahi_types::{
-    BranchId, Clock, InvoiceId, LocationId, ProductId, RegistrationId, TaxProfileId, TenantId,
-    TillId, UnitId,
+    BranchId, Clock, CustomerId, InvoiceId, LocationId, ProductId, RegistrationId, TaxProfileId,
+    TenantId, TillId, UnitId,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -102,14 +103,45 @@ pub async fn feed<S: Clone + Send + Sync + 'static>(
 impl Shop {
     /// Sales alone; inventory cannot be reached.
     pub async fn without_stock() -> Self {
+        Self::without_stock_with(&[]).await
+    }
+
+    /// The same with more settings.
+    pub async fn without_stock_with(more: &[(&str, &str)]) -> Self {
         let clock = Clock::fixed("2026-11-05T06:00:00Z".parse().unwrap());
-        let settings = [("BAHI_INVENTORY_GRPC", NOWHERE)];
+        let mut settings = vec![("BAHI_INVENTORY_GRPC", NOWHERE)];
+        settings.extend(more);
         let sales = Arc::new(TestApp::start_with(sales::app(), &settings, clock.clone()).await);
         Self::fit_out(sales, None, clock).await
     }
 
     /// Sales and inventory, each knowing the other's address.
     pub async fn open() -> Self {
+        Self::open_with(&[]).await
+    }
+
+    /// The same, sales with these settings.
+    pub async fn open_with(own: &[(&str, &str)]) -> Self {
+        Self::open_by(own, |stock| async move { stock }).await
+    }
+
+    /// The same with a wire between sales and inventory that can be cut.
+    pub async fn wired() -> (Self, Wire) {
+        let (send, receive) = tokio::sync::oneshot::channel();
+        let shop = Self::open_by(&[], |stock| async move {
+            let wire = Wire::lay(stock.trim_start_matches("http://").to_owned()).await;
+            let url = wire.url.clone();
+            send.send(wire).ok();
+            url
+        })
+        .await;
+        (shop, receive.await.unwrap())
+    }
+
+    async fn open_by<F: Future<Output = String>>(
+        own: &[(&str, &str)],
+        way: impl FnOnce(String) -> F,
+    ) -> Self {
         let clock = Clock::fixed("2026-11-05T06:00:00Z".parse().unwrap());
         let port = free_port();
         let sales_url = format!("http://127.0.0.1:{port}");
@@ -119,11 +151,12 @@ impl Shop {
             clock.clone(),
         )
         .await;
-        let (stock_url, listen) = (stock.grpc_url(), format!("127.0.0.1:{port}"));
-        let settings = [
+        let (stock_url, listen) = (way(stock.grpc_url()).await, format!("127.0.0.1:{port}"));
+        let mut settings = vec![
             ("BAHI_INVENTORY_GRPC", stock_url.as_str()),
             ("BAHI_GRPC_LISTEN", &listen),
         ];
+        settings.extend_from_slice(own);
         let sales = Arc::new(TestApp::start_with(sales::app(), &settings, clock.clone()).await);
         Self::fit_out(sales, Some(Arc::new(stock)), clock).await
     }
@@ -189,6 +222,9 @@ impl Shop {
             code: "B".into(),
             name: name.into(),
             registration_id: self.registration,
+            address: Some("12 MG Road\nMumbai 400001".into()),
+            phone: Some("022 2345 6789".into()),
+            upi_vpa: Some("company.mumbai@okbank".into()),
             active: true,
         }
     }
@@ -262,6 +298,38 @@ impl Shop {
         ])
         .await;
         product.product_id
+    }
+
+    /// A customer with a credit limit and 30 days.
+    pub async fn customer(&self, credit_limit: Option<&str>) -> CustomerId {
+        let customer = customer(credit_limit);
+        let id = customer.customer_id;
+        self.hear([CUSTOMER_CREATED.of(id.uuid(), 1, &customer)])
+            .await;
+        id
+    }
+
+    /// A sale from the office, on credit where no tenders are named.
+    pub async fn sell_from_office(&self, more: Value) -> Reply {
+        let mut body = json!({ "location_id": self.location });
+        if let (Some(body), Some(more)) = (body.as_object_mut(), more.as_object()) {
+            body.extend(more.clone());
+        }
+        let key = Uuid::now_v7().to_string();
+        self.owner
+            .post_with_key("/api/v1/sales/invoices", body, &key)
+            .await
+    }
+
+    /// What a customer owes: dues, orders, advances.
+    pub async fn account(&self, customer: CustomerId) -> (String, String, String) {
+        let path = format!("/api/v1/sales/customers/{customer}/account");
+        let account = self.owner.get(&path).await.expect(200);
+        (
+            account.text_at("dues"),
+            account.text_at("orders"),
+            account.text_at("advances"),
+        )
     }
 
     /// Goods at a price of 10.00 with 5 % inside, of which there are `on_hand`.
@@ -356,7 +424,7 @@ impl Shop {
     pub async fn relay(&self) {
         let events = self.sales.events().await;
         let from = self.relayed.swap(events.len(), Ordering::SeqCst);
-        let billing = ["invoice.issued", "return.processed"];
+        let billing = ["invoice.issued", "return.processed", "invoice.cancelled"];
         let fresh: Vec<_> = events[from..]
             .iter()
             .filter(|e| billing.contains(&e.event_type.as_str()))
@@ -490,42 +558,97 @@ impl Shop {
     /// The books of both databases agree: numbers without gap, one invoice for each `issued`, S1 to S3 by sums, and
     /// nothing that inventory finds wrong with its own.
     pub async fn assert_sound(&self) {
-        let wrong = self
-            .sales
-            .admin()
-            .await
-            .query(
-                "select 'gap in ' || series from invoice group by tenant_id, registration_id, series, fiscal_year
-                   having count(*) <> max(running)
-                 union all select 'gap in ' || series from credit_note group by tenant_id, registration_id, series, fiscal_year
-                   having count(*) <> max(running)
-                 union all select 'counter of ' || prefix from number_counter c where next - 1 <>
-                   (select count(*) from (select registration_id, series, fiscal_year from invoice
-                      union all select registration_id, series, fiscal_year from credit_note) d
-                     where (d.registration_id, d.series, d.fiscal_year) = (c.registration_id, c.prefix, c.fiscal_year))
-                 union all select 'lines of ' || number from invoice i join invoice_line l using (tenant_id, invoice_id)
-                   group by i.tenant_id, i.invoice_id, number, i.taxable, i.cgst, i.igst, i.cess
-                   having (sum(l.taxable), sum(l.cgst), sum(l.igst), sum(l.cess)) <> (i.taxable, i.cgst, i.igst, i.cess)
-                 union all select 'tenders of ' || number from invoice i left join invoice_tender t using (tenant_id, invoice_id)
-                   group by i.tenant_id, i.invoice_id, number, i.tendered having coalesce(sum(t.amount), 0) <> i.tendered
-                 union all select 'decision of ' || d.invoice_id from reservation_decision d full join invoice i
-                   using (tenant_id, invoice_id) where d.decision = 'issued' and i.invoice_id is null
-                 union all select 'no decision of ' || i.number from invoice i where not exists
-                   (select 1 from reservation_decision d where d.tenant_id = i.tenant_id and d.invoice_id = i.invoice_id
-                     and d.decision = 'issued' and d.reservation_id = i.reservation_id)
-                 union all select 'session ' || s.session_id from pos_session s where s.sales <>
-                   (select count(*) from invoice i where i.tenant_id = s.tenant_id and i.session_id = s.session_id)
-                 union all select 'events of ' || i.number from invoice i where 1 <>
-                   (select count(*) from outbox.event e where e.event_type = 'invoice.issued' and e.aggregate_id = i.invoice_id::text)",
-                &[],
-            )
-            .await
-            .unwrap();
-        let wrong: Vec<String> = wrong.into_iter().map(|r| r.get(0)).collect();
+        let wrong = bahi_testkit::wrong_in_sales(&self.sales.admin().await).await;
         assert!(wrong.is_empty(), "{wrong:#?}");
         if self.stock.is_some() {
             self.keeper().assert_books_agree().await;
         }
+    }
+}
+
+pub fn customer(credit_limit: Option<&str>) -> Customer {
+    Customer {
+        customer_id: CustomerId::new(),
+        name: "Jain Stores".into(),
+        phone: Some("+919820098200".into()),
+        email: None,
+        gstin: None,
+        addresses: vec![CustomerAddress {
+            kind: "billing".into(),
+            text: "Pune".into(),
+            state_code: "27".into(),
+        }],
+        customer_group_id: None,
+        credit_limit: credit_limit.map(|limit| limit.parse().unwrap()),
+        credit_days: 30,
+        status: "active".into(),
+    }
+}
+
+/// A wire to a server, which may lose what is said.
+pub struct Wire {
+    url: String,
+    set: tokio::sync::watch::Sender<Line>,
+}
+
+/// What a wire carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line {
+    Open,
+    /// Nothing.
+    Cut,
+    /// Questions, and no answers.
+    Deaf,
+}
+
+impl Wire {
+    async fn lay(to: String) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (set, line) = tokio::sync::watch::channel(Line::Open);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let (to, mut line) = (to.clone(), line.clone());
+                tokio::spawn(async move {
+                    let now = *line.borrow_and_update();
+                    if now == Line::Cut {
+                        return;
+                    }
+                    let server = tokio::net::TcpStream::connect(&to).await.unwrap();
+                    let (mut from_client, mut to_client) = client.into_split();
+                    let (mut from_server, mut to_server) = server.into_split();
+                    // The handshake passes; what is deaf has it behind it.
+                    let up = tokio::io::copy(&mut from_client, &mut to_server);
+                    let down = tokio::io::copy(&mut from_server, &mut to_client);
+                    let mut swallowed = tokio::io::sink();
+                    tokio::pin!(up);
+                    {
+                        tokio::pin!(down);
+                        tokio::select! {
+                            _ = &mut up => return,
+                            _ = &mut down => return,
+                            changed = line.changed() => {
+                                if changed.is_err() || *line.borrow_and_update() != Line::Deaf {
+                                    return;
+                                }
+                            }
+                        }
+                    }
+                    let nothing = tokio::io::copy(&mut from_server, &mut swallowed);
+                    tokio::select! {
+                        _ = up => {}
+                        _ = nothing => {}
+                        _ = line.changed() => {}
+                    }
+                });
+            }
+        });
+        Self { url, set }
+    }
+
+    /// What it carries from now on.
+    pub fn set(&self, line: Line) {
+        self.set.send_replace(line);
     }
 }
 

@@ -1,6 +1,7 @@
 //! An executable model of a sale's protocol as it is built: sales and inventory as two databases, requests that crash
-//! anywhere, messages that are lost or late, events that come twice. Every state within small bounds is visited,
-//! breadth first, so a counterexample is the shortest there is.
+//! anywhere, messages that are lost or late, events that come twice, returns and cancels, tills that were away, goods that
+//! are found gone, a count. Every state within small bounds is visited, breadth first, so a counterexample is the
+//! shortest there is.
 //!
 //! Each rule of the protocol is a switch. With all of them no state is wrong; without any one of them there is a
 //! state that is, and [`without_any_one_rule_something_goes_wrong`] names it.
@@ -11,7 +12,7 @@ mod search;
 mod world;
 
 use search::{Outcome, search};
-use world::{Rule, Rules, Scenario};
+use world::{Rule, Rules, Scenario, Undo};
 
 /// Quantities of the baskets: services alone, one piece, two pieces, and one piece asked for in another way.
 const NOTHING: u8 = 0;
@@ -104,6 +105,95 @@ fn scenarios() -> Vec<Scenario> {
             errors: 1,
             asks: 0,
             ..sale("a call that arrives late", &late, 2)
+        },
+        Scenario {
+            sent: again.to_vec(),
+            crashes: 1,
+            timeouts: 1,
+            twice: 1,
+            ..sale("what a till sold while it was away, sent twice", &[], 1)
+        },
+        Scenario {
+            sent: vec![(0, TWO)],
+            errors: 1,
+            unknowns: 1,
+            ..sale(
+                "sold while the till was away, more than there is",
+                &[(1, ONE)],
+                1,
+            )
+        },
+        Scenario {
+            sent: vec![(0, ONE)],
+            timeouts: 1,
+            ..sale("tried online before the network went", &[(0, ONE)], 1)
+        },
+        Scenario {
+            sent: again.to_vec(),
+            asks: 0,
+            ..sale("tried online with another basket", &[(0, TWO)], 2)
+        },
+        Scenario {
+            sent: again.to_vec(),
+            abandons: true,
+            asks: 0,
+            ..sale("given up online, and sold all the same", &[(0, ONE)], 1)
+        },
+        Scenario {
+            undos: vec![Undo::Return, Undo::Return],
+            twice: 1,
+            ..sale("a piece comes back, twice asked", &[(0, ONE)], 1)
+        },
+        Scenario {
+            undos: vec![Undo::Return, Undo::Cancel],
+            twice: 1,
+            ..sale(
+                "a piece comes back and the rest is cancelled",
+                &[(0, TWO)],
+                2,
+            )
+        },
+        Scenario {
+            undos: vec![Undo::Cancel],
+            twice: 1,
+            asks: 2,
+            ..sale("the last piece is sold, cancelled and sold again", &two, 1)
+        },
+        Scenario {
+            undos: vec![Undo::Cancel],
+            crashes: 1,
+            ..sale("cancelled, and asked for again", &again, 1)
+        },
+        Scenario {
+            sent: vec![(0, TWO)],
+            undos: vec![Undo::Return],
+            found: 1,
+            ..sale("what was short comes back in part", &[(1, ONE)], 1)
+        },
+        Scenario {
+            unheld: true,
+            undos: vec![Undo::Cancel],
+            ..sale(
+                "a sale without a hold is cancelled, the piece is another's",
+                &[(1, ONE)],
+                1,
+            )
+        },
+        Scenario {
+            counted: true,
+            twice: 1,
+            ..sale("counted while the shop sells", &two, 2)
+        },
+        Scenario {
+            counted: true,
+            sent: vec![(0, ONE)],
+            ..sale("counted while a till is away", &[(1, ONE)], 2)
+        },
+        Scenario {
+            counted: true,
+            sent: vec![(0, TWO)],
+            found: 1,
+            ..sale("counted where something is owed", &[], 1)
         },
         Scenario {
             unheld: true,

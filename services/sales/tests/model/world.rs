@@ -43,10 +43,42 @@ pub enum Rule {
     GuardMovement,
     /// An event is never refused for stock.
     IssueWhenShort,
+    /// A till that was away is known by the number it printed: sent again, its sale gets its own document.
+    KnownByNumber,
+    /// What was sold while the till was away is promised as far as there is something.
+    NeverShort,
+    /// Without an answer of inventory it is written without a hold.
+    WithoutStock,
+    /// Given up online and sold all the same, it is issued under an id of its own.
+    DerivedWhenClosed,
+    /// Only the very sale that was issued online makes the printed number void.
+    SameSaleOnly,
+    /// What was issued online for something else is undone before the sale is issued under an id of its own.
+    UndoneFirst,
+    /// The decision alone says whether an invoice was issued; what became of it later does not.
+    DecisionAlone,
+    /// What is done to an issued invoice is done under its lock.
+    UnderLock,
+    /// What is done to an invoice is heard of after the invoice.
+    InOrder,
+    /// What comes back closes the invoice's own shortage first.
+    ShortageFirst,
+    /// What comes back comes back once, however often it is heard.
+    GuardReturn,
+    /// Shortages are settled whenever more becomes available.
+    SettleWhenFreed,
+    /// A count is posted only when inventory has heard all that had happened at the look.
+    CountWaits,
+    /// Of what is heard after the look, only what had happened by then changes what is expected.
+    CountBySnapshot,
+    /// What is expected is what lies there less what is owed.
+    CountLessOwed,
+    /// A sale of before the look that is told after it is put right.
+    CorrectLate,
 }
 
 impl Rule {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 35] = [
         Self::OneFinalDecision,
         Self::NoLimitOfAttempts,
         Self::ReadBeforeRefusing,
@@ -66,6 +98,22 @@ impl Rule {
         Self::EndCommitted,
         Self::GuardMovement,
         Self::IssueWhenShort,
+        Self::KnownByNumber,
+        Self::NeverShort,
+        Self::WithoutStock,
+        Self::DerivedWhenClosed,
+        Self::SameSaleOnly,
+        Self::UndoneFirst,
+        Self::DecisionAlone,
+        Self::UnderLock,
+        Self::InOrder,
+        Self::ShortageFirst,
+        Self::GuardReturn,
+        Self::SettleWhenFreed,
+        Self::CountWaits,
+        Self::CountBySnapshot,
+        Self::CountLessOwed,
+        Self::CorrectLate,
     ];
 }
 
@@ -110,6 +158,15 @@ pub struct Scenario {
     pub abandons: bool,
     /// Invoice 0 was sold without a hold (offline, or restored): its event is on its way.
     pub unheld: bool,
+    /// Invoice and basket of each sending of what the till made while it was away, under one number. Invoice 1 is then the
+    /// id that is derived from invoice 0 and the number.
+    pub sent: Vec<(usize, u8)>,
+    /// What is done to invoice 0 when it is issued: a piece comes back, or it is cancelled.
+    pub undos: Vec<Undo>,
+    /// The shelf is counted once.
+    pub counted: bool,
+    /// Pieces that lie on the shelf and are in no book.
+    pub found: u8,
     /// Deadlines that pass while there is still something going on; those of the rest pass afterwards.
     pub asks: u8,
 }
@@ -129,6 +186,10 @@ impl Default for Scenario {
             losses: 0,
             abandons: false,
             unheld: false,
+            sent: Vec::new(),
+            undos: Vec::new(),
+            counted: false,
+            found: 0,
             asks: 1,
         }
     }
@@ -142,12 +203,59 @@ const TRIES: u8 = 3;
 /// With a limit of attempts: this one.
 const LIMIT: usize = 2;
 
+fn signed(pieces: u8) -> i8 {
+    i8::try_from(pieces).unwrap()
+}
+
 fn pieces(basket: u8) -> u8 {
     match basket {
         0 => 0,
         2 => 2,
         _ => 1,
     }
+}
+
+/// What is done to an issued invoice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Undo {
+    /// One piece comes back.
+    Return,
+    /// It is cancelled: all comes back, unless something did before.
+    Cancel,
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Undoing {
+    Waiting,
+    /// Without the lock: so much had come back when it looked.
+    Looked(u8),
+    Over,
+}
+
+/// An event of goods that come back: so many, how often it came, and whether it has had its effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Back {
+    pieces: u8,
+    deliveries: u8,
+}
+
+/// A count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Count {
+    /// There is none.
+    None,
+    Open,
+    /// Counted so many; the books said so; invoices that were issued and not heard of, and what has been heard since
+    /// that sales of before the look moved, and others did.
+    Looked {
+        shelf: i8,
+        book: i8,
+        on_their_way: [bool; INVOICES],
+        heard: i8,
+        heard_of_others: i8,
+    },
+    Posted,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -206,6 +314,8 @@ enum At {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Request {
+    /// A till that was away sends it.
+    sent: bool,
     invoice: u8,
     basket: u8,
     at: At,
@@ -223,6 +333,16 @@ struct Invoice {
     refused: u8,
     /// The event: attempt, basket, deliveries so far.
     event: Option<(u8, u8, u8)>,
+    /// All of it was given back.
+    undone: bool,
+    /// Pieces that came back.
+    returned: u8,
+    /// Events of that.
+    backs: [Option<Back>; 2],
+    /// Its goods have left the shelf.
+    left: bool,
+    /// They had when the shelf was counted, and nobody had told.
+    late: bool,
     /// Inventory's header row.
     handled: bool,
     moved: u8,
@@ -248,7 +368,15 @@ pub struct World {
     /// In order, none twice.
     wire: Vec<Message>,
     on_hand: u8,
+    /// What really lies there.
+    shelf: i8,
+    /// Of which no book knows.
+    found: u8,
+    count: Count,
+    undos: Vec<(Undo, Undoing)>,
     lost: u8,
+    /// What the printed number stands for: an invoice, and whether that bears it (else it is printed and void).
+    number: Option<(u8, bool)>,
     budget: Budget,
     /// Something happened that must not.
     fault: Option<&'static str>,
@@ -280,6 +408,10 @@ pub enum Step {
     Hold(usize, u8, &'static str),
     /// A piece is found gone.
     Loss,
+    /// Something is done to invoice 0.
+    Undo(usize, &'static str),
+    /// Something about the count.
+    Count(&'static str),
 }
 
 impl fmt::Display for Step {
@@ -290,6 +422,8 @@ impl fmt::Display for Step {
             Self::Invoice(invoice, what) => write!(f, "invoice {invoice} {what}"),
             Self::Hold(invoice, attempt, what) => write!(f, "the hold {invoice}/{attempt} {what}"),
             Self::Loss => write!(f, "a piece is found gone"),
+            Self::Undo(undo, what) => write!(f, "undo {undo} {what}"),
+            Self::Count(what) => write!(f, "the shelf {what}"),
         }
     }
 }
@@ -298,7 +432,8 @@ type Steps = Vec<(Step, World)>;
 
 impl World {
     pub fn new(scenario: &Scenario, _: Rules) -> Self {
-        let request = |(invoice, basket): &(usize, u8)| Request {
+        let request = |sent: bool, (invoice, basket): &(usize, u8)| Request {
+            sent,
             invoice: u8::try_from(*invoice).unwrap(),
             basket: *basket,
             at: At::Look,
@@ -311,22 +446,53 @@ impl World {
             holds: [Hold::Unseen; ATTEMPTS],
             refused: 0,
             event: None,
+            undone: false,
+            returned: 0,
+            backs: [None; 2],
+            left: false,
+            late: false,
             handled: false,
             moved: 0,
             shortage: 0,
         };
         let mut invoices = [invoice; INVOICES];
+        let mut shelf = i8::try_from(scenario.stock + scenario.found).unwrap();
+        if let (true, Some((_, basket))) = (scenario.counted, scenario.sent.first()) {
+            // It left before anybody counted.
+            invoices[0].left = true;
+            shelf -= i8::try_from(pieces(*basket)).unwrap();
+        }
         if scenario.unheld {
+            invoices[0].left = true;
+            shelf -= 1;
             invoices[0].decisions[1] = Some(Decision::Issued(1));
             invoices[0].event = Some((1, 1, 0));
         }
         Self {
-            requests: scenario.requests.iter().map(request).collect(),
+            requests: scenario
+                .requests
+                .iter()
+                .map(|r| request(false, r))
+                .chain(scenario.sent.iter().map(|r| request(true, r)))
+                .collect(),
             invoices,
             wire: Vec::new(),
             on_hand: scenario.stock,
+            shelf,
+            found: scenario.found,
+            count: if scenario.counted {
+                Count::Open
+            } else {
+                Count::None
+            },
+            undos: scenario
+                .undos
+                .iter()
+                .map(|undo| (*undo, Undoing::Waiting))
+                .collect(),
             // What was sold without a hold may be short, too.
-            lost: u8::from(scenario.unheld),
+            lost: u8::from(scenario.unheld || !scenario.sent.is_empty()),
+            number: None,
             budget: Budget {
                 crashes: scenario.crashes,
                 timeouts: scenario.timeouts,
@@ -378,6 +544,10 @@ impl World {
                 return Some("goods were sold twice");
             }
         }
+        let first = &self.invoices[0];
+        if self.number == Some((1, true)) && first.issued().is_some() && !first.undone {
+            return Some("a sale is issued twice");
+        }
         None
     }
 
@@ -392,8 +562,11 @@ impl World {
                 return Some("a hold stays for ever");
             }
             let sold = invoice.issued().map_or(0, pieces);
-            if invoice.moved + invoice.shortage != sold {
+            if invoice.moved + invoice.shortage + invoice.returned != sold {
                 return Some("what left stock is not what was sold");
+            }
+            if invoice.shortage > 0 && self.available() > 0 {
+                return Some("goods lie there, and a shortage stays");
             }
             if !rules.hold(Rule::NoLimitOfAttempts)
                 && invoice.issued().is_none()
@@ -402,6 +575,14 @@ impl World {
             {
                 return Some("an undecided sale can never be made");
             }
+        }
+        let owed: i8 = self.invoices.iter().map(|i| signed(i.shortage)).sum();
+        let unknown = match self.count {
+            Count::Posted => 0,
+            _ => signed(self.found),
+        };
+        if signed(self.on_hand) - owed != self.shelf - unknown {
+            return Some("the books are not what lies there");
         }
         None
     }
@@ -447,10 +628,165 @@ impl World {
             next.lose();
             steps.push((Step::Loss, next));
         }
+        for index in 0..self.undos.len() {
+            self.of_undo(index, rules, &mut steps);
+        }
+        self.of_count(rules, &mut steps);
         for (_, next) in &mut steps {
             next.tidy();
         }
         steps
+    }
+
+    /// A return or a cancel of invoice 0: it looks at what came back before, and writes, under the lock of the invoice.
+    fn of_undo(&self, index: usize, rules: Rules, steps: &mut Steps) {
+        let (undo, at) = self.undos[index];
+        let invoice = &self.invoices[0];
+        let Some(issued) = invoice.issued() else {
+            return;
+        };
+        let mut step = |what: &'static str, change: &dyn Fn(&mut Self)| {
+            let mut next = self.clone();
+            change(&mut next);
+            steps.push((Step::Undo(index, what), next));
+        };
+        match at {
+            Undoing::Waiting if rules.hold(Rule::UnderLock) => {
+                step("is done", &|w| {
+                    w.undo(index, undo, issued, w.invoices[0].returned)
+                });
+            }
+            Undoing::Waiting => step("looks", &|w| {
+                w.undos[index].1 = Undoing::Looked(w.invoices[0].returned);
+            }),
+            Undoing::Looked(before) => {
+                step("is done", &|w| w.undo(index, undo, issued, before));
+            }
+            Undoing::Over => {}
+        }
+    }
+
+    fn undo(&mut self, index: usize, undo: Undo, issued: u8, before: u8) {
+        self.undos[index].1 = Undoing::Over;
+        let pieces = match undo {
+            Undo::Return if before < pieces(issued) => 1,
+            Undo::Cancel if before == 0 => pieces(issued),
+            _ => return,
+        };
+        self.give_back(0, pieces);
+    }
+
+    /// Goods come back to the shelf, and an event is written.
+    fn give_back(&mut self, index: usize, back: u8) {
+        self.shelf += signed(back);
+        let invoice = &mut self.invoices[index];
+        invoice.returned += back;
+        let sold = invoice.issued().map_or(0, pieces);
+        invoice.undone = invoice.returned == sold;
+        if invoice.returned > sold {
+            self.fault = Some("more comes back than was sold");
+            return;
+        }
+        if let Some(free) = invoice.backs.iter_mut().find(|b| b.is_none()) {
+            *free = Some(Back {
+                pieces: back,
+                deliveries: 0,
+            });
+        }
+    }
+
+    /// Goods that come back, at inventory: they close the invoice's own shortage, and the rest lies there again.
+    fn hear_back(&mut self, index: usize, place: usize, rules: Rules) {
+        let invoice = &mut self.invoices[index];
+        let Some(back) = &mut invoice.backs[place] else {
+            return;
+        };
+        back.deliveries += 1;
+        if back.deliveries > 1 && rules.hold(Rule::GuardReturn) {
+            return;
+        }
+        let closed = match rules.hold(Rule::ShortageFirst) {
+            true => back.pieces.min(invoice.shortage),
+            false => 0,
+        };
+        let rest = back.pieces - closed;
+        invoice.shortage -= closed;
+        if rest > invoice.moved {
+            self.fault = Some("goods come back that have not left");
+            return;
+        }
+        invoice.moved -= rest;
+        self.on_hand += rest;
+        self.freed(rules);
+    }
+
+    /// The shelf is counted: a look, and later the change of the books.
+    fn of_count(&self, rules: Rules, steps: &mut Steps) {
+        let mut next = self.clone();
+        match self.count {
+            Count::Open => {
+                let owed: i8 = self.invoices.iter().map(|i| signed(i.shortage)).sum();
+                let owed = match rules.hold(Rule::CountLessOwed) {
+                    true => owed,
+                    false => 0,
+                };
+                for invoice in &mut next.invoices {
+                    invoice.late = invoice.left && invoice.issued().is_none();
+                }
+                next.count = Count::Looked {
+                    shelf: self.shelf,
+                    book: signed(self.on_hand) - owed,
+                    on_their_way: self.invoices.map(|i| i.issued().is_some() && !i.handled),
+                    heard: 0,
+                    heard_of_others: 0,
+                };
+                steps.push((Step::Count("is looked at"), next));
+            }
+            Count::Looked {
+                shelf,
+                book,
+                on_their_way,
+                heard,
+                heard_of_others,
+            } => {
+                let mut invoices = self.invoices.iter().zip(on_their_way);
+                let waits = invoices.any(|(i, on_its_way)| on_its_way && !i.handled);
+                if waits && rules.hold(Rule::CountWaits) {
+                    return;
+                }
+                let others = match rules.hold(Rule::CountBySnapshot) {
+                    true => 0,
+                    false => heard_of_others,
+                };
+                let variance = shelf - (book - heard - others);
+                next.count = Count::Posted;
+                next.differ(variance, rules);
+                steps.push((Step::Count("is entered as counted"), next));
+            }
+            Count::None | Count::Posted => {}
+        }
+    }
+
+    /// Changes the books by what a count found.
+    fn differ(&mut self, variance: i8, rules: Rules) {
+        if variance > 0 {
+            self.on_hand += variance.unsigned_abs();
+            self.freed(rules);
+        }
+        for _ in variance..0 {
+            if self.on_hand == 0 {
+                self.fault = Some("a count takes what is not there");
+                return;
+            }
+            self.take();
+        }
+    }
+
+    /// Something became available.
+    fn freed(&mut self, rules: Rules) {
+        if rules.hold(Rule::SettleWhenFreed) {
+            self.settle();
+        }
     }
 
     /// Drops what can have no effect any more, and puts requests that are alike in order, so that states that differ
@@ -469,7 +805,9 @@ impl World {
                 !matches!(hold, Hold::Released | Hold::Committed)
             }
         });
-        let alike = |a: &Request, b: &Request| (a.invoice, a.basket) == (b.invoice, b.basket);
+        let alike = |a: &Request, b: &Request| {
+            (a.sent, a.invoice, a.basket) == (b.sent, b.invoice, b.basket)
+        };
         if self.requests.len() == 2
             && alike(&self.requests[0], &self.requests[1])
             && self.requests[0] > self.requests[1]
@@ -503,9 +841,10 @@ impl World {
             });
         }
         match request.at {
+            At::Look if request.sent => step("looks", &mut |w| w.look_as_sent(index, rules)),
             At::Look => step("looks", &mut |w| w.look(index, rules)),
             At::Looked(attempt) => {
-                if self.budget.refusals > 0 {
+                if self.budget.refusals > 0 && !request.sent {
                     step("is refused", &mut |w| {
                         w.budget.refusals -= 1;
                         w.requests[index].at = At::Refusing;
@@ -525,11 +864,16 @@ impl World {
                     });
                 }
             }
-            At::Waiting(_) => {
+            At::Waiting(attempt) => {
                 if self.budget.timeouts > 0 {
                     step("waits no longer", &mut |w| {
                         w.budget.timeouts -= 1;
-                        w.requests[index].at = At::TimedOut;
+                        w.requests[index].at = match (request.sent, rules.hold(Rule::WithoutStock))
+                        {
+                            (true, true) => At::Granted(attempt),
+                            (true, false) => w.refuse_what_happened(),
+                            (false, _) => At::TimedOut,
+                        };
                     });
                 }
             }
@@ -593,6 +937,12 @@ impl World {
                     At::Refusing
                 };
             }),
+            // Something else went wrong: the till sends it again.
+            At::Refusing if request.sent => {
+                step("is to be sent again", &mut |w| {
+                    w.requests[index].at = At::Over
+                });
+            }
             At::Refusing => step("refuses", &mut |w| {
                 let invoice = w.invoices[usize::from(request.invoice)];
                 let late = if rules.hold(Rule::ReadBeforeRefusing) {
@@ -632,6 +982,56 @@ impl World {
         }
     }
 
+    /// Step 1 of what a till made while it was away.
+    fn look_as_sent(&mut self, index: usize, rules: Rules) {
+        let request = self.requests[index];
+        let invoice = self.invoices[usize::from(request.invoice)];
+        self.requests[index].tries += 1;
+        let at = if self.number.is_some() && rules.hold(Rule::KnownByNumber) {
+            At::Over
+        } else if let Some(issued) = invoice.issued() {
+            let other = issued != request.basket;
+            if other && request.invoice == 0 && (invoice.undone || !rules.hold(Rule::UndoneFirst)) {
+                self.requests[index].invoice = 1;
+                self.requests[index].at = At::Look;
+                return;
+            }
+            if !other || !rules.hold(Rule::SameSaleOnly) {
+                self.explain(request.invoice, false);
+                if issued != request.basket {
+                    self.fault = Some("a printed number stands for other goods than were sold");
+                }
+            }
+            // Issued for something else: a person sees to that invoice first.
+            At::Over
+        } else if invoice.closed && request.invoice == 0 {
+            if rules.hold(Rule::DerivedWhenClosed) {
+                self.requests[index].invoice = 1;
+                At::Look
+            } else {
+                self.refuse_what_happened()
+            }
+        } else if request.tries == TRIES || usize::from(invoice.next()) >= ATTEMPTS {
+            At::Over
+        } else {
+            At::Looked(invoice.next())
+        };
+        self.requests[index].at = at;
+    }
+
+    fn refuse_what_happened(&mut self) -> At {
+        self.fault = Some("a sale that happened is refused");
+        At::Over
+    }
+
+    /// Records what the printed number stands for.
+    fn explain(&mut self, invoice: u8, bears: bool) {
+        let stands = *self.number.get_or_insert((invoice, bears));
+        if stands != (invoice, bears) {
+            self.fault = Some("a printed number stands for two things");
+        }
+    }
+
     fn answered(&mut self, index: usize, answer: Option<Answer>) {
         if answer.is_some_and(
             |a| matches!(a, Answer::Sold(basket) if basket != self.requests[index].basket),
@@ -647,11 +1047,21 @@ impl World {
         let invoice = &mut self.invoices[usize::from(request.invoice)];
         let taken = invoice.decisions[usize::from(attempt)].is_some();
         let last = invoice.closed || invoice.issued().is_some();
-        if taken || last && rules.hold(Rule::OneFinalDecision) {
+        if taken
+            || last && rules.hold(Rule::OneFinalDecision)
+            || request.sent && self.number.is_some()
+        {
             return false;
         }
         invoice.decisions[usize::from(attempt)] = Some(Decision::Issued(request.basket));
         invoice.event = Some((attempt, request.basket, 0));
+        if !invoice.left {
+            invoice.left = true;
+            self.shelf -= signed(pieces(request.basket));
+        }
+        if request.sent {
+            self.explain(request.invoice, true);
+        }
         true
     }
 
@@ -675,6 +1085,19 @@ impl World {
             }
             steps.push((Step::Invoice(index, "is given up by the till"), next));
         }
+        let differs = |r: &Request| {
+            let issued = invoice.issued().unwrap_or(r.basket);
+            r.sent && r.invoice == number && r.basket != issued
+        };
+        if !invoice.undone && self.requests.iter().any(differs) {
+            let mut next = self.clone();
+            let rest = invoice.issued().map_or(0, pieces) - invoice.returned;
+            next.invoices[index].undone = true;
+            if rest > 0 {
+                next.give_back(index, rest);
+            }
+            steps.push((Step::Invoice(index, "is given back by hand"), next));
+        }
         if let Some((attempt, basket, deliveries)) = invoice.event
             && (deliveries == 0 || self.budget.twice > 0)
         {
@@ -685,6 +1108,17 @@ impl World {
             next.invoices[index].event = Some((attempt, basket, 1));
             next.hear(index, attempt, basket, rules);
             steps.push((Step::Invoice(index, "is heard of"), next));
+        }
+        for (place, back) in invoice.backs.iter().enumerate() {
+            let again = back.is_some_and(|b| b.deliveries > 0);
+            let early = rules.hold(Rule::InOrder) && !invoice.handled;
+            if back.is_none() || early || again && self.budget.twice == 0 {
+                continue;
+            }
+            let mut next = self.clone();
+            next.budget.twice -= u8::from(again);
+            next.hear_back(index, place, rules);
+            steps.push((Step::Invoice(index, "is heard to come back"), next));
         }
         let early = !self.at_rest_but_for_holds();
         if early && self.budget.asks == 0 {
@@ -705,7 +1139,7 @@ impl World {
             next.budget.asks -= u8::from(early);
             if !rules.hold(Rule::AskBeforeRelease) {
                 next.release(number, attempt);
-                next.settle();
+                next.freed(rules);
                 steps.push((Step::Hold(index, attempt, "lapses"), next));
                 continue;
             }
@@ -718,16 +1152,23 @@ impl World {
     fn at_rest_but_for_holds(&self) -> bool {
         self.wire.is_empty()
             && self.requests.iter().all(|r| r.at == At::Over)
-            && self
-                .invoices
-                .iter()
-                .all(|i| i.event.is_none_or(|(_, _, deliveries)| deliveries > 0))
+            && self.invoices.iter().all(|i| {
+                i.event.is_none_or(|(_, _, deliveries)| deliveries > 0)
+                    && i.backs.iter().flatten().all(|b| b.deliveries > 0)
+            })
+            && matches!(self.count, Count::None | Count::Posted)
+            && self.invoices[0]
+                .issued()
+                .is_none_or(|_| self.undos.iter().all(|(_, at)| *at == Undoing::Over))
     }
 
     /// `ReservationStates`. The answer `void` may be slow; `issued` changes nothing but that nobody asks again.
     fn ask(&mut self, invoice: u8, attempt: u8, rules: Rules) {
         let of = &mut self.invoices[usize::from(invoice)];
-        if let Some(Decision::Issued(_)) = of.decisions[usize::from(attempt)] {
+        let counts = rules.hold(Rule::DecisionAlone) || !of.undone;
+        if let Some(Decision::Issued(_)) = of.decisions[usize::from(attempt)]
+            && counts
+        {
             if let Hold::Pending { known, .. } = &mut of.holds[usize::from(attempt)] {
                 *known = true;
             }
@@ -748,11 +1189,14 @@ impl World {
             Message::Granted { request, attempt } => {
                 self.reply(request, attempt, At::Granted(attempt))
             }
+            Message::Short { request, .. } if self.requests[usize::from(request)].sent => {
+                self.refuse_what_happened();
+            }
             Message::Short { request, attempt } => self.reply(request, attempt, At::Refusing),
             Message::Gone { request, attempt } => self.reply(request, attempt, At::Gone(attempt)),
             Message::Release { invoice, attempt } | Message::Void { invoice, attempt } => {
                 self.release(invoice, attempt);
-                self.settle();
+                self.freed(rules);
             }
         }
     }
@@ -774,7 +1218,10 @@ impl World {
     /// Step 2, at inventory.
     fn reserve(&mut self, request: u8, attempt: u8, rules: Rules) -> Message {
         let Request {
-            invoice, basket, ..
+            invoice,
+            basket,
+            sent,
+            ..
         } = self.requests[usize::from(request)];
         match self.invoices[usize::from(invoice)].holds[usize::from(attempt)] {
             Hold::Pending { basket: of, .. } if of == basket || !rules.hold(Rule::CompareHash) => {
@@ -810,7 +1257,10 @@ impl World {
         if !rules.hold(Rule::SettleAfterTake) {
             self.settle();
         }
-        let wanted = pieces(basket);
+        let wanted = match sent && rules.hold(Rule::NeverShort) {
+            true => pieces(basket).min(self.available()),
+            false => pieces(basket),
+        };
         if wanted <= self.available() {
             if attempt < self.invoices[usize::from(invoice)].refused {
                 self.fault = Some("a late call takes goods for a sale that was refused since");
@@ -866,6 +1316,7 @@ impl World {
             return;
         }
         let wanted = pieces(basket);
+        self.told_of_count(index, wanted, rules);
         let slot = usize::from(attempt);
         let mut from_hold = 0;
         match self.invoices[index].holds[slot] {
@@ -895,8 +1346,37 @@ impl World {
         self.settle();
     }
 
+    /// What a count that looked before is to know of a sale that is heard of now.
+    fn told_of_count(&mut self, index: usize, wanted: u8, rules: Rules) {
+        let late = self.invoices[index].late && rules.hold(Rule::CorrectLate);
+        match &mut self.count {
+            Count::Looked {
+                on_their_way,
+                heard,
+                heard_of_others,
+                ..
+            } => {
+                if on_their_way[index] || late {
+                    *heard += signed(wanted);
+                } else {
+                    *heard_of_others += signed(wanted);
+                }
+            }
+            // The count has taken it already.
+            Count::Posted if late => {
+                self.on_hand += wanted;
+            }
+            _ => {}
+        }
+    }
+
     /// A count finds a piece gone: holds give way, undecided ones first, after `void`; an issued one is shrunk.
     fn lose(&mut self) {
+        self.shelf -= 1;
+        self.take();
+    }
+
+    fn take(&mut self) {
         self.lost += 1;
         let short = self.reserved() > self.on_hand - 1;
         if short {

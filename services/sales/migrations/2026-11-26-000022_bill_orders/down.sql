@@ -1,0 +1,2 @@
+drop index invoice_line_of_order;
+alter table invoice_line drop column of_order;

@@ -1,0 +1,1 @@
+drop table account_entry, customer_account, customer;

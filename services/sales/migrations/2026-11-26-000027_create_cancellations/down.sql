@@ -1,0 +1,1 @@
+drop table invoice_edit, cancellation_tender, cancellation;

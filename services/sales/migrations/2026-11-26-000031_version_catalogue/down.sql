@@ -1,0 +1,16 @@
+alter table product drop column units, drop column tracking;
+drop trigger changed on promotion;
+drop trigger changed on price_list_product;
+drop trigger changed on price_list;
+drop trigger changed on tax_profile;
+drop trigger changed on category;
+drop trigger changed on product;
+alter table promotion          drop column changed;
+alter table price_list_product drop column changed;
+alter table price_list         drop column changed;
+alter table tax_profile        drop column changed;
+alter table category           drop column changed;
+alter table product            drop column changed;
+drop function catalogue_changed();
+drop function next_catalogue_change(uuid);
+drop table catalogue_change;

@@ -1,0 +1,73 @@
+//! Every statement on cancelled invoices.
+
+use bahi_db::{Result, Tx, sql};
+use bahi_types::{InvoiceId, Money};
+use diesel::sql_types::{Array, BigInt, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid};
+use diesel_async::RunQueryDsl;
+
+use super::model::Cancellation;
+use crate::invoice::Tender;
+
+/// Cancels a locked invoice: `total` of it is given back.
+pub(super) async fn cancel(
+    tx: &mut Tx,
+    invoice: InvoiceId,
+    total: Money,
+    version: i64,
+    cancelled: &Cancellation,
+) -> Result<()> {
+    sql(
+        "update invoice set status = 'cancelled', credited = $3, credited_credit = $4, version = $5
+          where tenant_id = $1 and invoice_id = $2",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<SqlUuid, _>(invoice)
+    .bind::<Numeric, _>(total)
+    .bind::<Numeric, _>(cancelled.credited)
+    .bind::<BigInt, _>(version)
+    .execute(tx.conn())
+    .await?;
+    sql(
+        "insert into cancellation (tenant_id, invoice_id, reason_code, note, cancelled_at, cancelled_by, session_id,
+                                   credited, refunded)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<SqlUuid, _>(invoice)
+    .bind::<Text, _>(cancelled.reason.name())
+    .bind::<Nullable<Text>, _>(cancelled.note.as_deref())
+    .bind::<Timestamptz, _>(cancelled.at)
+    .bind::<Nullable<SqlUuid>, _>(cancelled.by)
+    .bind::<Nullable<SqlUuid>, _>(cancelled.session_id)
+    .bind::<Numeric, _>(cancelled.credited)
+    .bind::<Numeric, _>(cancelled.refunded)
+    .execute(tx.conn())
+    .await?;
+    insert_tenders(tx, invoice, &cancelled.tenders).await
+}
+
+async fn insert_tenders(tx: &mut Tx, invoice: InvoiceId, tenders: &[Tender]) -> Result<()> {
+    sql(
+        "insert into cancellation_tender (tenant_id, invoice_id, tender, method, amount, reference)
+         select $1, $2, n.tender, n.method, n.amount, n.reference
+           from unnest($3, $4, $5) with ordinality as n(method, amount, reference, tender)",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<SqlUuid, _>(invoice)
+    .bind::<Array<Text>, _>(
+        tenders
+            .iter()
+            .map(|t| t.method.as_str())
+            .collect::<Vec<_>>(),
+    )
+    .bind::<Array<Numeric>, _>(tenders.iter().map(|t| t.amount).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Text>>, _>(
+        tenders
+            .iter()
+            .map(|t| t.reference.as_deref())
+            .collect::<Vec<_>>(),
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
