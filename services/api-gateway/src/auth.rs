@@ -66,6 +66,17 @@ impl Auth {
             .and_then(|v| v.to_str().ok())
             .and_then(|v| v.strip_prefix("Bearer "))
             .ok_or(Fault::Unauthenticated)?;
+        self.verified(token)
+    }
+
+    /// Whether a session has not ended more than `grace` seconds ago, nor been revoked.
+    pub fn lives(&self, session: &Session, grace: i64) -> bool {
+        self.clock.now().timestamp() < session.claims.exp + grace
+            && self.revocations.allow(&session.claims)
+    }
+
+    /// The session of an access token.
+    pub fn verified(&self, token: &str) -> Result<Arc<Session>, Fault> {
         let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         let now = self.clock.now().timestamp();
         let known = self
@@ -120,6 +131,7 @@ impl Auth {
             iat: now,
             // Never longer than the session itself, which `session` has just found alive.
             exp: (now + LIFE).min(session.claims.exp.max(now + 1)),
+            sxp: Some(session.claims.exp),
             ..session.claims.clone()
         })?;
         *minted = Some((now, header.clone()));
@@ -139,6 +151,7 @@ impl Auth {
             perms: Vec::new(),
             name: None,
             txn: None,
+            sxp: None,
             iat: now,
             exp: now + LIFE,
         })

@@ -108,6 +108,10 @@ pub struct Config {
     /// Limits by class: `BAHI_LIMIT_<CLASS>` is the rate, `BAHI_TIME_<CLASS>_MS` the time, `BAHI_BODY_<CLASS>` the
     /// longest body in bytes.
     pub classes: BTreeMap<Class, ClassLimits>,
+    /// How many WebSockets a user may have open: `BAHI_WEBSOCKETS_PER_USER`.
+    pub sockets_per_user: u32,
+    /// After so long without a byte in either direction a WebSocket is closed: `BAHI_WEBSOCKET_IDLE_MS`.
+    pub socket_idle: Duration,
     /// We are reached by https: send HSTS. `BAHI_HSTS`.
     pub hsts: bool,
 }
@@ -171,6 +175,8 @@ impl Config {
             redis: env.optional("BAHI_REDIS"),
             patience: Duration::from_millis(patience.get()),
             classes,
+            sockets_per_user: env.parse("BAHI_WEBSOCKETS_PER_USER", 20)?,
+            socket_idle: Duration::from_millis(env.parse("BAHI_WEBSOCKET_IDLE_MS", 60_000)?),
             hsts: env.parse("BAHI_HSTS", false)?,
         })
     }

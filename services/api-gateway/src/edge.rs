@@ -10,7 +10,7 @@ use actix_web::{
     body::{EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        Method,
+        ConnectionType, Method, StatusCode,
         header::{self, HeaderMap, HeaderName, HeaderValue},
     },
     middleware::Next,
@@ -178,6 +178,7 @@ pub async fn headers<B: MessageBody + 'static>(
             .unwrap_or_default();
         o.to_str().is_ok_and(|o| known.iter().any(|k| k == o))
     });
+    let wants_upgrade = req.head().upgrade();
     let mut response = if req.method() == Method::OPTIONS {
         let mut answer = HttpResponse::NoContent();
         answer.insert_header((header::ALLOW, METHODS));
@@ -203,6 +204,11 @@ pub async fn headers<B: MessageBody + 'static>(
                 "etag, idempotency-hit, location, retry-after, x-request-id, ratelimit-remaining",
             ),
         );
+    }
+    if wants_upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        // The server reads whatever follows such a request as the other protocol's: say that nothing may follow.
+        let head = response.response_mut().head_mut();
+        head.set_connection_type(ConnectionType::Close);
     }
     let hsts = state.is_some_and(|s| s.0.config.hsts);
     secure(response.headers_mut(), hsts);

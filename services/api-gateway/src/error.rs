@@ -19,6 +19,15 @@ pub enum Error {
     /// Too many requests.
     #[error("Too many requests; come back in {0} s.")]
     TooMany(u32),
+    /// The route is a WebSocket's, and the request asks for none, or for another version.
+    #[error("This is a WebSocket: ask for it with a handshake of version 13.")]
+    NoWebSocket,
+    /// The page that opens the WebSocket is of an origin that is not allowed to.
+    #[error("Pages of this origin may not open WebSockets.")]
+    ForeignOrigin,
+    /// The user has as many WebSockets open as one may have.
+    #[error("At most {0} WebSockets may be open at once.")]
+    TooManySockets(u32),
     /// The service behind the route is down.
     #[error("The service {0} cannot be reached just now.")]
     Down(String),
@@ -41,6 +50,11 @@ impl Refusal for Error {
             Self::Forbidden(_) => Verdict::forbidden("FORBIDDEN"),
             Self::SlowBody => Verdict::new(StatusCode::REQUEST_TIMEOUT, "BODY_TIMEOUT"),
             Self::TooMany(_) => Verdict::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS"),
+            Self::NoWebSocket => Verdict::new(StatusCode::UPGRADE_REQUIRED, "WEBSOCKET_REQUIRED"),
+            Self::ForeignOrigin => Verdict::forbidden("FOREIGN_ORIGIN"),
+            Self::TooManySockets(_) => {
+                Verdict::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_WEBSOCKETS")
+            }
             Self::Down(_) => Verdict::unavailable("SERVICE_UNAVAILABLE"),
             Self::Slow(_) => Verdict::new(StatusCode::GATEWAY_TIMEOUT, "TIMEOUT"),
             Self::Broken(_) => Verdict::new(StatusCode::BAD_GATEWAY, "CONNECTION_BROKEN"),

@@ -12,6 +12,7 @@ mod pages;
 mod proxy;
 mod revocation;
 mod state;
+mod tunnel;
 mod upstream;
 
 use std::time::Duration;

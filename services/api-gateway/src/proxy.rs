@@ -26,6 +26,7 @@ use crate::{
     error::Error,
     limit::{Standing, Who},
     state::Target,
+    tunnel,
     upstream::{self, Body, Upstream},
 };
 
@@ -50,6 +51,9 @@ pub(crate) async fn forward(
         );
         return Ok(refused);
     };
+    if target.route.websocket {
+        return tunnel::open(&req, payload, &state, target).await;
+    }
     let session = if target.route.public {
         None
     } else {
@@ -57,9 +61,7 @@ pub(crate) async fn forward(
     };
     let client = edge::client(&req, &state.0.config.proxies);
     let standing = count(&state, target, session.as_deref(), client).await;
-    if let Some(standing) = standing.filter(|s| !s.allowed()) {
-        let mut refused = Problem::from(Error::TooMany(standing.reset)).error_response();
-        limit_headers(refused.headers_mut(), standing);
+    if let Some(refused) = refused(standing) {
         return Ok(refused);
     }
     authorise(&target.route, session.as_deref(), req.method())?;
@@ -110,7 +112,16 @@ fn method_of(req: &HttpRequest) -> Option<hyper::Method> {
     })
 }
 
-async fn count(
+/// The refusal of a request that is one too many.
+pub(crate) fn refused(standing: Option<Standing>) -> Option<HttpResponse> {
+    let standing = standing.filter(|s| !s.allowed())?;
+    let mut refused = Problem::from(Error::TooMany(standing.reset)).error_response();
+    limit_headers(refused.headers_mut(), standing);
+    Some(refused)
+}
+
+/// Counts a request, where its class is limited.
+pub(crate) async fn count(
     state: &State,
     target: &Target,
     session: Option<&Session>,
@@ -125,7 +136,12 @@ async fn count(
     }
 }
 
-fn authorise(route: &Route, session: Option<&Session>, method: &Method) -> Result<(), Error> {
+/// Asks for the permission of the route.
+pub(crate) fn authorise(
+    route: &Route,
+    session: Option<&Session>,
+    method: &Method,
+) -> Result<(), Error> {
     let needed = if *method == Method::GET || *method == Method::HEAD {
         &route.read
     } else {
@@ -153,16 +169,17 @@ fn limit_headers(out: &mut header::HeaderMap, standing: Standing) {
 }
 
 /// All of a request towards a service but its body.
-struct Head<'a> {
-    req: &'a HttpRequest,
-    method: hyper::Method,
-    upstream: &'a Upstream,
-    token: Option<HeaderValue>,
-    client: IpAddr,
+pub(crate) struct Head<'a> {
+    pub req: &'a HttpRequest,
+    pub method: hyper::Method,
+    pub upstream: &'a Upstream,
+    pub token: Option<HeaderValue>,
+    pub client: IpAddr,
 }
 
 impl Head<'_> {
-    fn with(&self, body: Body) -> Result<Request<Body>, Fault> {
+    /// The request towards the service.
+    pub(crate) fn with(&self, body: Body) -> Result<Request<Body>, Fault> {
         let wrong = |e: hyper::http::Error| Fault::Malformed(e.to_string());
         let target = self.req.uri().path_and_query().map_or("/", |p| p.as_str());
         let mut out = Request::new(body);
@@ -231,7 +248,11 @@ async fn exchange(head: &Head<'_>, upload: Upload, limit: usize) -> Result<HttpR
     }
 }
 
-async fn answer_of(head: &Head<'_>, response: Response<Incoming>) -> Result<HttpResponse, Error> {
+/// The service's answer, as the client gets it.
+pub(crate) async fn answer_of(
+    head: &Head<'_>,
+    response: Response<Incoming>,
+) -> Result<HttpResponse, Error> {
     let status =
         StatusCode::from_u16(response.status().as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
     let mut out = HttpResponseBuilder::new(status);

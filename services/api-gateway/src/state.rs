@@ -6,12 +6,14 @@ use anyhow::Context;
 use bahi_register::{Register, Route};
 use bahi_service::Parts;
 use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     auth::Auth,
     config::{ClassLimits, Config},
     limit::Limits,
     openapi::Documents,
+    tunnel::Sockets,
     upstream::Upstream,
 };
 
@@ -23,6 +25,9 @@ pub(crate) struct Inner {
     pub config: Config,
     pub auth: Auth,
     pub limits: Limits,
+    pub sockets: Sockets,
+    /// Cancelled when long connections are to end, because the process does.
+    pub leave: CancellationToken,
     pub upstreams: BTreeMap<String, Arc<Upstream>>,
     /// Longest prefix first, so that the first that covers a path is the one.
     pub targets: Vec<Target>,
@@ -98,6 +103,8 @@ impl State {
             config,
             auth,
             limits,
+            sockets: Sockets::default(),
+            leave: parts.leave.clone(),
             upstreams,
             targets,
             documents: Documents::default(),

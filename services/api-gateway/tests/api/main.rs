@@ -10,4 +10,5 @@ mod pages;
 mod routing;
 mod support;
 mod tokens;
+mod tunnel;
 mod upstreams;

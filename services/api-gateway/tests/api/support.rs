@@ -100,6 +100,14 @@ impl Fleet {
         }
     }
 
+    /// Where a service listens.
+    pub fn address(&self, service: &str) -> SocketAddr {
+        let setting = upstream_setting(service);
+        let url = self.urls.iter().find(|(name, _)| *name == setting);
+        let (_, url) = url.unwrap();
+        url.strip_prefix("http://").unwrap().parse().unwrap()
+    }
+
     /// The requests that reached a service, health checks and the gateway's own questions left out.
     pub fn seen(&self) -> Vec<Seen> {
         self.desk.seen.lock().clone()
@@ -153,6 +161,9 @@ async fn stand_in(
         headers: headers.collect(),
     };
     desk.seen.lock().push(seen);
+    if req.path() == "/ws/pos" {
+        return socket(&req, payload);
+    }
     let mut length = 0;
     while let Some(chunk) = payload.next().await {
         match chunk {
@@ -182,6 +193,47 @@ async fn stand_in(
         .insert_header(("vary", "accept"))
         .json(json!({ "service": service, "method": method, "target": target, "length": length }))
 }
+
+/// A WebSocket that says everything back. `?refuse` refuses, `?flood` talks without end, `?quiet` never says anything.
+fn socket(req: &HttpRequest, payload: web::Payload) -> HttpResponse {
+    let script = req.query_string().to_owned();
+    if script == "refuse" {
+        return HttpResponse::Forbidden().json(json!({ "code": "NOT_TODAY" }));
+    }
+    let (response, mut session, messages) = actix_ws::handle(req, payload).unwrap();
+    let mut messages = messages.max_frame_size(4 << 20).aggregate_continuations();
+    actix_web::rt::spawn(async move {
+        if script == "flood" {
+            while session.binary(CHUNK).await.is_ok() {
+                FLOODED.fetch_add(1, Ordering::SeqCst);
+            }
+            return;
+        }
+        let mut reason = None;
+        while let Some(Ok(message)) = messages.next().await {
+            use actix_ws::AggregatedMessage as Message;
+            let said = match message {
+                _ if script == "quiet" => Ok(()),
+                Message::Text(text) => session.text(text).await,
+                Message::Binary(bytes) => session.binary(bytes).await,
+                Message::Ping(bytes) => session.pong(&bytes).await,
+                Message::Pong(_) => Ok(()),
+                Message::Close(why) => {
+                    reason = why;
+                    break;
+                }
+            };
+            if said.is_err() {
+                break;
+            }
+        }
+        session.close(reason).await.ok();
+    });
+    response
+}
+
+/// Megabytes that were said into a flood.
+pub static FLOODED: AtomicUsize = AtomicUsize::new(0);
 
 fn document(service: &str) -> Value {
     let thing = json!({ "$ref": "#/components/schemas/Thing" });
@@ -263,6 +315,7 @@ pub fn claims(permissions: &[&str]) -> Claims {
         perms: permissions.iter().map(|p| (*p).to_owned()).collect(),
         name: Some("Asha".into()),
         txn: None,
+        sxp: None,
         iat,
         exp: iat + 900,
     }
@@ -285,7 +338,7 @@ pub fn keys() -> Keys {
 /// Somebody with a client.
 #[derive(Clone)]
 pub struct Person {
-    base: String,
+    pub base: String,
     pub http: reqwest::Client,
     pub ip: Ipv4Addr,
     pub token: Option<String>,

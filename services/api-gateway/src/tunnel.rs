@@ -1,0 +1,347 @@
+//! WebSockets (RFC 6455): the handshake is checked and made anew like any request, after the service's 101 bytes pass in
+//! both directions and no frame is read.
+//!
+//! A browser cannot send `Authorization` with a handshake: the token may come as a subprotocol, `bearer.<token>`, beside the
+//! one that is spoken. It goes no further than here. The service is told by the internal token until when the session
+//! lives and says goodbye by itself; a tunnel ends in any case when its session has ended or was revoked, when nothing
+//! passes for long, and when the gateway stops.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use actix_web::{
+    HttpRequest, HttpResponse, HttpResponseBuilder,
+    http::{Method, StatusCode, Version, header},
+    rt, web,
+};
+use bahi_http::{Fault, Problem};
+use bytes::Bytes;
+use futures::StreamExt;
+use hyper::{header::HeaderValue, upgrade::Upgraded};
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use prometheus::{IntGaugeVec, register_int_gauge_vec};
+use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio_util::{io::ReaderStream, sync::CancellationToken};
+use uuid::Uuid;
+
+use crate::{
+    State,
+    auth::Session,
+    edge,
+    error::Error,
+    proxy::{self, Head},
+    state::Target,
+    upstream,
+};
+
+/// The subprotocol that carries a token begins with this.
+const BEARER: &str = "bearer.";
+/// How often a tunnel's session is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// Seconds that a service has to say goodbye after the session has ended.
+const GRACE: i64 = 5;
+
+#[allow(clippy::unwrap_used)] // Constant name and labels.
+static OPEN: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    register_int_gauge_vec!(
+        "gateway_websockets",
+        "WebSockets that are open",
+        &["service"]
+    )
+    .unwrap()
+});
+
+/// How many WebSockets each user has open.
+#[derive(Default)]
+pub(crate) struct Sockets(Mutex<HashMap<Uuid, u32>>);
+
+/// One of them, until it is dropped.
+struct Socket {
+    state: State,
+    user: Uuid,
+    service: String,
+}
+
+impl Socket {
+    fn open(state: &State, user: Uuid, service: &str) -> Option<Self> {
+        let mut open = state.0.sockets.0.lock();
+        let count = open.entry(user).or_default();
+        if *count >= state.0.config.sockets_per_user {
+            return None;
+        }
+        *count += 1;
+        OPEN.with_label_values(&[service]).inc();
+        Some(Self {
+            state: state.clone(),
+            user,
+            service: service.to_owned(),
+        })
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let mut open = self.state.0.sockets.0.lock();
+        if let Some(count) = open.get_mut(&self.user) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.user);
+            }
+        }
+        OPEN.with_label_values(&[&self.service]).dec();
+    }
+}
+
+/// What a handshake says.
+struct Handshake {
+    key: HeaderValue,
+    extensions: Vec<HeaderValue>,
+    /// What is offered to be spoken.
+    protocols: Vec<String>,
+    /// The token among the subprotocols.
+    token: Option<String>,
+}
+
+/// The handshake of a request (RFC 6455, 4.2.1), or why it is none.
+fn handshake(req: &HttpRequest) -> Result<Handshake, Error> {
+    let headers = req.headers();
+    let lists = |name: header::HeaderName| {
+        let values = headers.get_all(name).filter_map(|v| v.to_str().ok());
+        values
+            .flat_map(|v| v.split(','))
+            .map(|item| item.trim().to_owned())
+            .collect::<Vec<String>>()
+    };
+    let upgrades = lists(header::UPGRADE);
+    let asks = *req.method() == Method::GET
+        && req.version() == Version::HTTP_11
+        && upgrades.len() == 1
+        && upgrades[0].eq_ignore_ascii_case("websocket")
+        && lists(header::CONNECTION)
+            .iter()
+            .any(|token| token.eq_ignore_ascii_case("upgrade"));
+    if !asks || lists(header::SEC_WEBSOCKET_VERSION) != ["13"] {
+        return Err(Error::NoWebSocket);
+    }
+    let malformed = |text: &str| Error::from(Fault::Malformed(text.to_owned()));
+    if headers.contains_key(header::TRANSFER_ENCODING)
+        || headers
+            .get(header::CONTENT_LENGTH)
+            .is_some_and(|length| length != "0")
+    {
+        return Err(malformed("a handshake has no body"));
+    }
+    let mut keys = headers.get_all(header::SEC_WEBSOCKET_KEY);
+    let key = keys
+        .next()
+        .filter(|key| key.len() == 24 && key.as_bytes().ends_with(b"=="))
+        .filter(|_| keys.next().is_none())
+        .ok_or_else(|| malformed("Sec-WebSocket-Key must be 16 bytes in base64"))?;
+    let own = |value: &header::HeaderValue| HeaderValue::from_bytes(value.as_bytes()).ok();
+    let (tokens, protocols): (Vec<String>, Vec<String>) = lists(header::SEC_WEBSOCKET_PROTOCOL)
+        .into_iter()
+        .filter(|name| !name.is_empty())
+        .partition(|name| name.starts_with(BEARER));
+    Ok(Handshake {
+        key: own(key).ok_or_else(|| malformed("Sec-WebSocket-Key"))?,
+        extensions: headers
+            .get_all(header::SEC_WEBSOCKET_EXTENSIONS)
+            .filter_map(own)
+            .collect(),
+        protocols,
+        token: tokens.into_iter().next(),
+    })
+}
+
+/// A page of a foreign origin may not speak for the user who is signed in there (ASVS 4.4.2). A client that is no browser
+/// sends no origin.
+fn origin_allowed(req: &HttpRequest, origins: &[String]) -> bool {
+    let Some(origin) = req.headers().get(header::ORIGIN) else {
+        return true;
+    };
+    let Ok(origin) = origin.to_str() else {
+        return false;
+    };
+    let host = req
+        .headers()
+        .get(header::HOST)
+        .and_then(|h| h.to_str().ok());
+    let authority = origin.split_once("://").map(|(_, authority)| authority);
+    origins.iter().any(|known| known == origin) || (authority.is_some() && authority == host)
+}
+
+/// Opens the WebSocket that a request asks for, where its route allows one.
+pub(crate) async fn open(
+    req: &HttpRequest,
+    payload: web::Payload,
+    state: &State,
+    target: &Target,
+) -> Result<HttpResponse, Problem> {
+    let asked = handshake(req)?;
+    if !origin_allowed(req, &state.0.config.origins) {
+        return Err(Error::ForeignOrigin.into());
+    }
+    let session = match &asked.token {
+        Some(token) => state.0.auth.verified(&token[BEARER.len()..])?,
+        None => state.0.auth.session(req.headers())?,
+    };
+    let client = edge::client(req, &state.0.config.proxies);
+    let standing = proxy::count(state, target, Some(&session), client).await;
+    if let Some(refused) = proxy::refused(standing) {
+        return Ok(refused);
+    }
+    proxy::authorise(&target.route, Some(&session), req.method())?;
+    let upstream = &target.upstream;
+    if !upstream.is_up() {
+        return Err(Error::Down(upstream.name.clone()).into());
+    }
+    let user = Uuid::try_parse(&session.claims.sub).map_err(|_| Fault::Unauthenticated)?;
+    let socket = Socket::open(state, user, &upstream.name)
+        .ok_or(Error::TooManySockets(state.0.config.sockets_per_user))?;
+
+    let head = Head {
+        req,
+        method: hyper::Method::GET,
+        upstream,
+        token: Some(state.0.auth.internal(&session)?),
+        client,
+    };
+    let mut request = head.with(upstream::full(Bytes::new()))?;
+    let headers = request.headers_mut();
+    headers.insert("connection", HeaderValue::from_static("upgrade"));
+    headers.insert("upgrade", HeaderValue::from_static("websocket"));
+    headers.insert("sec-websocket-version", HeaderValue::from_static("13"));
+    headers.insert("sec-websocket-key", asked.key);
+    for extension in asked.extensions {
+        headers.append("sec-websocket-extensions", extension);
+    }
+    if !asked.protocols.is_empty() {
+        let offered = HeaderValue::try_from(asked.protocols.join(", "));
+        let offered = offered.map_err(|e| Fault::Malformed(e.to_string()))?;
+        headers.insert("sec-websocket-protocol", offered);
+    }
+    let answer = tokio::time::timeout(target.limits.time, upstream::send(request))
+        .await
+        .map_err(|_| Error::Slow(upstream.name.clone()))?;
+    let mut answer = match answer {
+        Ok(answer) => answer,
+        Err(error) if error.is_connect() => {
+            upstream.failed();
+            return Err(Error::Down(upstream.name.clone()).into());
+        }
+        Err(error) => {
+            tracing::warn!(service = upstream.name, %error, "the handshake broke");
+            return Err(Error::Broken(upstream.name.clone()).into());
+        }
+    };
+    upstream.answered();
+    if answer.status() != hyper::StatusCode::SWITCHING_PROTOCOLS {
+        // Its refusal, as of any request.
+        return Ok(proxy::answer_of(&head, answer).await?);
+    }
+    let mut out = HttpResponseBuilder::new(StatusCode::SWITCHING_PROTOCOLS);
+    out.upgrade("websocket");
+    for name in [
+        "sec-websocket-accept",
+        "sec-websocket-extensions",
+        "sec-websocket-protocol",
+    ] {
+        for value in answer.headers().get_all(name) {
+            out.append_header((name, value.as_bytes()));
+        }
+    }
+    let upgraded = hyper::upgrade::on(&mut answer).await.map_err(|error| {
+        tracing::warn!(service = upstream.name, %error, "the service did not switch");
+        Error::Broken(upstream.name.clone())
+    })?;
+    let (reads, writes) = tokio::io::split(TokioIo::new(upgraded));
+    let life = Arc::new(Life {
+        ended: CancellationToken::new(),
+        passed: AtomicBool::new(true),
+    });
+    rt::spawn(upwards(payload, writes, life.clone()));
+    rt::spawn(watch(state.clone(), session, life.clone(), socket));
+    Ok(out.streaming(downwards(reads, life)))
+}
+
+/// What both directions of a tunnel share.
+struct Life {
+    ended: CancellationToken,
+    /// Since it was last looked at.
+    passed: AtomicBool,
+}
+
+type Io = TokioIo<Upgraded>;
+
+/// From the client to the service.
+async fn upwards(mut payload: web::Payload, mut writes: WriteHalf<Io>, life: Arc<Life>) {
+    let pump = async {
+        while let Some(Ok(bytes)) = payload.next().await {
+            life.passed.store(true, Ordering::Relaxed);
+            if writes.write_all(&bytes).await.is_err() {
+                break;
+            }
+        }
+    };
+    life.ended.run_until_cancelled(pump).await;
+    writes.shutdown().await.ok();
+    life.ended.cancel();
+}
+
+/// From the service to the client; ends when the service ends it, or the tunnel does.
+fn downwards(
+    reads: ReadHalf<Io>,
+    life: Arc<Life>,
+) -> impl futures::Stream<Item = Result<Bytes, std::io::Error>> {
+    let passing = life.clone();
+    let ended = life.ended.clone();
+    let _guard = Ends(life);
+    ReaderStream::new(reads)
+        .inspect(move |_| passing.passed.store(true, Ordering::Relaxed))
+        .take_until(ended.cancelled_owned())
+        .map(move |bytes| {
+            let _ = &_guard;
+            bytes
+        })
+}
+
+/// Ends a tunnel when the answer's stream is over or dropped: the client is gone then.
+struct Ends(Arc<Life>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.ended.cancel();
+    }
+}
+
+/// Ends the tunnel when its session is over, when nothing passes, and when the gateway stops.
+async fn watch(state: State, session: Arc<Session>, life: Arc<Life>, _socket: Socket) {
+    let looks = async {
+        let (mut quiet, mut ticks) = (Duration::ZERO, tokio::time::interval(LOOK));
+        loop {
+            ticks.tick().await;
+            quiet = if life.passed.swap(false, Ordering::Relaxed) {
+                Duration::ZERO
+            } else {
+                quiet + LOOK
+            };
+            let over = !state.0.auth.lives(&session, GRACE);
+            if over || quiet >= state.0.config.socket_idle {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = looks => {}
+        () = state.0.leave.cancelled() => {}
+        () = life.ended.cancelled() => {}
+    }
+    life.ended.cancel();
+}
