@@ -117,6 +117,27 @@ from_debian() {
   printf '%s' "$folder/$2"
 }
 
+# The folder of the fonts that prints are set in (Noto, SIL Open Font License 1.1): those that are installed, else Debian's.
+# Prints nothing where there are none; services then say what they cannot print.
+fonts_folder() {
+  local folder=/usr/share/fonts/truetype/noto file
+  if [[ -e $folder/NotoSans-Regular.ttf && -e $folder/NotoSansDevanagari-Regular.ttf ]]; then printf '%s' "$folder"; return; fi
+  file=$(from_debian fonts-noto-core usr/share/fonts/truetype/noto/NotoSansDevanagari-Regular.ttf) || return 0
+  dirname "$file"
+}
+
+# The folder of poppler's tools, with which tests look at PDFs, and of the libraries that these need, as `TOOLS:LIBRARIES..`.
+poppler_folders() {
+  local tools package libraries='' folder
+  if command -v pdftoppm >/dev/null && command -v pdftotext >/dev/null; then dirname "$(command -v pdftotext)"; return; fi
+  tools=$(from_debian poppler-utils usr/bin/pdftotext) || return 0
+  for package in libpoppler126 libopenjp2-7 liblcms2-2 libtiff6 libjpeg62-turbo libpng16-16 libfreetype6 libfontconfig1 libcairo2 libnss3 libnspr4; do
+    folder=$(from_debian "$package" "usr/share/doc/$package") || continue
+    libraries+=:$(dirname "$(dirname "$(dirname "$folder")")")/lib/$(uname -m)-linux-gnu
+  done
+  printf '%s%s' "$(dirname "$tools")" "$libraries"
+}
+
 need_cargo() {
   command -v cargo >/dev/null || { [[ -x ${HOME:-}/.cargo/bin/cargo ]] && PATH=$HOME/.cargo/bin:$PATH; }
   command -v cargo >/dev/null ||
@@ -557,7 +578,7 @@ start_service() {
   stop "$1" 30
   # Whoever else listens there would answer in the service's place.
   ! service_ready "$port" || die "port $port of $1 is taken by something that scripts/up did not start"
-  spawn "$1" "$LOGS/$1.log" env "${env[@]}" "$BIN/$1" run
+  spawn "$1" "$LOGS/$1.log" env "BAHI_FONTS=$(fonts_folder)" "${env[@]}" "$BIN/$1" run
   until=$(( SECONDS + 60 ))
   until service_ready "$port"; do
     pid_of "$1" >/dev/null || { tail -n 20 "$LOGS/$1.log" >&2; die "$1 ended while starting (log: $LOGS/$1.log)"; }

@@ -1,4 +1,4 @@
-//! The processes under test: two workers and two consumers, started again whenever they end.
+//! The processes under test, started again whenever they end.
 
 use std::{
     fs::{self, File},
@@ -9,29 +9,45 @@ use std::{
 
 use anyhow::Context;
 use parking_lot::Mutex;
+use tokio::time::{Instant, sleep};
 
-use crate::{
-    plan::Role,
-    stage::{SOURCES, Source, Stage},
-};
+use crate::plan::Role;
 
 /// A run in which processes end by themselves more often than this is not worth its time.
 const MOST_ENDS: usize = 20;
+/// A process that was told to end and has not after this long does not end.
+const GRACE: Duration = Duration::from_secs(40);
 
-/// How the processes are started.
-pub struct Fleet {
-    stage: Stage,
-    worker: PathBuf,
-    keys: PathBuf,
-    logs: PathBuf,
-    clock: Option<PathBuf>,
-    seats: [Seat; 4],
-}
-
-struct Seat {
+/// A process of the run.
+pub struct Seat {
     role: Role,
     which: usize,
+    /// Adds to a command what this process is.
+    describe: Box<dyn Fn(&mut Command) + Send + Sync>,
     state: Mutex<State>,
+}
+
+impl Seat {
+    /// Of a role; `describe` adds binary, arguments and environment.
+    pub fn of(
+        role: Role,
+        which: usize,
+        describe: impl Fn(&mut Command) + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            role,
+            which,
+            describe: Box::new(describe),
+            state: Mutex::default(),
+        }
+    }
+
+    fn name(&self) -> String {
+        match self.role.count() {
+            1 => self.role.name().to_owned(),
+            _ => format!("{}-{}", self.role.name(), self.which + 1),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -43,71 +59,46 @@ struct State {
     ends: Vec<String>,
 }
 
+/// All of them.
+pub struct Fleet {
+    logs: PathBuf,
+    /// The library between the second process of a role and its clock.
+    clock: Option<PathBuf>,
+    seats: Vec<Seat>,
+}
+
 impl Fleet {
-    /// Of the worker's binary; `clock` is the library between a process and its clock.
-    pub fn new(
-        stage: &Stage,
-        worker: &Path,
-        keys: &Path,
+    /// Starts them; `clock` is the library between the second process of a role and its clock.
+    pub fn start_all(
         logs: &Path,
         clock: Option<PathBuf>,
+        seats: Vec<Seat>,
     ) -> anyhow::Result<Self> {
-        let services = SOURCES.map(|Source { service, http, .. }| {
-            format!(
-                "[[service]]\nname = \"{service}\"\nhttp = {http}\ndatabase = \"bahi_{service}\"\n"
-            )
-        });
-        let register = format!(
-            "[topics]\npartitions = 12\nretention_days = 1\nnames = []\n{}",
-            services.concat()
-        );
-        fs::write(logs.join("services.toml"), register)?;
-        let seat = |role, which| Seat {
-            role,
-            which,
-            state: Mutex::default(),
-        };
         let fleet = Self {
-            stage: stage.clone(),
-            worker: worker.to_owned(),
-            keys: keys.to_owned(),
             logs: logs.to_owned(),
             clock,
-            seats: [
-                seat(Role::Worker, 0),
-                seat(Role::Worker, 1),
-                seat(Role::Consumer, 0),
-                seat(Role::Consumer, 1),
-            ],
+            seats,
         };
-        for role in [Role::Worker, Role::Consumer] {
-            fleet.set_clock(role, 0)?;
-            for which in 0..2 {
-                fleet.start(role, which)?;
-            }
+        for seat in &fleet.seats {
+            fleet.set_clock(seat.role, 0)?;
+            fleet.start(seat.role, seat.which)?;
         }
         Ok(fleet)
     }
 
-    fn seat(&self, role: Role, which: usize) -> &Seat {
-        let seat = self
-            .seats
-            .iter()
-            .find(|seat| seat.role == role && seat.which == which);
-        seat.unwrap_or(&self.seats[0])
+    fn seat(&self, role: Role, which: usize) -> anyhow::Result<&Seat> {
+        let mut seats = self.seats.iter();
+        let found = seats.find(|seat| seat.role == role && seat.which == which);
+        found.with_context(|| format!("no {} {which}", role.name()))
     }
 
-    fn name(role: Role, which: usize) -> String {
-        let role = match role {
-            Role::Worker => "worker",
-            Role::Consumer => "consumer",
-        };
-        format!("{role}-{}", which + 1)
+    fn clock_file(&self, role: Role) -> PathBuf {
+        self.logs.join(format!("{}.clock", role.name()))
     }
 
     /// Sets how far the clock of the second process of a role is from the true time.
     pub fn set_clock(&self, role: Role, offset: i64) -> anyhow::Result<()> {
-        let file = self.logs.join(format!("{}.clock", Self::name(role, 1)));
+        let file = self.clock_file(role);
         // Whole at any moment: the process reads it when it likes.
         let fresh = file.with_extension("new");
         fs::write(&fresh, format!("{offset:+}"))?;
@@ -115,47 +106,24 @@ impl Fleet {
         Ok(())
     }
 
-    fn command(&self, role: Role, which: usize) -> anyhow::Result<Command> {
+    fn command(&self, seat: &Seat) -> anyhow::Result<Command> {
         // A process never outlives the run, however that ends.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]);
-        if let (1, Some(library)) = (which, &self.clock) {
-            let file = self.logs.join(format!("{}.clock", Self::name(role, 1)));
+        if let (1, Some(library)) = (seat.which, &self.clock) {
             command
                 .env("LD_PRELOAD", library)
-                .env("FAKETIME_TIMESTAMP_FILE", file)
+                .env("FAKETIME_TIMESTAMP_FILE", self.clock_file(seat.role))
                 .env("FAKETIME_CACHE_DURATION", "1")
                 .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
                 .env("DONT_FAKE_MONOTONIC", "1")
                 .env("FAKETIME_DONT_RESET", "1");
         }
-        match role {
-            Role::Worker => {
-                command
-                    .arg(&self.worker)
-                    .env("BAHI_LISTEN", "127.0.0.1:0")
-                    .env("BAHI_KAFKA", &self.stage.kafka)
-                    .env("BAHI_REGISTER", self.logs.join("services.toml"))
-                    .env("BAHI_KEY_FILE", self.keys.join("private/outbox-worker.pem"))
-                    .env("BAHI_TRUST_DIR", self.keys.join("public"))
-                    .env("HOSTNAME", Self::name(role, which))
-                    .env("BAHI_LOG", "info");
-                for source in SOURCES {
-                    let name = format!("BAHI_RELAY_{}_URL", source.service.to_uppercase());
-                    command.env(name, self.stage.relay_url(source));
-                }
-            }
-            Role::Consumer => {
-                command
-                    .arg(std::env::current_exe()?)
-                    .args(["consume", "--kafka", &self.stage.kafka])
-                    .env("BAHI_FAULTS_EFFECTS", self.stage.effects_url());
-            }
-        }
+        (seat.describe)(&mut command);
         let log = File::options()
             .create(true)
             .append(true)
-            .open(self.log(role, which))?;
+            .open(self.log(seat))?;
         command
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -163,25 +131,28 @@ impl Fleet {
         Ok(command)
     }
 
-    fn log(&self, role: Role, which: usize) -> PathBuf {
-        self.logs.join(format!("{}.log", Self::name(role, which)))
+    fn log(&self, seat: &Seat) -> PathBuf {
+        self.logs.join(format!("{}.log", seat.name()))
     }
 
     /// Starts a process, unless it runs.
     pub fn start(&self, role: Role, which: usize) -> anyhow::Result<()> {
-        let mut state = self.seat(role, which).state.lock();
+        let seat = self.seat(role, which)?;
+        let mut state = seat.state.lock();
         state.held = false;
         if state.child.is_none() {
-            let name = Self::name(role, which);
-            let child = self.command(role, which)?.spawn();
-            state.child = Some(child.with_context(|| format!("starting {name}"))?);
+            let child = self.command(seat)?.spawn();
+            state.child = Some(child.with_context(|| format!("starting {}", seat.name()))?);
         }
         Ok(())
     }
 
     /// SIGKILL; it stays down until it is started.
     pub fn kill(&self, role: Role, which: usize) {
-        let mut state = self.seat(role, which).state.lock();
+        let Ok(seat) = self.seat(role, which) else {
+            return;
+        };
+        let mut state = seat.state.lock();
         state.held = true;
         if let Some(mut child) = state.child.take() {
             child.kill().ok();
@@ -189,13 +160,56 @@ impl Fleet {
         }
     }
 
+    /// SIGTERM, and waits until it has ended; it stays down until it is started.
+    ///
+    /// # Errors
+    /// When it does not end in time, or not well. It is down then, too.
+    pub async fn end(&self, role: Role, which: usize) -> anyhow::Result<()> {
+        let seat = self.seat(role, which)?;
+        self.signal(role, which, "TERM");
+        let child = {
+            let mut state = seat.state.lock();
+            state.held = true;
+            state.child.take()
+        };
+        let Some(mut child) = child else {
+            return Ok(());
+        };
+        let told = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait()? {
+                anyhow::ensure!(status.success(), "{} ended with {status}", seat.name());
+                return Ok(());
+            }
+            if told.elapsed() > GRACE {
+                child.kill().ok();
+                child.wait().ok();
+                anyhow::bail!("{} does not end", seat.name());
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Sends a signal by name.
     pub fn signal(&self, role: Role, which: usize, name: &str) {
-        let state = self.seat(role, which).state.lock();
+        let Ok(seat) = self.seat(role, which) else {
+            return;
+        };
+        let state = seat.state.lock();
         if let Some(child) = &state.child {
             let pid = child.id().to_string();
             Command::new("kill").args(["-s", name, &pid]).status().ok();
         }
+    }
+
+    /// All of them run, by the true time.
+    pub fn heal(&self) -> anyhow::Result<()> {
+        for seat in &self.seats {
+            self.set_clock(seat.role, 0)?;
+            self.signal(seat.role, seat.which, "CONT");
+            self.start(seat.role, seat.which)?;
+        }
+        Ok(())
     }
 
     /// Starts again what ended by itself, and notes that it did; returns when that happens too often.
@@ -211,7 +225,7 @@ impl Fleet {
                         .flatten();
                     if let Some(status) = ended {
                         state.child = None;
-                        let name = Self::name(seat.role, seat.which);
+                        let name = seat.name();
                         println!("        {name} ended by itself: {status}");
                         state.ends.push(format!("{name}: {status}"));
                     }
@@ -221,7 +235,7 @@ impl Fleet {
                     println!("        {error:#}");
                 }
             }
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            sleep(Duration::from_millis(200)).await;
         }
     }
 
@@ -233,10 +247,12 @@ impl Fleet {
             .collect()
     }
 
-    /// How often the logs of the workers say this.
-    pub fn said(&self, text: &str) -> usize {
-        (0..2)
-            .filter_map(|which| fs::read_to_string(self.log(Role::Worker, which)).ok())
+    /// How often the logs of a role say this.
+    pub fn said(&self, role: Role, text: &str) -> usize {
+        self.seats
+            .iter()
+            .filter(|seat| seat.role == role)
+            .filter_map(|seat| fs::read_to_string(self.log(seat)).ok())
             .map(|log| log.matches(text).count())
             .sum()
     }

@@ -20,7 +20,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::stage::{PARTITIONS, SOURCES};
+use crate::stage::PARTITIONS;
 
 #[derive(Deserialize)]
 struct Envelope<'a> {
@@ -33,12 +33,12 @@ struct Envelope<'a> {
 /// What the topics held, in order per partition.
 #[derive(Default)]
 pub struct Read {
-    /// By source.
-    pub seen: [Vec<Seen>; SOURCES.len()],
+    /// By topic.
+    pub seen: Vec<Vec<Seen>>,
     /// Records that are not envelopes.
     pub unreadable: usize,
-    /// Where reading goes on, by source and partition.
-    pub next: [[i64; PARTITIONS as usize]; SOURCES.len()],
+    /// Where reading goes on, by topic and partition.
+    pub next: Vec<[i64; PARTITIONS as usize]>,
     /// The longest time without a record.
     pub silence: Duration,
     /// The most records in any second.
@@ -50,9 +50,17 @@ pub struct Read {
 }
 
 impl Read {
-    fn take(&mut self, source: usize, partition: i32, offset: i64, key: &[u8], value: &[u8]) {
+    fn of(topics: usize) -> Self {
+        Self {
+            seen: vec![Vec::new(); topics],
+            next: vec![[0; PARTITIONS as usize]; topics],
+            ..Self::default()
+        }
+    }
+
+    fn take(&mut self, topic: usize, partition: i32, offset: i64, key: &[u8], value: &[u8]) {
         // A client that reconnects may hand out again what it has handed out.
-        let next = &mut self.next[source][partition as usize];
+        let next = &mut self.next[topic][partition as usize];
         if offset < *next {
             return;
         }
@@ -71,7 +79,7 @@ impl Read {
             serde_json::from_slice::<Envelope<'_>>(value),
             std::str::from_utf8(key),
         ) {
-            (Ok(envelope), Ok(key)) => self.seen[source].push(Seen {
+            (Ok(envelope), Ok(key)) => self.seen[topic].push(Seen {
                 event_id: envelope.event_id,
                 key: key.to_owned(),
                 version: envelope.aggregate_version,
@@ -87,6 +95,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The reader.
 pub struct Follower {
+    topics: &'static [&'static str],
     read: Arc<Mutex<Read>>,
     stop: Arc<AtomicBool>,
     thread: JoinHandle<anyhow::Result<()>>,
@@ -110,13 +119,13 @@ fn client(kafka: &str) -> anyhow::Result<BaseConsumer> {
 }
 
 /// A client that goes on where reading stands.
-fn reader(kafka: &str, read: &Mutex<Read>) -> anyhow::Result<BaseConsumer> {
+fn reader(kafka: &str, topics: &[&str], read: &Mutex<Read>) -> anyhow::Result<BaseConsumer> {
     let consumer = client(kafka)?;
     let mut assignment = TopicPartitionList::new();
-    let next = read.lock().next;
-    for (source, next) in SOURCES.iter().zip(next) {
+    let next = read.lock().next.clone();
+    for (topic, next) in topics.iter().zip(next) {
         for (partition, next) in (0..).zip(next) {
-            assignment.add_partition_offset(source.topic, partition, Offset::Offset(next))?;
+            assignment.add_partition_offset(topic, partition, Offset::Offset(next))?;
         }
     }
     consumer.assign(&assignment)?;
@@ -125,28 +134,26 @@ fn reader(kafka: &str, read: &Mutex<Read>) -> anyhow::Result<BaseConsumer> {
 
 impl Follower {
     /// Begins to read.
-    pub fn start(kafka: &str) -> anyhow::Result<Self> {
+    pub fn start(kafka: &str, topics: &'static [&'static str]) -> anyhow::Result<Self> {
         let [stop, renew] = [(); 2].map(|()| Arc::<AtomicBool>::default());
-        let read = Arc::<Mutex<Read>>::default();
-        let mut consumer = reader(kafka, &read)?;
+        let read = Arc::new(Mutex::new(Read::of(topics.len())));
+        let mut consumer = reader(kafka, topics, &read)?;
         let (kept, stopped, renewed) = (read.clone(), stop.clone(), renew.clone());
         let address = kafka.to_owned();
         let thread = thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 if renewed.swap(false, Ordering::Relaxed) {
-                    consumer = reader(&address, &kept)?;
+                    consumer = reader(&address, topics, &kept)?;
                     kept.lock().renewed += 1;
                 }
                 // Errors pass: the broker is one of the things that are broken.
                 let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) else {
                     continue;
                 };
-                let source = SOURCES
-                    .iter()
-                    .position(|source| source.topic == message.topic());
-                if let Some(source) = source {
+                let topic = topics.iter().position(|topic| *topic == message.topic());
+                if let Some(topic) = topic {
                     kept.lock().take(
-                        source,
+                        topic,
                         message.partition(),
                         message.offset(),
                         message.key().unwrap_or_default(),
@@ -157,6 +164,7 @@ impl Follower {
             Ok(())
         });
         Ok(Self {
+            topics,
             read,
             stop,
             thread,
@@ -190,10 +198,10 @@ impl Follower {
     pub fn at_end(&self) -> anyhow::Result<Option<Vec<(usize, i32, i64)>>> {
         let consumer = client(&self.kafka)?;
         let mut ends = Vec::new();
-        for (number, source) in SOURCES.iter().enumerate() {
+        for (number, topic) in self.topics.iter().enumerate() {
             for partition in 0..PARTITIONS {
                 let (_, end) =
-                    consumer.fetch_watermarks(source.topic, partition, Duration::from_secs(5))?;
+                    consumer.fetch_watermarks(topic, partition, Duration::from_secs(5))?;
                 ends.push((number, partition, end));
             }
         }
@@ -202,10 +210,10 @@ impl Follower {
         if moved.0 != count {
             *moved = (count, Instant::now());
         }
-        let next = self.read.lock().next;
+        let next = self.read.lock().next.clone();
         let all = ends
             .iter()
-            .all(|(source, partition, end)| next[*source][*partition as usize] == *end);
+            .all(|(topic, partition, end)| next[*topic][*partition as usize] == *end);
         if !all && moved.1.elapsed() > PATIENCE {
             moved.1 = Instant::now();
             self.renew.store(true, Ordering::Relaxed);

@@ -11,8 +11,8 @@ use tokio::{
 
 use crate::{
     fleet::Fleet,
-    plan::{Kind, Need, Planned, Role, Server, Sessions},
-    stage::{EFFECTS, SOURCES, Stage},
+    plan::{Kind, Need, Planned, Server, Sessions},
+    stage::Stage,
 };
 
 /// What can be broken on this machine, and how.
@@ -21,6 +21,8 @@ pub struct Injector {
     pub stage: Stage,
     /// The processes.
     pub fleet: Arc<Fleet>,
+    /// What sessions call themselves, and the databases they are in.
+    pub sessions: fn(Sessions) -> (&'static str, Vec<&'static str>),
     /// The script that has power over the servers.
     pub control: PathBuf,
     /// Whether the servers have disks of their own.
@@ -86,6 +88,10 @@ impl Injector {
                 sleep(lasts).await;
                 self.fleet.signal(role, which, "CONT");
             }
+            Kind::Restart(role) => {
+                self.fleet.end(role, which).await?;
+                self.fleet.start(role, which)?;
+            }
             Kind::KillBroker => {
                 self.control(&["broker-kill"]).await?;
                 sleep(lasts).await;
@@ -96,9 +102,22 @@ impl Injector {
                 sleep(lasts).await;
                 self.control(&["broker-cont"]).await?;
             }
+            Kind::RestartBroker => {
+                self.control(&["broker-end"]).await?;
+                self.control(&["broker-start"]).await?;
+            }
             Kind::KillPostgres => {
                 self.control(&["postgres-kill"]).await?;
                 sleep(lasts).await;
+                self.control(&["postgres-start"]).await?;
+            }
+            Kind::StopPostgres => {
+                self.control(&["postgres-stop"]).await?;
+                sleep(lasts).await;
+                self.control(&["postgres-cont"]).await?;
+            }
+            Kind::RestartPostgres => {
+                self.control(&["postgres-end"]).await?;
                 self.control(&["postgres-start"]).await?;
             }
             Kind::End(sessions) => self.end(sessions).await?,
@@ -134,10 +153,13 @@ impl Injector {
         match kind {
             Kind::KillBroker
             | Kind::StopBroker
+            | Kind::RestartBroker
             | Kind::Stall(Server::Kafka)
             | Kind::Slow(Server::Kafka)
             | Kind::Fill(Server::Kafka) => Some(self.kafka.lock().await),
             Kind::KillPostgres
+            | Kind::StopPostgres
+            | Kind::RestartPostgres
             | Kind::Stall(Server::Postgres)
             | Kind::Slow(Server::Postgres)
             | Kind::Fill(Server::Postgres) => Some(self.postgres.lock().await),
@@ -173,28 +195,15 @@ impl Injector {
     }
 
     async fn try_end(&self, sessions: Sessions) -> anyhow::Result<i64> {
-        let (name, databases) = match sessions {
-            Sessions::Relay => ("outbox-worker", SOURCES.map(|source| source.database)),
-            Sessions::Writers => ("writer", SOURCES.map(|source| source.database)),
-            Sessions::Consumers => ("fault-consumer", [EFFECTS.0; 2]),
-        };
+        let (name, databases) = (self.sessions)(sessions);
         let admin = self.stage.admin("postgres").await?;
         let end = "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = any($1) and application_name = $2";
-        Ok(admin
-            .query_one(end, &[&databases.as_slice(), &name])
-            .await?
-            .get(0))
+        Ok(admin.query_one(end, &[&databases, &name]).await?.get(0))
     }
 
     /// Undoes whatever is still broken.
     pub async fn heal(&self) -> anyhow::Result<()> {
-        for role in [Role::Worker, Role::Consumer] {
-            self.fleet.set_clock(role, 0)?;
-            for which in 0..2 {
-                self.fleet.signal(role, which, "CONT");
-                self.fleet.start(role, which)?;
-            }
-        }
+        self.fleet.heal()?;
         if self.disks {
             for server in [Server::Kafka, Server::Postgres] {
                 self.control(&["thaw", name(server)]).await.ok();
@@ -202,6 +211,7 @@ impl Injector {
             }
         }
         self.control(&["broker-cont"]).await.ok();
+        self.control(&["postgres-cont"]).await.ok();
         self.control(&["broker-start"]).await?;
         self.control(&["postgres-start"]).await
     }

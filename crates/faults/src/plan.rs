@@ -22,15 +22,43 @@ pub enum Sessions {
     Consumers,
     /// The writers'.
     Writers,
+    /// Those of sales.
+    Sales,
+    /// Those of inventory.
+    Inventory,
 }
 
-/// One of the processes that come in pairs.
+/// One of the processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// An outbox worker.
+    /// An outbox worker, of two.
     Worker,
-    /// A consumer.
+    /// A consumer, of two.
     Consumer,
+    /// The service sales.
+    Sales,
+    /// The service inventory.
+    Inventory,
+}
+
+impl Role {
+    /// How many there are of it.
+    pub const fn count(self) -> usize {
+        match self {
+            Self::Worker | Self::Consumer => 2,
+            Self::Sales | Self::Inventory => 1,
+        }
+    }
+
+    /// What it is called.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Worker => "worker",
+            Self::Consumer => "consumer",
+            Self::Sales => "sales",
+            Self::Inventory => "inventory",
+        }
+    }
 }
 
 /// A kind of fault.
@@ -40,12 +68,20 @@ pub enum Kind {
     Kill(Role),
     /// SIGSTOP, and SIGCONT after a while.
     Stop(Role),
+    /// SIGTERM, and a new process when it has ended.
+    Restart(Role),
     /// SIGKILL of the broker, and a new one after a while.
     KillBroker,
     /// SIGSTOP of the broker.
     StopBroker,
+    /// The broker is told to end, and started again.
+    RestartBroker,
     /// PostgreSQL shut down without a checkpoint (`immediate`), and started after a while.
     KillPostgres,
+    /// SIGSTOP of every process of PostgreSQL.
+    StopPostgres,
+    /// PostgreSQL shut down in order (`fast`), and started again.
+    RestartPostgres,
     /// `pg_terminate_backend` of every session of somebody.
     End(Sessions),
     /// Every TCP connection to a server is reset from outside.
@@ -73,31 +109,58 @@ pub enum Need {
     Clock,
 }
 
-impl Kind {
-    /// Every kind, with how often it is drawn.
-    pub const ALL: [(Self, u32); 20] = [
-        (Self::Kill(Role::Worker), 12),
-        (Self::Kill(Role::Consumer), 8),
-        (Self::Stop(Role::Worker), 8),
-        (Self::Stop(Role::Consumer), 6),
-        (Self::KillBroker, 3),
-        (Self::StopBroker, 3),
-        (Self::KillPostgres, 4),
-        (Self::End(Sessions::Relay), 8),
-        (Self::End(Sessions::Consumers), 5),
-        (Self::End(Sessions::Writers), 4),
-        (Self::Cut(Server::Kafka), 6),
-        (Self::Cut(Server::Postgres), 5),
-        (Self::Stall(Server::Kafka), 2),
-        (Self::Stall(Server::Postgres), 2),
-        (Self::Slow(Server::Kafka), 2),
-        (Self::Slow(Server::Postgres), 2),
-        (Self::Fill(Server::Kafka), 1),
-        (Self::Fill(Server::Postgres), 2),
-        (Self::Jump(Role::Worker), 4),
-        (Self::Jump(Role::Consumer), 4),
-    ];
+/// A kind of fault with how often it is drawn.
+pub type Weighed = (Kind, u32);
 
+/// The faults of a run of the relay.
+pub const RELAY: &[Weighed] = &[
+    (Kind::Kill(Role::Worker), 12),
+    (Kind::Kill(Role::Consumer), 8),
+    (Kind::Stop(Role::Worker), 8),
+    (Kind::Stop(Role::Consumer), 6),
+    (Kind::KillBroker, 3),
+    (Kind::StopBroker, 3),
+    (Kind::KillPostgres, 4),
+    (Kind::End(Sessions::Relay), 8),
+    (Kind::End(Sessions::Consumers), 5),
+    (Kind::End(Sessions::Writers), 4),
+    (Kind::Cut(Server::Kafka), 6),
+    (Kind::Cut(Server::Postgres), 5),
+    (Kind::Stall(Server::Kafka), 2),
+    (Kind::Stall(Server::Postgres), 2),
+    (Kind::Slow(Server::Kafka), 2),
+    (Kind::Slow(Server::Postgres), 2),
+    (Kind::Fill(Server::Kafka), 1),
+    (Kind::Fill(Server::Postgres), 2),
+    (Kind::Jump(Role::Worker), 4),
+    (Kind::Jump(Role::Consumer), 4),
+];
+
+/// The faults of a run of the sale.
+pub const SALE: &[Weighed] = &[
+    (Kind::Kill(Role::Sales), 10),
+    (Kind::Kill(Role::Inventory), 10),
+    (Kind::Kill(Role::Worker), 5),
+    (Kind::Stop(Role::Sales), 6),
+    (Kind::Stop(Role::Inventory), 6),
+    (Kind::Stop(Role::Worker), 3),
+    (Kind::Restart(Role::Sales), 5),
+    (Kind::Restart(Role::Inventory), 5),
+    (Kind::Restart(Role::Worker), 3),
+    (Kind::KillBroker, 2),
+    (Kind::StopBroker, 3),
+    (Kind::RestartBroker, 1),
+    (Kind::KillPostgres, 4),
+    (Kind::StopPostgres, 4),
+    (Kind::RestartPostgres, 2),
+    (Kind::End(Sessions::Sales), 5),
+    (Kind::End(Sessions::Inventory), 5),
+    (Kind::End(Sessions::Relay), 3),
+    (Kind::Cut(Server::Postgres), 4),
+    (Kind::Cut(Server::Kafka), 2),
+];
+
+impl Kind {
     /// What it needs.
     pub fn need(self) -> Need {
         match self {
@@ -111,9 +174,15 @@ impl Kind {
     /// What must not be under another fault at the same time.
     fn target(self, which: usize) -> Option<Target> {
         match self {
-            Self::Kill(role) | Self::Stop(role) => Some(Target::Process(role, which)),
-            Self::KillBroker | Self::StopBroker => Some(Target::Server(Server::Kafka)),
-            Self::KillPostgres => Some(Target::Server(Server::Postgres)),
+            Self::Kill(role) | Self::Stop(role) | Self::Restart(role) => {
+                Some(Target::Process(role, which % role.count()))
+            }
+            Self::KillBroker | Self::StopBroker | Self::RestartBroker => {
+                Some(Target::Server(Server::Kafka))
+            }
+            Self::KillPostgres | Self::StopPostgres | Self::RestartPostgres => {
+                Some(Target::Server(Server::Postgres))
+            }
             Self::Stall(server) | Self::Slow(server) | Self::Fill(server) => {
                 Some(Target::Server(server))
             }
@@ -121,13 +190,21 @@ impl Kind {
         }
     }
 
+    /// Which of the role, where it has fewer than the draw.
+    fn one_of(self, which: usize) -> usize {
+        match self {
+            Self::Kill(role) | Self::Stop(role) | Self::Restart(role) => which % role.count(),
+            _ => which,
+        }
+    }
+
     /// How long the target has to itself afterwards.
     fn rest(self) -> Duration {
         Duration::from_secs(match self {
-            Self::KillBroker | Self::Fill(Server::Kafka) => 14,
-            Self::KillPostgres | Self::Fill(Server::Postgres) => 8,
-            Self::StopBroker | Self::Stall(_) | Self::Slow(_) => 5,
-            Self::Kill(_) | Self::Stop(_) => 2,
+            Self::KillBroker | Self::RestartBroker | Self::Fill(Server::Kafka) => 14,
+            Self::KillPostgres | Self::RestartPostgres | Self::Fill(Server::Postgres) => 8,
+            Self::StopBroker | Self::StopPostgres | Self::Stall(_) | Self::Slow(_) => 5,
+            Self::Kill(_) | Self::Stop(_) | Self::Restart(_) => 2,
             _ => 0,
         })
     }
@@ -136,8 +213,11 @@ impl Kind {
     fn length(self, rng: &mut StdRng, most: u64) -> Duration {
         let most = match self {
             Self::Stop(_) => most,
-            Self::StopBroker => most * 2 / 3,
+            Self::StopBroker | Self::StopPostgres => most * 2 / 3,
             Self::Kill(_) | Self::KillBroker | Self::KillPostgres => most.min(3_000),
+            Self::Restart(_) | Self::RestartBroker | Self::RestartPostgres => {
+                return Duration::ZERO;
+            }
             Self::Stall(_) => most.min(6_000),
             Self::Slow(_) | Self::Fill(_) => most.min(5_000),
             Self::End(_) | Self::Cut(_) | Self::Jump(_) => return Duration::ZERO,
@@ -165,10 +245,7 @@ enum Target {
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let role = |role: &Role| match role {
-            Role::Worker => "worker",
-            Role::Consumer => "consumer",
-        };
+        let role = |role: &Role| role.name();
         let server = |server: &Server| match server {
             Server::Kafka => "Kafka",
             Server::Postgres => "PostgreSQL",
@@ -176,12 +253,18 @@ impl fmt::Display for Kind {
         match self {
             Self::Kill(of) => write!(f, "kill -9 {}", role(of)),
             Self::Stop(of) => write!(f, "stop {}", role(of)),
+            Self::Restart(of) => write!(f, "restart {}", role(of)),
             Self::KillBroker => f.write_str("kill -9 broker"),
             Self::StopBroker => f.write_str("stop broker"),
+            Self::RestartBroker => f.write_str("restart broker"),
             Self::KillPostgres => f.write_str("PostgreSQL immediate shutdown"),
+            Self::StopPostgres => f.write_str("stop PostgreSQL"),
+            Self::RestartPostgres => f.write_str("restart PostgreSQL"),
             Self::End(Sessions::Relay) => f.write_str("terminate sessions of workers"),
             Self::End(Sessions::Consumers) => f.write_str("terminate sessions of consumers"),
             Self::End(Sessions::Writers) => f.write_str("terminate sessions of writers"),
+            Self::End(Sessions::Sales) => f.write_str("terminate sessions of sales"),
+            Self::End(Sessions::Inventory) => f.write_str("terminate sessions of inventory"),
             Self::Cut(at) => write!(f, "reset connections to {}", server(at)),
             Self::Stall(at) => write!(f, "stall disk of {}", server(at)),
             Self::Slow(at) => write!(f, "slow disk of {}", server(at)),
@@ -210,7 +293,9 @@ impl fmt::Display for Planned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.kind)?;
         match self.kind {
-            Kind::Kill(_) | Kind::Stop(_) => write!(f, " {}", self.which + 1)?,
+            Kind::Kill(role) | Kind::Stop(role) | Kind::Restart(role) if role.count() > 1 => {
+                write!(f, " {}", self.which + 1)?;
+            }
             Kind::Jump(_) => write!(f, " 2 to {:+} s", self.offset)?,
             _ => {}
         }
@@ -221,16 +306,20 @@ impl fmt::Display for Planned {
     }
 }
 
-/// The faults of `length`, in order: every kind once at least, each target under one fault at a time, all of it over
-/// before the end.
-pub fn draw(seed: u64, length: Duration) -> Vec<Planned> {
+/// The faults of `length`, in order: every kind once at least where there is the time, each target under one fault at a
+/// time, all of it over before the end.
+pub fn draw(seed: u64, length: Duration, kinds: &[Weighed]) -> Vec<Planned> {
     let mut rng = StdRng::seed_from_u64(seed);
     let short = length <= Duration::from_secs(300);
     // A lease is lost after ten seconds of silence: a short run stops processes for longer than that as well.
-    let most = if short { 12_000 } else { 45_000 };
-    let mut first: Vec<Kind> = Kind::ALL.iter().map(|(kind, _)| *kind).collect();
+    let most = match length.as_secs() {
+        0..=100 => 6_000,
+        101..=300 => 12_000,
+        _ => 45_000,
+    };
+    let mut first: Vec<Kind> = kinds.iter().map(|(kind, _)| *kind).collect();
     first.shuffle(&mut rng);
-    let total: u32 = Kind::ALL.iter().map(|(_, weight)| weight).sum();
+    let total: u32 = kinds.iter().map(|(_, weight)| weight).sum();
     let mut busy: Vec<(Target, Duration)> = Vec::new();
     let (mut plan, mut at) = (Vec::new(), Duration::from_secs(3));
     let gap = if short { 500..=5_500 } else { 500..=7_500 };
@@ -245,7 +334,7 @@ pub fn draw(seed: u64, length: Duration) -> Vec<Planned> {
             first.remove(place)
         } else {
             let mut ticket = rng.random_range(0..total);
-            let drawn = Kind::ALL.iter().find(|(_, weight)| {
+            let drawn = kinds.iter().find(|(_, weight)| {
                 let hit = ticket < *weight;
                 ticket = ticket.saturating_sub(*weight);
                 hit
@@ -264,7 +353,7 @@ pub fn draw(seed: u64, length: Duration) -> Vec<Planned> {
             plan.push(Planned {
                 at,
                 kind: pick,
-                which,
+                which: pick.one_of(which),
                 lasts,
                 offset,
             });
@@ -282,17 +371,20 @@ mod tests {
 
     #[test]
     fn a_seed_is_a_schedule() {
-        assert_eq!(draw(7, MINUTES(10)), draw(7, MINUTES(10)));
-        assert_ne!(draw(7, MINUTES(10)), draw(8, MINUTES(10)));
+        for kinds in [RELAY, SALE] {
+            let run = |seed| draw(seed, MINUTES(10), kinds);
+            assert_eq!(run(7), run(7));
+            assert_ne!(run(7), run(8));
+        }
     }
 
     #[test]
     fn a_short_run_has_every_kind_once_at_least() {
-        for seed in 0..200 {
-            let plan = draw(seed, MINUTES(3));
-            for (kind, _) in Kind::ALL {
+        for (seed, kinds) in (0..200).flat_map(|seed| [(seed, RELAY), (seed, SALE)]) {
+            let plan = draw(seed, MINUTES(3), kinds);
+            for (kind, _) in kinds {
                 assert!(
-                    plan.iter().any(|planned| planned.kind == kind),
+                    plan.iter().any(|planned| planned.kind == *kind),
                     "seed {seed} has no {kind}"
                 );
             }
@@ -302,14 +394,14 @@ mod tests {
     #[test]
     fn a_long_run_has_faults_enough() {
         for seed in 0..50 {
-            assert!(draw(seed, MINUTES(30)).len() >= 300, "seed {seed}");
+            assert!(draw(seed, MINUTES(30), RELAY).len() >= 300, "seed {seed}");
         }
     }
 
     #[test]
     fn a_target_has_one_fault_at_a_time_and_all_is_over_before_the_end() {
-        for seed in 0..50 {
-            let plan = draw(seed, MINUTES(10));
+        for (seed, kinds) in (0..50).flat_map(|seed| [(seed, RELAY), (seed, SALE)]) {
+            let plan = draw(seed, MINUTES(10), kinds);
             for (n, one) in plan.iter().enumerate() {
                 assert!(one.at + one.lasts < MINUTES(10));
                 let target = one.kind.target(one.which);

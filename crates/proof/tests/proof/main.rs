@@ -3,6 +3,7 @@
 #![allow(missing_docs)]
 
 mod crash;
+mod crash_orders;
 mod operator;
 mod restore;
 mod tenants;

@@ -211,6 +211,68 @@ async fn without_the_rule_a_restored_sales_gives_a_number_out_twice() {
     sales_restored(Rule::Without).await;
 }
 
+/// (b) Sales is restored to before a till sent what it had sold while it was away: it comes back with its number, cashier
+/// and money, the spoilt number with its reason, and the till's own repetition finds them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_sales_finds_what_a_till_had_sold_while_it_was_away() {
+    let shop = Shop::create().await;
+    let (_inventory, mut sales) = (shop.inventory("").await, shop.sales("").await);
+    let mut worker = shop.worker().await;
+    let till = shop.client(&sales);
+    sell(&till, shop.basket(), "sale-1").await.expect(201);
+    check(&shop, 1).await;
+    shop.lend_series(&till).await;
+    sales.kill();
+    worker.kill();
+    let backup = Backup::of(shop.database("sales")).await;
+    let mut sales = shop.sales("").await;
+    let mut worker = shop.worker().await;
+
+    let void = json!({ "kind": "void", "number": shop.printed("AWAY", 2), "cashier_id": till.user,
+        "made_at": chrono::Utc::now(), "reason": "paper jam" });
+    let batch = shop.batch(&[shop.away(&till, 1), void]);
+    let send = async || {
+        eventually(|| async {
+            let reply = till.post("/api/v1/pos/sync", batch.clone()).await;
+            (reply.status != 503).then_some(reply)
+        })
+        .await
+        .expect(200)
+        .body
+    };
+    let first = send().await;
+    let result = |body: &Value, n: usize| body["items"][n]["result"].clone();
+    assert_eq!(
+        [result(&first, 0), result(&first, 1)],
+        ["issued", "void"],
+        "{first}"
+    );
+    all_said(&shop).await;
+    sales.kill();
+    worker.kill();
+    backup.put_back(true).await;
+
+    let _sales = shop.sales("").await;
+    let _worker = shop.worker().await;
+    let again = send().await;
+    for n in [0, 1] {
+        let (before, after) = (&first["items"][n], &again["items"][n]);
+        assert_eq!(after["replayed"], true, "{after}");
+        assert_eq!(
+            (&before["result"], &before["document_id"]),
+            (&after["result"], &after["document_id"])
+        );
+    }
+    assert_eq!(again["missing"], json!([]));
+    let books = shop.database("sales").admin().await;
+    let drawer = "select expected_cash::bigint from pos_session";
+    assert_eq!(count(&books, drawer).await, 2 * 708);
+    let said = payloads(&shop.topic("billing"), "invoice.issued").await;
+    assert_eq!(said.len(), 2, "nothing is said twice");
+    let cashier = "select count(*) from invoice i join offline_number o on o.document_id = i.invoice_id and o.cashier_id = i.cashier_id";
+    assert_eq!(count(&books, cashier).await, 1);
+}
+
 /// The price of the product in sales' copy, when it is `wanted`.
 async fn priced(fleet: &Fleet, wanted: &str) {
     let sales = fleet.database("sales").admin().await;

@@ -1,14 +1,11 @@
 //! Judges what arrived, and says so.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use bahi_testkit::{Entry, Outcome, Seen, Verdict, judge};
 
-use crate::{
-    follow::Read,
-    plan::Kind,
-    stage::{EFFECTS, SOURCES, Stage},
-};
+use super::stage::{EFFECTS, SOURCES};
+use crate::{follow::Read, plan::Kind, rig, stage::Stage};
 
 /// What one database may have in flight, published and without a checkpoint when its session ends.
 const IN_FLIGHT: usize = 12_000;
@@ -35,14 +32,7 @@ pub struct Done {
 
 /// Prints the judgement; whether all is well.
 pub async fn report(stage: &Stage, done: &Done) -> anyhow::Result<bool> {
-    let mut kinds = BTreeMap::<Kind, usize>::new();
-    for kind in &done.faults {
-        *kinds.entry(*kind).or_default() += 1;
-    }
-    println!("\n{} faults", done.faults.len());
-    for (kind, count) in kinds {
-        println!("{count:>6}  {kind}");
-    }
+    rig::tell_faults(&done.faults);
     let mut well = done.stuck.is_none() && done.read.unreadable == 0 && done.failed.is_empty();
     for failed in &done.failed {
         println!("NOT DONE, or not undone: {failed}");

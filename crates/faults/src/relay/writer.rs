@@ -19,7 +19,8 @@ use tokio::{
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use crate::stage::{COLD, HOT, Source, Stage, connect};
+use super::stage::{COLD, HOT, Source};
+use crate::stage::{Stage, connect};
 
 /// Writers per database that fight.
 const HOSTILE: usize = 8;
