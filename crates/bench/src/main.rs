@@ -1,6 +1,7 @@
 //! Load on the fleet, beside the floor that the same PostgreSQL allows in the same run (`pos`, `inventory`), against goals
 //! of its own (`product`), or beside another system (`relay`).
 
+mod away;
 mod catalogue;
 mod floor;
 mod pos;

@@ -15,6 +15,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
+    away,
     floor::{Floor, Work, basket},
     shop,
     step::{Refusals, closed, heading, open},
@@ -110,6 +111,19 @@ pub async fn run(url: &str, postgres: &str, time: Duration, least: f64) -> anyho
         loaded += step_began.elapsed();
         step.print(&format!("open loop, {rate}/s"), None);
     }
+    let back = away::measure(&load.client, &load.sessions[0], load.products[0]).await?;
+    println!(
+        "{:24} {:>9.0} ms",
+        "500 sales made away",
+        back.as_secs_f64() * 1000.0
+    );
+    let (taken, bytes) = away::bundle(url).await?;
+    println!(
+        "{:24} {:>9.0} ms, {} KiB",
+        "catalogue of 20,000",
+        taken.as_secs_f64() * 1000.0,
+        bytes / 1024
+    );
     let after = usage::sample(postmaster);
     floor.drop().await?;
 
@@ -129,6 +143,15 @@ pub async fn run(url: &str, postgres: &str, time: Duration, least: f64) -> anyho
     );
 
     load.refusals.verdict()?;
+    // Half of what is aimed at.
+    anyhow::ensure!(
+        back < Duration::from_secs(2),
+        "500 sales made away take {back:?}, more than 2 s"
+    );
+    anyhow::ensure!(
+        taken < Duration::from_millis(400) && bytes < 2_000_000,
+        "a catalogue of 20,000 takes {taken:?} and {bytes} bytes, more than 400 ms or 2 MB"
+    );
     let ratio = most / most_at_floor;
     anyhow::ensure!(
         ratio >= least,

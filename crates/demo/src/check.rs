@@ -14,6 +14,7 @@ use crate::{
     events,
     file::{Book, Kind, Sum},
     replay::Outcome,
+    setup::Shop,
 };
 
 /// One check and what it found.
@@ -62,8 +63,8 @@ pub struct Subject<'a> {
     pub products: &'a BTreeMap<String, String>,
     /// Tenant id.
     pub tenant: &'a str,
-    /// Stock location.
-    pub location: &'a str,
+    /// Its location, tills and sessions.
+    pub shop: &'a Shop,
     /// Broker.
     pub brokers: &'a str,
 }
@@ -77,15 +78,16 @@ impl Subject<'_> {
         let mut totals = Totals::default();
         let mut findings = Vec::new();
         progress("invoices against the file");
-        let (sold, numbers) = self.sold(&mut totals).await?;
+        let invoices = self.documents("/api/v1/sales/invoices").await?;
+        let sold = self.sold(&invoices, &mut totals)?;
         findings.push(compare(
             "sales per product",
             &self.file_sums(Kind::Sale),
             &sold,
         ));
-        findings.push(numbers_consecutive("invoice numbers", &numbers));
         progress("credit notes against the file");
-        let returned = self.returned().await?;
+        let notes = self.documents("/api/v1/sales/returns").await?;
+        let returned = self.returned(&notes)?;
         let file: BTreeMap<String, Sum> = self
             .file_sums(Kind::Return)
             .into_iter()
@@ -100,6 +102,15 @@ impl Subject<'_> {
             })
             .collect();
         findings.push(compare("returns per product", &file, &returned));
+        progress("numbers of tills that were away");
+        let (offline, void) = self.offline().await?;
+        findings.push(offline);
+        let mut numbers = numbers_of(&invoices)?;
+        numbers.extend(void);
+        findings.push(numbers_consecutive("invoice numbers", &numbers));
+        let numbers = numbers_of(&notes)?;
+        findings.push(numbers_consecutive("credit note numbers", &numbers));
+        findings.push(self.sessions(&invoices, &notes).await?);
         progress("consumers to the end of their topics");
         findings.push(self.consumers().await?);
         progress("stock against the file");
@@ -142,10 +153,11 @@ impl Subject<'_> {
         Ok(documents)
     }
 
-    async fn sold(
+    fn sold(
         &self,
+        invoices: &[Value],
         totals: &mut Totals,
-    ) -> anyhow::Result<(BTreeMap<String, Sum>, Vec<String>)> {
+    ) -> anyhow::Result<BTreeMap<String, Sum>> {
         let skus = self.sku_of();
         let ours: BTreeSet<&str> = self
             .outcome
@@ -153,13 +165,12 @@ impl Subject<'_> {
             .values()
             .map(|(id, _)| id.as_str())
             .collect();
-        let (mut sums, mut numbers) = (BTreeMap::<String, Sum>::new(), Vec::new());
-        for invoice in self.documents("/api/v1/sales/invoices").await? {
-            numbers.push(text(&invoice, "number")?.to_owned());
-            if !ours.contains(text(&invoice, "invoice_id")?) {
+        let mut sums = BTreeMap::<String, Sum>::new();
+        for invoice in invoices {
+            if !ours.contains(text(invoice, "invoice_id")?) {
                 continue;
             }
-            totals.amount += money(&invoice, "total")?;
+            totals.amount += money(invoice, "total")?;
             for name in ["cgst", "sgst", "igst", "cess"] {
                 totals.tax += money(&invoice["tax"], name)?;
             }
@@ -173,13 +184,13 @@ impl Subject<'_> {
                 sum.amount += money(line, "total")?;
             }
         }
-        Ok((sums, numbers))
+        Ok(sums)
     }
 
-    async fn returned(&self) -> anyhow::Result<BTreeMap<String, Sum>> {
+    fn returned(&self, notes: &[Value]) -> anyhow::Result<BTreeMap<String, Sum>> {
         let skus = self.sku_of();
         let mut sums = BTreeMap::<String, Sum>::new();
-        for note in self.documents("/api/v1/sales/returns").await? {
+        for note in notes {
             if note["external_reference"].is_null() {
                 continue;
             }
@@ -193,6 +204,90 @@ impl Subject<'_> {
             }
         }
         Ok(sums)
+    }
+
+    /// Every number that a till printed while it was away is known, with what became of it, and nothing is missing between
+    /// them. Returns the numbers of bills that stand for no document.
+    async fn offline(&self) -> anyhow::Result<(Finding, Vec<String>)> {
+        let mut wrong = self.outcome.away.wrong.clone();
+        let (mut known, mut void) = (BTreeMap::new(), Vec::new());
+        for till in &self.shop.tills {
+            for page in 1.. {
+                let path =
+                    format!("/api/v1/pos/offline-numbers?till_id={till}&limit=200&page={page}");
+                let answer = self.client.get(&path).await?;
+                let rows = answer["items"].as_array().context("items")?;
+                for row in rows {
+                    let (number, outcome) = (text(row, "number")?, text(row, "outcome")?);
+                    if known
+                        .insert(number.to_owned(), outcome.to_owned())
+                        .is_some()
+                    {
+                        wrong.push(format!("{number} is there twice"));
+                    }
+                    if matches!(outcome, "void" | "issued_online") {
+                        void.push(number.to_owned());
+                    }
+                }
+                if rows.len() < 200 {
+                    break;
+                }
+            }
+            let path = format!("/api/v1/pos/offline-series?till_id={till}");
+            let series = self.client.get(&path).await?;
+            for series in series["items"].as_array().context("items")? {
+                if series["missing"]
+                    .as_array()
+                    .is_none_or(|gaps| !gaps.is_empty())
+                {
+                    wrong.push(format!("numbers are missing: {series}"));
+                }
+            }
+        }
+        let printed = &self.outcome.away.printed;
+        for number in printed.keys().chain(known.keys()).collect::<BTreeSet<_>>() {
+            let (told, found) = (printed.get(number), known.get(number));
+            if told != found {
+                wrong.push(format!(
+                    "{number}: the till was told {told:?}, the books say {found:?}"
+                ));
+            }
+        }
+        let finding = Finding {
+            name: "numbers printed while away",
+            wrong,
+            counted: format!("{} printed, {} of them void", printed.len(), void.len()),
+        };
+        Ok((finding, void))
+    }
+
+    /// The X report of each till is the sum of its documents.
+    async fn sessions(&self, invoices: &[Value], notes: &[Value]) -> anyhow::Result<Finding> {
+        let mut wrong = Vec::new();
+        for session in &self.shop.sessions {
+            let path = format!("/api/v1/pos/sessions/{session}/x-report");
+            let report = self.client.get(&path).await?;
+            for (count, sum, documents) in
+                [("sales", "sold", invoices), ("returns", "returned", notes)]
+            {
+                let own = documents.iter().filter(|d| d["session_id"] == **session);
+                let totals: Vec<Money> = own
+                    .map(|d| money(d, "total"))
+                    .collect::<anyhow::Result<_>>()?;
+                let due = (Some(totals.len() as u64), totals.into_iter().sum::<Money>());
+                let found = (report[count].as_u64(), money(&report, sum)?);
+                if due != found {
+                    wrong.push(format!(
+                        "{session}: {count} {found:?}, its documents {due:?}"
+                    ));
+                }
+            }
+        }
+        Ok(Finding {
+            name: "totals of the sessions",
+            wrong,
+            counted: format!("{} sessions", self.shop.sessions.len()),
+        })
     }
 
     /// on_hand = received − sold + returned ± adjusted + open shortage.
@@ -216,7 +311,7 @@ impl Subject<'_> {
             .client
             .walk(&format!(
                 "/api/v1/inventory/stock?location={}",
-                self.location
+                self.shop.location
             ))
             .await?
         {
@@ -320,6 +415,11 @@ impl Subject<'_> {
             counted: format!("{} invoices", self.outcome.sales.len()),
         })
     }
+}
+
+fn numbers_of(documents: &[Value]) -> anyhow::Result<Vec<String>> {
+    let numbers = documents.iter().map(|d| text(d, "number"));
+    numbers.map(|n| Ok(n?.to_owned())).collect()
 }
 
 fn compare(

@@ -35,6 +35,22 @@ impl std::fmt::Display for Refusal {
 }
 impl std::error::Error for Refusal {}
 
+/// A document that may have been read before.
+#[derive(Debug)]
+pub enum Fetched {
+    /// It is as it was.
+    Unchanged,
+    /// It as it came.
+    Document {
+        /// Its ETag.
+        tag: String,
+        /// How it is packed.
+        packed: Option<String>,
+        /// The bytes, packed.
+        bytes: Vec<u8>,
+    },
+}
+
 /// What goes with a request.
 enum Say<'a> {
     Nothing,
@@ -178,6 +194,50 @@ impl Client {
             bytes += piece.len() as u64;
         }
         Ok(bytes)
+    }
+
+    /// GET of a document in the packing `coding`, unless it is still what bore `tag`.
+    ///
+    /// # Errors
+    /// A [`Refusal`], or no answer.
+    pub async fn fetch(
+        &self,
+        path: &str,
+        coding: &str,
+        tag: Option<&str>,
+    ) -> anyhow::Result<Fetched> {
+        let mut renewed = false;
+        for _ in 0..PATIENCE {
+            let mut request = self.http.get(format!("{}{path}", self.base));
+            request = request
+                .bearer_auth(self.token.read().await.as_str())
+                .header(header::ACCEPT_ENCODING, coding);
+            if let Some(tag) = tag {
+                request = request.header(header::IF_NONE_MATCH, tag);
+            }
+            let response = request.send().await?;
+            let named = |name| response.headers().get(name).and_then(|v| v.to_str().ok());
+            match response.status() {
+                StatusCode::NOT_MODIFIED => return Ok(Fetched::Unchanged),
+                StatusCode::OK => {
+                    let tag = named(header::ETAG).context("no ETag")?.to_owned();
+                    let packed = named(header::CONTENT_ENCODING).map(str::to_owned);
+                    let bytes = response.bytes().await?.to_vec();
+                    return Ok(Fetched::Document { tag, packed, bytes });
+                }
+                _ => {}
+            }
+            match read(response).await? {
+                Ok(answer) => bail!("GET {path}: {answer}"),
+                Err((refusal, _)) if refusal.status == 401 && !renewed => {
+                    renewed = true;
+                    self.sign_in().await?;
+                }
+                Err((_, Some(wait))) => tokio::time::sleep(wait).await,
+                Err((refusal, None)) => return Err(refusal.into()),
+            }
+        }
+        bail!("GET {path}: no answer in time")
     }
 
     async fn call(&self, method: Method, path: &str, say: Say<'_>) -> anyhow::Result<Value> {

@@ -1,5 +1,5 @@
-//! `bahi-demo`: a shop's year in a minute. Creates the tenant, loads the catalogue, receives stock, replays the file at two
-//! tills, and checks the whole against the file.
+//! `bahi-demo`: a shop's year in a minute. Creates the tenant, loads the catalogue, receives stock, replays the file at eight
+//! tills, of which half are away for a while and come back, and checks the whole against the file.
 
 use std::{collections::BTreeMap, process::ExitCode};
 
@@ -11,11 +11,15 @@ use bahi_demo::{
     file::{self, Book, Kind},
     replay::{self, Outcome},
     setup::{self, Item, Opening, Shop},
+    spells::{SEED, Schedule},
 };
 use bahi_types::{Price, round_to};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use rust_decimal::Decimal;
+
+/// Tills of the shop; half of them are away for a while.
+const TILLS: usize = 8;
 
 /// Replays a real retailer's file through the fleet and checks the result.
 #[derive(Parser)]
@@ -32,9 +36,9 @@ struct Args {
     /// His password.
     #[arg(long, env = "BAHI_PASSWORD")]
     password: String,
-    /// Connections that sell at once.
-    #[arg(long, default_value_t = 8)]
-    connections: usize,
+    /// Draws when tills are away, and what gets lost on the way meanwhile.
+    #[arg(long, default_value_t = SEED)]
+    seed: u64,
 }
 
 fn main() -> ExitCode {
@@ -97,12 +101,11 @@ async fn run(args: Args) -> anyhow::Result<()> {
         book.codes,
         book.products.len()
     );
-    let (shop, products) = prepare(&client, &book).await?;
+    let (shop, products) = prepare(&client, &book, text(&me, "user_id")?).await?;
     let progress = bar(book.documents.len() as u64, "documents of the file");
-    let outcome = replay::run(&client, &shop, &book, &products, args.connections, || {
-        progress.inc(1)
-    })
-    .await?;
+    let schedule = Schedule::draw(args.seed, TILLS, book.documents.len());
+    let chance = (&schedule, args.seed);
+    let outcome = replay::run(&client, &shop, &book, &products, chance, || progress.inc(1)).await?;
     progress.finish();
     let subject = Subject {
         client: &client,
@@ -110,7 +113,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         outcome: &outcome,
         products: &products,
         tenant: &tenant,
-        location: &shop.location,
+        shop: &shop,
         brokers: &args.kafka,
     };
     let (mut findings, totals) = subject.all(|what| println!("checking {what}")).await?;
@@ -134,8 +137,12 @@ fn last_sale(book: &Book) -> Option<&str> {
         .map(|d| d.number.as_str())
 }
 
-async fn prepare(client: &Client, book: &Book) -> anyhow::Result<(Shop, BTreeMap<String, String>)> {
-    let (location, tills) = setup::organisation(client, 2).await?;
+async fn prepare(
+    client: &Client,
+    book: &Book,
+    cashier: &str,
+) -> anyhow::Result<(Shop, BTreeMap<String, String>)> {
+    let (location, tills) = setup::organisation(client, TILLS).await?;
     let one = Price::from(1);
     let items: Vec<Item> = book
         .products
@@ -185,7 +192,13 @@ async fn prepare(client: &Client, book: &Book) -> anyhow::Result<(Shop, BTreeMap
     setup::receive(client, &location, &stock, |n| progress.set_position(n)).await?;
     progress.finish();
     let sessions = setup::open_tills(client, &tills).await?;
-    Ok((Shop { location, sessions }, products))
+    let shop = Shop {
+        location,
+        tills,
+        sessions,
+        cashier: cashier.to_owned(),
+    };
+    Ok((shop, products))
 }
 
 fn report(book: &Book, outcome: &Outcome, totals: &Totals, findings: &[check::Finding]) {
@@ -196,7 +209,8 @@ fn report(book: &Book, outcome: &Outcome, totals: &Totals, findings: &[check::Fi
             .map_or(0, |l| l.value_at_quantile(q))
     };
     let tenths = |t: u64| format!("{}.{} ms", t / 10, t % 10);
-    let rows: [(&str, String); 9] = [
+    let away = &outcome.away;
+    let rows: [(&str, String); 13] = [
         (
             "sales",
             format!("{} of {}", outcome.sales.len(), book.count(Kind::Sale).0),
@@ -219,6 +233,35 @@ fn report(book: &Book, outcome: &Outcome, totals: &Totals, findings: &[check::Fi
             ),
         ),
         ("refused", outcome.refused.len().to_string()),
+        (
+            "made while away",
+            format!(
+                "{} sales, {} returns with bill, {} without, in {} spells; {} returns put off till back",
+                away.sales, away.returns.0, away.returns.1, away.spells, away.put_off
+            ),
+        ),
+        (
+            "taken along",
+            format!(
+                "{} whole catalogues, {} changes, {} times as known",
+                away.bundles.0, away.bundles.1, away.bundles.2
+            ),
+        ),
+        (
+            "batches",
+            format!("{}, {} of them sent twice", away.batches.0, away.batches.1),
+        ),
+        (
+            "numbers void",
+            format!(
+                "{} issued on line ({} answers lost, {} calls hung up on), {} spoilt; {} sales under an id of their own",
+                away.became("issued_online"),
+                away.tried.0,
+                away.tried.1,
+                away.became("void"),
+                away.became("replaced")
+            ),
+        ),
         (
             "documents a second",
             format!("{:.0}", rate(book.documents.len(), outcome.seconds)),

@@ -11,8 +11,12 @@ use crate::client::{Client, text};
 pub struct Shop {
     /// Stock location.
     pub location: String,
+    /// Tills.
+    pub tills: Vec<String>,
     /// Open POS sessions, one a till.
     pub sessions: Vec<String>,
+    /// Who sells.
+    pub cashier: String,
 }
 
 /// A product to load.

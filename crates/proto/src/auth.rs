@@ -153,6 +153,7 @@ impl Outbound {
             perms: Vec::new(),
             name: None,
             txn: None,
+            sxp: None,
             iat: now,
             exp: now + INTERNAL_LIFE.as_secs() as i64,
         };

@@ -190,6 +190,8 @@ kinds! {
     ReservationId = ReservationKind;
     /// An invoice, POS sale or credit note.
     InvoiceId = InvoiceKind;
+    /// A receipt: money that came in after a sale, or ahead of one.
+    ReceiptId = ReceiptKind;
     /// A POS session of a till.
     PosSessionId = PosSessionKind;
     /// A customer.
