@@ -17,7 +17,7 @@ pub use body::{Amend, BodyLimit, Empty, Post, Public, parse};
 pub use caller::{Caller, Grants};
 pub use fault::{Fault, FieldError};
 pub use health::{Ready, health_routes, metrics_text};
-pub use list::{Walk, paged};
+pub use list::{Timed, Walk, paged, paged_by_time};
 pub use problem::{Problem, Refusal, Verdict};
 pub use request::{RouteTemplate, current_trace, extractor_config, not_found, observe, request_id};
 pub use respond::{Versioned, accepted, created, no_content, ok, page};

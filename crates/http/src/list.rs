@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use bahi_types::{Cursor, Page, PageQuery, Sort};
+use chrono::{DateTime, SecondsFormat, Utc};
 use uuid::Uuid;
 
 use crate::Fault;
@@ -56,6 +57,64 @@ impl Walk {
             .map_err(|_| Fault::field("cursor", "is not one of this order"))?;
         Ok(Some((key, cursor.id)))
     }
+}
+
+/// A walk through a list that is ordered by a time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timed {
+    /// The row after which it continues.
+    pub after: Option<(DateTime<Utc>, Uuid)>,
+    /// Rows a page.
+    pub limit: i64,
+    /// Rows to skip; zero with a cursor.
+    pub offset: i64,
+    /// The latest first.
+    pub descending: bool,
+}
+
+impl Timed {
+    /// Checks `query` against the one `field` that a list may be sorted by; the latest first, if nothing is said.
+    ///
+    /// # Errors
+    /// [`Fault::Invalid`] with the parameter that is wrong.
+    pub fn read(query: &PageQuery, field: &'static str) -> Result<Self, Fault> {
+        let walk = Walk::read(query, &[field])?;
+        let after = walk.after()?;
+        Ok(Self {
+            after,
+            limit: walk.limit,
+            offset: if after.is_some() { 0 } else { walk.offset },
+            descending: walk.sort.descending || query.sort.is_none(),
+        })
+    }
+
+    /// Checks `query` for a list that has one order only, the oldest first.
+    ///
+    /// # Errors
+    /// As [`Timed::read`], and for any `sort`.
+    pub fn oldest_first(query: &PageQuery) -> Result<Self, Fault> {
+        if query.sort.is_some() {
+            return Err(Fault::field("sort", "is not taken: the oldest comes first"));
+        }
+        let walk = Self::read(query, "")?;
+        Ok(Self {
+            descending: false,
+            ..walk
+        })
+    }
+}
+
+/// A page of rows that are ordered by a time and, within it, by an id.
+pub fn paged_by_time<T>(
+    rows: Vec<T>,
+    query: &PageQuery,
+    total: i64,
+    key: impl Fn(&T) -> (DateTime<Utc>, Uuid),
+) -> Page<T> {
+    paged(rows, query, total, |row| {
+        let (at, id) = key(row);
+        (at.to_rfc3339_opts(SecondsFormat::Micros, true), id)
+    })
 }
 
 /// A page of rows whose cursors hold what they are sorted by, as text.

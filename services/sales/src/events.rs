@@ -80,44 +80,50 @@ pub(crate) fn bill(event: EventType<PosBill>, bill: &HeldBill, by: UserId) -> Ou
     event.of(bill.held_bill_id.uuid(), bill.version, &payload)
 }
 
-/// An invoice was issued; `offline` when a till had made it while it was away.
-pub(crate) fn invoice_issued(invoice: &Invoice, offline: Option<Offline>) -> Outgoing {
-    let h = &invoice.header;
-    let of = |l| of_order(l).map(|o| (o.order_id, o.line, o.fulfilment_id));
-    let lines = invoice.lines.iter().map(|l| InvoiceLine {
-        order_id: of(l).map(|o| o.0),
-        order_line: of(l).map(|o| o.1),
-        line: l.line,
-        product_id: l.product_id,
-        stocked: l.stocked,
-        description: l.description.clone(),
-        hsn: l.hsn.clone(),
-        uqc: l.uqc.clone(),
-        qty: l.qty,
-        unit_price: l.unit_price,
-        price_includes_tax: l.price_includes_tax,
-        discount: l.discount + l.bill_discount,
-        taxable: l.taxable,
-        rate: l.rate,
-        cess_rate: l.cess_rate,
-        tax_category: l.tax_category.clone(),
-        tax: Tax {
-            cgst: l.cgst,
-            sgst: l.sgst,
-            igst: l.igst,
-            cess: l.cess,
-        },
-        total: l.total,
-        batch_allocations: batches_of(l),
-        fulfilment_id: of(l).and_then(|o| o.2),
-        pricing: line_pricing_of(l),
-        serials: serials_of(&l.serials),
-    });
-    let tenders = invoice.tenders.iter().map(|t| Tender {
+fn tender(t: &crate::invoice::Tender) -> Tender {
+    Tender {
         method: t.method.clone(),
         amount: t.amount,
         reference: t.reference.clone(),
+    }
+}
+
+/// An invoice was issued; `offline` when a till had made it while it was away.
+pub(crate) fn invoice_issued(invoice: &Invoice, offline: Option<Offline>) -> Outgoing {
+    let h = &invoice.header;
+    let lines = invoice.lines.iter().map(|l| {
+        let of = of_order(l);
+        InvoiceLine {
+            order_id: of.as_ref().map(|o| o.order_id),
+            order_line: of.as_ref().map(|o| o.line),
+            line: l.line,
+            product_id: l.product_id,
+            stocked: l.stocked,
+            description: l.description.clone(),
+            hsn: l.hsn.clone(),
+            uqc: l.uqc.clone(),
+            qty: l.qty,
+            unit_price: l.unit_price,
+            price_includes_tax: l.price_includes_tax,
+            discount: l.discount + l.bill_discount,
+            taxable: l.taxable,
+            rate: l.rate,
+            cess_rate: l.cess_rate,
+            tax_category: l.tax_category.clone(),
+            tax: Tax {
+                cgst: l.cgst,
+                sgst: l.sgst,
+                igst: l.igst,
+                cess: l.cess,
+            },
+            total: l.total,
+            batch_allocations: batches_of(l),
+            fulfilment_id: of.and_then(|o| o.fulfilment_id),
+            pricing: line_pricing_of(l),
+            serials: serials_of(&l.serials),
+        }
     });
+    let tenders = invoice.tenders.iter().map(tender);
     let payload = InvoiceIssued {
         invoice_id: h.invoice_id,
         number: h.number.clone(),
@@ -185,11 +191,7 @@ pub(crate) fn return_processed(
         disposition: l.disposition.clone(),
         serials: serials_of(&l.serials),
     });
-    let tenders = note.tenders.iter().map(|t| Tender {
-        method: t.method.clone(),
-        amount: t.amount,
-        reference: t.reference.clone(),
-    });
+    let tenders = note.tenders.iter().map(tender);
     let payload = ReturnProcessed {
         credit_note_id: h.credit_note_id,
         number: h.number.clone(),
@@ -235,11 +237,7 @@ pub(crate) fn invoice_cancelled(
         qty: l.qty,
         serials: serials_of(&l.serials),
     });
-    let tenders = cancelled.tenders.iter().map(|t| Tender {
-        method: t.method.clone(),
-        amount: t.amount,
-        reference: t.reference.clone(),
-    });
+    let tenders = cancelled.tenders.iter().map(tender);
     let payload = InvoiceCancelled {
         invoice_id: header.invoice_id,
         number: header.number.clone(),
@@ -304,11 +302,7 @@ pub(crate) fn price_noted(note: &Note, version: i64) -> Outgoing {
         },
         total: l.total,
     });
-    let tenders = note.tenders.iter().map(|t| Tender {
-        method: t.method.clone(),
-        amount: t.amount,
-        reference: t.reference.clone(),
-    });
+    let tenders = note.tenders.iter().map(tender);
     let payload = PriceNote {
         note_id: h.note_id,
         number: h.number.clone(),

@@ -2,9 +2,9 @@
 
 use actix_web::{HttpResponse, get, web};
 use bahi_db::{Result as DbResult, Tx, sql};
-use bahi_http::{Caller, Fault, Problem, page};
-use bahi_types::{Cursor, InvoiceId, Money, Page, PageQuery, UserId};
-use chrono::{DateTime, SecondsFormat, Utc};
+use bahi_http::{Caller, Fault, Problem, Timed, page, paged_by_time};
+use bahi_types::{InvoiceId, Money, Page, PageQuery, UserId};
+use chrono::{DateTime, Utc};
 use diesel::{
     QueryableByName,
     sql_types::{BigInt, Jsonb, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid},
@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
-use crate::{State, error::Error, invoice, session::time_cursor};
+use crate::{State, error::Error, invoice};
 
 /// The routes.
 pub(crate) fn routes(cfg: &mut ServiceConfig) {
@@ -89,13 +89,7 @@ macro_rules! happened {
     };
 }
 
-async fn find(
-    tx: &Tx,
-    invoice: InvoiceId,
-    after: Option<(DateTime<Utc>, Uuid)>,
-    limit: i64,
-    offset: i64,
-) -> DbResult<(Vec<Happened>, i64)> {
+async fn find(tx: &Tx, invoice: InvoiceId, walk: Timed) -> DbResult<(Vec<Happened>, i64)> {
     #[derive(QueryableByName)]
     struct Total {
         #[diesel(sql_type = BigInt)]
@@ -108,10 +102,10 @@ async fn find(
     ))
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<SqlUuid, _>(invoice)
-    .bind::<Nullable<Timestamptz>, _>(after.map(|a| a.0))
-    .bind::<Nullable<SqlUuid>, _>(after.map(|a| a.1))
-    .bind::<BigInt, _>(limit)
-    .bind::<BigInt, _>(offset)
+    .bind::<Nullable<Timestamptz>, _>(walk.after.map(|a| a.0))
+    .bind::<Nullable<SqlUuid>, _>(walk.after.map(|a| a.1))
+    .bind::<BigInt, _>(walk.limit)
+    .bind::<BigInt, _>(walk.offset)
     .load(&mut reader);
     let total = sql(concat!(
         happened!(),
@@ -134,18 +128,14 @@ async fn timeline(
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
     caller.require("sales.invoice.read")?;
-    let after = query.cursor.as_deref().map(time_cursor).transpose()?;
-    let offset = if after.is_some() { 0 } else { query.offset() };
+    let walk = Timed::oldest_first(&query)?;
     let (rows, total) = state
         .db
         .read(&caller.ctx, async |tx| {
             invoice::get(tx, *id).await?.ok_or(Fault::NotFound)?;
-            let found = find(tx, *id, after, query.limit(), offset).await?;
+            let found = find(tx, *id, walk).await?;
             Ok::<_, Error>(found)
         })
         .await?;
-    Ok(page(&Page::new(rows, &query, total, |h| Cursor {
-        key: h.at.to_rfc3339_opts(SecondsFormat::Micros, true),
-        id: h.id,
-    })))
+    Ok(page(&paged_by_time(rows, &query, total, |h| (h.at, h.id))))
 }

@@ -164,11 +164,6 @@ async fn undo(
     if moved == 0 {
         return Err(Error::SessionClosed);
     }
-    let tender = |t: &NewTender| Tender {
-        method: t.method.name().to_owned(),
-        amount: t.amount,
-        reference: t.reference.clone(),
-    };
     let cancelled = Cancellation {
         reason: wish.reason,
         note: wish.note.clone(),
@@ -177,7 +172,7 @@ async fn undo(
         session_id: header.session_id.or(wish.session),
         credited: header.open,
         refunded: refunds.total(),
-        tenders: wish.tenders.iter().map(tender).collect(),
+        tenders: wish.tenders.iter().map(Tender::from).collect(),
     };
     let version = header.version + 1;
     store::cancel(tx, id, header.total, version, &cancelled).await?;

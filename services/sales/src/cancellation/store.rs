@@ -2,11 +2,11 @@
 
 use bahi_db::{Result, Tx, sql};
 use bahi_types::{InvoiceId, Money};
-use diesel::sql_types::{Array, BigInt, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 
 use super::model::Cancellation;
-use crate::invoice::Tender;
+use crate::invoice::{Paid, insert_tenders};
 
 /// Cancels a locked invoice: `total` of it is given back.
 pub(super) async fn cancel(
@@ -43,31 +43,7 @@ pub(super) async fn cancel(
     .bind::<Numeric, _>(cancelled.refunded)
     .execute(tx.conn())
     .await?;
-    insert_tenders(tx, invoice, &cancelled.tenders).await
-}
-
-async fn insert_tenders(tx: &mut Tx, invoice: InvoiceId, tenders: &[Tender]) -> Result<()> {
-    sql(
-        "insert into cancellation_tender (tenant_id, invoice_id, tender, method, amount, reference)
-         select $1, $2, n.tender, n.method, n.amount, n.reference
-           from unnest($3, $4, $5) with ordinality as n(method, amount, reference, tender)",
-    )
-    .bind::<SqlUuid, _>(tx.tenant())
-    .bind::<SqlUuid, _>(invoice)
-    .bind::<Array<Text>, _>(
-        tenders
-            .iter()
-            .map(|t| t.method.as_str())
-            .collect::<Vec<_>>(),
-    )
-    .bind::<Array<Numeric>, _>(tenders.iter().map(|t| t.amount).collect::<Vec<_>>())
-    .bind::<Array<Nullable<Text>>, _>(
-        tenders
-            .iter()
-            .map(|t| t.reference.as_deref())
-            .collect::<Vec<_>>(),
-    )
-    .execute(tx.conn())
-    .await?;
+    let (tenders, document) = (&cancelled.tenders, invoice.uuid());
+    insert_tenders(tx, Paid::Cancellation, document, tenders).await?;
     Ok(())
 }

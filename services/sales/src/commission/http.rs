@@ -2,9 +2,9 @@
 //! `sales.commission.read_all`.
 
 use actix_web::{HttpResponse, get, http::header, web};
-use bahi_http::{Caller, Fault, Problem, page};
+use bahi_http::{Caller, Fault, Problem, Timed, page, paged_by_time};
 use bahi_types::{Cursor, InvoiceId, Money, Page, PageQuery, UserId};
-use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -16,7 +16,6 @@ use crate::{
     commission_plan::{Period, PlanId},
     due::field,
     error::Error,
-    session::time_cursor,
 };
 
 /// Rows that an export reads at a time.
@@ -144,15 +143,9 @@ async fn list(
     query: web::Query<PageQuery>,
     asked: web::Query<EntryFilter>,
 ) -> Result<HttpResponse, Problem> {
-    let sort = query
-        .sort(&["booked_at"])
-        .map_err(|s| Fault::field("sort", format!("{s} is not a sort order")))?;
-    let after = query.cursor.as_deref().map(time_cursor).transpose()?;
+    let walk = Timed::read(&query, "booked_at")?;
     let filter = Filter {
-        after,
-        limit: query.limit(),
-        offset: if after.is_some() { 0 } else { query.offset() },
-        descending: sort.descending || query.sort.is_none(),
+        walk,
         ..wanted(&caller, &asked)?
     };
     let (rows, total) = state
@@ -164,10 +157,7 @@ async fn list(
             ))
         })
         .await?;
-    let entries = Page::new(rows, &query, total, |e| Cursor {
-        key: e.booked_at.to_rfc3339_opts(SecondsFormat::Micros, true),
-        id: e.entry_id,
-    });
+    let entries = paged_by_time(rows, &query, total, |e| (e.booked_at, e.entry_id));
     Ok(page(&entries.map(EntryBody::from)))
 }
 
@@ -225,8 +215,11 @@ async fn summary(
         plan_id: asked.plan_id,
         from: asked.from,
         to: asked.to,
-        limit: query.limit(),
-        offset: if after.is_some() { 0 } else { query.offset() },
+        walk: Timed {
+            limit: query.limit(),
+            offset: if after.is_some() { 0 } else { query.offset() },
+            ..Timed::default()
+        },
         ..Filter::default()
     };
     let period = asked.period.unwrap_or(Period::Month);
@@ -294,8 +287,11 @@ async fn export(
             let (mut after, mut rows) = (None, 0);
             loop {
                 let chunk = Filter {
-                    after,
-                    limit: CHUNK,
+                    walk: Timed {
+                        after,
+                        limit: CHUNK,
+                        ..Timed::default()
+                    },
                     ..filter.clone()
                 };
                 let chunk = store::list(tx, &chunk).await?;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bahi_db::{Ctx, Db, Error as DbError, Result, Tx, sql};
+use bahi_http::Timed;
 use bahi_types::{
     CategoryId, InvoiceId, Money, ProductId, Quantity, TenantId, UserId, business_date,
 };
@@ -471,10 +472,7 @@ pub(super) struct Filter {
     /// First and last day.
     pub from: Option<NaiveDate>,
     pub to: Option<NaiveDate>,
-    pub after: Option<(DateTime<Utc>, Uuid)>,
-    pub limit: i64,
-    pub offset: i64,
-    pub descending: bool,
+    pub walk: Timed,
 }
 
 macro_rules! filters {
@@ -505,7 +503,7 @@ macro_rules! listing {
 
 /// A page of entries.
 pub(super) async fn list(tx: &Tx, f: &Filter) -> Result<Vec<Listed>> {
-    let text = if f.descending {
+    let text = if f.walk.descending {
         listing!("<", "desc")
     } else {
         listing!(">", "asc")
@@ -519,10 +517,10 @@ pub(super) async fn list(tx: &Tx, f: &Filter) -> Result<Vec<Listed>> {
         .bind::<Nullable<Text>, _>(f.kind.as_deref())
         .bind::<Nullable<Date>, _>(f.from)
         .bind::<Nullable<Date>, _>(f.to)
-        .bind::<Nullable<Timestamptz>, _>(f.after.map(|a| a.0))
-        .bind::<Nullable<SqlUuid>, _>(f.after.map(|a| a.1))
-        .bind::<BigInt, _>(f.limit)
-        .bind::<BigInt, _>(f.offset)
+        .bind::<Nullable<Timestamptz>, _>(f.walk.after.map(|a| a.0))
+        .bind::<Nullable<SqlUuid>, _>(f.walk.after.map(|a| a.1))
+        .bind::<BigInt, _>(f.walk.limit)
+        .bind::<BigInt, _>(f.walk.offset)
         .load(&mut tx.shared())
         .await?)
 }
@@ -618,8 +616,8 @@ pub(super) async fn summary(
     .bind::<Text, _>(period.name())
     .bind::<Nullable<Date>, _>(after.map(|a| a.0))
     .bind::<Nullable<SqlUuid>, _>(after.map(|a| a.1))
-    .bind::<BigInt, _>(f.limit)
-    .bind::<BigInt, _>(f.offset)
+    .bind::<BigInt, _>(f.walk.limit)
+    .bind::<BigInt, _>(f.walk.offset)
     .load(&mut reader);
     let total = sql(concat!(earned!(), " select count(*) as total from earned"))
         .bind::<SqlUuid, _>(tx.tenant())

@@ -3,10 +3,11 @@
 use actix_web::{HttpResponse, delete, get, post, put, web};
 use bahi_db::Done;
 use bahi_http::{
-    Amend, Caller, Empty, Fault, Post, Problem, Versioned, created, no_content, ok, page,
+    Amend, Caller, Empty, Fault, Post, Problem, Timed, Versioned, created, no_content, ok, page,
+    paged_by_time,
 };
-use bahi_types::{Cursor, Page, PageQuery, UserId, business_date};
-use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use bahi_types::{Page, PageQuery, UserId, business_date};
+use chrono::{DateTime, NaiveDate, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -17,7 +18,7 @@ use super::{
     model::{Plan, PlanId, Terms},
     store,
 };
-use crate::{State, error::Error, session::time_cursor};
+use crate::{State, error::Error};
 
 const READ: &str = "sales.commission_plan.read";
 const WRITE: &str = "sales.commission_plan.write";
@@ -170,18 +171,12 @@ async fn list(
     filter: web::Query<PlanFilter>,
 ) -> Result<HttpResponse, Problem> {
     caller.require(READ)?;
-    let sort = query
-        .sort(&["created_at"])
-        .map_err(|s| Fault::field("sort", format!("{s} is not a sort order")))?;
-    let after = query.cursor.as_deref().map(time_cursor).transpose()?;
+    let walk = Timed::read(&query, "created_at")?;
     let wanted = store::Filter {
         status: filter.status.clone(),
         salesperson_id: filter.salesperson_id,
         today: today(&state),
-        after,
-        limit: query.limit(),
-        offset: if after.is_some() { 0 } else { query.offset() },
-        descending: sort.descending || query.sort.is_none(),
+        walk,
     };
     let (rows, total) = state
         .db
@@ -189,10 +184,7 @@ async fn list(
             store::list(tx, &wanted).await.map_err(Error::from)
         })
         .await?;
-    let plans = Page::new(rows, &query, total, |p| Cursor {
-        key: p.created_at.to_rfc3339_opts(SecondsFormat::Micros, true),
-        id: p.plan_id.uuid(),
-    });
+    let plans = paged_by_time(rows, &query, total, |p| (p.created_at, p.plan_id.uuid()));
     Ok(page(&plans.map(|p| PlanBody::on(wanted.today, p))))
 }
 

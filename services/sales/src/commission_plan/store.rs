@@ -1,6 +1,7 @@
 //! Every statement on plans.
 
 use bahi_db::{Error as DbError, Result, Tx, sql};
+use bahi_http::Timed;
 use bahi_types::UserId;
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::{
@@ -9,7 +10,6 @@ use diesel::{
 };
 use diesel_async::RunQueryDsl;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::model::{Plan, PlanId};
 
@@ -182,10 +182,7 @@ pub(super) struct Filter {
     /// Those that pay somebody.
     pub salesperson_id: Option<UserId>,
     pub today: NaiveDate,
-    pub after: Option<(DateTime<Utc>, Uuid)>,
-    pub limit: i64,
-    pub offset: i64,
-    pub descending: bool,
+    pub walk: Timed,
 }
 
 macro_rules! filters {
@@ -219,7 +216,7 @@ pub(super) async fn list(tx: &Tx, filter: &Filter) -> Result<(Vec<Plan>, i64)> {
         #[diesel(sql_type = BigInt)]
         total: i64,
     }
-    let text = if filter.descending {
+    let text = if filter.walk.descending {
         listing!("<", "desc")
     } else {
         listing!(">", "asc")
@@ -230,10 +227,10 @@ pub(super) async fn list(tx: &Tx, filter: &Filter) -> Result<(Vec<Plan>, i64)> {
         .bind::<Nullable<Text>, _>(filter.status.as_deref())
         .bind::<Date, _>(filter.today)
         .bind::<Nullable<SqlUuid>, _>(filter.salesperson_id)
-        .bind::<Nullable<Timestamptz>, _>(filter.after.map(|a| a.0))
-        .bind::<Nullable<SqlUuid>, _>(filter.after.map(|a| a.1))
-        .bind::<BigInt, _>(filter.limit)
-        .bind::<BigInt, _>(filter.offset)
+        .bind::<Nullable<Timestamptz>, _>(filter.walk.after.map(|a| a.0))
+        .bind::<Nullable<SqlUuid>, _>(filter.walk.after.map(|a| a.1))
+        .bind::<BigInt, _>(filter.walk.limit)
+        .bind::<BigInt, _>(filter.walk.offset)
         .load::<Row>(&mut reader);
     let total = sql(concat!(
         "select count(*) as total from commission_plan",

@@ -1,12 +1,14 @@
 //! Held bills over HTTP.
 
 use actix_web::{HttpResponse, get, post, web};
-use bahi_http::{Caller, Empty, Fault, Post, Problem, Refusal, Versioned, created, ok, page};
-use bahi_types::{
-    BranchId, Cursor, InvoiceId, Money, Page, PageQuery, PosSessionId, Price, ProductId, Quantity,
-    TillId, UserId,
+use bahi_http::{
+    Caller, Empty, Post, Problem, Refusal, Timed, Versioned, created, ok, page, paged_by_time,
 };
-use chrono::{DateTime, Duration, SecondsFormat, Utc};
+use bahi_types::{
+    BranchId, InvoiceId, Money, Page, PageQuery, PosSessionId, Price, ProductId, Quantity, TillId,
+    UserId,
+};
+use chrono::{DateTime, Duration, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -21,7 +23,6 @@ use crate::{
     State,
     error::Error,
     invoice::{Basket, short_text},
-    session::time_cursor,
 };
 
 /// The routes.
@@ -149,19 +150,13 @@ async fn list(
     filter: web::Query<HeldFilter>,
 ) -> Result<HttpResponse, Problem> {
     caller.require("sales.pos.read")?;
-    let sort = query
-        .sort(&["held_at"])
-        .map_err(|s| Fault::field("sort", format!("{s} is not a sort order")))?;
-    let after = query.cursor.as_deref().map(time_cursor).transpose()?;
+    let walk = Timed::read(&query, "held_at")?;
     let wanted = store::Filter {
         branch_id: filter.branch_id,
         till_id: filter.till_id,
         session_id: filter.session_id,
         state: filter.state.clone().unwrap_or_else(|| "held".to_owned()),
-        after,
-        limit: query.limit(),
-        offset: if after.is_some() { 0 } else { query.offset() },
-        descending: sort.descending || query.sort.is_none(),
+        walk,
     };
     let (rows, total) = state
         .db
@@ -170,10 +165,7 @@ async fn list(
         })
         .await?;
     let now = state.db.clock().now();
-    let bills = Page::new(rows, &query, total, |b| Cursor {
-        key: b.held_at.to_rfc3339_opts(SecondsFormat::Micros, true),
-        id: b.held_bill_id.uuid(),
-    });
+    let bills = paged_by_time(rows, &query, total, |b| (b.held_at, b.held_bill_id.uuid()));
     Ok(page(&bills.map(|b| HeldBillBody::at(now, b))))
 }
 

@@ -1,8 +1,8 @@
 //! Every statement on held bills.
 
 use bahi_db::{Ctx, Db, Result, Tx, sql};
+use bahi_http::Timed;
 use bahi_types::{BranchId, InvoiceId, PosSessionId, TenantId, TillId, UserId};
-use chrono::{DateTime, Utc};
 use diesel::{
     OptionalExtension, QueryableByName,
     sql_types::{BigInt, Jsonb, Nullable, Numeric, Text, Timestamptz, Uuid as SqlUuid},
@@ -85,10 +85,7 @@ pub(super) struct Filter {
     pub session_id: Option<PosSessionId>,
     /// With `held`, those past their time are left out; with `expired`, they are in.
     pub state: String,
-    pub after: Option<(DateTime<Utc>, Uuid)>,
-    pub limit: i64,
-    pub offset: i64,
-    pub descending: bool,
+    pub walk: Timed,
 }
 
 macro_rules! filters {
@@ -126,7 +123,7 @@ pub(super) async fn list(tx: &Tx, filter: &Filter) -> Result<(Vec<HeldBill>, i64
         #[diesel(sql_type = BigInt)]
         total: i64,
     }
-    let text = if filter.descending {
+    let text = if filter.walk.descending {
         listing!("<", "desc")
     } else {
         listing!(">", "asc")
@@ -139,10 +136,10 @@ pub(super) async fn list(tx: &Tx, filter: &Filter) -> Result<(Vec<HeldBill>, i64
         .bind::<Nullable<SqlUuid>, _>(filter.session_id)
         .bind::<Text, _>(filter.state.as_str())
         .bind::<Timestamptz, _>(tx.now())
-        .bind::<Nullable<Timestamptz>, _>(filter.after.map(|a| a.0))
-        .bind::<Nullable<SqlUuid>, _>(filter.after.map(|a| a.1))
-        .bind::<BigInt, _>(filter.limit)
-        .bind::<BigInt, _>(filter.offset)
+        .bind::<Nullable<Timestamptz>, _>(filter.walk.after.map(|a| a.0))
+        .bind::<Nullable<SqlUuid>, _>(filter.walk.after.map(|a| a.1))
+        .bind::<BigInt, _>(filter.walk.limit)
+        .bind::<BigInt, _>(filter.walk.offset)
         .load(&mut reader);
     let total = sql(concat!(
         "select count(*) as total from held_bill",

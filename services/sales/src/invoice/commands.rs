@@ -32,7 +32,7 @@ use super::{
         Buyer, Discounted, Header, Invoice, NewLine, NewTender, Priced, Tender, Terms, levy_of,
         price, serials_of, settle, supply,
     },
-    store,
+    store::{self, Paid},
 };
 use crate::{
     State,
@@ -187,13 +187,14 @@ pub(crate) async fn sell(state: &State, caller: &Caller, draft: Draft) -> Result
     // The decision row is this command's idempotency; see the module's rules.
     caller.ctx.idempotency = None;
     // In a task of its own: a client that hangs up leaves no hold behind.
+    let runtime = state.runtime.clone();
     let task = async move {
         match attempts(&state, &caller, &draft).await {
             Ok(done) => Ok(done),
             Err(error) => second_look(&state, &caller.ctx, &draft, error).await,
         }
     };
-    match tokio::spawn(task.in_current_span()).await {
+    match runtime.spawn(task.in_current_span()).await {
         Ok(result) => result,
         Err(panic) => {
             tracing::error!(%panic, "a sale panicked; its hold lapses at the deadline");
@@ -665,22 +666,10 @@ pub(crate) fn assemble(
     moment: Moment,
     attempt: u32,
 ) -> Result<Sale> {
-    let on_credit = |total: Money| {
-        let whole = NewTender {
-            method: Method::Credit,
-            amount: total,
-            reference: None,
-        };
-        if total.is_zero() {
-            Vec::new()
-        } else {
-            vec![whole]
-        }
-    };
     let tenders = draft
         .tenders
         .clone()
-        .unwrap_or_else(|| on_credit(priced.total));
+        .unwrap_or_else(|| NewTender::on_credit(priced.total));
     let settled = settle(priced.total, &tenders)?;
     let credit = settled.takings.get(Method::Credit);
     if credit.is_positive() && draft.customer_id.is_none() && !buyer.can_owe() {
@@ -778,15 +767,10 @@ pub(crate) fn assemble(
         note: None,
         delivery_contact: None,
     };
-    let tenders = tenders.into_iter().map(|t| Tender {
-        method: t.method.name().to_owned(),
-        amount: t.amount,
-        reference: t.reference,
-    });
     Ok(Sale {
         header,
         lines: priced.lines,
-        tenders: tenders.collect(),
+        tenders: tenders.iter().map(Tender::from).collect(),
         takings: settled.takings,
         counter,
         slip,
@@ -975,7 +959,7 @@ pub(super) async fn write(
         decision,
         explained,
         store::insert_lines(tx, invoice, lines),
-        store::insert_tenders(tx, invoice, &tenders),
+        store::insert_tenders(tx, Paid::Invoice, invoice.uuid(), &tenders),
         promotion::count(tx, invoice, &sale.uses),
         customer::record(tx, &owed),
         totals,

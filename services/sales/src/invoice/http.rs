@@ -3,13 +3,16 @@
 use actix_web::{HttpResponse, get, post, web};
 use bahi_db::Done;
 use bahi_events::{BatchAllocation, InvoicePromotion, LinePromotion, Tax};
-use bahi_http::{Caller, Empty, Fault, Post, Problem, Versioned, created, ok, page, validate};
-use bahi_types::{
-    BranchId, CouponId, Cursor, CustomerGroupId, CustomerId, InvoiceId, LocationId, Money, Page,
-    PageQuery, PosSessionId, Price, PriceEntryId, PriceListId, ProductId, PromotionId, Quantity,
-    Rate, RegistrationId, TillId, UserId,
+use bahi_http::{
+    Caller, Empty, Fault, Post, Problem, Timed, Versioned, created, ok, page, paged_by_time,
+    validate,
 };
-use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use bahi_types::{
+    BranchId, CouponId, CustomerGroupId, CustomerId, InvoiceId, LocationId, Money, Page, PageQuery,
+    PosSessionId, Price, PriceEntryId, PriceListId, ProductId, PromotionId, Quantity, Rate,
+    RegistrationId, TillId, UserId,
+};
+use chrono::{DateTime, NaiveDate, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -21,12 +24,12 @@ use super::{
     commands::{self, Draft, Outlet},
     model::{
         Buyer, Discounted, Header, Invoice, Line, MOST_COUPONS, MOST_LINES, NewLine, NewTender,
-        basket_lines, batches_of, bounded, line_pricing_of, of_order, pricing_of, serials_of,
-        short_text, sound_state,
+        Tender, basket_lines, batches_of, bounded, line_pricing_of, of_order, pricing_of,
+        serials_of, short_text, sound_state,
     },
     store,
 };
-use crate::{State, error::Error, held::HeldBillId, session::time_cursor};
+use crate::{State, error::Error, held::HeldBillId};
 
 /// The routes.
 pub(crate) fn routes(cfg: &mut ServiceConfig) {
@@ -348,6 +351,16 @@ pub(crate) struct TenderBody {
     pub reference: Option<String>,
 }
 
+impl From<Tender> for TenderBody {
+    fn from(t: Tender) -> Self {
+        Self {
+            method: t.method,
+            amount: t.amount,
+            reference: t.reference,
+        }
+    }
+}
+
 /// What a cashier should know of a line.
 #[derive(Debug, Serialize, ToSchema)]
 struct WarningBody {
@@ -475,11 +488,7 @@ impl From<Invoice> for InvoiceBody {
         let h = invoice.header;
         let pricing = pricing_of(&h).unwrap_or_default();
         let promotions = pricing.promotions.into_iter();
-        let tenders = invoice.tenders.into_iter().map(|t| TenderBody {
-            method: t.method,
-            amount: t.amount,
-            reference: t.reference,
-        });
+        let tenders = invoice.tenders.into_iter().map(TenderBody::from);
         let below_cost = |l: &&Line| line_pricing_of(l).is_some_and(|p| p.below_cost);
         let warnings = invoice.lines.iter().filter(below_cost);
         let warnings = warnings.map(|l| WarningBody {
@@ -735,10 +744,7 @@ async fn list(
     filter: web::Query<InvoiceFilter>,
 ) -> Result<HttpResponse, Problem> {
     caller.require("sales.invoice.read")?;
-    let sort = query
-        .sort(&["issued_at"])
-        .map_err(|s| Fault::field("sort", format!("{s} is not a sort order")))?;
-    let after = query.cursor.as_deref().map(time_cursor).transpose()?;
+    let walk = Timed::read(&query, "issued_at")?;
     let wanted = store::Filter {
         number: filter.number.as_deref().map(str::to_ascii_uppercase),
         date_from: filter.date.or(filter.date_from),
@@ -746,10 +752,7 @@ async fn list(
         branch_id: filter.branch_id.map(BranchId::uuid),
         session_id: filter.session_id.map(PosSessionId::uuid),
         external_reference: filter.external_reference.clone(),
-        after,
-        limit: query.limit(),
-        offset: if after.is_some() { 0 } else { query.offset() },
-        descending: sort.descending || query.sort.is_none(),
+        walk,
     };
     let (rows, total) = state
         .db
@@ -757,10 +760,7 @@ async fn list(
             store::list(tx, &wanted).await.map_err(Error::from)
         })
         .await?;
-    let invoices = Page::new(rows, &query, total, |h| Cursor {
-        key: h.issued_at.to_rfc3339_opts(SecondsFormat::Micros, true),
-        id: h.invoice_id.uuid(),
-    });
+    let invoices = paged_by_time(rows, &query, total, |h| (h.issued_at, h.invoice_id.uuid()));
     Ok(page(&invoices.map(InvoiceSummary::from)))
 }
 

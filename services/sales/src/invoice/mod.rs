@@ -36,4 +36,4 @@ pub(crate) use model::{
     sound_state, supply,
 };
 pub(crate) use order::{Bill, Wish, bill, offer, priced_now};
-pub(crate) use store::{ReturnedLine, credit_back, get, lock, return_lines};
+pub(crate) use store::{Paid, ReturnedLine, credit_back, get, insert_tenders, lock, return_lines};

@@ -200,6 +200,22 @@ pub(crate) struct NewTender {
     pub reference: Option<String>,
 }
 
+impl NewTender {
+    /// What leaves the whole of a document owed.
+    pub(crate) fn on_credit(total: Money) -> Vec<Self> {
+        let whole = Self {
+            method: Method::Credit,
+            amount: total,
+            reference: None,
+        };
+        if total.is_zero() {
+            Vec::new()
+        } else {
+            vec![whole]
+        }
+    }
+}
+
 /// What comes back is credited by an exchange, not claimed as a means of payment.
 fn handed_over(method: &Method, (): &()) -> garde::Result {
     if *method == Method::Exchange {
@@ -1088,6 +1104,16 @@ pub(crate) struct Tender {
     pub amount: Money,
     #[diesel(sql_type = Nullable<Text>)]
     pub reference: Option<String>,
+}
+
+impl From<&NewTender> for Tender {
+    fn from(given: &NewTender) -> Self {
+        Self {
+            method: given.method.name().to_owned(),
+            amount: given.amount,
+            reference: given.reference.clone(),
+        }
+    }
 }
 
 /// A whole invoice.

@@ -1,8 +1,9 @@
 //! Every statement on invoices. What a sale writes goes out in one pipeline, one statement a table.
 
 use bahi_db::{Result, Tx, sql};
+use bahi_http::Timed;
 use bahi_types::{InvoiceId, Money, Quantity};
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::NaiveDate;
 use diesel::{
     OptionalExtension, QueryableByName,
     sql_types::{
@@ -163,36 +164,58 @@ pub(super) async fn insert_lines(tx: &Tx, invoice: InvoiceId, lines: &[Line]) ->
     .await?)
 }
 
-/// Writes the tenders.
-pub(super) async fn insert_tenders(
+/// What tenders pay, or pay back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Paid {
+    Invoice,
+    CreditNote,
+    PriceNote,
+    Cancellation,
+}
+
+/// Writes the tenders of a document.
+pub(crate) async fn insert_tenders(
     tx: &Tx,
-    invoice: InvoiceId,
+    paid: Paid,
+    document: Uuid,
     tenders: &[Tender],
 ) -> Result<usize> {
+    macro_rules! into {
+        ($table:literal, $document:literal) => {
+            concat!(
+                "insert into ",
+                $table,
+                " (tenant_id, ",
+                $document,
+                ", tender, method, amount, reference)
+                 select $1, $2, n.tender, n.method, n.amount, n.reference
+                   from unnest($3, $4, $5) with ordinality as n(method, amount, reference, tender)"
+            )
+        };
+    }
     if tenders.is_empty() {
         return Ok(0);
     }
-    Ok(sql("
-        insert into invoice_tender (tenant_id, invoice_id, tender, method, amount, reference)
-        select $1, $2, n.tender, n.method, n.amount, n.reference
-          from unnest($3, $4, $5) with ordinality as n(method, amount, reference, tender)")
-    .bind::<SqlUuid, _>(tx.tenant())
-    .bind::<SqlUuid, _>(invoice)
-    .bind::<Array<Text>, _>(
-        tenders
-            .iter()
-            .map(|t| t.method.as_str())
-            .collect::<Vec<_>>(),
-    )
-    .bind::<Array<Numeric>, _>(tenders.iter().map(|t| t.amount).collect::<Vec<_>>())
-    .bind::<Array<Nullable<Text>>, _>(
-        tenders
-            .iter()
-            .map(|t| t.reference.as_deref())
-            .collect::<Vec<_>>(),
-    )
-    .execute(&mut tx.shared())
-    .await?)
+    let text = match paid {
+        Paid::Invoice => into!("invoice_tender", "invoice_id"),
+        Paid::CreditNote => into!("credit_note_tender", "credit_note_id"),
+        Paid::PriceNote => into!("price_note_tender", "note_id"),
+        Paid::Cancellation => into!("cancellation_tender", "invoice_id"),
+    };
+    let references = tenders.iter().map(|t| t.reference.as_deref());
+    Ok(sql(text)
+        .bind::<SqlUuid, _>(tx.tenant())
+        .bind::<SqlUuid, _>(document)
+        .bind::<Array<Text>, _>(
+            tenders
+                .iter()
+                .map(|t| t.method.as_str())
+                .collect::<Vec<_>>(),
+        )
+        .bind::<Array<Numeric>, _>(tenders.iter().map(|t| t.amount).collect::<Vec<_>>())
+        .bind::<Array<Nullable<Text>>, _>(references.collect::<Vec<_>>())
+        .execute(&mut tx.shared())
+        .await?)
 }
 
 /// An invoice with its lines and tenders.
@@ -309,10 +332,7 @@ pub(super) struct Filter {
     pub branch_id: Option<Uuid>,
     pub session_id: Option<Uuid>,
     pub external_reference: Option<String>,
-    pub after: Option<(DateTime<Utc>, Uuid)>,
-    pub limit: i64,
-    pub offset: i64,
-    pub descending: bool,
+    pub walk: Timed,
 }
 
 macro_rules! filters {
@@ -348,7 +368,7 @@ pub(super) async fn list(tx: &Tx, filter: &Filter) -> Result<(Vec<Header>, i64)>
         #[diesel(sql_type = BigInt)]
         total: i64,
     }
-    let text = if filter.descending {
+    let text = if filter.walk.descending {
         listing!("<", "desc")
     } else {
         listing!(">", "asc")
@@ -362,10 +382,10 @@ pub(super) async fn list(tx: &Tx, filter: &Filter) -> Result<(Vec<Header>, i64)>
         .bind::<Nullable<SqlUuid>, _>(filter.branch_id)
         .bind::<Nullable<SqlUuid>, _>(filter.session_id)
         .bind::<Nullable<Text>, _>(filter.external_reference.as_deref())
-        .bind::<Nullable<Timestamptz>, _>(filter.after.map(|a| a.0))
-        .bind::<Nullable<SqlUuid>, _>(filter.after.map(|a| a.1))
-        .bind::<BigInt, _>(filter.limit)
-        .bind::<BigInt, _>(filter.offset)
+        .bind::<Nullable<Timestamptz>, _>(filter.walk.after.map(|a| a.0))
+        .bind::<Nullable<SqlUuid>, _>(filter.walk.after.map(|a| a.1))
+        .bind::<BigInt, _>(filter.walk.limit)
+        .bind::<BigInt, _>(filter.walk.offset)
         .load(&mut reader);
     let total = sql(concat!("select count(*) as total from invoice", filters!()))
         .bind::<SqlUuid, _>(tx.tenant())

@@ -765,6 +765,15 @@ pub(crate) async fn broken(
     Ok(())
 }
 
+/// Lets the orders that wait for goods at their places try again.
+async fn wake(
+    tx: &mut Tx,
+    goods: impl Iterator<Item = (LocationId, ProductId)>,
+) -> std::result::Result<(), Failed> {
+    store::wake(tx, &goods.collect::<Vec<_>>()).await?;
+    Ok(())
+}
+
 /// Goods came in: orders that wait for them look for them.
 ///
 /// # Errors
@@ -774,14 +783,10 @@ pub(crate) async fn received(
     events: &[Envelope<StockReceived>],
 ) -> std::result::Result<(), Failed> {
     let goods = events.iter().flat_map(|e| {
-        let location = e.payload.location_id;
-        e.payload
-            .lines
-            .iter()
-            .map(move |l| (location, l.product_id))
+        let of = e.payload.lines.iter();
+        of.map(|l| (e.payload.location_id, l.product_id))
     });
-    store::wake(tx, &goods.collect::<Vec<_>>()).await?;
-    Ok(())
+    wake(tx, goods).await
 }
 
 /// Goods came back: likewise.
@@ -793,12 +798,8 @@ pub(crate) async fn returned(
     events: &[Envelope<StockReturned>],
 ) -> std::result::Result<(), Failed> {
     let goods = events.iter().flat_map(|e| {
-        let location = e.payload.location_id;
-        e.payload
-            .lines
-            .iter()
-            .map(move |l| (location, l.product_id))
+        let of = e.payload.lines.iter();
+        of.map(|l| (e.payload.location_id, l.product_id))
     });
-    store::wake(tx, &goods.collect::<Vec<_>>()).await?;
-    Ok(())
+    wake(tx, goods).await
 }

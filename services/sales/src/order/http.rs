@@ -4,13 +4,14 @@ use actix_web::{HttpResponse, get, post, put, web};
 use bahi_db::{Done, Error as DbError};
 use bahi_events::BatchAllocation;
 use bahi_http::{
-    Amend, Caller, Empty, Fault, Post, Problem, Versioned, created, ok, page, validate,
+    Amend, Caller, Empty, Fault, Post, Problem, Timed, Versioned, created, ok, page, paged_by_time,
+    validate,
 };
 use bahi_types::{
-    BatchId, BranchId, Cursor, CustomerGroupId, CustomerId, InvoiceId, LocationId, Money, Page,
-    PageQuery, ProductId, Quantity, RegistrationId, UserId,
+    BatchId, BranchId, CustomerGroupId, CustomerId, InvoiceId, LocationId, Money, Page, PageQuery,
+    ProductId, Quantity, RegistrationId, UserId,
 };
-use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -31,7 +32,6 @@ use crate::{
         sound_state,
     },
     offer::{OfferBody, OfferLineBody, no_serials},
-    session::time_cursor,
 };
 
 /// The routes.
@@ -625,20 +625,14 @@ async fn list(
     filter: web::Query<OrderFilter>,
 ) -> Result<HttpResponse, Problem> {
     caller.require("sales.order.read")?;
-    let sort = query
-        .sort(&["created_at"])
-        .map_err(|s| Fault::field("sort", format!("{s} is not a sort order")))?;
-    let after = query.cursor.as_deref().map(time_cursor).transpose()?;
+    let walk = Timed::read(&query, "created_at")?;
     let wanted = store::Filter {
         number: filter.number.as_deref().map(str::to_ascii_uppercase),
         status: filter.status.clone(),
         customer_id: filter.customer_id,
         location_id: filter.location_id,
         back_ordered: filter.back_ordered.unwrap_or(false),
-        after,
-        limit: query.limit(),
-        offset: if after.is_some() { 0 } else { query.offset() },
-        descending: sort.descending || query.sort.is_none(),
+        walk,
     };
     let (rows, total) = state
         .db
@@ -646,10 +640,7 @@ async fn list(
             store::list(tx, &wanted).await.map_err(Error::from)
         })
         .await?;
-    let orders = Page::new(rows, &query, total, |h| Cursor {
-        key: h.created_at.to_rfc3339_opts(SecondsFormat::Micros, true),
-        id: h.order_id.uuid(),
-    });
+    let orders = paged_by_time(rows, &query, total, |h| (h.created_at, h.order_id.uuid()));
     Ok(page(&orders.map(OrderSummary::from)))
 }
 
@@ -693,27 +684,18 @@ async fn deliveries(
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
     caller.require("sales.order.read")?;
-    if let Some(sort) = &query.sort {
-        return Err(Fault::field("sort", format!("{sort} is not a sort order")).into());
-    }
-    let after = query.cursor.as_deref().map(time_cursor).transpose()?;
-    let (limit, offset) = (query.limit(), query.offset());
-    let offset = if after.is_some() { 0 } else { offset };
+    let walk = Timed::oldest_first(&query)?;
     let (rows, total) = state
         .db
         .read(&caller.ctx, async |tx| {
             if store::get(tx, *id).await?.is_none() {
                 return Err(Error::from(Fault::NotFound));
             }
-            Ok(store::deliveries(tx, *id, after, limit, offset).await?)
+            Ok(store::deliveries(tx, *id, walk).await?)
         })
         .await?;
-    let deliveries = Page::new(rows, &query, total, |f| Cursor {
-        key: f
-            .delivered_at
-            .unwrap_or(f.created_at)
-            .to_rfc3339_opts(SecondsFormat::Micros, true),
-        id: f.fulfilment_id,
+    let deliveries = paged_by_time(rows, &query, total, |f| {
+        (f.delivered_at.unwrap_or(f.created_at), f.fulfilment_id)
     });
     Ok(page(&deliveries.map(|f| FulfilmentSummary {
         fulfilment_id: f.fulfilment_id,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bahi_db::{Ctx, Db, Result, Tx, sql};
+use bahi_http::Timed;
 use bahi_types::{CustomerId, LocationId, ProductId, Quantity, TenantId};
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -421,9 +422,7 @@ pub(super) async fn requested(tx: &mut Tx, request: Uuid) -> Result<Option<Fulfi
 pub(super) async fn deliveries(
     tx: &Tx,
     order: OrderId,
-    after: Option<(DateTime<Utc>, Uuid)>,
-    limit: i64,
-    offset: i64,
+    walk: Timed,
 ) -> Result<(Vec<Fulfilment>, i64)> {
     #[derive(QueryableByName)]
     struct Total {
@@ -440,10 +439,10 @@ pub(super) async fn deliveries(
     ))
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<SqlUuid, _>(order)
-    .bind::<Nullable<Timestamptz>, _>(after.map(|a| a.0))
-    .bind::<Nullable<SqlUuid>, _>(after.map(|a| a.1))
-    .bind::<BigInt, _>(limit)
-    .bind::<BigInt, _>(offset)
+    .bind::<Nullable<Timestamptz>, _>(walk.after.map(|a| a.0))
+    .bind::<Nullable<SqlUuid>, _>(walk.after.map(|a| a.1))
+    .bind::<BigInt, _>(walk.limit)
+    .bind::<BigInt, _>(walk.offset)
     .load(&mut reader);
     let total = sql("select count(*) as total from fulfilment where tenant_id = $1 and order_id = $2 and state = 'delivered'")
         .bind::<SqlUuid, _>(tx.tenant())
@@ -556,10 +555,7 @@ pub(super) struct Filter {
     pub location_id: Option<LocationId>,
     /// Those that wait for stock.
     pub back_ordered: bool,
-    pub after: Option<(DateTime<Utc>, Uuid)>,
-    pub limit: i64,
-    pub offset: i64,
-    pub descending: bool,
+    pub walk: Timed,
 }
 
 macro_rules! filters {
@@ -596,7 +592,7 @@ pub(super) async fn list(tx: &Tx, filter: &Filter) -> Result<(Vec<Head>, i64)> {
         #[diesel(sql_type = BigInt)]
         total: i64,
     }
-    let text = if filter.descending {
+    let text = if filter.walk.descending {
         listing!("<", "desc")
     } else {
         listing!(">", "asc")
@@ -609,10 +605,10 @@ pub(super) async fn list(tx: &Tx, filter: &Filter) -> Result<(Vec<Head>, i64)> {
         .bind::<Nullable<SqlUuid>, _>(filter.customer_id)
         .bind::<Nullable<SqlUuid>, _>(filter.location_id)
         .bind::<Bool, _>(filter.back_ordered)
-        .bind::<Nullable<Timestamptz>, _>(filter.after.map(|a| a.0))
-        .bind::<Nullable<SqlUuid>, _>(filter.after.map(|a| a.1))
-        .bind::<BigInt, _>(filter.limit)
-        .bind::<BigInt, _>(filter.offset)
+        .bind::<Nullable<Timestamptz>, _>(filter.walk.after.map(|a| a.0))
+        .bind::<Nullable<SqlUuid>, _>(filter.walk.after.map(|a| a.1))
+        .bind::<BigInt, _>(filter.walk.limit)
+        .bind::<BigInt, _>(filter.walk.offset)
         .load(&mut reader);
     let total = sql(concat!(
         "select count(*) as total from sales_order",

@@ -58,7 +58,7 @@ pub(super) async fn issue(state: &State, caller: &Caller, draft: Draft) -> Resul
             let tenders = match (draft.kind, &draft.tenders) {
                 (Kind::Debit, _) => Vec::new(),
                 (Kind::Credit, Some(tenders)) => tenders.clone(),
-                (Kind::Credit, None) => on_credit(noted.total),
+                (Kind::Credit, None) => NewTender::on_credit(noted.total),
             };
             let takings = Takings::of(tenders.iter().map(|t| (t.method, t.amount)));
             let off = takings.get(Method::Credit);
@@ -104,7 +104,7 @@ pub(super) async fn issue(state: &State, caller: &Caller, draft: Draft) -> Resul
                     currency: header.currency.clone(),
                 },
                 lines: noted.lines,
-                tenders: tenders.iter().map(tender).collect(),
+                tenders: tenders.iter().map(Tender::from).collect(),
             };
             owe(tx, &draft, &header, &note, off).await?;
             let version = header.version + 1;
@@ -141,27 +141,6 @@ pub(super) async fn issue(state: &State, caller: &Caller, draft: Draft) -> Resul
             Ok(note)
         })
         .await
-}
-
-fn on_credit(total: Money) -> Vec<NewTender> {
-    let whole = NewTender {
-        method: Method::Credit,
-        amount: total,
-        reference: None,
-    };
-    if total.is_zero() {
-        Vec::new()
-    } else {
-        vec![whole]
-    }
-}
-
-fn tender(given: &NewTender) -> Tender {
-    Tender {
-        method: given.method.name().to_owned(),
-        amount: given.amount,
-        reference: given.reference.clone(),
-    }
 }
 
 /// Where the invoice stands then: what was credited whole is not, once more is charged.

@@ -1,8 +1,8 @@
 //! Every statement on notes on prices.
 
 use bahi_db::{Result, Tx, sql};
+use bahi_http::Timed;
 use bahi_types::{InvoiceId, Money};
-use chrono::{DateTime, Utc};
 use diesel::{
     OptionalExtension, QueryableByName,
     sql_types::{
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::model::{Kind, Note, NoteHeader, NoteLine};
 use crate::{
-    invoice::Tender,
+    invoice::{Paid, Tender, insert_tenders},
     number::{Counter, Purpose},
 };
 
@@ -114,26 +114,12 @@ pub(super) async fn insert_parts(tx: &mut Tx, note: &Note) -> Result<()> {
     .bind::<Array<Numeric>, _>(of(|l| l.total))
     .execute(tx.conn())
     .await?;
-    sql("
-        insert into price_note_tender (tenant_id, note_id, tender, method, amount, reference)
-        select $1, $2, n.tender, n.method, n.amount, n.reference
-          from unnest($3, $4, $5) with ordinality as n(method, amount, reference, tender)")
-    .bind::<SqlUuid, _>(tx.tenant())
-    .bind::<SqlUuid, _>(note.header.note_id)
-    .bind::<Array<Text>, _>(
-        note.tenders
-            .iter()
-            .map(|t| t.method.as_str())
-            .collect::<Vec<_>>(),
+    insert_tenders(
+        tx,
+        Paid::PriceNote,
+        note.header.note_id.uuid(),
+        &note.tenders,
     )
-    .bind::<Array<Numeric>, _>(note.tenders.iter().map(|t| t.amount).collect::<Vec<_>>())
-    .bind::<Array<Nullable<Text>>, _>(
-        note.tenders
-            .iter()
-            .map(|t| t.reference.as_deref())
-            .collect::<Vec<_>>(),
-    )
-    .execute(tx.conn())
     .await?;
     let text = match note.kind() {
         Kind::Credit => {
@@ -232,10 +218,7 @@ pub(super) struct Filter {
     pub number: Option<String>,
     pub original_invoice_id: Option<Uuid>,
     pub customer_id: Option<Uuid>,
-    pub after: Option<(DateTime<Utc>, Uuid)>,
-    pub limit: i64,
-    pub offset: i64,
-    pub descending: bool,
+    pub walk: Timed,
 }
 
 macro_rules! filters {
@@ -270,7 +253,7 @@ pub(super) async fn list(tx: &Tx, filter: &Filter) -> Result<(Vec<NoteHeader>, i
         #[diesel(sql_type = BigInt)]
         total: i64,
     }
-    let text = if filter.descending {
+    let text = if filter.walk.descending {
         listing!("<", "desc")
     } else {
         listing!(">", "asc")
@@ -282,10 +265,10 @@ pub(super) async fn list(tx: &Tx, filter: &Filter) -> Result<(Vec<NoteHeader>, i
         .bind::<Nullable<Text>, _>(filter.number.as_deref())
         .bind::<Nullable<SqlUuid>, _>(filter.original_invoice_id)
         .bind::<Nullable<SqlUuid>, _>(filter.customer_id)
-        .bind::<Nullable<Timestamptz>, _>(filter.after.map(|a| a.0))
-        .bind::<Nullable<SqlUuid>, _>(filter.after.map(|a| a.1))
-        .bind::<BigInt, _>(filter.limit)
-        .bind::<BigInt, _>(filter.offset)
+        .bind::<Nullable<Timestamptz>, _>(filter.walk.after.map(|a| a.0))
+        .bind::<Nullable<SqlUuid>, _>(filter.walk.after.map(|a| a.1))
+        .bind::<BigInt, _>(filter.walk.limit)
+        .bind::<BigInt, _>(filter.walk.offset)
         .load(&mut reader);
     let total = sql(concat!(
         "select count(*) as total from price_note",

@@ -1,10 +1,10 @@
 //! Prints over HTTP.
 
 use actix_web::{HttpResponse, get, http::header, web};
-use bahi_http::{Caller, Problem, page};
+use bahi_http::{Caller, Problem, Timed, page, paged_by_time};
 use bahi_prints::{Copy, receipt};
-use bahi_types::{Cursor, InvoiceId, Page, PageQuery, UserId};
-use chrono::{DateTime, SecondsFormat, Utc};
+use bahi_types::{InvoiceId, Page, PageQuery, UserId};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -15,7 +15,7 @@ use super::{
     model::{Form, Format, Logged, Subject},
     store,
 };
-use crate::{State, error::Error, session::time_cursor};
+use crate::{State, error::Error};
 
 /// The routes.
 pub(crate) fn routes(cfg: &mut ServiceConfig) {
@@ -255,13 +255,8 @@ async fn prints(
     subject: Subject,
     query: &PageQuery,
 ) -> Result<HttpResponse, Problem> {
-    let after = query.cursor.as_deref().map(time_cursor).transpose()?;
-    let wanted = store::Filter {
-        subject,
-        after,
-        limit: query.limit(),
-        offset: if after.is_some() { 0 } else { query.offset() },
-    };
+    let walk = Timed::oldest_first(query)?;
+    let wanted = store::Filter { subject, walk };
     let (rows, total) = state
         .db
         .read(&caller.ctx, async |tx| {
@@ -269,12 +264,7 @@ async fn prints(
             store::list(tx, &wanted).await.map_err(Error::from)
         })
         .await?;
-    let prints = Page::new(rows, query, total, |print| Cursor {
-        key: print
-            .printed_at
-            .to_rfc3339_opts(SecondsFormat::Micros, true),
-        id: print.print_id,
-    });
+    let prints = paged_by_time(rows, query, total, |p| (p.printed_at, p.print_id));
     Ok(page(&prints.map(PrintBody::from)))
 }
 

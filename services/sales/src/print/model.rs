@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::{
     error::{Error, Result},
-    invoice::{Header, Invoice, serials_of},
+    invoice::{Header, Invoice, Tender, serials_of},
     organisation::Letterhead,
     returns::CreditNote,
 };
@@ -262,6 +262,14 @@ fn code(document: &Document) -> Option<String> {
     Some(facts.to_string())
 }
 
+fn payment(t: &Tender) -> Payment {
+    Payment {
+        method: t.method.clone(),
+        amount: t.amount,
+        reference: t.reference.clone(),
+    }
+}
+
 /// What stands on an invoice.
 pub(super) fn of_invoice(invoice: &Invoice, letterhead: &Letterhead) -> Result<Document> {
     let h = &invoice.header;
@@ -284,11 +292,6 @@ pub(super) fn of_invoice(invoice: &Invoice, letterhead: &Letterhead) -> Result<D
         note: note(&l.serials),
     };
     let lines: Vec<Line> = invoice.lines.iter().map(line).collect();
-    let payment = |t: &crate::invoice::Tender| Payment {
-        method: t.method.clone(),
-        amount: t.amount,
-        reference: t.reference.clone(),
-    };
     let registered = h.gstin_supplier.is_some();
     let mut document = Document {
         kind: Kind::of_sale(registered, h.gstin_buyer.is_some(), &lines),
@@ -347,11 +350,6 @@ pub(super) fn of_note(
         note: note(&l.serials),
     };
     let lines: Vec<Line> = credit.lines.iter().map(line).collect();
-    let refund = |t: &crate::returns::Refund| Payment {
-        method: t.method.clone(),
-        amount: t.amount,
-        reference: t.reference.clone(),
-    };
     let against = |header: &Header| -> (String, NaiveDate) { (header.number.clone(), header.date) };
     let mut document = Document {
         kind: Kind::CreditNote,
@@ -376,7 +374,7 @@ pub(super) fn of_note(
         cess: h.cess,
         round_off: h.round_off,
         total: h.total,
-        payments: credit.tenders.iter().map(refund).collect(),
+        payments: credit.tenders.iter().map(payment).collect(),
         change: Money::ZERO,
         qr: None,
     };

@@ -2,9 +2,9 @@
 
 use bahi_db::{Ctx, Db, Result, Tx, sql};
 use bahi_events::{Envelope, InvoiceIssued, ReturnProcessed};
+use bahi_http::Timed;
 use bahi_kafka::Failed;
 use bahi_types::{InvoiceId, TenantId};
-use chrono::{DateTime, Utc};
 use diesel::{
     OptionalExtension, QueryableByName,
     sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
@@ -68,9 +68,7 @@ pub(super) async fn log(tx: &mut Tx, subject: Subject, form: Form, print: &Logge
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Filter {
     pub subject: Subject,
-    pub after: Option<(DateTime<Utc>, Uuid)>,
-    pub limit: i64,
-    pub offset: i64,
+    pub walk: Timed,
 }
 
 /// A page of prints, and how many there are.
@@ -89,10 +87,10 @@ pub(super) async fn list(tx: &Tx, filter: &Filter) -> Result<(Vec<Logged>, i64)>
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<SqlUuid, _>(filter.subject.id())
     .bind::<Text, _>(filter.subject.name())
-    .bind::<Nullable<Timestamptz>, _>(filter.after.map(|a| a.0))
-    .bind::<Nullable<SqlUuid>, _>(filter.after.map(|a| a.1))
-    .bind::<BigInt, _>(filter.limit)
-    .bind::<BigInt, _>(filter.offset)
+    .bind::<Nullable<Timestamptz>, _>(filter.walk.after.map(|a| a.0))
+    .bind::<Nullable<SqlUuid>, _>(filter.walk.after.map(|a| a.1))
+    .bind::<BigInt, _>(filter.walk.limit)
+    .bind::<BigInt, _>(filter.walk.offset)
     .load(&mut reader);
     let total = sql("
         select count(*) as total from print_log where tenant_id = $1 and document_id = $2 and document_type = $3")

@@ -2,12 +2,14 @@
 
 use actix_web::{HttpResponse, get, post, put, web};
 use bahi_db::Done;
-use bahi_http::{Amend, Caller, Empty, Fault, Post, Problem, Versioned, created, ok, page};
-use bahi_types::{
-    BranchId, Cursor, CustomerGroupId, CustomerId, LocationId, Money, Page, PageQuery,
-    RegistrationId, UserId,
+use bahi_http::{
+    Amend, Caller, Empty, Fault, Post, Problem, Timed, Versioned, created, ok, page, paged_by_time,
 };
-use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use bahi_types::{
+    BranchId, CustomerGroupId, CustomerId, LocationId, Money, Page, PageQuery, RegistrationId,
+    UserId,
+};
+use chrono::{DateTime, NaiveDate, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -27,7 +29,6 @@ use crate::{
     },
     offer::{OfferBody, OfferLineBody, no_serials},
     order::{OrderBody, OrderId},
-    session::time_cursor,
 };
 
 /// The routes; those of `/api/v1/quotations` are the same.
@@ -342,19 +343,13 @@ async fn page_of(
     filter: &QuotationFilter,
 ) -> Result<HttpResponse, Problem> {
     caller.require("sales.quotation.read")?;
-    let sort = query
-        .sort(&["created_at"])
-        .map_err(|s| Fault::field("sort", format!("{s} is not a sort order")))?;
-    let after = query.cursor.as_deref().map(time_cursor).transpose()?;
+    let walk = Timed::read(query, "created_at")?;
     let wanted = store::Filter {
         number: filter.number.as_deref().map(str::to_ascii_uppercase),
         status: filter.status.clone(),
         customer_id: filter.customer_id,
         today: bahi_types::business_date(state.db.clock().now()),
-        after,
-        limit: query.limit(),
-        offset: if after.is_some() { 0 } else { query.offset() },
-        descending: sort.descending || query.sort.is_none(),
+        walk,
     };
     let (rows, total) = state
         .db
@@ -362,9 +357,8 @@ async fn page_of(
             store::list(tx, &wanted).await.map_err(Error::from)
         })
         .await?;
-    let quotations = Page::new(rows, query, total, |q| Cursor {
-        key: q.created_at.to_rfc3339_opts(SecondsFormat::Micros, true),
-        id: q.quotation_id.uuid(),
+    let quotations = paged_by_time(rows, query, total, |q| {
+        (q.created_at, q.quotation_id.uuid())
     });
     Ok(page(&quotations.map(|q| QuotationSummary {
         status: q.status_on(wanted.today).to_owned(),

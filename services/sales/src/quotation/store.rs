@@ -1,8 +1,9 @@
 //! Every statement on quotations.
 
 use bahi_db::{Result, Tx, sql};
+use bahi_http::Timed;
 use bahi_types::CustomerId;
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::NaiveDate;
 use diesel::{
     OptionalExtension, QueryableByName,
     sql_types::{
@@ -10,7 +11,6 @@ use diesel::{
     },
 };
 use diesel_async::RunQueryDsl;
-use uuid::Uuid;
 
 use super::model::{Quotation, QuotationId};
 use crate::number::{Counter, Taken};
@@ -117,10 +117,7 @@ pub(super) struct Filter {
     pub status: Option<String>,
     pub customer_id: Option<CustomerId>,
     pub today: NaiveDate,
-    pub after: Option<(DateTime<Utc>, Uuid)>,
-    pub limit: i64,
-    pub offset: i64,
-    pub descending: bool,
+    pub walk: Timed,
 }
 
 macro_rules! filters {
@@ -154,7 +151,7 @@ pub(super) async fn list(tx: &Tx, filter: &Filter) -> Result<(Vec<Quotation>, i6
         #[diesel(sql_type = BigInt)]
         total: i64,
     }
-    let text = if filter.descending {
+    let text = if filter.walk.descending {
         listing!("<", "desc")
     } else {
         listing!(">", "asc")
@@ -166,10 +163,10 @@ pub(super) async fn list(tx: &Tx, filter: &Filter) -> Result<(Vec<Quotation>, i6
         .bind::<Nullable<Text>, _>(filter.status.as_deref())
         .bind::<Nullable<SqlUuid>, _>(filter.customer_id)
         .bind::<Date, _>(filter.today)
-        .bind::<Nullable<Timestamptz>, _>(filter.after.map(|a| a.0))
-        .bind::<Nullable<SqlUuid>, _>(filter.after.map(|a| a.1))
-        .bind::<BigInt, _>(filter.limit)
-        .bind::<BigInt, _>(filter.offset)
+        .bind::<Nullable<Timestamptz>, _>(filter.walk.after.map(|a| a.0))
+        .bind::<Nullable<SqlUuid>, _>(filter.walk.after.map(|a| a.1))
+        .bind::<BigInt, _>(filter.walk.limit)
+        .bind::<BigInt, _>(filter.walk.offset)
         .load(&mut reader);
     let total = sql(concat!(
         "select count(*) as total from quotation",

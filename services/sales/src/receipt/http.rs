@@ -3,12 +3,14 @@
 use actix_web::{HttpResponse, get, post, web};
 use bahi_db::Done;
 use bahi_events::Allocation;
-use bahi_http::{Caller, Fault, Post, Problem, Versioned, created, ok, page, validate};
-use bahi_types::{
-    BranchId, Cursor, CustomerId, InvoiceId, LocationId, Money, Page, PageQuery, PosSessionId,
-    ReceiptId, RegistrationId, TillId, UserId,
+use bahi_http::{
+    Caller, Fault, Post, Problem, Timed, Versioned, created, ok, page, paged_by_time, validate,
 };
-use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use bahi_types::{
+    BranchId, CustomerId, InvoiceId, LocationId, Money, Page, PageQuery, PosSessionId, ReceiptId,
+    RegistrationId, TillId, UserId,
+};
+use chrono::{DateTime, NaiveDate, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -20,7 +22,7 @@ use super::{
     model::{Allocated, MOST_ALLOCATIONS, Means, Receipt, Refund, Whole, Wish},
     store,
 };
-use crate::{State, error::Error, invoice::short_text, session::time_cursor};
+use crate::{State, error::Error, invoice::short_text};
 
 /// The routes.
 pub(crate) fn routes(cfg: &mut ServiceConfig) {
@@ -399,10 +401,7 @@ async fn list(
     filter: web::Query<ReceiptFilter>,
 ) -> Result<HttpResponse, Problem> {
     caller.require("sales.receipt.read")?;
-    let sort = query
-        .sort(&["received_at"])
-        .map_err(|s| Fault::field("sort", format!("{s} is not a sort order")))?;
-    let after = query.cursor.as_deref().map(time_cursor).transpose()?;
+    let walk = Timed::read(&query, "received_at")?;
     let wanted = store::Filter {
         number: filter.number.as_deref().map(str::to_ascii_uppercase),
         customer_id: filter.customer_id.map(CustomerId::uuid),
@@ -410,10 +409,7 @@ async fn list(
         date_from: filter.date_from,
         date_to: filter.date_to,
         status: filter.status.clone(),
-        after,
-        limit: query.limit(),
-        offset: if after.is_some() { 0 } else { query.offset() },
-        descending: sort.descending || query.sort.is_none(),
+        walk,
     };
     let (rows, total) = state
         .db
@@ -421,9 +417,8 @@ async fn list(
             store::list(tx, &wanted).await.map_err(Error::from)
         })
         .await?;
-    let receipts = Page::new(rows, &query, total, |r| Cursor {
-        key: r.received_at.to_rfc3339_opts(SecondsFormat::Micros, true),
-        id: r.receipt_id.uuid(),
+    let receipts = paged_by_time(rows, &query, total, |r| {
+        (r.received_at, r.receipt_id.uuid())
     });
     Ok(page(&receipts.map(ReceiptSummary::from)))
 }

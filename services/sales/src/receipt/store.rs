@@ -2,8 +2,9 @@
 
 use bahi_db::{Result, Tx, sql};
 use bahi_events::Allocation;
+use bahi_http::Timed;
 use bahi_types::{CustomerId, InvoiceId, ReceiptId};
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::NaiveDate;
 use diesel::{
     OptionalExtension, QueryableByName,
     sql_types::{
@@ -288,10 +289,7 @@ pub(super) struct Filter {
     pub date_from: Option<NaiveDate>,
     pub date_to: Option<NaiveDate>,
     pub status: Option<String>,
-    pub after: Option<(DateTime<Utc>, Uuid)>,
-    pub limit: i64,
-    pub offset: i64,
-    pub descending: bool,
+    pub walk: Timed,
 }
 
 macro_rules! filters {
@@ -327,7 +325,7 @@ pub(super) async fn list(tx: &Tx, filter: &Filter) -> Result<(Vec<Receipt>, i64)
         #[diesel(sql_type = BigInt)]
         total: i64,
     }
-    let text = if filter.descending {
+    let text = if filter.walk.descending {
         listing!("<", "desc")
     } else {
         listing!(">", "asc")
@@ -341,10 +339,10 @@ pub(super) async fn list(tx: &Tx, filter: &Filter) -> Result<(Vec<Receipt>, i64)
         .bind::<Nullable<Date>, _>(filter.date_from)
         .bind::<Nullable<Date>, _>(filter.date_to)
         .bind::<Nullable<Text>, _>(filter.status.as_deref())
-        .bind::<Nullable<Timestamptz>, _>(filter.after.map(|a| a.0))
-        .bind::<Nullable<SqlUuid>, _>(filter.after.map(|a| a.1))
-        .bind::<BigInt, _>(filter.limit)
-        .bind::<BigInt, _>(filter.offset)
+        .bind::<Nullable<Timestamptz>, _>(filter.walk.after.map(|a| a.0))
+        .bind::<Nullable<SqlUuid>, _>(filter.walk.after.map(|a| a.1))
+        .bind::<BigInt, _>(filter.walk.limit)
+        .bind::<BigInt, _>(filter.walk.offset)
         .load(&mut reader);
     let total = sql(concat!("select count(*) as total from receipt", filters!()))
         .bind::<SqlUuid, _>(tx.tenant())

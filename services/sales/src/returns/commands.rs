@@ -14,7 +14,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::json;
 
 use super::{
-    model::{Back, CreditNote, Disposition, NoteHeader, NoteLine, Refund, give_back, refundable},
+    model::{Back, CreditNote, Disposition, NoteHeader, NoteLine, give_back, refundable},
     store,
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     customer::{self, Entry, EntryKind},
     error::{Error, Result},
     events,
-    invoice::{self, NewLine, NewTender, Priced, Terms, levy_of},
+    invoice::{self, NewLine, NewTender, Priced, Tender, Terms, levy_of},
     number::{self, Counter},
     offline::{self, Slip},
     organisation,
@@ -95,13 +95,8 @@ impl Common {
         Takings::of(self.tenders.iter().map(|t| (t.method, t.amount)))
     }
 
-    fn refunds(&self) -> Vec<Refund> {
-        let refund = |t: &NewTender| Refund {
-            method: t.method.name().to_owned(),
-            amount: t.amount,
-            reference: t.reference.clone(),
-        };
-        self.tenders.iter().map(refund).collect()
+    fn refunds(&self) -> Vec<Tender> {
+        self.tenders.iter().map(Tender::from).collect()
     }
 }
 

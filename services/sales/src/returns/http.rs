@@ -2,12 +2,14 @@
 
 use actix_web::{HttpResponse, get, post, web};
 use bahi_db::Done;
-use bahi_http::{Caller, Fault, Post, Problem, Versioned, created, ok, page, validate};
-use bahi_types::{
-    BranchId, Cursor, InvoiceId, LocationId, Money, Page, PageQuery, PosSessionId, Price,
-    ProductId, Quantity, Rate, TillId, UserId,
+use bahi_http::{
+    Caller, Fault, Post, Problem, Timed, Versioned, created, ok, page, paged_by_time, validate,
 };
-use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use bahi_types::{
+    BranchId, InvoiceId, LocationId, Money, Page, PageQuery, PosSessionId, Price, ProductId,
+    Quantity, Rate, TillId, UserId,
+};
+use chrono::{DateTime, NaiveDate, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -22,7 +24,6 @@ use crate::{
     State,
     error::Error,
     invoice::{MOST_LINES, NewLine, NewTender, TenderBody, serial_numbers, serials_of, short_text},
-    session::time_cursor,
 };
 
 /// The routes.
@@ -282,11 +283,7 @@ impl From<CreditNote> for ReturnBody {
             disposition: l.disposition,
             serials: serials_of(&l.serials),
         });
-        let tenders = note.tenders.into_iter().map(|t| TenderBody {
-            method: t.method,
-            amount: t.amount,
-            reference: t.reference,
-        });
+        let tenders = note.tenders.into_iter().map(TenderBody::from);
         Self {
             lines: lines.collect(),
             refund_tenders: tenders.collect(),
@@ -348,19 +345,13 @@ async fn list(
     filter: web::Query<ReturnFilter>,
 ) -> Result<HttpResponse, Problem> {
     caller.require("sales.return.read")?;
-    let sort = query
-        .sort(&["issued_at"])
-        .map_err(|s| Fault::field("sort", format!("{s} is not a sort order")))?;
-    let after = query.cursor.as_deref().map(time_cursor).transpose()?;
+    let walk = Timed::read(&query, "issued_at")?;
     let wanted = store::Filter {
         number: filter.number.as_deref().map(str::to_ascii_uppercase),
         original_invoice_id: filter.original_invoice_id.map(InvoiceId::uuid),
         branch_id: filter.branch_id.map(BranchId::uuid),
         session_id: filter.session_id.map(PosSessionId::uuid),
-        after,
-        limit: query.limit(),
-        offset: if after.is_some() { 0 } else { query.offset() },
-        descending: sort.descending || query.sort.is_none(),
+        walk,
     };
     let (rows, total) = state
         .db
@@ -368,9 +359,8 @@ async fn list(
             store::list(tx, &wanted).await.map_err(Error::from)
         })
         .await?;
-    let notes = Page::new(rows, &query, total, |h| Cursor {
-        key: h.issued_at.to_rfc3339_opts(SecondsFormat::Micros, true),
-        id: h.credit_note_id.uuid(),
+    let notes = paged_by_time(rows, &query, total, |h| {
+        (h.issued_at, h.credit_note_id.uuid())
     });
     Ok(page(&notes.map(ReturnSummary::from)))
 }

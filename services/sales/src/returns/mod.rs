@@ -19,5 +19,5 @@ mod store;
 
 pub(crate) use commands::{Common, Frozen, take_back, take_back_frozen, take_back_in, worth};
 pub(crate) use http::{ReturnBody, routes};
-pub(crate) use model::{Back, CreditNote, Disposition, NoteLine, Refund, refundable};
+pub(crate) use model::{Back, CreditNote, Disposition, NoteLine, refundable};
 pub(crate) use store::get;

@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 
 use crate::{
     error::{Error, Result},
-    invoice::{Header, Line, ReturnedLine, serials_of},
+    invoice::{Header, Line, ReturnedLine, Tender, serials_of},
 };
 
 /// What becomes of goods that came back.
@@ -150,23 +150,12 @@ pub(crate) struct NoteLine {
     pub serials: serde_json::Value,
 }
 
-/// A refund.
-#[derive(Clone, Debug, QueryableByName, Serialize, Deserialize)]
-pub(crate) struct Refund {
-    #[diesel(sql_type = Text)]
-    pub method: String,
-    #[diesel(sql_type = Numeric)]
-    pub amount: Money,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub reference: Option<String>,
-}
-
 /// A whole credit note.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct CreditNote {
     pub header: NoteHeader,
     pub lines: Vec<NoteLine>,
-    pub tenders: Vec<Refund>,
+    pub tenders: Vec<Tender>,
 }
 
 /// What comes back of one line of an invoice.

@@ -1,8 +1,8 @@
 //! Every statement on credit notes.
 
 use bahi_db::{Result, Tx, sql};
+use bahi_http::Timed;
 use bahi_types::{InvoiceId, Money};
-use chrono::{DateTime, Utc};
 use diesel::{
     OptionalExtension, QueryableByName,
     sql_types::{
@@ -13,8 +13,11 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
-use super::model::{CreditNote, NoteHeader, NoteLine, Refund};
-use crate::{invoice::serials_of, number::Counter};
+use super::model::{CreditNote, NoteHeader, NoteLine};
+use crate::{
+    invoice::{Paid, Tender, insert_tenders, serials_of},
+    number::Counter,
+};
 
 macro_rules! columns {
     () => {
@@ -120,18 +123,8 @@ pub(super) async fn insert_parts(tx: &mut Tx, note: &CreditNote) -> Result<()> {
     .bind::<Array<Jsonb>, _>(lines.iter().map(|l| &l.serials).collect::<Vec<_>>())
     .execute(tx.conn())
     .await?;
-    let tenders = &note.tenders;
-    sql("
-        insert into credit_note_tender (tenant_id, credit_note_id, tender, method, amount, reference)
-        select $1, $2, n.tender, n.method, n.amount, n.reference
-          from unnest($3, $4, $5) with ordinality as n(method, amount, reference, tender)")
-    .bind::<SqlUuid, _>(tx.tenant())
-    .bind::<SqlUuid, _>(note.header.credit_note_id)
-    .bind::<Array<Text>, _>(tenders.iter().map(|t| t.method.as_str()).collect::<Vec<_>>())
-    .bind::<Array<Numeric>, _>(tenders.iter().map(|t| t.amount).collect::<Vec<_>>())
-    .bind::<Array<Nullable<Text>>, _>(tenders.iter().map(|t| t.reference.as_deref()).collect::<Vec<_>>())
-    .execute(tx.conn())
-    .await?;
+    let id = note.header.credit_note_id.uuid();
+    insert_tenders(tx, Paid::CreditNote, id, &note.tenders).await?;
     Ok(())
 }
 
@@ -178,7 +171,7 @@ pub(crate) async fn get(tx: &Tx, note: InvoiceId) -> Result<Option<CreditNote>> 
                         where tenant_id = $1 and credit_note_id = $2 order by tender")
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<SqlUuid, _>(note)
-    .load::<Refund>(&mut c);
+    .load::<Tender>(&mut c);
     let (header, lines, tenders) = futures::try_join!(header, lines, tenders)?;
     Ok(header.into_iter().next().map(|header| CreditNote {
         header,
@@ -194,10 +187,7 @@ pub(super) struct Filter {
     pub original_invoice_id: Option<Uuid>,
     pub branch_id: Option<Uuid>,
     pub session_id: Option<Uuid>,
-    pub after: Option<(DateTime<Utc>, Uuid)>,
-    pub limit: i64,
-    pub offset: i64,
-    pub descending: bool,
+    pub walk: Timed,
 }
 
 macro_rules! filters {
@@ -232,7 +222,7 @@ pub(super) async fn list(tx: &Tx, filter: &Filter) -> Result<(Vec<NoteHeader>, i
         #[diesel(sql_type = BigInt)]
         total: i64,
     }
-    let text = if filter.descending {
+    let text = if filter.walk.descending {
         listing!("<", "desc")
     } else {
         listing!(">", "asc")
@@ -244,10 +234,10 @@ pub(super) async fn list(tx: &Tx, filter: &Filter) -> Result<(Vec<NoteHeader>, i
         .bind::<Nullable<SqlUuid>, _>(filter.original_invoice_id)
         .bind::<Nullable<SqlUuid>, _>(filter.branch_id)
         .bind::<Nullable<SqlUuid>, _>(filter.session_id)
-        .bind::<Nullable<Timestamptz>, _>(filter.after.map(|a| a.0))
-        .bind::<Nullable<SqlUuid>, _>(filter.after.map(|a| a.1))
-        .bind::<BigInt, _>(filter.limit)
-        .bind::<BigInt, _>(filter.offset)
+        .bind::<Nullable<Timestamptz>, _>(filter.walk.after.map(|a| a.0))
+        .bind::<Nullable<SqlUuid>, _>(filter.walk.after.map(|a| a.1))
+        .bind::<BigInt, _>(filter.walk.limit)
+        .bind::<BigInt, _>(filter.walk.offset)
         .load(&mut reader);
     let total = sql(concat!(
         "select count(*) as total from credit_note",

@@ -1,11 +1,11 @@
 //! Sessions over HTTP.
 
 use actix_web::{HttpResponse, get, post, web};
-use bahi_http::{Caller, Fault, Post, Problem, Versioned, created, ok, page, validate};
-use bahi_types::{
-    BranchId, Cursor, LocationId, Money, Page, PageQuery, PosSessionId, TillId, UserId,
+use bahi_http::{
+    Caller, Fault, Post, Problem, Timed, Versioned, created, ok, page, paged_by_time, validate,
 };
-use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use bahi_types::{BranchId, LocationId, Money, Page, PageQuery, PosSessionId, TillId, UserId};
+use chrono::{DateTime, NaiveDate, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -326,17 +326,11 @@ async fn list(
     filter: web::Query<SessionFilter>,
 ) -> std::result::Result<HttpResponse, Problem> {
     caller.require("sales.pos.read")?;
-    let sort = query
-        .sort(&["opened_at"])
-        .map_err(|s| Fault::field("sort", format!("{s} is not a sort order")))?;
-    let after = query.cursor.as_deref().map(time_cursor).transpose()?;
+    let walk = Timed::read(&query, "opened_at")?;
     let filter = store::Filter {
         till_id: filter.till_id.map(TillId::uuid),
         state: filter.state.clone(),
-        after,
-        limit: query.limit(),
-        offset: if after.is_some() { 0 } else { query.offset() },
-        descending: sort.descending || query.sort.is_none(),
+        walk,
     };
     let (rows, total) = state
         .db
@@ -344,19 +338,8 @@ async fn list(
             store::list(tx, &filter).await.map_err(Error::from)
         })
         .await?;
-    let sessions = Page::new(rows, &query, total, |s| Cursor {
-        key: s.opened_at.to_rfc3339_opts(SecondsFormat::Micros, true),
-        id: s.session_id.uuid(),
-    });
+    let sessions = paged_by_time(rows, &query, total, |s| (s.opened_at, s.session_id.uuid()));
     Ok(page(&sessions.map(SessionBody::from)))
-}
-
-/// A cursor whose key is a time.
-pub(crate) fn time_cursor(text: &str) -> Result<(DateTime<Utc>, Uuid)> {
-    let wrong = || Fault::field("cursor", "is not one of this list");
-    let cursor = Cursor::decode(text).map_err(|_| wrong())?;
-    let at = cursor.key.parse::<DateTime<Utc>>().map_err(|_| wrong())?;
-    Ok((at, cursor.id))
 }
 
 /// One session.

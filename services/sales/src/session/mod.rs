@@ -15,6 +15,6 @@ mod http;
 mod model;
 mod store;
 
-pub(crate) use http::{routes, time_cursor};
+pub(crate) use http::routes;
 pub(crate) use model::{Count, Late, Method, Session, Takings};
 pub(crate) use store::{Seat, add_late, add_receipt, add_return, add_sale, pay_out, seat};

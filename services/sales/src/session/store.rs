@@ -1,6 +1,7 @@
 //! Every statement on sessions.
 
 use bahi_db::{Result, Tx, sql};
+use bahi_http::Timed;
 use bahi_types::{
     BranchId, LocationId, Money, PosSessionId, RegistrationId, TillId, UserId, business_date,
 };
@@ -453,10 +454,7 @@ pub(super) async fn move_cash(
 pub(super) struct Filter {
     pub till_id: Option<Uuid>,
     pub state: Option<String>,
-    pub after: Option<(DateTime<Utc>, Uuid)>,
-    pub limit: i64,
-    pub offset: i64,
-    pub descending: bool,
+    pub walk: Timed,
 }
 
 macro_rules! listing {
@@ -477,7 +475,7 @@ pub(super) async fn list(tx: &Tx, filter: &Filter) -> Result<(Vec<Session>, i64)
         #[diesel(sql_type = BigInt)]
         total: i64,
     }
-    let text = if filter.descending {
+    let text = if filter.walk.descending {
         listing!("<", "desc")
     } else {
         listing!(">", "asc")
@@ -487,10 +485,10 @@ pub(super) async fn list(tx: &Tx, filter: &Filter) -> Result<(Vec<Session>, i64)
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<Nullable<SqlUuid>, _>(filter.till_id)
         .bind::<Nullable<Text>, _>(filter.state.as_deref())
-        .bind::<Nullable<Timestamptz>, _>(filter.after.map(|a| a.0))
-        .bind::<Nullable<SqlUuid>, _>(filter.after.map(|a| a.1))
-        .bind::<BigInt, _>(filter.limit)
-        .bind::<BigInt, _>(filter.offset)
+        .bind::<Nullable<Timestamptz>, _>(filter.walk.after.map(|a| a.0))
+        .bind::<Nullable<SqlUuid>, _>(filter.walk.after.map(|a| a.1))
+        .bind::<BigInt, _>(filter.walk.limit)
+        .bind::<BigInt, _>(filter.walk.offset)
         .load(&mut reader);
     let total = sql("select count(*) as total from pos_session
                       where tenant_id = $1 and ($2 is null or till_id = $2) and ($3 is null or state = $3)")
