@@ -23,6 +23,7 @@ use crate::{
     member::{Member, Served},
     meters,
     record::Record,
+    settings::gathered,
     status::Ask,
     worker::{Load, Outcome, Worker},
 };
@@ -115,8 +116,8 @@ impl Consumer {
     }
 
     /// Lets events lie up to this long, so that those that come one by one share a commit. For effects that
-    /// nobody waits for. They lie here and not in the broker, where a longer poll would hold up every other question
-    /// on its connection.
+    /// nobody waits for. A tenth of a second they may lie in the broker before that; a longer poll would hold up every
+    /// other question on its connection.
     pub fn gather(mut self, time: Duration) -> Self {
         self.gather = time;
         self
@@ -214,6 +215,9 @@ impl Consumer {
         let mut settings = consumer_settings(brokers, &group);
         if let Some(instance) = &self.instance {
             settings.set("group.instance.id", instance);
+        }
+        if !self.gather.is_zero() {
+            gathered(&mut settings);
         }
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         let worker = Worker {

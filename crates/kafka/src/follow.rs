@@ -14,7 +14,7 @@ use rdkafka::{
 use serde::de::IgnoredAny;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Reader, consumer_settings};
+use crate::{Reader, consumer_settings, settings::gathered};
 
 const POLL: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_secs(1);
@@ -39,6 +39,7 @@ pub struct Followed<'a> {
 pub struct Follow {
     topics: Vec<Topic>,
     prefix: String,
+    gathered: bool,
     listening: Box<dyn Fn(&Place) + Send + Sync>,
     heard: Box<Heard>,
 }
@@ -72,6 +73,7 @@ impl Follow {
         Self {
             topics: topics.to_vec(),
             prefix: String::new(),
+            gathered: false,
             listening: Box::new(listening),
             heard: Box::new(heard),
         }
@@ -80,6 +82,12 @@ impl Follow {
     /// Puts `prefix` before the names of the topics, so that several stacks can share a broker.
     pub fn with_topic_prefix(mut self, prefix: &str) -> Self {
         prefix.clone_into(&mut self.prefix);
+        self
+    }
+
+    /// Lets records lie in the broker for up to a tenth of a second, so that those of a busy topic come together.
+    pub fn gathered(mut self) -> Self {
+        self.gathered = true;
         self
     }
 
@@ -98,9 +106,12 @@ impl Follow {
     }
 
     fn follow(&self, brokers: &str, stop: &CancellationToken) -> anyhow::Result<()> {
-        let kafka: BaseConsumer = consumer_settings(brokers, "bahi-follow")
-            .set("enable.auto.commit", "false")
-            .create()?;
+        let mut settings = consumer_settings(brokers, "bahi-follow");
+        settings.set("enable.auto.commit", "false");
+        if self.gathered {
+            gathered(&mut settings);
+        }
+        let kafka: BaseConsumer = settings.create()?;
         let place = loop {
             match self.assign(&kafka, brokers) {
                 Ok(place) => break place,

@@ -65,3 +65,9 @@ pub fn consumer_settings(brokers: &str, group: &str) -> ClientConfig {
         .set("topic.metadata.refresh.interval.ms", "10000");
     config
 }
+
+/// Lets the broker gather records for as long as the long poll lasts: at full load every single one would cost it an
+/// answer and the next question.
+pub(crate) fn gathered(config: &mut ClientConfig) {
+    config.set("fetch.min.bytes", "65536");
+}

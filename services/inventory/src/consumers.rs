@@ -1,5 +1,7 @@
 //! Everything this service hears.
 
+use std::time::Duration;
+
 use bahi_db::Tx;
 use bahi_events::{
     BRANCH_CREATED, BRANCH_UPDATED, Branch, Envelope, INVOICE_CANCELLED, INVOICE_ISSUED,
@@ -18,7 +20,9 @@ use crate::{
 
 /// Event types and their handlers.
 pub fn table(state: &State) -> Vec<Consumer> {
+    // What is sold is held already, so nobody waits for its issue: many share one transaction.
     let consumer = Consumer::new("inventory")
+        .gather(Duration::from_millis(50))
         .on(INVOICE_ISSUED, issued)
         .on(RETURN_PROCESSED, returned)
         .on(INVOICE_CANCELLED, cancelled)

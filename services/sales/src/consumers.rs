@@ -1,6 +1,8 @@
 //! What sales hears: identity's organisation, product's catalogue and CRM's customers, kept as copies; what becomes of the
 //! stock that orders wait for and what it costs; and its own documents, for what is made of them after the answer.
 
+use std::time::Duration;
+
 use bahi_db::Tx;
 use bahi_events::{
     BRANCH_CREATED, BRANCH_UPDATED, CATEGORY_CREATED, CATEGORY_DELETED, CATEGORY_UPDATED,
@@ -20,6 +22,7 @@ use crate::{State, catalogue, cost, customer, order, organisation, price_list, p
 pub(crate) fn table(_: &State) -> Vec<Consumer> {
     vec![
         Consumer::new("sales")
+            .gather(Duration::from_millis(100))
             .on(REGISTRATION_CREATED, organisation::registrations)
             .on(REGISTRATION_UPDATED, organisation::registrations)
             .on(BRANCH_CREATED, organisation::branches)
@@ -55,6 +58,7 @@ pub(crate) fn table(_: &State) -> Vec<Consumer> {
             .on(STOCK_REVALUED, cost::revalued)
             .on(STOCK_RETURNED, order::returned),
         Consumer::new("sales-documents")
+            .gather(Duration::from_millis(200))
             .on(INVOICE_ISSUED, print::due_invoices)
             .on(RETURN_PROCESSED, print::due_notes),
     ]

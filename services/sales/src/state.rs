@@ -7,6 +7,7 @@ use bahi_http::Keys;
 use bahi_proto::auth::Guard;
 use bahi_register::Register;
 use bahi_service::Parts;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -20,6 +21,9 @@ use crate::{
 /// The service's state.
 #[derive(Clone)]
 pub struct State {
+    /// Where the connections to the database and to inventory are driven. A sale runs there too: each of its round trips
+    /// would otherwise wake a thread there and one here.
+    pub(crate) runtime: Handle,
     /// Its database.
     pub(crate) db: Db,
     /// The inventory service.
@@ -58,6 +62,7 @@ impl State {
             .tell(inventory.clone(), db.service(), parts.stop.clone());
         tokio::spawn(telling);
         Ok(Self {
+            runtime: Handle::current(),
             restore: Restore::new(db.clone(), &parts.env),
             cancel_within: parts.env.parse("BAHI_CANCEL_WITHIN", Window::default())?,
             printer: Printer::new(&parts.env)?,
