@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // Tests fail by panicking.
 
 mod accounts;
+mod baskets;
 mod bundle;
 mod cancelling;
 mod catalogue;
