@@ -64,7 +64,7 @@ lock_fleet() {
 # --- What must be installed -------------------------------------------------------------------
 
 PACKAGES=(postgresql redis-server default-jre-headless maven libssl-dev pkg-config
-          build-essential libpq-dev zlib1g-dev openssl curl util-linux)
+          build-essential libpq-dev zlib1g-dev openssl curl util-linux python3)
 
 install_missing() {
   command -v dpkg-query >/dev/null && command -v apt-get >/dev/null || {
@@ -80,6 +80,8 @@ install_missing() {
       # Another way to have the same thing is as good.
       default-jre-headless) command -v java >/dev/null && continue ;;
       maven) command -v mvn >/dev/null && continue ;;
+      # Only a tool of the tests is written in it.
+      python3) { [[ $INSTANCE != test ]] || command -v python3 >/dev/null; } && continue ;;
     esac
     [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
   done
@@ -136,6 +138,33 @@ poppler_folders() {
     libraries+=:$(dirname "$(dirname "$(dirname "$folder")")")/lib/$(uname -m)-linux-gnu
   done
   printf '%s%s' "$(dirname "$tools")" "$libraries"
+}
+
+# Kosoku runs the cases of the Autobahn test suite against a WebSocket server; its wheels for x86_64 and aarch64.
+KOSOKU=0.1.0
+KOSOKU_WHEELS=(sha256:a9b34e593defe29d931e346c88947b58a015495f09dd13643e4cc952c75602ac
+               sha256:911610fc6d21e9d8b5b53936ea134b2b4ab58cd6252e9ad7c7f69c540a028027)
+
+# The folder that Kosoku lies in, fetched once. Prints nothing where it cannot be had; the tests that need it then say so.
+kosoku_folder() {
+  local folder=$CACHE/kosoku-$KOSOKU pip=() wheels fresh
+  if [[ ! -f $folder/bin/kosoku ]]; then
+    # Debian's Python comes without pip; the one that it keeps for virtual environments runs as it lies.
+    if ! python3 -m pip --version >/dev/null 2>&1; then
+      wheels=$(from_debian python3-pip-whl usr/share/python-wheels) || { say "no pip, and none to be had from Debian"; return 0; }
+      pip=(env "PYTHONPATH=$(printf '%s\n' "$wheels"/pip-*.whl)")
+    fi
+    step "fetching Kosoku $KOSOKU (PyPI, 3 MB, once)"
+    mkdir -p "$CACHE"
+    fresh=$(mktemp -d "$CACHE/kosoku.XXXXXX")
+    "${pip[@]}" env PIP_ROOT_USER_ACTION=ignore \
+      python3 -m pip install -q --disable-pip-version-check --require-hashes --only-binary :all: --target "$fresh/kosoku" \
+      -r <(printf 'kosoku==%s%s\n' "$KOSOKU" "$(printf ' --hash=%s' "${KOSOKU_WHEELS[@]}")") >&2 ||
+      { rm -rf "$fresh"; say "Kosoku $KOSOKU could not be fetched (it needs Python 3.10 or newer)"; return 0; }
+    mv -T "$fresh/kosoku" "$folder" 2>/dev/null || true
+    rm -rf "$fresh"
+  fi
+  printf '%s' "$folder"
 }
 
 need_cargo() {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod bodies;
+mod conformance;
 mod framing;
 mod headers;
 mod limits;
