@@ -4,6 +4,7 @@
 mod away;
 mod catalogue;
 mod floor;
+mod live;
 mod pos;
 mod relay;
 mod reserve;

@@ -1,5 +1,6 @@
 //! Five-line sales through the gateway, closed loop at 1, 8 and 32 connections and open loop at 100 and 300 a second,
-//! beside the floor that the same PostgreSQL allows in the same run.
+//! beside the floor that the same PostgreSQL allows in the same run; then what tills do when they were away, and what they
+//! are told of each other's sales.
 
 use std::{
     sync::Arc,
@@ -17,7 +18,7 @@ use uuid::Uuid;
 use crate::{
     away,
     floor::{Floor, Work, basket},
-    shop,
+    live, shop,
     step::{Refusals, closed, heading, open},
     usage,
 };
@@ -124,6 +125,8 @@ pub async fn run(url: &str, postgres: &str, time: Duration, least: f64) -> anyho
         taken.as_secs_f64() * 1000.0,
         bytes / 1024
     );
+    let told = live::measure(url).await.context("the tills that listen")?;
+    told.print();
     let after = usage::sample(postmaster);
     floor.drop().await?;
 
@@ -152,6 +155,7 @@ pub async fn run(url: &str, postgres: &str, time: Duration, least: f64) -> anyho
         taken < Duration::from_millis(400) && bytes < 2_000_000,
         "a catalogue of 20,000 takes {taken:?} and {bytes} bytes, more than 400 ms or 2 MB"
     );
+    told.verdict()?;
     let ratio = most / most_at_floor;
     anyhow::ensure!(
         ratio >= least,

@@ -7,6 +7,9 @@ use bahi_demo::{
 use bahi_types::{Price, Quantity};
 use uuid::Uuid;
 
+/// How many of each product there are: more than any load sells.
+pub const PLENTY: i64 = 10_000_000;
+
 /// A business without anything.
 ///
 /// # Errors
@@ -16,7 +19,7 @@ pub async fn newcomer(url: &str) -> anyhow::Result<Client> {
     Client::open(url, &email, "a long bench password", "Bench").await
 }
 
-/// So many products, with more of each at the location than any load sells; their ids.
+/// So many products, with plenty of each at the location; their ids.
 ///
 /// # Errors
 /// When something is refused.
@@ -39,7 +42,7 @@ pub async fn stock(
         .iter()
         .map(|(_, id)| Opening {
             product: id.clone(),
-            qty: Quantity::from(10_000_000),
+            qty: Quantity::from(PLENTY),
             cost: Price::from(60),
         })
         .collect();

@@ -151,7 +151,10 @@ impl Step {
 }
 
 /// Up to a minute.
-fn microseconds() -> anyhow::Result<Histogram<u64>> {
+///
+/// # Errors
+/// Never.
+pub fn microseconds() -> anyhow::Result<Histogram<u64>> {
     Ok(Histogram::new_with_max(60_000_000, 3)?)
 }
 
