@@ -1,30 +1,31 @@
 //! The checker: over both databases and the topic, nothing lost, doubled or stuck.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use bahi_testkit::{eventually, test_env, wrong_in_goods, wrong_in_sales};
-use rdkafka::{
-    ClientConfig, Message, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer},
-};
+use bahi_testkit::{Client as Caller, eventually, wrong_in_goods, wrong_in_sales};
 use tokio_postgres::Client;
 
-use crate::Shop;
+use crate::{Fleet, Shop, payloads};
 
 /// How long inventory may take to hear of what was sold.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits until the fleet is at rest, then asserts the whole: so many invoices, the books of sales sound, the goods where
-/// sales says they are, and each invoice announced once.
+/// [`check_fleet`] of a shop's own.
 ///
 /// # Panics
 /// With what is wrong.
 pub async fn check(shop: &Shop, invoices: i64) {
-    let sales = shop.database("sales").admin().await;
-    let stock = shop.database("inventory").admin().await;
+    check_fleet(shop, &shop.stock(), invoices).await;
+}
+
+/// Waits until the fleet is at rest, then asserts the whole: so many invoices, the books of sales sound, the goods where
+/// sales says they are, and each invoice announced once. `keeper` asks inventory for the proof of its books.
+///
+/// # Panics
+/// With what is wrong.
+pub async fn check_fleet(fleet: &Fleet, keeper: &Caller, invoices: i64) {
+    let sales = fleet.database("sales").admin().await;
+    let stock = fleet.database("inventory").admin().await;
     at_rest(&sales, &stock).await;
     let count = |query: &'static str| {
         let sales = &sales;
@@ -42,10 +43,10 @@ pub async fn check(shop: &Shop, invoices: i64) {
     assert!(wrong.is_empty(), "{wrong:#?}");
 
     // Inventory's own proof: ledger, balances, holds, layers and what each was made from agree.
-    shop.stock().assert_books_agree().await;
+    keeper.assert_books_agree().await;
 
     // One event an invoice in the topic.
-    let announced = events(&shop.topic("billing"), "invoice.issued").await;
+    let announced = payloads(&fleet.topic("billing"), "invoice.issued").await;
     assert_eq!(announced.len() as i64, invoices, "events in the topic");
 }
 
@@ -81,59 +82,4 @@ async fn at_rest(sales: &Client, stock: &Client) {
         assert!(began.elapsed() < PATIENCE, "{wrong:#?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-}
-
-/// Event ids of a type in a topic, copies counted once.
-async fn events(topic: &str, event_type: &str) -> Vec<String> {
-    let found = payloads(topic, event_type).await;
-    found.into_keys().collect()
-}
-
-/// Payloads of a type's events in a topic, by event id.
-///
-/// # Panics
-/// When the topic cannot be read.
-pub async fn payloads(topic: &str, event_type: &str) -> BTreeMap<String, serde_json::Value> {
-    let (topic, event_type) = (topic.to_owned(), event_type.to_owned());
-    tokio::task::spawn_blocking(move || {
-        let consumer: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", test_env("BAHI_TEST_KAFKA"))
-            .set("group.id", "proof-reader")
-            .set("enable.auto.commit", "false")
-            .create()
-            .expect("consumer");
-        let patience = Duration::from_secs(10);
-        let metadata = consumer
-            .fetch_metadata(Some(&topic), patience)
-            .expect("metadata");
-        let mut places = TopicPartitionList::new();
-        let mut left = 0;
-        for partition in metadata.topics()[0].partitions() {
-            let (begin, end) = consumer
-                .fetch_watermarks(&topic, partition.id(), patience)
-                .expect("watermarks");
-            left += end - begin;
-            places
-                .add_partition_offset(&topic, partition.id(), rdkafka::Offset::Beginning)
-                .expect("offset");
-        }
-        consumer.assign(&places).expect("assign");
-        let mut found = BTreeMap::new();
-        while left > 0 {
-            let Some(message) = consumer.poll(patience) else {
-                panic!("{topic} cannot be read")
-            };
-            let message = message.expect("record");
-            left -= 1;
-            let event: serde_json::Value =
-                serde_json::from_slice(message.payload().unwrap_or_default()).expect("event");
-            if event["event_type"] == *event_type {
-                let id = event["event_id"].as_str().unwrap_or_default().to_owned();
-                found.insert(id, event["payload"].clone());
-            }
-        }
-        found
-    })
-    .await
-    .expect("reader")
 }

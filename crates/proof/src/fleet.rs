@@ -6,9 +6,11 @@ use std::{
     net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
 };
 
 use bahi_testkit::{TestDb, TestStore, eventually, register_of, test_env};
+use futures::future::join_all;
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -47,11 +49,17 @@ impl Drop for Process {
     }
 }
 
+/// A port below those that the system gives to connections, so that none takes it before its process does.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .and_then(|l| l.local_addr())
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let own = std::process::id() as u16;
+    let mut ports = std::iter::repeat_with(|| {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        10_000 + own.wrapping_mul(97).wrapping_add(next) % 20_000
+    });
+    ports
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
         .expect("a free port")
-        .port()
 }
 
 /// What a service owns while its processes come and go.
@@ -79,7 +87,32 @@ pub struct How<'a> {
     pub replica: bool,
 }
 
+/// Every service, the gateway and the worker.
+const WHOLE: [&str; 6] = [
+    "outbox-worker",
+    "api-gateway",
+    "identity",
+    "product",
+    "inventory",
+    "sales",
+];
+
 impl Fleet {
+    /// The whole fleet, running, with its processes by name; the gateway reaches every service.
+    pub async fn whole() -> (Self, BTreeMap<&'static str, Process>) {
+        let fleet = Self::of(&WHOLE).await;
+        let processes = WHOLE.map(|name| fleet.start(name, How::default()));
+        let processes = WHOLE.into_iter().zip(join_all(processes).await).collect();
+        let ready = format!("{}/health/ready", fleet.url("api-gateway"));
+        let client = reqwest::Client::new();
+        eventually(|| async {
+            let reply = client.get(&ready).send().await.ok()?;
+            reply.status().is_success().then_some(())
+        })
+        .await;
+        (fleet, processes)
+    }
+
     /// Databases and topics for these services; no process runs yet.
     pub async fn of(services: &[&'static str]) -> Self {
         let mut seats = BTreeMap::new();

@@ -6,9 +6,11 @@ mod fleet;
 mod gate;
 mod restore;
 mod shop;
+mod topic;
 
-pub use checker::{check, payloads};
+pub use checker::{check, check_fleet};
 pub use fleet::{Fleet, How, Process};
 pub use gate::{Gate, Unfiltered};
 pub use restore::Backup;
 pub use shop::Shop;
+pub use topic::{events, length, payloads, repeat, send};

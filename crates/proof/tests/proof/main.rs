@@ -6,4 +6,5 @@ mod crash;
 mod crash_orders;
 mod operator;
 mod restore;
+mod scenarios;
 mod tenants;

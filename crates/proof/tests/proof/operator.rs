@@ -2,29 +2,9 @@
 
 use std::process::Output;
 
-use bahi_proof::{Fleet, How};
-use bahi_testkit::{eventually, test_env};
-use rdkafka::{
-    ClientConfig,
-    producer::{BaseProducer, BaseRecord, Producer},
-};
+use bahi_proof::{Fleet, How, send};
+use bahi_testkit::eventually;
 use serde_json::Value;
-
-/// Sends records of one key.
-fn send(topic: &str, key: &str, values: &[&str]) {
-    let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", test_env("BAHI_TEST_KAFKA"))
-        .set("enable.idempotence", "true")
-        .create()
-        .expect("a producer");
-    for value in values {
-        let record = BaseRecord::to(topic).key(key).payload(*value);
-        producer.send(record).expect("queued");
-    }
-    producer
-        .flush(std::time::Duration::from_secs(30))
-        .expect("sent");
-}
 
 fn text(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -6,7 +6,7 @@ use bahi_demo::{
     client::Client as Owner,
     setup::{self, Item, Opening},
 };
-use bahi_proof::{Fleet, How, Process, Unfiltered};
+use bahi_proof::{Fleet, How, Unfiltered};
 use bahi_testkit::{Client, Reply, eventually};
 use bahi_types::{Price, Quantity, TenantId};
 use futures::{StreamExt, stream};
@@ -301,44 +301,15 @@ async fn nothing_shows(town: &Town, a: &Shop, b: &Shop) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_shops_with_the_same_skus_never_see_each_other() {
-    let fleet = Fleet::of(&[
-        "identity",
-        "product",
-        "inventory",
-        "sales",
-        "outbox-worker",
-        "api-gateway",
-    ])
-    .await;
-    let _worker = fleet.start("outbox-worker", How::default()).await;
-    let gateway = fleet.start("api-gateway", How::default()).await;
-    let mut processes = Vec::<Process>::new();
-    for service in SERVICES {
-        processes.push(fleet.start(service, How::default()).await);
-    }
-    let urls = || {
-        SERVICES
-            .into_iter()
-            .zip(processes.iter().map(|p| p.url.clone()))
-            .collect::<BTreeMap<_, _>>()
-    };
-    let places = places(&urls()).await;
+    let (fleet, mut processes) = Fleet::whole().await;
+    let urls: BTreeMap<_, _> = SERVICES.map(|name| (name, fleet.url(name))).into();
     let town = Town {
-        urls: urls(),
-        places,
+        places: places(&urls).await,
+        urls,
         fleet,
     };
-    let ready = reqwest::Client::new();
-    eventually(|| async {
-        let reply = ready
-            .get(format!("{}/health/ready", gateway.url))
-            .send()
-            .await
-            .ok()?;
-        reply.status().is_success().then_some(())
-    })
-    .await;
-    let (a, b) = tokio::join!(shop(&gateway.url, "alpha"), shop(&gateway.url, "bravo"));
+    let gateway = town.fleet.url("api-gateway");
+    let (a, b) = tokio::join!(shop(&gateway, "alpha"), shop(&gateway, "bravo"));
     nothing_shows(&town, &a, &b).await;
 
     // The same through the gateway, with the tokens that users have.
@@ -354,7 +325,7 @@ async fn two_shops_with_the_same_skus_never_see_each_other() {
     }
 
     // Row-level security alone, the application's own filters taken out of every statement.
-    processes.clear();
+    processes.retain(|name, _| !SERVICES.contains(name));
     let mut ways = Vec::new();
     for service in SERVICES {
         let way = Unfiltered::to(&town.fleet.database(service).url()).await;
@@ -362,7 +333,7 @@ async fn two_shops_with_the_same_skus_never_see_each_other() {
             database: Some(way.url()),
             ..How::default()
         };
-        processes.push(town.fleet.start(service, how).await);
+        processes.insert(service, town.fleet.start(service, how).await);
         ways.push(way);
     }
     nothing_shows(&town, &a, &b).await;
