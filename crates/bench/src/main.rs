@@ -30,9 +30,9 @@ enum Args {
         /// Seconds of each step.
         #[arg(long, default_value_t = 10)]
         seconds: u64,
-        /// The run fails when the fleet sells less than this part of the floor.
-        #[arg(long, default_value = "0.15")]
-        least: f64,
+        /// Seconds of 200 sales a second at the end, over which memory must stay flat; none unless given.
+        #[arg(long, default_value_t = 0)]
+        soak: u64,
     },
     /// Reservations of stock.
     Inventory(reserve::Args),
@@ -56,10 +56,13 @@ fn main() -> ExitCode {
                 url,
                 postgres,
                 seconds,
-                least,
-            } => pos::run(&url, &postgres, Duration::from_secs(seconds), least)
-                .await
-                .map(|()| true),
+                soak,
+            } => {
+                let soaking = Duration::from_secs(soak);
+                pos::run(&url, &postgres, Duration::from_secs(seconds), soaking)
+                    .await
+                    .map(|()| true)
+            }
             Args::Inventory(args) => reserve::run(args).await,
             Args::Product(args) => catalogue::run(args).await,
             Args::Relay(args) => relay::run(*args).await,
