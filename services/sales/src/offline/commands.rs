@@ -1,7 +1,7 @@
 //! Taking a batch in: what it needs is read once, then each item is one transaction.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -361,7 +361,8 @@ async fn look(
         .await
 }
 
-/// Takes the items in: sales side by side; a return, which may be of a sale before it, when all before it are done.
+/// Takes the items in: sales side by side; a return, which may be of a sale before it, when all before it are done, and so
+/// does what bears the number or the id of one before it, for the first of the two is the one that counts.
 async fn take_in(
     state: &State,
     caller: &Caller,
@@ -371,10 +372,12 @@ async fn take_in(
     let mut outcomes = Vec::with_capacity(read.len());
     let mut items = read.into_iter().peekable();
     while items.peek().is_some() {
-        let mut together = Vec::new();
+        let (mut together, mut numbers, mut ids) = (Vec::new(), HashSet::new(), HashSet::new());
         while let Some(item) = items.next_if(|item| {
-            let alone = matches!(item, Ok(ready) if matches!(ready.item, Item::Return(_)));
-            !alone || together.is_empty()
+            let Ok(ready) = item else { return true };
+            let first = numbers.insert(ready.slip.number.clone()) && ids.insert(ready.slip.claimed);
+            let alone = matches!(ready.item, Item::Return(_));
+            together.is_empty() || (first && !alone)
         }) {
             let alone = matches!(&item, Ok(ready) if matches!(ready.item, Item::Return(_)));
             together.push(item);

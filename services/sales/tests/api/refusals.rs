@@ -437,3 +437,35 @@ async fn of_a_batch_the_bad_items_write_nothing_and_the_good_ones_everything() {
     assert_eq!(books(shop).await, rows);
     shop.assert_sound().await;
 }
+
+/// Sales of a batch are made side by side. Were these too, chance would say which of two counts: in one of 25 pairs at
+/// least the second would win.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_items_of_a_batch_with_one_number_or_one_id_the_first_counts() {
+    let till = Till::open().await;
+    let shop = &till.shop;
+    let sale = |n: usize| {
+        let line = crate::offline::frozen(till.goods, "1", "10", 5);
+        shop.away(&till.session, &format!("P1F/26-27/{n:04}"), vec![line])
+    };
+    let pairs = (1..=25).flat_map(|n| {
+        let first = sale(n);
+        let mut second = sale(if n % 2 == 0 { n } else { 100 + n });
+        if n % 2 == 1 {
+            second["invoice_id"] = first["invoice_id"].clone();
+        }
+        [first, second]
+    });
+    let batch: Vec<Value> = pairs.collect();
+    let reply = shop.sync(&batch).await.expect(200);
+    let results: Vec<&str> = reply.body["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|i| i["result"].as_str().unwrap())
+        .collect();
+    for pair in results.chunks(2) {
+        assert_eq!(pair[0], "issued", "{results:?}");
+        assert_ne!(pair[1], "issued", "{results:?}");
+    }
+}
