@@ -5,7 +5,7 @@ use ab_glyph_rasterizer::{Point, Rasterizer, point};
 use skrifa::{
     GlyphId, MetadataProvider,
     instance::{LocationRef, Size},
-    outline::{DrawSettings, OutlinePen},
+    outline::{DrawSettings, OutlineGlyph, OutlinePen, pen::ControlBoundsPen},
 };
 
 use crate::font::{Fonts, Run};
@@ -43,23 +43,9 @@ impl Dots {
     }
 }
 
-/// A canvas of coverage, onto which texts are drawn and which then becomes dots.
-pub(crate) struct Strip {
-    raster: Rasterizer,
-    width: usize,
-    height: usize,
-}
-
-impl Strip {
-    pub fn new(width: usize, height: usize) -> Self {
-        Self {
-            raster: Rasterizer::new(width, height),
-            width,
-            height,
-        }
-    }
-
-    /// Draws shaped text from dot `x` with its line at dot `y`, at a size in thousandths of a dot.
+impl Dots {
+    /// Draws shaped text from dot `x` with its line at dot `y`, at a size in thousandths of a dot; what lies outside stays
+    /// away.
     pub fn text(&mut self, fonts: &Fonts, x: i64, y: i64, runs: &[Run], size: i64) {
         let mut x = x * 1000;
         for run in runs {
@@ -72,33 +58,47 @@ impl Strip {
             let outlines = font.outline_glyphs();
             for glyph in &run.glyphs {
                 let scaled = |units: i32| i64::from(units) * size / face.upem;
-                let mut pen = Pen {
-                    raster: &mut self.raster,
-                    x: dots(x + scaled(glyph.x)),
-                    y: dots(y * 1000 - scaled(glyph.y)),
-                    start: point(0.0, 0.0),
-                    last: point(0.0, 0.0),
-                };
                 if let Some(outline) = outlines.get(GlyphId::from(glyph.id)) {
-                    let settings =
-                        DrawSettings::unhinted(Size::new(dots(size)), LocationRef::default());
+                    let (x, y) = (dots(x + scaled(glyph.x)), dots(y * 1000 - scaled(glyph.y)));
                     // A glyph that is broken in the font stays away.
-                    outline.draw(settings, &mut pen).ok();
+                    self.glyph(&outline, x, y, dots(size));
                 }
                 x += scaled(glyph.advance);
             }
         }
     }
 
-    /// What is covered by half is black.
-    pub fn dots(&self) -> Dots {
-        let mut dots = Dots::new(self.width, self.height);
-        self.raster.for_each_pixel(|at, covered| {
-            if covered >= 0.5 {
-                dots.set(at % self.width, at / self.width);
+    /// Draws a glyph on a canvas of its own size, because the rasterizer wants all of an outline inside: what passes an edge
+    /// would come out on another line, or end in a panic.
+    fn glyph(&mut self, outline: &OutlineGlyph, x: f32, y: f32, size: f32) -> Option<()> {
+        let settings = || DrawSettings::unhinted(Size::new(size), LocationRef::default());
+        let mut bounds = ControlBoundsPen::default();
+        outline.draw(settings(), &mut bounds).ok()?;
+        let bounds = bounds.bounding_box()?;
+        // Whole dots, so that the outline meets the grid where it would on the canvas.
+        let (left, top) = ((x + bounds.x_min).floor(), (y - bounds.y_max).floor());
+        let width = ((x + bounds.x_max).ceil() - left) as usize + 1;
+        let height = ((y - bounds.y_min).ceil() - top) as usize + 1;
+        let mut raster = Rasterizer::new(width, height);
+        let mut pen = Pen {
+            raster: &mut raster,
+            x: x - left,
+            y: y - top,
+            start: point(0.0, 0.0),
+            last: point(0.0, 0.0),
+        };
+        outline.draw(settings(), &mut pen).ok()?;
+        let (left, top) = (left as i64, top as i64);
+        raster.for_each_pixel_2d(|column, row, covered| {
+            let at = |from: i64, by: u32| usize::try_from(from + i64::from(by));
+            // What is covered by half is black.
+            if covered >= 0.5
+                && let (Ok(x), Ok(y)) = (at(left, column), at(top, row))
+            {
+                self.set(x, y);
             }
         });
-        dots
+        Some(())
     }
 }
 

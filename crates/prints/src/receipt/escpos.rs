@@ -8,7 +8,7 @@ use crate::{
     document::{Document, Mark},
     font::{Fonts, Length},
     qr::{QUIET, Qr},
-    raster::{Dots, Strip},
+    raster::Dots,
 };
 
 const ESC: u8 = 0x1b;
@@ -236,11 +236,11 @@ impl Printer<'_> {
         for line in lay(fonts, row, width, SIZE) {
             let (up, down) = (dots(line.up), dots(line.down));
             let height = usize::try_from(up + down).unwrap_or(MOST_LINES).max(1);
-            let mut strip = Strip::new(wide, height);
+            let mut drawn = Dots::new(wide, height);
             for (x, runs) in &line.parts {
-                strip.text(fonts, x / 1000, up, runs, line.size);
+                drawn.text(fonts, x / 1000, up, runs, line.size);
             }
-            self.dots(&strip.dots());
+            self.dots(&drawn);
         }
         Ok(())
     }

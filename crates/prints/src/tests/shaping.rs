@@ -1,7 +1,7 @@
 //! Indian scripts are shaped, and the PDF shows and says what the text is.
 
 use super::{FONTS, poppler};
-use crate::{font::Weight, pdf::Canvas, raster::Strip};
+use crate::{font::Weight, pdf::Canvas, raster::Dots};
 
 /// A conjunct or a reordered vowel of each script, with how many clusters it is.
 const WORDS: [(&str, &str, usize); 9] = [
@@ -73,10 +73,9 @@ fn a_reader_copies_the_text_that_was_set() {
 /// How much of the dark dots of two pictures is dark in both, in per cent.
 fn alike(text: &str) -> usize {
     let picture = poppler::picture(&page(text));
-    let mut strip = Strip::new(600, 200);
+    let mut dots = Dots::new(600, 200);
     let runs = FONTS.shape(text, Weight::Regular);
-    strip.text(&FONTS, 20, 120, &runs, 72_000);
-    let dots = strip.dots();
+    dots.text(&FONTS, 20, 120, &runs, 72_000);
     let (mut both, mut either) = (0, 0);
     for y in 0..200 {
         for x in 0..600 {
@@ -87,6 +86,37 @@ fn alike(text: &str) -> usize {
     }
     assert!(either > 200, "{text}: a blank page");
     both * 100 / either
+}
+
+#[test]
+fn what_passes_an_edge_stays_away() {
+    // Wider than the paper, and above the line: the one ligature of a whole sentence, and marks upon marks.
+    for text in [
+        "\u{fdfd}",
+        "Zalgo \u{0a70}\u{0301}\u{0301}\u{0301}\u{0301}",
+        "ॐ र्कीं",
+    ] {
+        let runs = FONTS.shape(text, Weight::Regular);
+        let mut whole = Dots::new(2_400, 400);
+        whole.text(&FONTS, 1_000, 200, &runs, 72_000);
+        for (x, y) in [(-40, 20), (-3, 3), (80, 60), (99, -20)] {
+            let mut part = Dots::new(104, 64);
+            part.text(&FONTS, x, y, &runs, 72_000);
+            for row in 0..64 {
+                for column in 0..104 {
+                    let there = (
+                        usize::try_from(1_000 - x).unwrap() + column,
+                        usize::try_from(200 - y).unwrap() + row,
+                    );
+                    assert_eq!(
+                        part.is_set(column, row),
+                        whole.is_set(there.0, there.1),
+                        "{text} from {x}, {y} at {column}, {row}"
+                    );
+                }
+            }
+        }
+    }
 }
 
 #[test]
