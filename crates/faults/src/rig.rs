@@ -4,9 +4,11 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::Context;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     fleet::{Fleet, Seat},
@@ -138,5 +140,24 @@ pub fn tell_faults(done: &[Kind]) {
     println!("\n{} faults", done.len());
     for (kind, count) in kinds {
         println!("{count:>6}  {kind}");
+    }
+}
+
+/// Waits until `left` says that nothing committed is left to publish, read and handle; says what is missing when nothing
+/// moves for a minute.
+pub async fn drained(left: impl AsyncFn() -> anyhow::Result<Option<String>>) -> Option<String> {
+    let (mut last, mut moved) = (String::new(), Instant::now());
+    loop {
+        let state = match left().await {
+            Ok(None) => return None,
+            Ok(Some(state)) => state,
+            Err(error) => format!("{error:#}"),
+        };
+        if state != last {
+            (last, moved) = (state, Instant::now());
+        } else if moved.elapsed() > Duration::from_secs(60) {
+            return Some(last);
+        }
+        sleep(Duration::from_millis(250)).await;
     }
 }

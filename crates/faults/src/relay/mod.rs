@@ -20,7 +20,7 @@ use crate::{
     fleet::{Fleet, Seat},
     follow::Follower,
     plan::{Planned, Role, Sessions},
-    rig::Rig,
+    rig::{Rig, drained},
     stage::Stage,
 };
 
@@ -119,7 +119,12 @@ pub async fn run(seed: u64, length: Duration, rate: u32, plan: &[Planned]) -> an
         let name = writers.source().database;
         ledgers.push(writers.finish(&stage).await.context(name)?);
     }
-    let stuck = drained(&stage, &follower, &ledgers).await;
+    let expected = ledgers
+        .iter()
+        .flatten()
+        .filter(|entry| entry.outcome == bahi_testkit::Outcome::Committed)
+        .count();
+    let stuck = drained(async || ask(&stage, &follower, expected).await).await;
     println!("{:>6.1}s drained", began.elapsed().as_secs_f64());
     watch.abort();
     let done = Done {
@@ -141,33 +146,6 @@ pub async fn run(seed: u64, length: Duration, rate: u32, plan: &[Planned]) -> an
         logs.display()
     );
     Ok(well)
-}
-
-/// Waits until everything committed is published, read and handled; says what is missing when nothing moves for a minute.
-async fn drained(
-    stage: &Stage,
-    follower: &Follower,
-    ledgers: &[Vec<bahi_testkit::Entry>],
-) -> Option<String> {
-    let (mut last, mut moved) = (String::new(), Instant::now());
-    let expected: usize = ledgers
-        .iter()
-        .flatten()
-        .filter(|entry| entry.outcome == bahi_testkit::Outcome::Committed)
-        .count();
-    loop {
-        let state = match ask(stage, follower, expected).await {
-            Ok(None) => return None,
-            Ok(Some(state)) => state,
-            Err(error) => format!("{error:#}"),
-        };
-        if state != last {
-            (last, moved) = (state, Instant::now());
-        } else if moved.elapsed() > Duration::from_secs(60) {
-            return Some(last);
-        }
-        sleep(Duration::from_millis(250)).await;
-    }
 }
 
 async fn ask(

@@ -202,7 +202,7 @@ pub async fn run(
         Err(_) => wrong.push(format!("UNANSWERED: {}", book.waiting())),
     }
     println!("{:>6.1}s tills are answered", began.elapsed().as_secs_f64());
-    if let Some(stuck) = drained(&rig.stage, &follower).await {
+    if let Some(stuck) = rig::drained(async || unfinished(&rig.stage, &follower).await).await {
         wrong.push(format!("NOT DRAINED: {stuck}"));
     }
     println!("{:>6.1}s drained", began.elapsed().as_secs_f64());
@@ -247,24 +247,6 @@ pub async fn run(
         rig.logs.display()
     );
     Ok(well)
-}
-
-/// Waits until all is published, read and handled; says what is missing when nothing moves for a minute.
-async fn drained(stage: &Stage, follower: &Follower) -> Option<String> {
-    let (mut last, mut moved) = (String::new(), Instant::now());
-    loop {
-        let state = match unfinished(stage, follower).await {
-            Ok(None) => return None,
-            Ok(Some(state)) => state,
-            Err(error) => format!("{error:#}"),
-        };
-        if state != last {
-            (last, moved) = (state, Instant::now());
-        } else if moved.elapsed() > Duration::from_secs(60) {
-            return Some(last);
-        }
-        sleep(Duration::from_millis(250)).await;
-    }
 }
 
 async fn unfinished(stage: &Stage, follower: &Follower) -> anyhow::Result<Option<String>> {

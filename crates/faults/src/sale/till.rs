@@ -94,6 +94,19 @@ pub struct Till {
     unsent: Vec<Value>,
 }
 
+/// A basket as a request names it.
+fn lines_of(basket: &[(Thing, i64)]) -> Vec<Value> {
+    basket
+        .iter()
+        .map(|(thing, qty)| json!({ "product_id": thing.id, "qty": qty.to_string() }))
+        .collect()
+}
+
+/// What a basket costs.
+fn worth(basket: &[(Thing, i64)]) -> String {
+    rupees(basket.iter().map(|(thing, qty)| thing.times * qty).sum())
+}
+
 fn rupees(times: i64) -> String {
     format!("{}.00", times * 118)
 }
@@ -328,11 +341,8 @@ impl Till {
 
     /// A sale for cash or by UPI, by an id of the till's or by the key alone.
     async fn sell(&mut self, basket: &[(Thing, i64)]) {
-        let total = rupees(basket.iter().map(|(thing, qty)| thing.times * qty).sum());
-        let lines: Vec<Value> = basket
-            .iter()
-            .map(|(thing, qty)| json!({ "product_id": thing.id, "qty": qty.to_string() }))
-            .collect();
+        let total = worth(basket);
+        let lines = lines_of(basket);
         let method = if self.chance(5) { "upi" } else { "cash" };
         let mut body = json!({ "session_id": self.session, "lines": lines,
                                "tenders": [{ "method": method, "amount": total }] });
@@ -417,11 +427,8 @@ impl Till {
     /// A customer who leaves during a slow sale.
     async fn give_up(&mut self) {
         let basket = self.basket();
-        let total = rupees(basket.iter().map(|(thing, qty)| thing.times * qty).sum());
-        let lines: Vec<Value> = basket
-            .iter()
-            .map(|(thing, qty)| json!({ "product_id": thing.id, "qty": qty.to_string() }))
-            .collect();
+        let total = worth(&basket);
+        let lines = lines_of(&basket);
         let own = Uuid::now_v7();
         let body = json!({ "invoice_id": own, "session_id": self.session, "lines": lines,
                            "tenders": [{ "method": "cash", "amount": total }] });
@@ -477,10 +484,7 @@ impl Till {
 
     async fn order(&mut self) {
         let basket = self.basket();
-        let lines: Vec<Value> = basket
-            .iter()
-            .map(|(thing, qty)| json!({ "product_id": thing.id, "qty": qty.to_string() }))
-            .collect();
+        let lines = lines_of(&basket);
         let customer = *self
             .shop
             .customers
@@ -543,11 +547,8 @@ impl Till {
             .choose(&mut self.rng)
             .unwrap_or(&self.id);
         let basket = self.basket();
-        let total = rupees(basket.iter().map(|(thing, qty)| thing.times * qty).sum());
-        let lines: Vec<Value> = basket
-            .iter()
-            .map(|(thing, qty)| json!({ "product_id": thing.id, "qty": qty.to_string() }))
-            .collect();
+        let total = worth(&basket);
+        let lines = lines_of(&basket);
         let own = Uuid::now_v7();
         let body = json!({ "invoice_id": own, "session_id": self.session, "lines": lines,
                            "customer_id": customer, "tenders": [{ "method": "credit", "amount": total }] });
@@ -642,7 +643,7 @@ impl Till {
 
     /// A sale for cash that the till makes by itself.
     fn sell_away(&mut self, invoice: Uuid, basket: &[(Thing, i64)]) {
-        let total = rupees(basket.iter().map(|(thing, qty)| thing.times * qty).sum());
+        let total = worth(basket);
         let lines: Vec<Value> = basket
             .iter()
             .map(|(thing, qty)| {

@@ -369,6 +369,8 @@ async fn take_in(
     known: &Arc<Known>,
     read: Vec<Result<Ready>>,
 ) -> Vec<Outcome> {
+    let alone =
+        |item: &Result<Ready>| matches!(item, Ok(ready) if matches!(ready.item, Item::Return(_)));
     let mut outcomes = Vec::with_capacity(read.len());
     let mut items = read.into_iter().peekable();
     while items.peek().is_some() {
@@ -376,12 +378,11 @@ async fn take_in(
         while let Some(item) = items.next_if(|item| {
             let Ok(ready) = item else { return true };
             let first = numbers.insert(ready.slip.number.clone()) && ids.insert(ready.slip.claimed);
-            let alone = matches!(ready.item, Item::Return(_));
-            together.is_empty() || (first && !alone)
+            together.is_empty() || (first && !alone(item))
         }) {
-            let alone = matches!(&item, Ok(ready) if matches!(ready.item, Item::Return(_)));
+            let last = alone(&item);
             together.push(item);
-            if alone {
+            if last {
                 break;
             }
         }
