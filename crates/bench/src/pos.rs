@@ -253,7 +253,9 @@ pub async fn run(
         for (name, percent) in &grown {
             println!("{name:24} {percent:>+6.1} % memory from its middle to its end");
         }
-        let fat: Vec<_> = grown.iter().filter(|(_, by)| *by > MOST_GROWN).collect();
+        // The broker's JVM takes its heap, whose size it was given, when it comes to it.
+        let services = grown.iter().filter(|(name, _)| name != "java");
+        let fat: Vec<_> = services.filter(|(_, by)| *by > MOST_GROWN).collect();
         anyhow::ensure!(
             fat.is_empty(),
             "memory grew by more than {MOST_GROWN} %: {fat:?}"

@@ -86,15 +86,19 @@ const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 // Commands find rows by their keys: to plan them anew each time costs more than to run them. A plan that is kept may
 // have been made while its table was empty, so it must not be one that reads the whole table.
 macro_rules! planned {
-    () => {
-        "BEGIN; SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true)"
+    ($begin:literal) => {
+        concat!(
+            $begin,
+            "; SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true)"
+        )
     };
 }
-pub(crate) const WRITE: &str = planned!();
+const LOOK: &str = planned!("BEGIN READ ONLY");
+pub(crate) const WRITE: &str = planned!("BEGIN");
 /// A batch that a crash of the database takes back takes its position back with it and is consumed again, so its locks
 /// need not wait for the disk; its events wait in the outbox until it is there.
 pub(crate) const BATCH: &str = concat!(
-    planned!(),
+    planned!("BEGIN"),
     ", set_config('synchronous_commit', 'off', true)"
 );
 
@@ -117,6 +121,35 @@ impl Db {
             + for<'r> Command<&'r mut Tx, std::result::Result<T, E>, Fut: Send>,
     {
         self.reading(ctx, READ, f).await
+    }
+
+    /// As [`Db::read`], for what a command must know before it begins: rows found by their keys, with the plans of a
+    /// command, and the first statement does not wait for the transaction to open.
+    ///
+    /// # Errors
+    /// As [`Db::read`].
+    pub async fn look<T, E, F>(&self, ctx: &Ctx, f: F) -> std::result::Result<T, E>
+    where
+        E: Failure,
+        F: for<'r> AsyncFnOnce(&'r mut Tx) -> std::result::Result<T, E>
+            + for<'r> Command<&'r mut Tx, std::result::Result<T, E>, Fut: Send>
+            + Clone,
+    {
+        let mut dead = 0;
+        loop {
+            let mut tx = Tx::checkout(self, ctx.clone()).await?;
+            let result = match tx.begin_unheard(LOOK).await {
+                Ok(()) => (f.clone())(&mut tx).await,
+                Err(error) => Err(error.into()),
+            };
+            match result.as_ref().err().and_then(|e| e.database()) {
+                Some(Error::Unavailable) if dead < DEAD => dead += 1,
+                _ => {
+                    tokio::spawn(tx.rollback());
+                    return result;
+                }
+            }
+        }
     }
 
     /// As [`Db::read`], and every statement of it sees the database as the first one did. Blocks nobody.

@@ -367,8 +367,8 @@ pub(super) enum OutletKnown {
 /// Reads the decisions, the place, the products and the rules of their prices, in one read transaction and, without
 /// barcodes and promotions on categories, one round trip.
 async fn look(state: &State, ctx: &Ctx, draft: &Draft) -> Result<Known> {
-    let read = async |tx: &mut Tx| look_in(tx, draft).await;
-    state.db.read(ctx, read).await
+    let look = async |tx: &mut Tx| look_in(tx, draft).await;
+    state.db.look(ctx, look).await
 }
 
 /// The same in a transaction of the caller's.
