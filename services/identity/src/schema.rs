@@ -39,6 +39,16 @@ diesel::table! {
         reason -> Nullable<Text>,
         details -> Jsonb,
         correlation_id -> Nullable<Uuid>,
+        number -> Int8,
+        hash -> Bytea,
+    }
+}
+
+diesel::table! {
+    audit_end (tenant_id) {
+        tenant_id -> Uuid,
+        number -> Int8,
+        hash -> Bytea,
     }
 }
 
@@ -217,6 +227,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     app_user,
     attempt,
     audit,
+    audit_end,
     branch,
     company,
     location,

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, get, web};
 use bahi_db::Tx;
-use bahi_http::{Caller, Problem, Walk, page};
+use bahi_http::{Caller, Fault, Problem, Walk, page};
 use bahi_types::{Page, PageQuery};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -11,12 +11,15 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
-use super::{model::Record, store};
+use super::{
+    model::{Kept, Verdict},
+    store,
+};
 use crate::State;
 
-/// The endpoint.
+/// The endpoints.
 pub fn routes(cfg: &mut ServiceConfig) {
-    cfg.service(list);
+    cfg.service(list).service(verify);
 }
 
 /// What the trail may be narrowed to.
@@ -53,11 +56,18 @@ struct AuditBody {
     #[schema(value_type = Object)]
     details: Value,
     correlation_id: Option<Uuid>,
+    /// Its place in the trail, from 1 on.
+    number: i64,
+    /// SHA-256 over the hash of the record before it and itself, in hexadecimal digits.
+    hash: String,
 }
 
-impl From<Record> for AuditBody {
-    fn from(row: Record) -> Self {
+impl From<Kept> for AuditBody {
+    fn from(kept: Kept) -> Self {
+        let row = kept.record;
         Self {
+            number: kept.number,
+            hash: hex::encode(kept.hash),
             id: row.id,
             at: row.at,
             service: row.service,
@@ -105,4 +115,69 @@ async fn list(
         store::list(tx, &query, &walk, &filter).await
     });
     Ok(page(&rows.await?.map(AuditBody::from)))
+}
+
+/// A record as somebody noted it elsewhere.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Noted {
+    /// Its number; comes with its hash.
+    number: Option<i64>,
+    /// Its hash, 64 hexadecimal digits.
+    hash: Option<String>,
+}
+
+impl Noted {
+    fn read(self) -> Result<Option<(i64, Vec<u8>)>, Fault> {
+        match (self.number, self.hash) {
+            (None, None) => Ok(None),
+            (Some(number), Some(text)) if number > 0 => match hex::decode(text) {
+                Ok(hash) if hash.len() == 32 => Ok(Some((number, hash))),
+                _ => Err(Fault::field("hash", "64 hexadecimal digits")),
+            },
+            (Some(_), Some(_)) => Err(Fault::field("number", "above 0")),
+            (None, _) => Err(Fault::field("number", "comes with a hash")),
+            (_, None) => Err(Fault::field("hash", "comes with a number")),
+        }
+    }
+}
+
+/// How the trail stands.
+#[derive(Serialize, ToSchema)]
+struct AuditVerdictBody {
+    /// Nothing is missing, changed or put in later.
+    intact: bool,
+    /// The first place where something is.
+    broken_at: Option<i64>,
+    /// Number of the last record. Noted outside of this system with its hash, the two prove later that the trail up to here
+    /// was not written anew.
+    number: i64,
+    /// Its hash.
+    hash: String,
+}
+
+impl From<Verdict> for AuditVerdictBody {
+    fn from(verdict: Verdict) -> Self {
+        Self {
+            intact: verdict.broken_at.is_none(),
+            broken_at: verdict.broken_at,
+            number: verdict.number,
+            hash: hex::encode(verdict.hash),
+        }
+    }
+}
+
+/// Sums the whole trail up again, and says whether it still leads to what was noted of it.
+#[utoipa::path(tag = "audit", params(Noted), responses((status = 200, body = AuditVerdictBody)))]
+#[get("/api/v1/audit:verify")]
+async fn verify(
+    state: web::Data<State>,
+    caller: Caller,
+    query: web::Query<Noted>,
+) -> Result<HttpResponse, Problem> {
+    caller.require("identity.audit.read")?;
+    let noted = query.into_inner().read()?;
+    let verify = async move |tx: &mut Tx| store::verify(tx, noted).await;
+    let verdict = state.db.read_snapshot(&caller.ctx, verify).await?;
+    Ok(HttpResponse::Ok().json(AuditVerdictBody::from(verdict)))
 }

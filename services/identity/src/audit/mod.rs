@@ -2,6 +2,8 @@
 //!
 //! * Records arrive as events, ours too, and each is kept once. They are only ever added: a trigger of the database
 //!   refuses every change.
+//! * Each is numbered and carries a hash over itself and the one before it, made by the database; `:verify` sums the trail
+//!   up again. Who can write to the database past its triggers can chain a trail anew, so its end is to be noted elsewhere.
 
 mod http;
 mod model;

@@ -3,13 +3,16 @@
 use bahi_events::{Actor, AuditRecorded, Envelope};
 use bahi_types::TenantId;
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
+use diesel::{
+    prelude::*,
+    sql_types::{BigInt, Bytea, Nullable},
+};
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::schema::audit;
 
-/// A record.
+/// A record as it is told.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
 #[diesel(table_name = audit, check_for_backend(diesel::pg::Pg))]
 pub struct Record {
@@ -37,6 +40,33 @@ pub struct Record {
     pub details: Value,
     /// The request or flow.
     pub correlation_id: Option<Uuid>,
+}
+
+/// A record in its place of the trail.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = audit, check_for_backend(diesel::pg::Pg))]
+pub struct Kept {
+    /// What it says.
+    #[diesel(embed)]
+    pub record: Record,
+    /// Its place, from 1 on.
+    pub number: i64,
+    /// SHA-256 over the hash before it and itself (`audit_hash` of the database).
+    pub hash: Vec<u8>,
+}
+
+/// What summing the trail up again has shown.
+#[derive(Clone, Debug, QueryableByName)]
+pub struct Verdict {
+    /// Number of the last record.
+    #[diesel(sql_type = BigInt)]
+    pub number: i64,
+    /// Its hash; 32 zero bytes where there is no record.
+    #[diesel(sql_type = Bytea)]
+    pub hash: Vec<u8>,
+    /// The first place where a record is missing, changed or put in later.
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub broken_at: Option<i64>,
 }
 
 impl Record {

@@ -1,16 +1,19 @@
-//! The SQL of the trail: there is an insert and a list, and nothing else.
+//! The SQL of the trail: it is added to and read, and nothing else.
 
-use bahi_db::{Result, Tx};
+use bahi_db::{Result, Tx, sql};
 use bahi_http::{Walk, paged, walk};
 use bahi_types::{Page, PageQuery};
 use chrono::{DateTime, Utc};
-use diesel::prelude::*;
+use diesel::{
+    prelude::*,
+    sql_types::{BigInt, Bytea, Nullable, Uuid as SqlUuid},
+};
 use diesel_async::RunQueryDsl;
 
-use super::model::Record;
+use super::model::{Kept, Record, Verdict};
 use crate::{Error, schema::audit};
 
-/// Adds records; one that is there already stays as it is.
+/// Adds records, which the database chains; one that is there already stays as it is.
 pub async fn insert(tx: &mut Tx, records: &[Record]) -> Result<()> {
     diesel::insert_into(audit::table)
         .values(records)
@@ -46,7 +49,7 @@ pub async fn list(
     query: &PageQuery,
     walk: &Walk,
     filter: &Filter,
-) -> std::result::Result<Page<Record>, Error> {
+) -> std::result::Result<Page<Kept>, Error> {
     let tenant = tx.tenant();
     let matching = || {
         let mut rows = audit::table
@@ -74,14 +77,44 @@ pub async fn list(
     };
     let total = matching().count().get_result(tx.conn()).await?;
     let rows = walk!(
-        matching().select(Record::as_select()),
+        matching().select(Kept::as_select()),
         walk,
         audit::at,
         DateTime<Utc>,
         audit::id
     );
-    let rows: Vec<Record> = rows.load(tx.conn()).await?;
+    let rows: Vec<Kept> = rows.load(tx.conn()).await?;
     Ok(paged(rows, query, total, |row| {
-        (row.at.to_rfc3339(), row.id)
+        (row.record.at.to_rfc3339(), row.record.id)
     }))
+}
+
+/// Sums the whole trail up again. `noted` is a record's number and hash as somebody kept them elsewhere: who can write
+/// to the database can chain a trail anew, but not so that it leads to what was noted.
+pub async fn verify(tx: &mut Tx, noted: Option<(i64, Vec<u8>)>) -> Result<Verdict> {
+    let (number, hash) = noted.unzip();
+    Ok(sql("
+        with chain as (
+          select a.number,
+                 a.number <> lag(a.number, 1, 0::bigint) over w + 1
+                   or a.hash <> audit_hash(lag(a.hash, 1, decode(repeat('00', 32), 'hex')) over w, a)
+                   or a.number = $2 and a.hash <> $3 as broken,
+                 lag(a.number, 1, 0::bigint) over w + 1 as place
+            from audit a where a.tenant_id = $1
+          window w as (order by a.number)
+        ), last as (
+          select coalesce(max(a.number), 0) as number from audit a where a.tenant_id = $1
+        )
+        select coalesce(e.number, 0) as number, coalesce(e.hash, decode(repeat('00', 32), 'hex')) as hash,
+               coalesce((select least(c.number, c.place) from chain c where c.broken order by c.number limit 1),
+                        case when l.number <> coalesce(e.number, 0)
+                               or e.hash <> (select a.hash from audit a where a.tenant_id = $1 and a.number = l.number)
+                               or l.number < $2
+                             then l.number + 1 end) as broken_at
+          from last l left join audit_end e on e.tenant_id = $1")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Nullable<BigInt>, _>(number)
+    .bind::<Nullable<Bytea>, _>(hash)
+    .get_result(tx.conn())
+    .await?)
 }
