@@ -10,6 +10,8 @@
 //!   quarantine have not. When sales was restored since, the looks are worth nothing and the count goes back.
 //! * An offline sale from before a look that is told after it counts as visible; when the count is posted already, a
 //!   `count_correction` puts its goods back first, because the count has taken them.
+//! * Counts may overlap. What an earlier look has put right since counts as in the books at the later look; where the later
+//!   look is posted first, the earlier one finds nothing more.
 //! * A loss takes at most what is on hand and breaks promises as an adjustment does. A gain needs a cost.
 //! * Beyond a value a count is approved by somebody who did not count it. Where the variance that is posted exceeds
 //!   what the approver may approve, because events came in between, the count goes back to `submitted`.

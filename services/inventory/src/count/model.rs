@@ -2,6 +2,10 @@
 
 use bahi_types::{BatchId, LocationId, Money, Price, ProductId, Quantity};
 use chrono::{DateTime, Utc};
+use diesel::{
+    QueryableByName,
+    sql_types::{Bool, Integer, Numeric},
+};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -159,6 +163,20 @@ pub struct CountLine {
     pub owes: bool,
 }
 
+/// What the books say of a look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, QueryableByName)]
+pub(super) struct Expected {
+    /// Of this line.
+    #[diesel(sql_type = Integer)]
+    pub line: i32,
+    /// A later look at the same balance is posted.
+    #[diesel(sql_type = Bool)]
+    pub outdated: bool,
+    /// So much.
+    #[diesel(sql_type = Numeric)]
+    pub expected: Quantity,
+}
+
 impl CountLine {
     /// What it counts.
     pub fn key(&self) -> Key {
@@ -201,10 +219,16 @@ impl Count {
         self.version += 1;
     }
 
-    /// Enters what the books say for each look.
-    pub fn expect(&mut self, expected: &[(i32, Quantity)]) {
+    /// Enters what the books say for each look. Where another count has looked later and is posted, the look finds nothing.
+    pub(super) fn expect(&mut self, expected: &[Expected]) {
         for line in &mut self.lines {
-            line.expected = expected.iter().find(|e| e.0 == line.line).map(|e| e.1);
+            let of_line = expected.iter().find(|e| e.line == line.line);
+            line.expected = of_line.map(|e| e.expected);
+            if of_line.is_some_and(|e| e.outdated) {
+                line.expected = line.counted;
+                line.serials_missing.clear();
+                line.serials_extra.clear();
+            }
             line.variance = line.counted.zip(line.expected).map(|(c, e)| c - e);
         }
     }

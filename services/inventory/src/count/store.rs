@@ -14,7 +14,7 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
-use super::model::{Count, CountLine, CountState};
+use super::model::{Count, CountLine, CountState, Expected};
 use crate::{
     ledger::{Place, Status, named},
     sales::Seen,
@@ -443,10 +443,21 @@ pub(super) async fn last_look(tx: &mut Tx, id: Uuid) -> Result<Option<Seen>> {
 
 const EXPECTED: &str = "
 with c as (
-  select line, location_id, product_id, batch_id, status, owes, book, after_seq, own_snapshot, sales_snapshot, sales_epoch, looked_at
+  select line, count_id, location_id, product_id, batch_id, status, owes, book, after_seq, own_snapshot, sales_snapshot, sales_epoch, looked_at
   from count_line where tenant_id = $1 and count_id = $2 and counted is not null
+), posted as (
+  select c.line, o.count_id as other, o.line as other_line,
+         (o.after_seq, o.looked_at, o.count_id) > (c.after_seq, c.looked_at, c.count_id) as newer
+    from c join count_line o on o.tenant_id = $1 and o.location_id = c.location_id and o.product_id = c.product_id
+                            and o.batch_id = c.batch_id and o.status = c.status and o.count_id <> c.count_id and o.counted is not null
+    join count_session s on s.tenant_id = $1 and s.id = o.count_id and s.state = 'posted'
 )
-select c.line, c.book
+select c.line, exists (select from posted p where p.line = c.line and p.newer) as outdated, c.book
+  + coalesce((select sum(m.qty) from posted p
+      join movement m on m.tenant_id = $1 and m.source_type = 'count' and m.source_id = p.other and m.source_line = p.other_line
+                     and m.purpose = 'count'
+      where p.line = c.line and not p.newer and m.product_id = c.product_id and m.location_id = c.location_id
+        and m.batch_id = c.batch_id and m.status = c.status and m.seq > c.after_seq), 0)
   + coalesce((select sum(m.qty) from movement m
       join movement_header h on h.tenant_id = m.tenant_id and h.source_id = m.source_id
                             and h.source_type = case m.source_type when 'return' then 'return' else 'invoice' end
@@ -471,21 +482,14 @@ select c.line, c.book
   as expected
 from c order by c.line";
 
-/// What the books say of each look, with what has been heard since of what had happened before.
-pub(super) async fn expected(tx: &mut Tx, id: Uuid) -> Result<Vec<(i32, Quantity)>> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = Integer)]
-        line: i32,
-        #[diesel(sql_type = Numeric)]
-        expected: Quantity,
-    }
-    let rows: Vec<Row> = sql(EXPECTED)
+/// What the books say of each look, with what has been heard since of what had happened before, and what other counts
+/// that looked before it have put right since.
+pub(super) async fn expected(tx: &mut Tx, id: Uuid) -> Result<Vec<Expected>> {
+    Ok(sql(EXPECTED)
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<SqlUuid, _>(id)
         .load(tx.conn())
-        .await?;
-    Ok(rows.into_iter().map(|r| (r.line, r.expected)).collect())
+        .await?)
 }
 
 /// Whether this service has heard everything before `ends`: topic, partition, next offset. What is in quarantine was
