@@ -1,6 +1,6 @@
 //! An executable model of a sale's protocol as it is built: sales and inventory as two databases, requests that crash
 //! anywhere, messages that are lost or late, events that come twice, returns and cancels, tills that were away, goods that
-//! are found gone, a count. Every state within small bounds is visited, breadth first, so a counterexample is the
+//! are found gone, counts. Every state within small bounds is visited, breadth first, so a counterexample is the
 //! shortest there is.
 //!
 //! Each rule of the protocol is a switch. With all of them no state is wrong; without any one of them there is a
@@ -180,20 +180,30 @@ fn scenarios() -> Vec<Scenario> {
             )
         },
         Scenario {
-            counted: true,
+            counts: 1,
             twice: 1,
             ..sale("counted while the shop sells", &two, 2)
         },
         Scenario {
-            counted: true,
+            counts: 1,
             sent: vec![(0, ONE)],
             ..sale("counted while a till is away", &[(1, ONE)], 2)
         },
         Scenario {
-            counted: true,
+            counts: 1,
             sent: vec![(0, TWO)],
             found: 1,
             ..sale("counted where something is owed", &[], 1)
+        },
+        Scenario {
+            counts: 2,
+            found: 1,
+            ..sale("counted by two while the shop sells", &[(0, ONE)], 2)
+        },
+        Scenario {
+            counts: 2,
+            sent: vec![(0, ONE)],
+            ..sale("counted by two while a till is away", &[], 2)
         },
         Scenario {
             unheld: true,

@@ -75,10 +75,14 @@ pub enum Rule {
     CountLessOwed,
     /// A sale of before the look that is told after it is put right.
     CorrectLate,
+    /// What an earlier look has put right since is in the books of a later one.
+    CountAfterCount,
+    /// Once a later look is posted, an earlier one finds nothing.
+    LatestLook,
 }
 
 impl Rule {
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 37] = [
         Self::OneFinalDecision,
         Self::NoLimitOfAttempts,
         Self::ReadBeforeRefusing,
@@ -114,6 +118,8 @@ impl Rule {
         Self::CountBySnapshot,
         Self::CountLessOwed,
         Self::CorrectLate,
+        Self::CountAfterCount,
+        Self::LatestLook,
     ];
 }
 
@@ -163,8 +169,8 @@ pub struct Scenario {
     pub sent: Vec<(usize, u8)>,
     /// What is done to invoice 0 when it is issued: a piece comes back, or it is cancelled.
     pub undos: Vec<Undo>,
-    /// The shelf is counted once.
-    pub counted: bool,
+    /// So many count the shelf, at most two.
+    pub counts: usize,
     /// Pieces that lie on the shelf and are in no book.
     pub found: u8,
     /// Deadlines that pass while there is still something going on; those of the rest pass afterwards.
@@ -188,7 +194,7 @@ impl Default for Scenario {
             unheld: false,
             sent: Vec::new(),
             undos: Vec::new(),
-            counted: false,
+            counts: 0,
             found: 0,
             asks: 1,
         }
@@ -196,6 +202,7 @@ impl Default for Scenario {
 }
 
 const INVOICES: usize = 2;
+const COUNTS: usize = 2;
 /// Attempts of an invoice that the model has room for.
 const ATTEMPTS: usize = 5;
 /// Attempts that one request takes; five in the code, enough here.
@@ -247,13 +254,15 @@ enum Count {
     None,
     Open,
     /// Counted so many; the books said so; invoices that were issued and not heard of, and what has been heard since
-    /// that sales of before the look moved, and others did.
+    /// that sales of before the look moved, and others did; what an earlier look has put right since; a later one is posted.
     Looked {
         shelf: i8,
         book: i8,
         on_their_way: [bool; INVOICES],
         heard: i8,
         heard_of_others: i8,
+        corrected: i8,
+        outdated: bool,
     },
     Posted,
 }
@@ -342,7 +351,7 @@ struct Invoice {
     /// Its goods have left the shelf.
     left: bool,
     /// They had when the shelf was counted, and nobody had told.
-    late: bool,
+    late: [bool; COUNTS],
     /// Inventory's header row.
     handled: bool,
     moved: u8,
@@ -372,7 +381,8 @@ pub struct World {
     shelf: i8,
     /// Of which no book knows.
     found: u8,
-    count: Count,
+    /// In the order of their looks.
+    counts: [Count; COUNTS],
     undos: Vec<(Undo, Undoing)>,
     lost: u8,
     /// What the printed number stands for: an invoice, and whether that bears it (else it is printed and void).
@@ -450,14 +460,14 @@ impl World {
             returned: 0,
             backs: [None; 2],
             left: false,
-            late: false,
+            late: [false; COUNTS],
             handled: false,
             moved: 0,
             shortage: 0,
         };
         let mut invoices = [invoice; INVOICES];
         let mut shelf = i8::try_from(scenario.stock + scenario.found).unwrap();
-        if let (true, Some((_, basket))) = (scenario.counted, scenario.sent.first()) {
+        if let (1.., Some((_, basket))) = (scenario.counts, scenario.sent.first()) {
             // It left before anybody counted.
             invoices[0].left = true;
             shelf -= i8::try_from(pieces(*basket)).unwrap();
@@ -480,11 +490,10 @@ impl World {
             on_hand: scenario.stock,
             shelf,
             found: scenario.found,
-            count: if scenario.counted {
-                Count::Open
-            } else {
-                Count::None
-            },
+            counts: std::array::from_fn(|n| match n < scenario.counts {
+                true => Count::Open,
+                false => Count::None,
+            }),
             undos: scenario
                 .undos
                 .iter()
@@ -577,7 +586,7 @@ impl World {
             }
         }
         let owed: i8 = self.invoices.iter().map(|i| signed(i.shortage)).sum();
-        let unknown = match self.count {
+        let unknown = match self.counts[0] {
             Count::Posted => 0,
             _ => signed(self.found),
         };
@@ -631,7 +640,9 @@ impl World {
         for index in 0..self.undos.len() {
             self.of_undo(index, rules, &mut steps);
         }
-        self.of_count(rules, &mut steps);
+        for nth in 0..COUNTS {
+            self.of_count(nth, rules, &mut steps);
+        }
         for (_, next) in &mut steps {
             next.tidy();
         }
@@ -721,26 +732,34 @@ impl World {
     }
 
     /// The shelf is counted: a look, and later the change of the books.
-    fn of_count(&self, rules: Rules, steps: &mut Steps) {
+    fn of_count(&self, nth: usize, rules: Rules, steps: &mut Steps) {
         let mut next = self.clone();
-        match self.count {
+        match self.counts[nth] {
             Count::Open => {
+                if nth > 0 && self.counts[nth - 1] == Count::Open {
+                    return;
+                }
                 let owed: i8 = self.invoices.iter().map(|i| signed(i.shortage)).sum();
                 let owed = match rules.hold(Rule::CountLessOwed) {
                     true => owed,
                     false => 0,
                 };
                 for invoice in &mut next.invoices {
-                    invoice.late = invoice.left && invoice.issued().is_none();
+                    invoice.late[nth] = invoice.left && invoice.issued().is_none();
                 }
-                next.count = Count::Looked {
+                next.counts[nth] = Count::Looked {
                     shelf: self.shelf,
                     book: signed(self.on_hand) - owed,
                     on_their_way: self.invoices.map(|i| i.issued().is_some() && !i.handled),
                     heard: 0,
                     heard_of_others: 0,
+                    corrected: 0,
+                    outdated: false,
                 };
-                steps.push((Step::Count("is looked at"), next));
+                steps.push((
+                    Step::Count(["is looked at", "is looked at again"][nth]),
+                    next,
+                ));
             }
             Count::Looked {
                 shelf,
@@ -748,6 +767,8 @@ impl World {
                 on_their_way,
                 heard,
                 heard_of_others,
+                corrected,
+                outdated,
             } => {
                 let mut invoices = self.invoices.iter().zip(on_their_way);
                 let waits = invoices.any(|(i, on_its_way)| on_its_way && !i.handled);
@@ -758,10 +779,33 @@ impl World {
                     true => 0,
                     false => heard_of_others,
                 };
-                let variance = shelf - (book - heard - others);
-                next.count = Count::Posted;
+                let corrected = match rules.hold(Rule::CountAfterCount) {
+                    true => corrected,
+                    false => 0,
+                };
+                let variance = match outdated && rules.hold(Rule::LatestLook) {
+                    true => 0,
+                    false => shelf - (book - heard - others + corrected),
+                };
+                next.counts[nth] = Count::Posted;
+                for (other, count) in next.counts.iter_mut().enumerate() {
+                    if let Count::Looked {
+                        corrected,
+                        outdated,
+                        ..
+                    } = count
+                    {
+                        match other > nth {
+                            true => *corrected += variance,
+                            false => *outdated = true,
+                        }
+                    }
+                }
                 next.differ(variance, rules);
-                steps.push((Step::Count("is entered as counted"), next));
+                steps.push((
+                    Step::Count(["is entered as first counted", "is entered as last counted"][nth]),
+                    next,
+                ));
             }
             Count::None | Count::Posted => {}
         }
@@ -1156,7 +1200,10 @@ impl World {
                 i.event.is_none_or(|(_, _, deliveries)| deliveries > 0)
                     && i.backs.iter().flatten().all(|b| b.deliveries > 0)
             })
-            && matches!(self.count, Count::None | Count::Posted)
+            && self
+                .counts
+                .iter()
+                .all(|c| matches!(c, Count::None | Count::Posted))
             && self.invoices[0]
                 .issued()
                 .is_none_or(|_| self.undos.iter().all(|(_, at)| *at == Undoing::Over))
@@ -1348,25 +1395,32 @@ impl World {
 
     /// What a count that looked before is to know of a sale that is heard of now.
     fn told_of_count(&mut self, index: usize, wanted: u8, rules: Rules) {
-        let late = self.invoices[index].late && rules.hold(Rule::CorrectLate);
-        match &mut self.count {
-            Count::Looked {
+        let late = self.invoices[index]
+            .late
+            .map(|late| late && rules.hold(Rule::CorrectLate));
+        // A count has taken it already; by that it is put back, once.
+        let back = self
+            .counts
+            .iter()
+            .zip(late)
+            .any(|(count, late)| *count == Count::Posted && late);
+        if back {
+            self.on_hand += wanted;
+        }
+        for (count, late) in self.counts.iter_mut().zip(late) {
+            if let Count::Looked {
                 on_their_way,
                 heard,
                 heard_of_others,
                 ..
-            } => {
-                if on_their_way[index] || late {
-                    *heard += signed(wanted);
-                } else {
-                    *heard_of_others += signed(wanted);
+            } = count
+            {
+                let moved = if back { 0 } else { signed(wanted) };
+                match on_their_way[index] || late {
+                    true => *heard += moved,
+                    false => *heard_of_others += moved,
                 }
             }
-            // The count has taken it already.
-            Count::Posted if late => {
-                self.on_hand += wanted;
-            }
-            _ => {}
         }
     }
 
