@@ -95,18 +95,17 @@ pub async fn verify(tx: &mut Tx, noted: Option<(i64, Vec<u8>)>) -> Result<Verdic
     let (number, hash) = noted.unzip();
     Ok(sql("
         with chain as (
-          select a.number,
-                 a.number <> lag(a.number, 1, 0::bigint) over w + 1
-                   or a.hash <> audit_hash(lag(a.hash, 1, decode(repeat('00', 32), 'hex')) over w, a)
-                   or a.number = $2 and a.hash <> $3 as broken,
-                 lag(a.number, 1, 0::bigint) over w + 1 as place
+          select a.number, lag(a.number, 1, 0::bigint) over w + 1 as place,
+                 a.hash <> audit_hash(lag(a.hash, 1, decode(repeat('00', 32), 'hex')) over w, a)
+                   or a.number = $2 and a.hash <> $3 as altered
             from audit a where a.tenant_id = $1
           window w as (order by a.number)
         ), last as (
           select coalesce(max(a.number), 0) as number from audit a where a.tenant_id = $1
         )
         select coalesce(e.number, 0) as number, coalesce(e.hash, decode(repeat('00', 32), 'hex')) as hash,
-               coalesce((select least(c.number, c.place) from chain c where c.broken order by c.number limit 1),
+               coalesce((select least(c.number, c.place) from chain c where c.altered or c.number <> c.place
+                          order by c.number limit 1),
                         case when l.number <> coalesce(e.number, 0)
                                or e.hash <> (select a.hash from audit a where a.tenant_id = $1 and a.number = l.number)
                                or l.number < $2
