@@ -1,8 +1,11 @@
-//! Serde for identifiers that travel as text and are checked on the way in.
+//! Identifiers that travel as text, in JSON and in the graph, and are checked on the way in.
 
-/// Serializes a type by its `Display` and reads it back through its `FromStr`.
+/// Writes a type by its `Display` and reads it back through its `FromStr`.
 macro_rules! serde_as_text {
     ($type:ty) => {
+        bahi_types::stands_as!($type as String, ToString::to_string, |text: String| text
+            .parse::<$type>());
+
         impl serde::Serialize for $type {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)

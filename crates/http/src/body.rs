@@ -179,18 +179,28 @@ pub fn parse<T: DeserializeOwned + Validate<Context = ()>>(bytes: &[u8]) -> Resu
         }
     })?;
     json.end().map_err(|e| Fault::Malformed(e.to_string()))?;
-    body.validate().map_err(|report| {
-        let fields = report.iter().map(|(path, error)| FieldError {
-            field: path.to_string(),
-            message: error.message().to_string(),
-        });
-        Fault::Invalid(fields.collect())
-    })?;
-    Ok(body)
+    valid(body)
 }
 
-/// PostgreSQL keeps no NUL in texts; JSON writes it as `\u0000`.
-fn has_nul(bytes: &[u8]) -> bool {
+/// A body that was read otherwise, validated.
+///
+/// # Errors
+/// What is wrong with it, with the path of the field.
+pub fn valid<T: Validate<Context = ()>>(body: T) -> Result<T, Fault> {
+    match body.validate() {
+        Ok(()) => Ok(body),
+        Err(report) => {
+            let fields = report.iter().map(|(path, error)| FieldError {
+                field: path.to_string(),
+                message: error.message().to_string(),
+            });
+            Err(Fault::Invalid(fields.collect()))
+        }
+    }
+}
+
+/// Whether a JSON or GraphQL text holds NUL, written as `\u0000`: PostgreSQL keeps none in texts.
+pub fn has_nul(bytes: &[u8]) -> bool {
     bytes.windows(6).enumerate().any(|(at, w)| {
         w == b"\\u0000"
             && bytes[..at]

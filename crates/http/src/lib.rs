@@ -13,7 +13,7 @@ pub mod token;
 pub mod validate;
 
 pub use approval::{APPROVAL, APPROVAL_LIFE, AUDIENCE_APPROVAL, Approval};
-pub use body::{Amend, BodyLimit, Empty, Post, Public, parse};
+pub use body::{Amend, BodyLimit, Empty, Post, Public, has_nul, parse, valid};
 pub use caller::{Caller, Grants};
 pub use fault::{Fault, FieldError};
 pub use health::{Ready, health_routes, metrics_text};

@@ -1,6 +1,6 @@
 //! RFC 9457 problem documents: one shape for every refusal and failure.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use actix_web::{HttpResponse, ResponseError, http::StatusCode, http::header};
 use serde_json::{Map, Value, json};
@@ -61,6 +61,19 @@ pub trait Refusal: std::error::Error {
     }
 }
 
+/// What several wait for is refused to each of them.
+impl<R: Refusal> Refusal for Arc<R> {
+    fn verdict(&self) -> Verdict {
+        (**self).verdict()
+    }
+    fn details(&self) -> Option<Map<String, Value>> {
+        (**self).details()
+    }
+    fn retry_after(&self) -> Option<u32> {
+        (**self).retry_after()
+    }
+}
+
 /// The answer to a request that was not carried out.
 pub struct Problem {
     verdict: Verdict,
@@ -94,6 +107,11 @@ impl<E: Refusal> From<E> for Problem {
 }
 
 impl Problem {
+    /// What is wrong, for a person.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// The document.
     pub fn document(&self) -> Value {
         let mut document = Map::new();

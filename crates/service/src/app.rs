@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bahi_db::{Db, EmbeddedMigrations};
+use bahi_graphql::Subgraph;
 use bahi_http::{Keys, Signer};
 use bahi_kafka::{Consumer, Follow};
 use bahi_types::Clock;
@@ -56,6 +57,7 @@ pub struct App<S> {
     pub(crate) follows: fn(&S) -> Vec<Follow>,
     pub(crate) jobs: fn(&S) -> Vec<Job>,
     pub(crate) grpc: Option<fn(&S) -> tonic::service::Routes>,
+    pub(crate) graphql: Option<fn() -> Subgraph>,
 }
 
 impl<S: Clone + Send + Sync + 'static> App<S> {
@@ -73,6 +75,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             follows: |_| Vec::new(),
             jobs: |_| Vec::new(),
             grpc: None,
+            graphql: None,
         }
     }
 
@@ -118,6 +121,17 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     pub fn grpc(mut self, grpc: fn(&S) -> tonic::service::Routes) -> Self {
         self.grpc = Some(grpc);
         self
+    }
+
+    /// Its part of the graph.
+    pub fn graphql(mut self, graphql: fn() -> Subgraph) -> Self {
+        self.graphql = Some(graphql);
+        self
+    }
+
+    /// The schema of its part of the graph. `None` for a service that is not in the graph.
+    pub fn sdl(&self) -> Option<String> {
+        self.graphql.map(|graphql| graphql().sdl().to_owned())
     }
 
     /// Its name.

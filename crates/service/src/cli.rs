@@ -23,6 +23,8 @@ pub(crate) enum Command {
     Config,
     /// Prints the OpenAPI document
     Openapi,
+    /// Prints the schema of its part of the graph
+    Graphql,
     /// Looks at the consumers of this service and acts on them, through its database
     #[command(subcommand)]
     Consumer(Consumer),

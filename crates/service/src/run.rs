@@ -43,6 +43,10 @@ pub fn main<S: Clone + Send + Sync + 'static>(app: App<S>) -> ExitCode {
                 println!("{}", app.openapi().to_pretty_json()?);
                 Ok(())
             }
+            cli::Command::Graphql => {
+                print!("{}", app.sdl().context("this service is not in the graph")?);
+                Ok(())
+            }
             cli::Command::Consumer(command) => return operate(app, command).await,
         }
         .map(|()| ExitCode::SUCCESS)
@@ -267,6 +271,8 @@ fn serve_http<S: Clone + Send + Sync + 'static>(
     let ready = web::Data::new(ready.clone());
     let openapi = web::Data::new(app.openapi().to_json()?);
     let (routes, fallback) = (app.routes, app.fallback);
+    let subgraph = app.graphql.map(|graphql| graphql());
+    let db = parts.db.clone();
     let server = HttpServer::new(move || {
         let app = actix_web::App::new()
             .into_utoipa_app()
@@ -279,6 +285,10 @@ fn serve_http<S: Clone + Send + Sync + 'static>(
             .configure(bahi_http::extractor_config)
             .configure(bahi_http::health_routes)
             .route("/openapi.json", web::get().to(openapi_document));
+        let app = match subgraph.clone() {
+            Some(subgraph) => app.configure(subgraph.routes::<S>(db.clone())),
+            None => app,
+        };
         let app = match fallback {
             Some(fallback) => app.configure(fallback),
             None => app.default_service(web::to(bahi_http::not_found)),

@@ -3,9 +3,13 @@
 mod clock;
 mod fiscal_year;
 mod fixed;
+mod graphql;
 mod id;
 mod page;
+mod stand;
 
+#[doc(hidden)]
+pub use async_graphql;
 pub use clock::{Clock, business_date};
 pub use fiscal_year::FiscalYear;
 pub use fixed::{Currency, Fixed, FixedError, Money, Price, Quantity, Rate, r2, round_to};

@@ -87,6 +87,9 @@ pub struct Page<T> {
     pub total: i64,
     /// Send as `cursor` to get the rows after these; absent at the end.
     pub next_cursor: Option<String>,
+    /// The cursor of each row.
+    #[serde(skip)]
+    pub cursors: Vec<Cursor>,
 }
 
 impl<T> Page<T> {
@@ -99,16 +102,15 @@ impl<T> Page<T> {
         cursor_of: impl Fn(&T) -> Cursor,
     ) -> Self {
         let full = items.len() as i64 == query.limit();
-        let next_cursor = items
-            .last()
-            .filter(|_| full)
-            .map(|last| cursor_of(last).encode());
+        let cursors: Vec<Cursor> = items.iter().map(cursor_of).collect();
+        let next_cursor = cursors.last().filter(|_| full).map(Cursor::encode);
         Self {
             items,
             page: query.page(),
             limit: query.limit(),
             total,
             next_cursor,
+            cursors,
         }
     }
 
@@ -120,6 +122,7 @@ impl<T> Page<T> {
             limit: self.limit,
             total: self.total,
             next_cursor: self.next_cursor,
+            cursors: self.cursors,
         }
     }
 }

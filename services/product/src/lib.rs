@@ -12,6 +12,7 @@ mod coupon;
 mod error;
 mod events;
 mod export;
+mod graphql;
 mod history;
 mod image;
 mod import_job;
@@ -52,6 +53,7 @@ pub fn app() -> App<State> {
     App::new("product", State::new)
         .migrations(MIGRATIONS)
         .routes(routes)
+        .graphql(graphql::subgraph)
         .consumers(consumers::table)
         .follows(scan::follows)
         .jobs(jobs::table)

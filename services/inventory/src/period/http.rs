@@ -75,6 +75,7 @@ async fn list(
         limit: query.limit(),
         total: months.len() as i64,
         next_cursor: None,
+        cursors: Vec::new(),
     }))
 }
 

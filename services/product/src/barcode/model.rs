@@ -178,6 +178,9 @@ impl TryFrom<Vec<Gtin>> for Barcodes {
     }
 }
 
+bahi_types::stands_as!(Gtin as String, Gtin::to_string);
+bahi_types::stands_as!(Barcodes as Vec<Gtin>, |codes: &Barcodes| codes.0.clone());
+
 impl FromSql<Array<Nullable<Text>>, Pg> for Barcodes {
     fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
         let codes = <Vec<Option<String>> as FromSql<Array<Nullable<Text>>, Pg>>::from_sql(value)?;

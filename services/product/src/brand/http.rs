@@ -1,12 +1,13 @@
 //! `/api/v1/brands`.
 
 use actix_web::{HttpResponse, delete, get, post, put, web};
+use async_graphql::{InputObject, SimpleObject};
 use bahi_db::{Done, Tx};
 use bahi_http::{
     Amend, Caller, Empty, Post, Problem, Versioned, Walk, created, no_content, ok, page, paging,
     validate,
 };
-use bahi_types::{BrandId, Cursor, Page};
+use bahi_types::{BrandId, Cursor, Page, PageQuery};
 use chrono::{DateTime, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::{
-    State,
+    Error, State,
     brand::{
         commands,
         model::Brand,
@@ -32,19 +33,20 @@ pub fn routes(cfg: &mut ServiceConfig) {
 }
 
 /// What a client says of a brand.
-#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[derive(Debug, Deserialize, Validate, ToSchema, InputObject)]
 #[serde(deny_unknown_fields)]
 pub struct BrandInput {
     /// Name, unique ignoring case.
     #[garde(custom(validate::line))]
-    name: String,
+    pub(super) name: String,
 }
 
 /// A brand.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize, ToSchema, SimpleObject)]
+#[graphql(name = "Brand")]
 pub struct BrandBody {
     /// Id.
-    id: BrandId,
+    pub(super) id: BrandId,
     /// Version, for `If-Match`.
     version: i64,
     /// Name.
@@ -81,13 +83,18 @@ impl Versioned for BrandBody {
 }
 
 /// Which brands, in which order (`name`, `created_at`).
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams, InputObject)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
+#[graphql(name = "BrandFilter")]
 pub struct ListBrands {
+    #[graphql(skip)]
     page: Option<u32>,
+    #[graphql(skip)]
     limit: Option<u32>,
+    #[graphql(skip)]
     cursor: Option<String>,
+    #[graphql(skip)]
     sort: Option<String>,
     /// This name, ignoring case.
     name: Option<String>,
@@ -119,11 +126,23 @@ async fn list(
     caller: Caller,
     query: web::Query<ListBrands>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.brand.read")?;
     let paging = query.paging();
-    let walk = Walk::read(&paging, &["name", "created_at"])?;
+    Ok(page(
+        &listed(&state, &caller, query.into_inner(), &paging).await?,
+    ))
+}
+
+/// A part of the list.
+pub async fn listed(
+    state: &State,
+    caller: &Caller,
+    filter: ListBrands,
+    paging: &PageQuery,
+) -> Result<Page<BrandBody>, Error> {
+    caller.require("product.brand.read")?;
+    let walk = Walk::read(paging, &["name", "created_at"])?;
     let filter = Filter {
-        name: query.into_inner().name,
+        name: filter.name,
     };
     let (brands, total) = state
         .db
@@ -139,9 +158,7 @@ async fn list(
         },
         id: brand.id.uuid(),
     };
-    Ok(page(
-        &Page::new(brands, &paging, total, cursor).map(BrandBody::from),
-    ))
+    Ok(Page::new(brands, paging, total, cursor).map(BrandBody::from))
 }
 
 #[utoipa::path(

@@ -33,6 +33,14 @@ pub async fn find(tx: &mut Tx, id: BrandId) -> Result<Option<Brand>, Error> {
     Ok(row.first(tx.conn()).await.optional()?)
 }
 
+/// Brands by id.
+pub async fn by_ids(tx: &mut Tx, ids: &[BrandId]) -> Result<Vec<Brand>, Error> {
+    let rows = brand::table
+        .filter(dsl::tenant_id.eq(tx.tenant()))
+        .filter(dsl::id.eq_any(ids));
+    Ok(rows.select(Brand::as_select()).load(tx.conn()).await?)
+}
+
 /// One brand, which must be there.
 pub async fn get(tx: &mut Tx, id: BrandId) -> Result<Brand, Error> {
     Ok(find(tx, id).await?.ok_or(Db::NotFound)?)

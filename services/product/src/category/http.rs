@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use actix_web::{HttpResponse, delete, get, post, put, web};
+use async_graphql::{InputObject, SimpleObject};
 use bahi_db::{Done, Tx};
 use bahi_http::{
     Amend, Caller, Empty, Post, Problem, Versioned, Walk, created, no_content, ok, page, paging,
     validate,
 };
-use bahi_types::{CategoryId, Cursor, Page};
+use bahi_types::{CategoryId, Cursor, Page, PageQuery};
 use chrono::{DateTime, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -35,26 +36,27 @@ pub fn routes(cfg: &mut ServiceConfig) {
 }
 
 /// What a client says of a category.
-#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[derive(Debug, Deserialize, Validate, ToSchema, InputObject)]
 #[serde(deny_unknown_fields)]
 #[garde(allow_unvalidated)]
 pub struct CategoryInput {
     /// Name, unique among the children of its parent, ignoring case.
     #[garde(custom(validate::line))]
-    name: String,
+    pub(super) name: String,
     /// The category above; none for the top.
-    parent_id: Option<CategoryId>,
+    pub(super) parent_id: Option<CategoryId>,
 }
 
 /// A category.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize, ToSchema, SimpleObject)]
+#[graphql(name = "Category", complex)]
 pub struct CategoryBody {
     /// Id.
-    id: CategoryId,
+    pub(super) id: CategoryId,
     /// Version, for `If-Match`.
     version: i64,
     /// The category above.
-    parent_id: Option<CategoryId>,
+    pub(super) parent_id: Option<CategoryId>,
     /// Name.
     name: String,
     /// When it was made.
@@ -91,13 +93,18 @@ impl Versioned for CategoryBody {
 }
 
 /// Which categories, in which order (`name`, `created_at`).
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams, InputObject)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
+#[graphql(name = "CategoryFilter")]
 pub struct ListCategories {
+    #[graphql(skip)]
     page: Option<u32>,
+    #[graphql(skip)]
     limit: Option<u32>,
+    #[graphql(skip)]
     cursor: Option<String>,
+    #[graphql(skip)]
     sort: Option<String>,
     /// This name, ignoring case.
     name: Option<String>,
@@ -105,6 +112,7 @@ pub struct ListCategories {
     parent: Option<CategoryId>,
     /// Only those at the top.
     #[serde(default)]
+    #[graphql(default)]
     top: bool,
 }
 paging!(ListCategories);
@@ -141,12 +149,24 @@ async fn list(
     caller: Caller,
     query: web::Query<ListCategories>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.category.read")?;
     let paging = query.paging();
-    let walk = Walk::read(&paging, &["name", "created_at"])?;
+    Ok(page(
+        &listed(&state, &caller, query.into_inner(), &paging).await?,
+    ))
+}
+
+/// A part of the list.
+pub async fn listed(
+    state: &State,
+    caller: &Caller,
+    filter: ListCategories,
+    paging: &PageQuery,
+) -> Result<Page<CategoryBody>, Error> {
+    caller.require("product.category.read")?;
+    let walk = Walk::read(paging, &["name", "created_at"])?;
     let ListCategories {
         name, parent, top, ..
-    } = query.into_inner();
+    } = filter;
     let filter = Filter { name, parent, top };
     let (categories, total) = state
         .db
@@ -162,9 +182,7 @@ async fn list(
         },
         id: category.id.uuid(),
     };
-    Ok(page(
-        &Page::new(categories, &paging, total, cursor).map(CategoryBody::from),
-    ))
+    Ok(Page::new(categories, paging, total, cursor).map(CategoryBody::from))
 }
 
 /// Which part of the tree.

@@ -5,8 +5,9 @@
 //! a category shows what lies anywhere below it.
 
 pub mod commands;
+pub mod graphql;
 mod http;
 pub mod model;
 pub mod store;
 
-pub use http::routes;
+pub use http::{CategoryBody, routes};

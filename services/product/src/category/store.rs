@@ -65,6 +65,14 @@ pub async fn find(tx: &mut Tx, id: CategoryId) -> Result<Option<Category>, Error
         .optional()?)
 }
 
+/// Categories by id.
+pub async fn by_ids(tx: &mut Tx, ids: &[CategoryId]) -> Result<Vec<Category>, Error> {
+    let rows = category::table
+        .filter(dsl::tenant_id.eq(tx.tenant()))
+        .filter(dsl::id.eq_any(ids));
+    Ok(rows.select(Category::as_select()).load(tx.conn()).await?)
+}
+
 /// One category, which must be there.
 pub async fn get(tx: &mut Tx, id: CategoryId) -> Result<Category, Error> {
     Ok(find(tx, id).await?.ok_or(Db::NotFound)?)

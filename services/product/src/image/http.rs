@@ -253,6 +253,7 @@ async fn list(
         limit: listed.limit,
         total: listed.total,
         next_cursor: listed.next_cursor,
+        cursors: listed.cursors,
     };
     Ok(page(&answer))
 }

@@ -15,9 +15,21 @@ use crate::{
 pub const MOST: usize = 50;
 
 /// Goods that a kit consists of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+    async_graphql::SimpleObject,
+    async_graphql::InputObject,
+)]
 #[serde(deny_unknown_fields)]
 #[schema(as = KitComponent)]
+#[graphql(name = "KitComponent", input_name = "KitComponentInput", complex)]
 pub struct Component {
     /// The goods.
     pub product_id: ProductId,

@@ -2,6 +2,7 @@
 
 use bahi_db::{Ctx, Done, Error as Db, Tx};
 use bahi_types::{ProductId, UnitId};
+use futures::future::BoxFuture;
 use serde_json::json;
 
 use crate::{
@@ -54,7 +55,7 @@ pub async fn amend<F>(
 where
     F: Fn(&Product) -> Result<Draft, Error> + Clone + Send + Sync + 'static,
 {
-    cleared(state, ctx, (id, End::Archived), async |clearance| {
+    cleared(state, ctx, (id, End::Archived), |clearance| {
         let said = said.clone();
         let amend = async move |tx: &mut Tx| -> Result<Product, Error> {
             let glance = store::get(tx, id).await?;
@@ -83,7 +84,7 @@ where
             }
             Ok(change.after)
         };
-        state.db.write(ctx, amend).await
+        Box::pin(state.db.write(ctx, amend))
     })
     .await
 }
@@ -95,7 +96,7 @@ pub async fn step(
     id: ProductId,
     to: Status,
 ) -> Result<Done<Product>, Error> {
-    cleared(state, ctx, (id, End::Archived), async |clearance| {
+    cleared(state, ctx, (id, End::Archived), |clearance| {
         let step = async move |tx: &mut Tx| -> Result<Product, Error> {
             let before = store::lock(tx, id).await?;
             let change = Change {
@@ -106,7 +107,7 @@ pub async fn step(
             record(tx, std::slice::from_ref(&change)).await?;
             Ok(change.after)
         };
-        state.db.write(ctx, step).await
+        Box::pin(state.db.write(ctx, step))
     })
     .await
 }
@@ -115,11 +116,11 @@ pub async fn step(
 /// forgotten, inventory is asked what there is, between two runs because no transaction waits for the network; the second
 /// counts only when no goods have come in since the first. What comes in after that is heard later and opens an archived
 /// product again ([`arrived`]).
-async fn cleared<T>(
-    state: &State,
-    ctx: &Ctx,
+async fn cleared<'a, T>(
+    state: &'a State,
+    ctx: &'a Ctx,
     (id, end): (ProductId, End),
-    run: impl AsyncFn(Option<i64>) -> Result<Done<T>, Error>,
+    run: impl Fn(Option<i64>) -> BoxFuture<'a, Result<Done<T>, Error>>,
 ) -> Result<Done<T>, Error> {
     let mut clearance = None;
     for _ in 0..ASKED {
@@ -153,7 +154,7 @@ async fn is_clear(tx: &mut Tx, id: ProductId, clearance: Option<i64>) -> Result<
 
 /// Deletes a product whose stock has never moved.
 pub async fn delete(state: &State, ctx: &Ctx, id: ProductId, seen: i64) -> Result<Done<()>, Error> {
-    cleared(state, ctx, (id, End::Forgotten), async |clearance| {
+    cleared(state, ctx, (id, End::Forgotten), |clearance| {
         let delete = async move |tx: &mut Tx| -> Result<(), Error> {
             let product = store::lock(tx, id).await?;
             seen_at(&product, seen)?;
@@ -170,7 +171,7 @@ pub async fn delete(state: &State, ctx: &Ctx, id: ProductId, seen: i64) -> Resul
             tx.publish(events::product_deleted(&product));
             Ok(())
         };
-        state.db.write(ctx, delete).await
+        Box::pin(state.db.write(ctx, delete))
     })
     .await
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, delete, get, patch, post, put, web};
+use async_graphql::{InputObject, SimpleObject};
 use bahi_db::{Done, Tx};
 use bahi_http::{
     Amend, Caller, Empty, Fault, Post, Problem, Versioned, Walk, created, no_content, ok, page,
@@ -48,7 +49,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
 }
 
 /// What a client says of a product.
-#[derive(Debug, Serialize, Deserialize, Validate, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, Validate, ToSchema, InputObject)]
 #[serde(deny_unknown_fields)]
 #[garde(allow_unvalidated)]
 pub struct ProductInput {
@@ -60,6 +61,7 @@ pub struct ProductInput {
     name: String,
     /// `goods` when absent.
     #[serde(default = "goods")]
+    #[graphql(default_with = "goods()")]
     kind: Kind,
     /// A new product is a draft when absent; otherwise the state stays as it is.
     status: Option<Status>,
@@ -71,15 +73,18 @@ pub struct ProductInput {
     unit_id: UnitId,
     /// Units besides that one; at most 20.
     #[serde(default)]
+    #[graphql(default)]
     #[schema(value_type = Vec<ProductUnit>)]
     units: Units,
     /// Tax profile.
     tax_profile_id: TaxProfileId,
     /// How it is followed through stock.
     #[serde(default)]
+    #[graphql(default)]
     tracking: Tracking,
     /// Barcodes of one stock unit: EAN-8, UPC-A, EAN-13 or GTIN-14 with their check digits; at most 20.
     #[serde(default)]
+    #[graphql(default)]
     #[schema(value_type = Vec<String>, example = json!(["4006381333931"]))]
     barcodes: Barcodes,
     /// Selling price of one unit.
@@ -87,12 +92,14 @@ pub struct ProductInput {
     price: Price,
     /// The price includes tax; true when absent.
     #[serde(default = "yes")]
+    #[graphql(default_with = "yes()")]
     price_includes_tax: bool,
     /// Maximum retail price, tax included.
     #[garde(custom(validate::optional(validate::positive)))]
     mrp: Option<Money>,
     /// What a kit consists of: at most 50, each goods that is no kit; empty for everything else.
     #[serde(default)]
+    #[graphql(default)]
     #[garde(length(max = kit::MOST), inner(custom(some_of_it)))]
     components: Vec<Component>,
 }
@@ -201,10 +208,11 @@ impl From<&Product> for ProductInput {
 }
 
 /// A product.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize, ToSchema, SimpleObject)]
+#[graphql(name = "Product", complex)]
 pub struct ProductBody {
     /// Id.
-    id: ProductId,
+    pub(super) id: ProductId,
     /// Version, for `If-Match`.
     version: i64,
     /// Stock-keeping unit.
@@ -216,17 +224,17 @@ pub struct ProductBody {
     /// Where it stands in its life.
     status: Status,
     /// Category.
-    category_id: Option<CategoryId>,
+    pub(super) category_id: Option<CategoryId>,
     /// Brand.
-    brand_id: Option<BrandId>,
+    pub(super) brand_id: Option<BrandId>,
     /// Unit in which stock is kept.
-    unit_id: UnitId,
+    pub(super) unit_id: UnitId,
     /// Unique quantity code of the unit.
     uqc: String,
     /// Units besides that one.
     units: Vec<ProductUnit>,
     /// Tax profile.
-    tax_profile_id: TaxProfileId,
+    pub(super) tax_profile_id: TaxProfileId,
     /// HSN or SAC of the tax profile.
     hsn: String,
     /// How it is followed through stock.
@@ -242,7 +250,7 @@ pub struct ProductBody {
     /// Stock has moved: kind, unit and tracking are frozen.
     transacted: bool,
     /// The template that it is a variant of.
-    variant_of: Option<ProductId>,
+    pub(super) variant_of: Option<ProductId>,
     /// It has variants, and is neither sold nor stocked itself.
     template: bool,
     /// A variant's values of its attributes.
@@ -301,13 +309,18 @@ impl Versioned for ProductBody {
 }
 
 /// Which products, in which order (`name`, `sku`, `price`, `created_at`, `updated_at`).
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams, InputObject)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
+#[graphql(name = "ProductFilter")]
 pub struct ListProducts {
+    #[graphql(skip)]
     page: Option<u32>,
+    #[graphql(skip)]
     limit: Option<u32>,
+    #[graphql(skip)]
     cursor: Option<String>,
+    #[graphql(skip)]
     sort: Option<String>,
     /// Words of the name, SKU or a barcode, typing errors allowed. The best 1,000 are listed, the best first unless
     /// `sort` says otherwise; they are walked by `page`.
@@ -360,17 +373,28 @@ async fn list(
     caller: Caller,
     query: web::Query<ListProducts>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.product.read")?;
     let paging = query.paging();
+    Ok(page(
+        &listed(&state, &caller, query.into_inner(), &paging).await?,
+    ))
+}
+
+/// A part of the list.
+pub async fn listed(
+    state: &State,
+    caller: &Caller,
+    query: ListProducts,
+    paging: &PageQuery,
+) -> Result<Page<ProductBody>, Error> {
+    caller.require("product.product.read")?;
     let walk = Walk::read(
-        &paging,
+        paging,
         &["name", "sku", "price", "created_at", "updated_at"],
     )?;
-    let query = query.into_inner();
     let text = query.q.as_deref().map(search::text).transpose()?;
     let values = values(query.value.as_deref())?;
-    let ranked = text.is_some() && query.sort.is_none();
-    if ranked && query.cursor.is_some() {
+    let ranked = text.is_some() && paging.sort.is_none();
+    if ranked && paging.cursor.is_some() {
         return Err(Fault::field("cursor", "a ranked list has pages only").into());
     }
     let listed = async |tx: &mut Tx| -> Result<(Vec<Product>, i64), Error> {
@@ -400,11 +424,11 @@ async fn list(
         }
     };
     let (products, total) = state.db.read(&caller.ctx, listed).await?;
-    let mut answer = paged(products, &paging, &walk, total);
+    let mut answer = paged(products, paging, &walk, total);
     if ranked {
         answer.next_cursor = None;
     }
-    Ok(page(&answer))
+    Ok(answer)
 }
 
 /// A page of products in an order that products can be in.

@@ -11,6 +11,7 @@
 //! * Every change is one version and one snapshot event; changes of price and deletions are audited.
 
 pub mod commands;
+pub mod graphql;
 mod http;
 pub mod model;
 pub mod store;

@@ -25,6 +25,7 @@ use crate::{
 words! {
     /// Whether a product has stock.
     #[schema(as = ProductKind)]
+    #[graphql(name = "ProductKind")]
     pub enum Kind {
         /// Kept in stock.
         Goods = "goods",
@@ -38,6 +39,7 @@ words! {
 words! {
     /// Where a product stands in its life.
     #[schema(as = ProductStatus)]
+    #[graphql(name = "ProductStatus")]
     pub enum Status {
         /// Being prepared; not for sale.
         Draft = "draft",
@@ -144,8 +146,10 @@ pub struct Product {
     Serialize,
     Deserialize,
     utoipa::ToSchema,
+    async_graphql::SimpleObject,
 )]
 #[schema(as = ProductOption)]
+#[graphql(name = "ProductOption")]
 pub struct Choice {
     /// The attribute.
     #[schema(value_type = uuid::Uuid)]
@@ -156,14 +160,30 @@ pub struct Choice {
 }
 
 /// How a product is followed through stock.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+    async_graphql::SimpleObject,
+    async_graphql::InputObject,
+)]
 #[serde(deny_unknown_fields, default)]
+#[graphql(name = "Tracking", input_name = "TrackingInput")]
 pub struct Tracking {
     /// By batch.
+    #[graphql(default)]
     pub batch: bool,
     /// By serial number.
+    #[graphql(default)]
     pub serial: bool,
     /// By expiry date of its batches.
+    #[graphql(default)]
     pub expiry: bool,
 }
 

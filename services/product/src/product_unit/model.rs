@@ -46,8 +46,19 @@ fn one() -> Part {
 }
 
 /// A unit of a product besides its stock unit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(
+    Clone,
+    Debug,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+    async_graphql::SimpleObject,
+    async_graphql::InputObject,
+)]
 #[serde(deny_unknown_fields)]
+#[graphql(name = "ProductUnit", input_name = "ProductUnitInput")]
 pub struct ProductUnit {
     /// The unit.
     pub unit_id: UnitId,
@@ -56,6 +67,7 @@ pub struct ProductUnit {
     pub numerator: Part,
     /// 1 to 1,000,000,000; 1 when absent.
     #[serde(default = "one")]
+    #[graphql(default_with = "one()")]
     #[schema(value_type = i64, minimum = 1, maximum = 1_000_000_000, default = 1)]
     pub denominator: Part,
     /// Selling price of one of it; the product's price times the factor when absent.
@@ -63,6 +75,7 @@ pub struct ProductUnit {
     pub price: Option<Price>,
     /// Barcodes that stand for one of it; at most 20.
     #[serde(default)]
+    #[graphql(default)]
     #[schema(value_type = Vec<String>, example = json!(["14006381333938"]))]
     pub barcodes: Barcodes,
 }
@@ -202,6 +215,9 @@ impl TryFrom<Vec<ProductUnit>> for Units {
         Ok(Self(units.into_iter().map(ProductUnit::reduced).collect()))
     }
 }
+
+bahi_types::stands_as!(Part as i64, |part: &Part| part.0);
+bahi_types::stands_as!(Units as Vec<ProductUnit>, Units::to_vec);
 
 impl FromSql<Jsonb, Pg> for Units {
     fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {

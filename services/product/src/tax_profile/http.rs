@@ -1,13 +1,14 @@
 //! `/api/v1/tax-profiles`.
 
 use actix_web::{HttpResponse, delete, get, post, put, web};
+use async_graphql::{InputObject, SimpleObject};
 use bahi_db::{Done, Tx};
 use bahi_gst::Hsn;
 use bahi_http::{
     Amend, Caller, Empty, Post, Problem, Versioned, Walk, created, no_content, ok, page, paging,
     validate,
 };
-use bahi_types::{Cursor, Page, Price, Rate, TaxProfileId};
+use bahi_types::{Cursor, Page, PageQuery, Price, Rate, TaxProfileId};
 use chrono::{DateTime, NaiveDate, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::{
-    State,
+    Error, State,
     tax_profile::{
         commands,
         model::{Above, Category, Draft, NewRate, TaxProfile, TaxRate},
@@ -157,10 +158,11 @@ impl From<NewRateInput> for NewRate {
 }
 
 /// A tax profile.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize, ToSchema, SimpleObject)]
+#[graphql(name = "TaxProfile")]
 pub struct TaxProfileBody {
     /// Id.
-    id: TaxProfileId,
+    pub(super) id: TaxProfileId,
     /// Version, for `If-Match`.
     version: i64,
     /// Name.
@@ -178,7 +180,8 @@ pub struct TaxProfileBody {
 }
 
 /// A rate and when it holds.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize, ToSchema, SimpleObject)]
+#[graphql(name = "TaxRate")]
 pub struct RateBody {
     /// First day.
     valid_from: NaiveDate,
@@ -194,7 +197,8 @@ pub struct RateBody {
 }
 
 /// What holds for units that cost more than a price.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize, ToSchema, SimpleObject)]
+#[graphql(name = "TaxRateAbove")]
 pub struct AboveBody {
     /// The price of a unit before tax, after discount.
     price: Price,
@@ -241,13 +245,18 @@ impl Versioned for TaxProfileBody {
 }
 
 /// Which tax profiles, in which order (`name`, `hsn`).
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams, InputObject)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
+#[graphql(name = "TaxProfileFilter")]
 pub struct ListTaxProfiles {
+    #[graphql(skip)]
     page: Option<u32>,
+    #[graphql(skip)]
     limit: Option<u32>,
+    #[graphql(skip)]
     cursor: Option<String>,
+    #[graphql(skip)]
     sort: Option<String>,
     /// This name, ignoring case.
     name: Option<String>,
@@ -290,15 +299,27 @@ async fn list(
     caller: Caller,
     query: web::Query<ListTaxProfiles>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.tax_profile.read")?;
     let paging = query.paging();
-    let walk = Walk::read(&paging, &["name", "hsn"])?;
+    Ok(page(
+        &listed(&state, &caller, query.into_inner(), &paging).await?,
+    ))
+}
+
+/// A part of the list.
+pub async fn listed(
+    state: &State,
+    caller: &Caller,
+    filter: ListTaxProfiles,
+    paging: &PageQuery,
+) -> Result<Page<TaxProfileBody>, Error> {
+    caller.require("product.tax_profile.read")?;
+    let walk = Walk::read(paging, &["name", "hsn"])?;
     let ListTaxProfiles {
         name,
         hsn,
         category,
         ..
-    } = query.into_inner();
+    } = filter;
     let filter = Filter {
         name,
         hsn,
@@ -318,9 +339,7 @@ async fn list(
         },
         id: profile.head.id.uuid(),
     };
-    Ok(page(
-        &Page::new(profiles, &paging, total, cursor).map(TaxProfileBody::from),
-    ))
+    Ok(Page::new(profiles, paging, total, cursor).map(TaxProfileBody::from))
 }
 
 #[utoipa::path(

@@ -9,8 +9,9 @@
 //! * Every change is audited and told with the whole history (`tax_rate.changed`).
 
 pub mod commands;
+pub mod graphql;
 pub mod http;
 pub mod model;
 pub mod store;
 
-pub use http::routes;
+pub use http::{TaxProfileBody, routes};

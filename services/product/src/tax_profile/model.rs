@@ -16,6 +16,7 @@ use crate::{
 words! {
     /// How the law treats a supply.
     #[schema(as = TaxCategory)]
+    #[graphql(name = "TaxCategory")]
     pub enum Category {
         /// Taxed at a rate.
         Taxable = "taxable",

@@ -1,13 +1,14 @@
 //! `/api/v1/units`.
 
 use actix_web::{HttpResponse, delete, get, post, put, web};
+use async_graphql::{InputObject, SimpleObject};
 use bahi_db::{Done, Tx};
 use bahi_gst::Uqc;
 use bahi_http::{
     Amend, Caller, Empty, Post, Problem, Versioned, Walk, created, no_content, ok, page, paging,
     validate,
 };
-use bahi_types::{Cursor, Page, UnitId};
+use bahi_types::{Cursor, Page, PageQuery, UnitId};
 use chrono::{DateTime, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::{
-    State,
+    Error, State,
     unit::{
         commands,
         model::{Draft, Unit},
@@ -33,7 +34,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
 }
 
 /// What a client says of a unit.
-#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[derive(Debug, Deserialize, Validate, ToSchema, InputObject)]
 #[serde(deny_unknown_fields)]
 #[garde(allow_unvalidated)]
 pub struct UnitInput {
@@ -48,6 +49,7 @@ pub struct UnitInput {
     uqc: Uqc,
     /// Decimals of a quantity, 0 to 3.
     #[serde(default)]
+    #[graphql(default)]
     #[garde(range(min = 0, max = 3))]
     decimals: i16,
 }
@@ -70,10 +72,11 @@ impl From<UnitInput> for Draft {
 }
 
 /// A unit.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize, ToSchema, SimpleObject)]
+#[graphql(name = "Unit")]
 pub struct UnitBody {
     /// Id.
-    id: UnitId,
+    pub(super) id: UnitId,
     /// Version, for `If-Match`.
     version: i64,
     /// Short name.
@@ -122,13 +125,18 @@ impl Versioned for UnitBody {
 }
 
 /// Which units, in which order (`code`, `name`).
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams, InputObject)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
+#[graphql(name = "UnitFilter")]
 pub struct ListUnits {
+    #[graphql(skip)]
     page: Option<u32>,
+    #[graphql(skip)]
     limit: Option<u32>,
+    #[graphql(skip)]
     cursor: Option<String>,
+    #[graphql(skip)]
     sort: Option<String>,
     /// This code, ignoring case.
     code: Option<String>,
@@ -162,10 +170,22 @@ async fn list(
     caller: Caller,
     query: web::Query<ListUnits>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.unit.read")?;
     let paging = query.paging();
-    let walk = Walk::read(&paging, &["code", "name"])?;
-    let ListUnits { code, uqc, .. } = query.into_inner();
+    Ok(page(
+        &listed(&state, &caller, query.into_inner(), &paging).await?,
+    ))
+}
+
+/// A part of the list.
+pub async fn listed(
+    state: &State,
+    caller: &Caller,
+    filter: ListUnits,
+    paging: &PageQuery,
+) -> Result<Page<UnitBody>, Error> {
+    caller.require("product.unit.read")?;
+    let walk = Walk::read(paging, &["code", "name"])?;
+    let ListUnits { code, uqc, .. } = filter;
     let filter = Filter { code, uqc };
     let (units, total) = state
         .db
@@ -181,9 +201,7 @@ async fn list(
         },
         id: unit.id.uuid(),
     };
-    Ok(page(
-        &Page::new(units, &paging, total, cursor).map(UnitBody::from),
-    ))
+    Ok(Page::new(units, paging, total, cursor).map(UnitBody::from))
 }
 
 #[utoipa::path(

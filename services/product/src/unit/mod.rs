@@ -5,8 +5,9 @@
 //! is counted in it. A unit in use cannot be deleted.
 
 pub mod commands;
+pub mod graphql;
 mod http;
 pub mod model;
 pub mod store;
 
-pub use http::routes;
+pub use http::{UnitBody, routes};

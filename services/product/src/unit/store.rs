@@ -37,6 +37,14 @@ pub async fn find(tx: &mut Tx, id: UnitId) -> Result<Option<Unit>, Error> {
         .optional()?)
 }
 
+/// Units by id.
+pub async fn by_ids(tx: &mut Tx, ids: &[UnitId]) -> Result<Vec<Unit>, Error> {
+    let rows = unit::table
+        .filter(dsl::tenant_id.eq(tx.tenant()))
+        .filter(dsl::id.eq_any(ids));
+    Ok(rows.select(Unit::as_select()).load(tx.conn()).await?)
+}
+
 /// One unit, which must be there.
 pub async fn get(tx: &mut Tx, id: UnitId) -> Result<Unit, Error> {
     Ok(find(tx, id).await?.ok_or(Db::NotFound)?)
