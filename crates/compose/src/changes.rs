@@ -56,7 +56,10 @@ pub fn changes(before: &str, after: &str) -> anyhow::Result<Vec<Change>> {
             continue;
         };
         if old.kind != new.kind {
-            note(name.clone(), format!("was {} and is {}", old.kind, new.kind));
+            note(
+                name.clone(),
+                format!("was {} and is {}", old.kind, new.kind),
+            );
             continue;
         }
         for value in old.names.difference(&new.names) {

@@ -91,9 +91,7 @@ fn selection(types: &Types, name: &str, depth: usize) -> String {
         matches!(
             types.get(name),
             Some(
-                TypeDefinition::Object(_)
-                    | TypeDefinition::Interface(_)
-                    | TypeDefinition::Union(_)
+                TypeDefinition::Object(_) | TypeDefinition::Interface(_) | TypeDefinition::Union(_)
             )
         )
     };
@@ -109,12 +107,19 @@ fn selection(types: &Types, name: &str, depth: usize) -> String {
         if !composite(of) {
             parts.push(field.name.clone());
         } else if depth > 1 {
-            parts.push(format!("{} {}", field.name, selection(types, of, depth - 1)));
+            parts.push(format!(
+                "{} {}",
+                field.name,
+                selection(types, of, depth - 1)
+            ));
         }
     }
     if let Some(TypeDefinition::Union(union)) = types.get(name) {
         for member in &union.types {
-            parts.push(format!("... on {member} {}", selection(types, member, depth)));
+            parts.push(format!(
+                "... on {member} {}",
+                selection(types, member, depth)
+            ));
         }
     }
     format!("{{ {} }}", parts.join(" "))

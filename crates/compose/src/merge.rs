@@ -131,7 +131,9 @@ fn without_links(sdl: &str) -> String {
             }
             depth == 0 && !quoted
         });
-        rest = end.map_or("", |(at, c)| &rest[at + c.len_utf8()..]).trim_start();
+        rest = end
+            .map_or("", |(at, c)| &rest[at + c.len_utf8()..])
+            .trim_start();
     }
     format!("{before}{rest}")
 }
@@ -163,7 +165,9 @@ fn take(types: &mut BTreeMap<String, Vec<Part>>, graph: usize, doc: Doc) -> anyh
                     part.extension &= extension;
                     whole.fields.extend(more.fields);
                     whole.directives.extend(more.directives);
-                    whole.implements_interfaces.extend(more.implements_interfaces);
+                    whole
+                        .implements_interfaces
+                        .extend(more.implements_interfaces);
                 }
                 _ => bail!("{name} is defined twice"),
             },
@@ -280,7 +284,11 @@ fn keys(directives: &[Dir]) -> BTreeSet<Key> {
 fn heads(fields: &str) -> BTreeSet<String> {
     let mut depth = 0;
     let mut heads = BTreeSet::new();
-    for word in fields.replace('{', " { ").replace('}', " } ").split_whitespace() {
+    for word in fields
+        .replace('{', " { ")
+        .replace('}', " } ")
+        .split_whitespace()
+    {
         match word {
             "{" => depth += 1,
             "}" => depth -= 1,
@@ -333,9 +341,8 @@ impl Merge<'_> {
         let Some(first) = parts.first() else {
             bail!("nobody defines it");
         };
-        let same_kind = |part: &Part| {
-            std::mem::discriminant(&part.def) == std::mem::discriminant(&first.def)
-        };
+        let same_kind =
+            |part: &Part| std::mem::discriminant(&part.def) == std::mem::discriminant(&first.def);
         if let Some(other) = parts.iter().find(|part| !same_kind(part)) {
             bail!("is of another kind in {}", self.name(other));
         }
@@ -387,9 +394,9 @@ impl Merge<'_> {
                 };
                 self.all_alike(&parts, words, "values")?;
                 for value in &mut whole.values {
-                    let graphs = parts.iter().map(|part| {
-                        join("enumValue", vec![("graph", self.graph(part.graph))])
-                    });
+                    let graphs = parts
+                        .iter()
+                        .map(|part| join("enumValue", vec![("graph", self.graph(part.graph))]));
                     value.directives = graphs.chain(kept(&value.directives)).collect();
                 }
                 whole.values.sort_by(|a, b| a.name.cmp(&b.name));
@@ -516,15 +523,28 @@ impl Merge<'_> {
         let mut merged = (*first).clone();
         for (part, field) in says {
             ensure!(
-                first.arguments.iter().map(signature).collect::<BTreeSet<_>>()
-                    == field.arguments.iter().map(signature).collect::<BTreeSet<_>>(),
+                first
+                    .arguments
+                    .iter()
+                    .map(signature)
+                    .collect::<BTreeSet<_>>()
+                    == field
+                        .arguments
+                        .iter()
+                        .map(signature)
+                        .collect::<BTreeSet<_>>(),
                 "its arguments differ between {} and {}",
                 self.name(first_part),
                 self.name(part)
             );
-            merged.field_type = looser(&merged.field_type, &field.field_type).with_context(|| {
-                format!("its types differ: {} in {}", field.field_type, self.name(part))
-            })?;
+            merged.field_type =
+                looser(&merged.field_type, &field.field_type).with_context(|| {
+                    format!(
+                        "its types differ: {} in {}",
+                        field.field_type,
+                        self.name(part)
+                    )
+                })?;
             merged.description = merged.description.or_else(|| field.description.clone());
         }
         let is_key = |part: &Part| {
@@ -533,7 +553,8 @@ impl Merge<'_> {
                 .any(|head| head == first.name)
         };
         // The key of a type that is extended is said to be external, and is its own all the same.
-        let external = |part: &Part, field: &Fld| has(&field.directives, "external") && !is_key(part);
+        let external =
+            |part: &Part, field: &Fld| has(&field.directives, "external") && !is_key(part);
         let resolving: Vec<_> = says.iter().filter(|(p, f)| !external(p, f)).collect();
         ensure!(!resolving.is_empty(), "every subgraph says it is external");
         let interface = matches!(first_part.def, Def::Interface(_));

@@ -1,13 +1,17 @@
 //! The pool of connections of a service.
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use bahi_types::Clock;
+use diesel::connection::InstrumentationEvent;
 use diesel_async::{
-    AsyncPgConnection,
+    AsyncConnection, AsyncPgConnection,
     pooled_connection::{
         AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
         deadpool::{Object, Pool},
@@ -44,6 +48,7 @@ struct Inner {
     clock: Clock,
     hint: Hint,
     witness: OnceLock<Box<Witness>>,
+    statements: Arc<AtomicU64>,
 }
 
 /// What [`Db::on_commit`] calls.
@@ -72,6 +77,21 @@ impl Db {
         // Checks for a closed socket and an open transaction without a round trip; Tx::begin takes
         // another connection when the first statement finds this one dead.
         manager.recycling_method = RecyclingMethod::Fast;
+        let statements = Arc::new(AtomicU64::new(0));
+        let counter = statements.clone();
+        manager.custom_setup = Box::new(move |url| {
+            let counter = counter.clone();
+            let connecting = AsyncPgConnection::establish(url);
+            Box::pin(async move {
+                let mut conn = connecting.await?;
+                conn.set_instrumentation(move |event: InstrumentationEvent<'_>| {
+                    if let InstrumentationEvent::StartQuery { .. } = event {
+                        counter.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+                Ok(conn)
+            })
+        });
         let manager = AsyncDieselConnectionManager::new_with_config(url.clone(), manager);
         let pool = Pool::builder(manager)
             .max_size(config.connections)
@@ -90,6 +110,7 @@ impl Db {
                 clock,
                 hint,
                 witness: OnceLock::new(),
+                statements,
             }),
         })
     }
@@ -138,6 +159,11 @@ impl Db {
             available: status.available,
             waiting: status.waiting,
         }
+    }
+
+    /// Statements sent since the process began.
+    pub fn statements(&self) -> u64 {
+        self.inner.statements.load(Ordering::Relaxed)
     }
 
     /// Asks the database whether it answers.

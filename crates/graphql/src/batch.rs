@@ -4,13 +4,14 @@ use std::{
     any::{Any, TypeId},
     collections::HashMap,
     hash::Hash,
+    marker::PhantomData,
     sync::Arc,
 };
 
 use bahi_db::{Ctx, Db, Tx};
 use bahi_http::Refusal;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::{runtime::Handle, sync::oneshot};
 use tracing::Instrument;
 
 /// Most keys in one query.
@@ -42,6 +43,17 @@ pub fn by<K: Hash + Eq, V>(rows: Vec<V>, key: impl Fn(&V) -> K) -> HashMap<K, V>
 
 /// What one key has come to; an error is told to all that waited.
 pub(crate) type Answer<B> = Result<Option<<B as Batch>::Value>, Arc<<B as Batch>::Error>>;
+
+/// Reads, in a task of its own, once it is dropped.
+struct Read<B: Batch>(Option<Loads>, PhantomData<fn(B)>);
+
+impl<B: Batch> Drop for Read<B> {
+    fn drop(&mut self) {
+        if let (Some(loads), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(loads.read::<B>().in_current_span());
+        }
+    }
+}
 
 /// Who waits for which key.
 type Waiting<B> = Vec<(<B as Batch>::Key, oneshot::Sender<Answer<B>>)>;
@@ -82,9 +94,11 @@ impl Loads {
             }
         };
         if first {
-            // A task of its own begins when this one has to wait, and goes on when a field that asked first is given
-            // up because of an error beside it.
-            tokio::spawn(self.clone().answer::<B>().in_current_span());
+            // All fields that are ready to ask do so before this one goes on. Should it be given up because of an
+            // error beside it, the others are answered all the same.
+            let read = Read::<B>(Some(self.clone()), PhantomData);
+            tokio::task::yield_now().await;
+            drop(read);
         }
         match answer.await {
             Ok(answer) => answer,
@@ -92,7 +106,7 @@ impl Loads {
         }
     }
 
-    async fn answer<B: Batch>(self) {
+    async fn read<B: Batch>(self) {
         let queue = self.waiting.lock().remove(&TypeId::of::<B>());
         let Some(queue) = queue.and_then(|queue| queue.downcast::<Waiting<B>>().ok()) else {
             return;

@@ -29,10 +29,7 @@ pub trait Call {
     fn command(&self, permission: &'static str) -> Result<Ctx>;
 
     /// One of many that are read together: all that the fields of a request ask for at the same time are one query.
-    fn load<B: Batch>(
-        &self,
-        key: B::Key,
-    ) -> impl Future<Output = Result<Option<B::Value>>> + Send;
+    fn load<B: Batch>(&self, key: B::Key) -> impl Future<Output = Result<Option<B::Value>>> + Send;
 }
 
 impl Call for Context<'_> {
@@ -56,7 +53,9 @@ impl Call for Context<'_> {
         let mut ctx = caller.ctx.clone();
         if let Some(key) = &mut ctx.idempotency {
             let field = self.field();
-            let arguments = field.arguments().map_err(|error| Fault::Malformed(error.message))?;
+            let arguments = field
+                .arguments()
+                .map_err(|error| Fault::Malformed(error.message))?;
             key.route = match field.alias() {
                 None => format!("GraphQL {}", field.name()),
                 Some(alias) => format!("GraphQL {} as {alias}", field.name()),
@@ -77,6 +76,8 @@ impl Call for Context<'_> {
 /// SHA-256 over the arguments, in the order of their names.
 fn fingerprint(mut arguments: Vec<(Name, Value)>) -> Vec<u8> {
     arguments.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let arguments = arguments.into_iter().map(|(name, value)| format!("{name}:{value};"));
+    let arguments = arguments
+        .into_iter()
+        .map(|(name, value)| format!("{name}:{value};"));
     Sha256::digest(arguments.collect::<String>()).to_vec()
 }

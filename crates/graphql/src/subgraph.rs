@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use actix_web::{HttpResponse, web};
-use async_graphql::{EmptySubscription, ErrorExtensionValues, ObjectType, Request, Response, SDLExportOptions, Schema};
+use async_graphql::{
+    EmptySubscription, ErrorExtensionValues, ObjectType, Request, Response, SDLExportOptions,
+    Schema,
+};
 use bahi_db::Db;
 use bahi_http::{Caller, Fault, Problem};
 use futures::future::BoxFuture;
@@ -93,7 +96,9 @@ impl Subgraph {
         let mut response = (self.execute)(request.data(caller)).await;
         for error in &mut response.errors {
             // What no resolver said is about the query or its arguments.
-            let extensions = error.extensions.get_or_insert_with(ErrorExtensionValues::default);
+            let extensions = error
+                .extensions
+                .get_or_insert_with(ErrorExtensionValues::default);
             if extensions.get("code").is_none() {
                 extensions.set("code", "MALFORMED");
                 extensions.set("status", 400);

@@ -4,7 +4,8 @@
 macro_rules! serde_as_text {
     ($type:ty) => {
         bahi_types::stands_as!($type as String, ToString::to_string, |text: String| text
-            .parse::<$type>());
+            .parse::<$type>(
+        ));
 
         impl serde::Serialize for $type {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

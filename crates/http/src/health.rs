@@ -87,6 +87,12 @@ fn pool_metrics(db: &Db) {
         )
         .unwrap()
     });
+    #[allow(clippy::unwrap_used)]
+    static STATEMENTS: LazyLock<prometheus::IntCounter> = LazyLock::new(|| {
+        prometheus::register_int_counter!("db_statements_total", "Statements sent").unwrap()
+    });
+    STATEMENTS.reset();
+    STATEMENTS.inc_by(db.statements());
     let status = db.status();
     for (state, count) in [
         ("open", status.size),

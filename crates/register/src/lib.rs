@@ -96,6 +96,9 @@ pub struct Service {
     /// RPCs that it may call.
     #[serde(default)]
     pub calls: Vec<Call>,
+    /// It has a part of the graph, `proto/graphql/<name>.graphql`.
+    #[serde(default)]
+    pub graph: bool,
     /// Gateway routes that lead to it.
     #[serde(default, rename = "route")]
     pub routes: Vec<Route>,

@@ -8,6 +8,7 @@ use bahi_register::{Env, Register, Site, generated};
 const USAGE: &str = "usage: register [--root FOLDER] COMMAND
   services            names of the services, in order
   databases           service and database
+  graph               services that have a part of the graph
   topics              names of the topics
   port NAME           HTTP port of a service
   grpc NAME           gRPC port of a service, if it has one
@@ -33,6 +34,11 @@ fn main() -> anyhow::Result<()> {
         ["services"] => register
             .services()
             .iter()
+            .for_each(|service| println!("{}", service.name)),
+        ["graph"] => register
+            .services()
+            .iter()
+            .filter(|service| service.graph)
             .for_each(|service| println!("{}", service.name)),
         ["databases"] => register
             .databases()

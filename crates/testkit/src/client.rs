@@ -206,6 +206,12 @@ impl Client {
             .await
     }
 
+    /// A query or mutation of the service's part of the graph.
+    pub async fn graphql(&self, query: &str, variables: Value) -> Reply {
+        let body = serde_json::json!({ "query": query, "variables": variables });
+        self.post("/graphql", body).await
+    }
+
     /// POST of JSON under an idempotency key.
     pub async fn post_with_key(&self, path: &str, body: Value, key: &str) -> Reply {
         self.send(

@@ -25,7 +25,8 @@ macro_rules! stands_as {
                 value: Option<$crate::async_graphql::Value>,
             ) -> $crate::async_graphql::InputValueResult<Self> {
                 use $crate::async_graphql::{InputType, InputValueError};
-                let shown = <$shown as InputType>::parse(value).map_err(InputValueError::propagate)?;
+                let shown =
+                    <$shown as InputType>::parse(value).map_err(InputValueError::propagate)?;
                 ($read)(shown).map_err(InputValueError::custom)
             }
             fn to_value(&self) -> $crate::async_graphql::Value {

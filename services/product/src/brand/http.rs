@@ -141,9 +141,7 @@ pub async fn listed(
 ) -> Result<Page<BrandBody>, Error> {
     caller.require("product.brand.read")?;
     let walk = Walk::read(paging, &["name", "created_at"])?;
-    let filter = Filter {
-        name: filter.name,
-    };
+    let filter = Filter { name: filter.name };
     let (brands, total) = state
         .db
         .read(&caller.ctx, async |tx: &mut Tx| {

@@ -55,7 +55,11 @@ pub struct Query;
 #[Object(name = "CategoryQuery")]
 impl Query {
     #[graphql(entity)]
-    async fn find_category(&self, ctx: &Context<'_>, id: CategoryId) -> Result<Option<CategoryBody>> {
+    async fn find_category(
+        &self,
+        ctx: &Context<'_>,
+        id: CategoryId,
+    ) -> Result<Option<CategoryBody>> {
         one(ctx, id).await
     }
 
@@ -87,7 +91,11 @@ pub struct Mutation;
 #[Object(name = "CategoryMutation")]
 impl Mutation {
     /// Makes a category.
-    async fn create_category(&self, ctx: &Context<'_>, input: CategoryInput) -> Result<CategoryBody> {
+    async fn create_category(
+        &self,
+        ctx: &Context<'_>,
+        input: CategoryInput,
+    ) -> Result<CategoryBody> {
         let command = ctx.command("product.category.write")?;
         let CategoryInput { name, parent_id } = valid(input)?;
         let made = commands::create(ctx.state()?, &command, name, parent_id).await?;
@@ -109,7 +117,12 @@ impl Mutation {
     }
 
     /// Deletes a category, which the caller has seen at a version, and answers its id.
-    async fn delete_category(&self, ctx: &Context<'_>, id: CategoryId, version: i64) -> Result<CategoryId> {
+    async fn delete_category(
+        &self,
+        ctx: &Context<'_>,
+        id: CategoryId,
+        version: i64,
+    ) -> Result<CategoryId> {
         let command = ctx.command("product.category.write")?;
         commands::delete(ctx.state()?, &command, id, version).await?;
         Ok(id)

@@ -176,5 +176,8 @@ impl Mutation {
 
 async fn step(ctx: &Context<'_>, id: ProductId, to: Status) -> Result<ProductBody> {
     let command = ctx.command("product.product.write")?;
-    Ok(commands::step(ctx.state()?, &command, id, to).await?.value.into())
+    Ok(commands::step(ctx.state()?, &command, id, to)
+        .await?
+        .value
+        .into())
 }

@@ -8,7 +8,7 @@ use bahi_graphql::{Batch, Call, Connection, Paging, Result, by};
 use bahi_types::TaxProfileId;
 
 use super::{
-    http::{TaxProfileBody, ListTaxProfiles, listed},
+    http::{ListTaxProfiles, TaxProfileBody, listed},
     model::TaxProfile,
     store,
 };
@@ -42,12 +42,20 @@ pub struct Query;
 #[Object(name = "TaxProfileQuery")]
 impl Query {
     #[graphql(entity)]
-    async fn find_tax_profile(&self, ctx: &Context<'_>, id: TaxProfileId) -> Result<Option<TaxProfileBody>> {
+    async fn find_tax_profile(
+        &self,
+        ctx: &Context<'_>,
+        id: TaxProfileId,
+    ) -> Result<Option<TaxProfileBody>> {
         one(ctx, id).await
     }
 
     /// A tax profile.
-    async fn tax_profile(&self, ctx: &Context<'_>, id: TaxProfileId) -> Result<Option<TaxProfileBody>> {
+    async fn tax_profile(
+        &self,
+        ctx: &Context<'_>,
+        id: TaxProfileId,
+    ) -> Result<Option<TaxProfileBody>> {
         one(ctx, id).await
     }
 

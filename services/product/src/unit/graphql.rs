@@ -10,7 +10,7 @@ use bahi_types::UnitId;
 
 use super::{
     commands,
-    http::{UnitBody, UnitInput, ListUnits, listed},
+    http::{ListUnits, UnitBody, UnitInput, listed},
     model::Unit,
     store,
 };

@@ -5,6 +5,7 @@
 mod archiving;
 mod catalogue;
 mod exports;
+mod graphql;
 mod history;
 mod house;
 mod images;
