@@ -152,6 +152,8 @@ impl Site {
             }
         }
         if service.name == "api-gateway" {
+            // These sites are for those who try things out.
+            add("BAHI_GRAPHQL_MODE", "development".into());
             for other in register
                 .services()
                 .iter()

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     net::IpAddr,
     num::{NonZeroU32, NonZeroU64},
+    path::PathBuf,
     str::FromStr,
     time::Duration,
 };
@@ -12,6 +13,8 @@ use anyhow::Context;
 use bahi_register::{Class, Register};
 use bahi_service::Env;
 use hyper::http::uri::{Authority, Uri};
+
+use crate::graphql::Mode;
 
 /// How fast and how much at once: `rate/burst`, requests a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +117,47 @@ pub struct Config {
     pub socket_idle: Duration,
     /// We are reached by https: send HSTS. `BAHI_HSTS`.
     pub hsts: bool,
+    /// The graph.
+    pub graph: GraphConfig,
+}
+
+/// The settings of the graph.
+pub struct GraphConfig {
+    /// File of the supergraph: `BAHI_GRAPHQL_SUPERGRAPH`; the one that this gateway was built with when absent.
+    pub supergraph: Option<PathBuf>,
+    /// Folder of the documents that clients are known to send: `BAHI_GRAPHQL_DOCUMENTS`, by default
+    /// `proto/graphql/documents`.
+    pub documents: PathBuf,
+    /// `BAHI_GRAPHQL_MODE`: `production`, where only those documents are answered, or `development`.
+    pub mode: Mode,
+    /// Nobody is asked who he is, and no token is sent on: `BAHI_GRAPHQL_OPEN`, for graphs that are not ours.
+    pub open: bool,
+    /// Subgraphs that are no services of the register: `BAHI_GRAPHQL_SUBGRAPHS`, `name=http://host:port/path`, separated by
+    /// commas.
+    pub elsewhere: BTreeMap<String, (Authority, String)>,
+}
+
+impl GraphConfig {
+    fn read(env: &Env) -> anyhow::Result<Self> {
+        let mut elsewhere = BTreeMap::new();
+        for entry in list(env, "BAHI_GRAPHQL_SUBGRAPHS") {
+            let (name, url) = entry.split_once('=').context("BAHI_GRAPHQL_SUBGRAPHS")?;
+            let uri: Uri = url.parse().with_context(|| entry.clone())?;
+            anyhow::ensure!(uri.scheme_str() == Some("http"), "{url} must begin with http://");
+            let authority = uri.authority().cloned().with_context(|| entry.clone())?;
+            elsewhere.insert(name.to_owned(), (authority, uri.path().to_owned()));
+        }
+        Ok(Self {
+            supergraph: env.optional("BAHI_GRAPHQL_SUPERGRAPH").map(PathBuf::from),
+            documents: env
+                .optional("BAHI_GRAPHQL_DOCUMENTS")
+                .unwrap_or_else(|| "proto/graphql/documents".into())
+                .into(),
+            mode: env.parse("BAHI_GRAPHQL_MODE", Mode::Production)?,
+            open: env.parse("BAHI_GRAPHQL_OPEN", false)?,
+            elsewhere,
+        })
+    }
 }
 
 const KIB: usize = 1024;
@@ -178,6 +222,7 @@ impl Config {
             sockets_per_user: env.parse("BAHI_WEBSOCKETS_PER_USER", 20)?,
             socket_idle: Duration::from_millis(env.parse("BAHI_WEBSOCKET_IDLE_MS", 60_000)?),
             hsts: env.parse("BAHI_HSTS", false)?,
+            graph: GraphConfig::read(env)?,
         })
     }
 }

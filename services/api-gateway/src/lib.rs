@@ -6,6 +6,7 @@ mod body;
 mod config;
 mod edge;
 mod error;
+mod graphql;
 mod limit;
 mod openapi;
 mod pages;
@@ -36,6 +37,7 @@ fn routes(cfg: &mut web::ServiceConfig) {
         .service(page("/health/live", pages::live))
         .service(page("/health/ready", pages::ready))
         .service(page("/api/openapi.json", openapi::document))
+        .service(web::resource("/graphql").to(graphql::serve))
         .service(page("/docs", pages::docs_redirect))
         .service(page("/docs/{file:.*}", pages::docs))
         .default_service(web::to(proxy::forward));

@@ -155,7 +155,7 @@ pub(crate) fn authorise(
     }
 }
 
-fn limit_headers(out: &mut header::HeaderMap, standing: Standing) {
+pub(crate) fn limit_headers(out: &mut header::HeaderMap, standing: Standing) {
     for (name, value) in [
         ("ratelimit-limit", standing.limit),
         ("ratelimit-remaining", standing.remaining),

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     auth::Auth,
     config::{ClassLimits, Config},
+    graphql::Graph,
     limit::Limits,
     openapi::Documents,
     tunnel::Sockets,
@@ -32,6 +33,7 @@ pub(crate) struct Inner {
     /// Longest prefix first, so that the first that covers a path is the one.
     pub targets: Vec<Target>,
     pub documents: Documents,
+    pub graph: Graph,
 }
 
 /// Where a route leads, and what it takes to go there.
@@ -93,6 +95,7 @@ impl State {
                 upstream,
             });
         }
+        let graph = Graph::new(&config, &upstreams)?;
         let limits = Limits::new(&config)?;
         let auth = Auth::new(
             parts.keys.clone(),
@@ -108,6 +111,7 @@ impl State {
             upstreams,
             targets,
             documents: Documents::default(),
+            graph,
         })))
     }
 

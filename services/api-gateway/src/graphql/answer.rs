@@ -1,0 +1,212 @@
+//! The answer a client gets: the fields that were asked for, in their order, null where something is missing, and
+//! whatever holds a missing thing that is never null is missing with it (GraphQL, section 6.4.4).
+
+use std::sync::Arc;
+
+use serde_json::Map;
+
+use super::{
+    error::{Error, Step},
+    introspect::Teller,
+    schema::{Named, Schema, Type},
+    select::{Field, Kind, Selection},
+    value::{Object, Value},
+};
+
+/// Something is null that is never null: whatever holds it is null too.
+struct Missing;
+
+/// Whether what was written is something.
+type Written = Result<bool, Missing>;
+
+/// Writes an answer.
+pub struct Writer<'a> {
+    schema: &'a Schema,
+    variables: &'a Map<String, serde_json::Value>,
+    out: Vec<u8>,
+    path: Vec<Place<'a>>,
+    errors: Vec<Error>,
+    /// A service has said why something is missing: a client need not be told twice.
+    explained: bool,
+}
+
+enum Place<'a> {
+    Key(&'a Arc<str>),
+    At(usize),
+}
+
+impl<'a> Writer<'a> {
+    /// For a query with these variables; `explained` where services have said what is wrong.
+    pub fn new(
+        schema: &'a Schema,
+        variables: &'a Map<String, serde_json::Value>,
+        explained: bool,
+    ) -> Self {
+        Self {
+            schema,
+            variables,
+            out: Vec::with_capacity(1024),
+            path: Vec::new(),
+            errors: Vec::new(),
+            explained,
+        }
+    }
+
+    /// The member `data` and the errors found on the way.
+    pub fn data(mut self, root: &'a Selection, data: &'a Value) -> (Vec<u8>, Vec<Error>) {
+        let empty = Object::default();
+        let object = match data {
+            Value::Object(object) => object,
+            _ => &empty,
+        };
+        let written = match root.0.first() {
+            Some((name, fields)) => self.object(name, fields, object),
+            None => Err(Missing),
+        };
+        if written.is_err() {
+            self.out.clear();
+            self.out.extend_from_slice(b"null");
+        }
+        (self.out, self.errors)
+    }
+
+    fn object(&mut self, type_name: &str, fields: &'a [Field], object: &Object) -> Written {
+        self.out.push(b'{');
+        for (at, field) in fields.iter().enumerate() {
+            if at > 0 {
+                self.out.push(b',');
+            }
+            self.json(&*field.key);
+            self.out.push(b':');
+            self.path.push(Place::Key(&field.key));
+            let written = match &field.kind {
+                Kind::TypeName => {
+                    self.json(object.type_name().unwrap_or(type_name));
+                    Ok(true)
+                }
+                Kind::Schema(..) => {
+                    let told = Teller::new(self.schema, self.variables).answer(field);
+                    self.json(&told);
+                    Ok(true)
+                }
+                _ => self.value(&field.of, field, object.get(&field.key)),
+            };
+            written?;
+            self.path.pop();
+        }
+        self.out.push(b'}');
+        Ok(true)
+    }
+
+    fn value(&mut self, of: &Type, field: &'a Field, value: Option<&Value>) -> Written {
+        match (of, value) {
+            (Type::NonNull(inner), value) => {
+                if self.value(inner, field, value)? {
+                    return Ok(true);
+                }
+                self.note(|| {
+                    let message = format!("Cannot return null for the field {}.", field.name);
+                    Error::new(message, "NULL_FOR_NON_NULL", 502)
+                });
+                Err(Missing)
+            }
+            (_, None | Some(Value::Null)) => Ok(self.null()),
+            (Type::List(inner), Some(Value::List(items))) => {
+                let (start, depth) = (self.out.len(), self.path.len());
+                self.out.push(b'[');
+                for (at, item) in items.iter().enumerate() {
+                    if at > 0 {
+                        self.out.push(b',');
+                    }
+                    self.path.push(Place::At(at));
+                    if self.value(inner, field, Some(item)).is_err() {
+                        return Ok(self.null_at(start, depth));
+                    }
+                    self.path.pop();
+                }
+                self.out.push(b']');
+                Ok(true)
+            }
+            (Type::List(_), Some(_)) => Ok(self.malformed(field)),
+            (Type::Named(name), Some(value)) => self.named(name, field, value),
+        }
+    }
+
+    fn named(&mut self, name: &str, field: &'a Field, value: &Value) -> Written {
+        match (&field.kind, value) {
+            (Kind::Composite(selection), Value::Object(object)) => {
+                let Some((type_name, fields)) = selection.of(object.type_name()) else {
+                    return Ok(self.malformed(field));
+                };
+                let (start, depth) = (self.out.len(), self.path.len());
+                match self.object(type_name, fields, object) {
+                    Ok(written) => Ok(written),
+                    Err(Missing) => Ok(self.null_at(start, depth)),
+                }
+            }
+            (Kind::Enum, Value::Text(word)) => match self.schema.named(name) {
+                // A word that clients do not know is none to them.
+                Some(Named::Enum(words)) if !words.contains(&**word) => Ok(self.malformed(field)),
+                _ => {
+                    self.json(word);
+                    Ok(true)
+                }
+            },
+            (Kind::Scalar, value) => {
+                self.json(value);
+                Ok(true)
+            }
+            _ => Ok(self.malformed(field)),
+        }
+    }
+
+    fn json(&mut self, value: &(impl serde::Serialize + ?Sized)) {
+        // Writing to memory does not fail, and every key is a text.
+        let _ = serde_json::to_writer(&mut self.out, value);
+    }
+
+    fn null(&mut self) -> bool {
+        self.out.extend_from_slice(b"null");
+        false
+    }
+
+    fn null_at(&mut self, start: usize, depth: usize) -> bool {
+        self.out.truncate(start);
+        self.path.truncate(depth);
+        self.null()
+    }
+
+    /// A service answered what the schema does not say.
+    fn malformed(&mut self, field: &Field) -> bool {
+        let error = Error::new(
+            format!("The field {} is not what the schema says.", field.name),
+            "MALFORMED_ANSWER",
+            502,
+        );
+        let path = self.steps();
+        self.errors.push(Error {
+            path: Some(path),
+            ..error
+        });
+        self.null()
+    }
+
+    fn note(&mut self, error: impl FnOnce() -> Error) {
+        if self.explained || !self.errors.is_empty() {
+            return;
+        }
+        let path = self.steps();
+        self.errors.push(Error {
+            path: Some(path),
+            ..error()
+        });
+    }
+
+    fn steps(&self) -> Vec<Step> {
+        let steps = self.path.iter().map(|place| match place {
+            Place::Key(key) => Step::Key(key.to_string()),
+            Place::At(at) => Step::At(*at),
+        });
+        steps.collect()
+    }
+}

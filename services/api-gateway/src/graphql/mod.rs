@@ -1,0 +1,111 @@
+//! The graph: every service's part of it behind one endpoint. A query is measured, validated, planned once, and carried
+//! out over the services that know its parts; what each of them allows the caller is asked there.
+
+mod answer;
+mod error;
+mod execute;
+mod graphiql;
+mod http;
+mod introspect;
+mod limits;
+mod persisted;
+mod prepare;
+mod schema;
+mod select;
+mod subgraphs;
+mod value;
+mod variables;
+
+use std::{collections::BTreeMap, str::FromStr, sync::Arc};
+
+use anyhow::Context;
+
+pub(crate) use http::serve;
+
+use self::{
+    limits::Limits, persisted::Documents, prepare::Plans, schema::Schema, subgraphs::Subgraph,
+};
+use crate::{config::Config, upstream::Upstream};
+
+/// The graph of the services that this gateway was built beside.
+const SUPERGRAPH: &str = include_str!("../../../../proto/graphql/supergraph.graphql");
+
+/// About so many bytes of plans are kept.
+const PLANS: u64 = 64 * 1024 * 1024;
+
+/// Who the graph is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Any query, the schema, and a page to try them.
+    Development,
+    /// Documents that are known beforehand.
+    Production,
+}
+
+impl FromStr for Mode {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "development" => Ok(Self::Development),
+            "production" => Ok(Self::Production),
+            other => Err(format!("{other:?} is neither development nor production")),
+        }
+    }
+}
+
+/// The graph that is served.
+pub(crate) struct Graph {
+    pub plans: Plans,
+    pub documents: Documents,
+    pub subgraphs: BTreeMap<String, Subgraph>,
+    pub mode: Mode,
+    /// Nobody is asked who he is.
+    pub open: bool,
+}
+
+impl Graph {
+    /// Reads the supergraph and the documents. Where the parts are, the settings say; what the supergraph says of it is
+    /// passed over.
+    ///
+    /// # Errors
+    /// When one of them is wrong, or a part is nowhere.
+    pub fn new(
+        config: &Config,
+        upstreams: &BTreeMap<String, Arc<Upstream>>,
+    ) -> anyhow::Result<Self> {
+        let graph = &config.graph;
+        let supergraph = match &graph.supergraph {
+            None => SUPERGRAPH.to_owned(),
+            Some(file) => {
+                std::fs::read_to_string(file).with_context(|| file.display().to_string())?
+            }
+        };
+        let schema = Schema::new(&supergraph)?;
+        let mut subgraphs = BTreeMap::new();
+        for name in schema.services() {
+            let (upstream, path) = match (graph.elsewhere.get(name), upstreams.get(name)) {
+                (Some((authority, path)), _) => {
+                    (Arc::new(Upstream::new(name, authority.clone())), path.clone())
+                }
+                (None, Some(upstream)) => (upstream.clone(), "/graphql".to_owned()),
+                (None, None) => anyhow::bail!("nothing says where the subgraph {name} is"),
+            };
+            subgraphs.insert(name.to_owned(), Subgraph { upstream, path });
+        }
+        let introspection = graph.mode == Mode::Development;
+        let plans = Plans::new(Arc::new(schema), Limits::default(), introspection, PLANS);
+        let documents = Documents::of_folder(&graph.documents)?;
+        for text in documents.texts() {
+            if let Err(refused) = plans.keep(text) {
+                tracing::error!(?refused, "a persisted document does not fit the graph");
+            }
+        }
+        Ok(Self {
+            plans,
+            documents,
+            subgraphs,
+            mode: graph.mode,
+            open: graph.open,
+        })
+    }
+}

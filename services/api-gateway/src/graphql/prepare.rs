@@ -1,0 +1,518 @@
+//! From the text of a query to its plan: parsed, measured, validated and planned once, and kept.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use graphql_tools::{
+    parser::query::{
+        Definition, Directive, Document as Ast, OperationDefinition, Selection as AstSelection,
+        SelectionSet, Value as Literal,
+    },
+    validation::validate::validate,
+};
+use hive_router_query_planner::{
+    ast::normalization::normalize_operation,
+    graph::PlannerOverrideContext,
+    planner::{PlannerError, plan_nodes::PlanNode},
+    utils::{cancellation::CancellationToken, parsing::safe_parse_operation_with_token_limit},
+};
+use parking_lot::Mutex;
+use quick_cache::{Weighter, sync::Cache};
+use serde_json::Map;
+use tokio::sync::{OnceCell, Semaphore};
+
+use super::{
+    error::Refused,
+    limits::{self, Cost, Limits, is_introspection},
+    schema::{Schema, Type},
+    select::{Collector, Selection},
+    variables::{self, Variable},
+};
+
+type Doc = Ast<'static, String>;
+type Set = SelectionSet<'static, String>;
+
+/// Longest time that planning one query may take.
+const PLANNING: Duration = Duration::from_millis(500);
+/// Plans kept for one operation: one for each way in which its conditions come out.
+const VARIANTS: usize = 32;
+
+/// Query or mutation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Reads.
+    Query,
+    /// Changes.
+    Mutation,
+}
+
+/// A document that is valid.
+pub struct Document {
+    ast: Doc,
+    operations: Vec<Prepared>,
+    weight: u64,
+}
+
+/// An operation of a document.
+pub struct Prepared {
+    /// Its name.
+    pub name: Option<String>,
+    /// What it is.
+    pub operation: Operation,
+    /// Its variables.
+    pub variables: Vec<Variable>,
+    /// What it may come to.
+    pub cost: Cost,
+    /// Variables on which it depends what is asked.
+    conditions: Vec<String>,
+    /// The operation's place among the definitions.
+    at: usize,
+    plans: Mutex<HashMap<Vec<bool>, Arc<OnceCell<Arc<Plan>>>>>,
+}
+
+/// What is to be done for an operation whose conditions are known.
+pub struct Plan {
+    /// What to ask the services; nothing for a query about the schema only.
+    pub node: Option<PlanNode>,
+    /// What the answer consists of.
+    pub selection: Arc<Selection>,
+}
+
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<Arc<str>, Arc<Document>> for Weight {
+    fn weight(&self, _: &Arc<str>, document: &Arc<Document>) -> u64 {
+        document.weight
+    }
+}
+
+/// Turns texts into plans and keeps them.
+pub struct Plans {
+    /// The graph.
+    pub schema: Arc<Schema>,
+    /// How much a query may ask for.
+    pub limits: Limits,
+    introspection: bool,
+    kept: Cache<Arc<str>, Arc<Document>, Weight>,
+    /// Turns for what takes a processor long.
+    turns: Arc<Semaphore>,
+}
+
+impl Plans {
+    /// For a graph. About so many `bytes` are kept.
+    pub fn new(schema: Arc<Schema>, limits: Limits, introspection: bool, bytes: u64) -> Self {
+        Self {
+            schema,
+            limits,
+            introspection,
+            kept: Cache::with_weighter(1000, bytes, Weight),
+            turns: Arc::new(Semaphore::new(2)),
+        }
+    }
+
+    /// The document of a text. Several that ask for the same at once wait for the first.
+    ///
+    /// # Errors
+    /// Why it is not carried out.
+    pub async fn document(&self, text: &str) -> Result<Arc<Document>, Refused> {
+        if let Some(kept) = self.kept.get(text) {
+            return Ok(kept);
+        }
+        let key: Arc<str> = text.into();
+        let made = async {
+            limits::text(&key, &self.limits)?;
+            let (schema, limits, introspection) =
+                (self.schema.clone(), self.limits, self.introspection);
+            let text = key.clone();
+            let made = move || Document::new(&schema, &text, &limits, introspection);
+            self.elsewhere(made).await?.map(Arc::new)
+        };
+        self.kept.get_or_insert_async(&key, made).await
+    }
+
+    /// Reads a document that will be asked for.
+    ///
+    /// # Errors
+    /// Why it is not served.
+    pub fn keep(&self, text: &Arc<str>) -> Result<(), Refused> {
+        let made = Document::new(&self.schema, text, &self.limits, self.introspection)?;
+        self.kept.insert(text.clone(), Arc::new(made));
+        Ok(())
+    }
+
+    /// The plan of an operation, with variables that are coerced.
+    ///
+    /// # Errors
+    /// When it cannot be planned.
+    pub async fn plan(
+        &self,
+        document: &Arc<Document>,
+        operation: usize,
+        said: &Map<String, serde_json::Value>,
+    ) -> Result<Arc<Plan>, Refused> {
+        let Some(prepared) = document.operations.get(operation) else {
+            return Err(Refused::OperationNameNeeded);
+        };
+        let flags: Vec<bool> = prepared
+            .conditions
+            .iter()
+            .map(|name| said.get(name).and_then(|v| v.as_bool()).unwrap_or(false))
+            .collect();
+        let cell = {
+            let mut plans = prepared.plans.lock();
+            if plans.len() >= VARIANTS && !plans.contains_key(&flags) {
+                plans.clear();
+            }
+            plans.entry(flags.clone()).or_default().clone()
+        };
+        let made = async || {
+            let (schema, document) = (self.schema.clone(), document.clone());
+            let made = move || plan(&schema, &document, operation, &flags).map(Arc::new);
+            self.elsewhere(made).await?
+        };
+        cell.get_or_try_init(made).await.cloned()
+    }
+
+    /// Runs what takes long on another thread. The planner's author has not ruled out panics.
+    async fn elsewhere<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Refused> {
+        let _turn = self.turns.acquire().await;
+        tokio::task::spawn_blocking(work).await.map_err(|error| {
+            tracing::error!(%error, "planning a query panicked");
+            Refused::Unplannable
+        })
+    }
+}
+
+impl Document {
+    fn new(
+        schema: &Schema,
+        text: &str,
+        limits: &Limits,
+        introspection: bool,
+    ) -> Result<Self, Refused> {
+        let ast = safe_parse_operation_with_token_limit(text, limits.tokens + 1)
+            .map_err(|error| Refused::Syntax(error.to_string().replace('\n', " ")))?;
+        if !ast.definitions.iter().any(|d| matches!(d, Definition::Operation(_))) {
+            return Err(Refused::Syntax("there is no operation".into()));
+        }
+        limits::document(&ast, limits, introspection)?;
+        let errors = validate(&schema.consumer().document, &ast, &schema.rules);
+        if !errors.is_empty() {
+            return Err(Refused::Invalid(errors));
+        }
+        let mut operations = Vec::new();
+        for (at, definition) in ast.definitions.iter().enumerate() {
+            if let Definition::Operation(operation) = definition {
+                operations.push(Prepared::new(schema, &ast, at, operation)?);
+            }
+        }
+        Ok(Self {
+            // A syntax tree, a plan and a selection for each word of the text.
+            weight: 2000 + 40 * text.len() as u64,
+            ast,
+            operations,
+        })
+    }
+
+    /// The operation of a name, or the only one.
+    ///
+    /// # Errors
+    /// When there is none of the name, or several and no name.
+    pub fn operation(&self, name: Option<&str>) -> Result<(usize, &Prepared), Refused> {
+        let mut all = self.operations.iter().enumerate();
+        match name {
+            Some(name) => all
+                .find(|(_, of)| of.name.as_deref() == Some(name))
+                .ok_or_else(|| Refused::UnknownOperation(name.into())),
+            None => match (all.next(), all.next()) {
+                (Some(one), None) => Ok(one),
+                _ => Err(Refused::OperationNameNeeded),
+            },
+        }
+    }
+}
+
+impl Prepared {
+    fn new(
+        schema: &Schema,
+        ast: &Doc,
+        at: usize,
+        operation: &OperationDefinition<'static, String>,
+    ) -> Result<Self, Refused> {
+        use OperationDefinition as Op;
+        let (kind, name, variables, root) = match operation {
+            Op::SelectionSet(_) => (Operation::Query, None, &[][..], Some(&schema.query)),
+            Op::Query(of) => (
+                Operation::Query,
+                of.name.clone(),
+                &of.variable_definitions[..],
+                Some(&schema.query),
+            ),
+            Op::Mutation(of) => (
+                Operation::Mutation,
+                of.name.clone(),
+                &of.variable_definitions[..],
+                schema.mutation.as_ref(),
+            ),
+            Op::Subscription(_) => return Err(Refused::Subscription),
+        };
+        let root = root.ok_or(Refused::Unplannable)?;
+        let variables = variables.iter().map(|of| Variable {
+            name: of.name.clone(),
+            of: Type::of(&of.var_type),
+            default: of.default_value.as_ref().map(variables::json),
+        });
+        let variables: Vec<Variable> = variables.collect();
+        let fragments = limits::fragments(ast);
+        let set = limits::parts(operation).1;
+        let mut conditions = BTreeSet::new();
+        conditions_of(ast, &mut conditions);
+        conditions.retain(|name| variables.iter().any(|v| v.name == *name));
+        Ok(Self {
+            name,
+            operation: kind,
+            cost: Cost::of(set, root, &fragments, schema),
+            variables,
+            conditions: conditions.into_iter().collect(),
+            at,
+            plans: Mutex::default(),
+        })
+    }
+}
+
+fn plan(
+    schema: &Schema,
+    document: &Document,
+    operation: usize,
+    flags: &[bool],
+) -> Result<Plan, Refused> {
+    let prepared = document.operations.get(operation);
+    let prepared = prepared.ok_or(Refused::Unplannable)?;
+    let said: HashMap<&str, bool> = prepared
+        .conditions
+        .iter()
+        .map(String::as_str)
+        .zip(flags.iter().copied())
+        .collect();
+    // Only this operation and the fragments, with nothing left that depends on a variable.
+    let mut ast = document.ast.clone();
+    let mut place = 0;
+    ast.definitions.retain(|definition| {
+        let keep = matches!(definition, Definition::Fragment(_)) || place == prepared.at;
+        place += 1;
+        keep
+    });
+    for definition in &mut ast.definitions {
+        let fragment = matches!(definition, Definition::Fragment(_));
+        let set = set_of(definition);
+        settle(set, &said);
+        if fragment {
+            or_type_name(set);
+        }
+    }
+    let selection = selection(schema, prepared.operation, &ast)?;
+    for definition in &mut ast.definitions {
+        let fragment = matches!(definition, Definition::Fragment(_));
+        let set = set_of(definition);
+        without_introspection(set);
+        if fragment {
+            or_type_name(set);
+        }
+    }
+    if !asks_services(&ast) {
+        return Ok(Plan {
+            node: None,
+            selection,
+        });
+    }
+    let unplannable = |why: &dyn std::fmt::Display| {
+        tracing::error!(%why, "a query cannot be planned");
+        Refused::Unplannable
+    };
+    let planner = &schema.planner;
+    let normal = normalize_operation(&planner.supergraph, &ast, None)
+        .map_err(|error| unplannable(&error))?;
+    let planned = planner.plan_from_normalized_operation(
+        &normal.operation,
+        PlannerOverrideContext::default(),
+        &CancellationToken::with_timeout(PLANNING),
+    );
+    match planned {
+        Ok(plan) => Ok(Plan {
+            node: plan.node,
+            selection,
+        }),
+        Err(PlannerError::CancellationError(_)) => Err(Refused::TooHard),
+        Err(error) => Err(unplannable(&error)),
+    }
+}
+
+fn selection(schema: &Schema, operation: Operation, ast: &Doc) -> Result<Arc<Selection>, Refused> {
+    let fragments = limits::fragments(ast).into_iter().collect();
+    let set = ast.definitions.iter().find_map(|d| match d {
+        Definition::Operation(operation) => Some(limits::parts(operation).1),
+        Definition::Fragment(_) => None,
+    });
+    let root = match operation {
+        Operation::Query => Some(&schema.query),
+        Operation::Mutation => schema.mutation.as_ref(),
+    };
+    let (set, root) = set.zip(root).ok_or(Refused::Unplannable)?;
+    Ok(Collector::new(schema, fragments).selection(&[set], &root.as_str().into()))
+}
+
+fn set_of<'a>(definition: &'a mut Definition<'static, String>) -> &'a mut Set {
+    match definition {
+        Definition::Operation(operation) => match operation {
+            OperationDefinition::SelectionSet(set) => set,
+            OperationDefinition::Query(of) => &mut of.selection_set,
+            OperationDefinition::Mutation(of) => &mut of.selection_set,
+            OperationDefinition::Subscription(of) => &mut of.selection_set,
+        },
+        Definition::Fragment(fragment) => &mut fragment.selection_set,
+    }
+}
+
+fn directives_of<'a>(
+    item: &'a mut AstSelection<'static, String>,
+) -> &'a mut Vec<Directive<'static, String>> {
+    match item {
+        AstSelection::Field(of) => &mut of.directives,
+        AstSelection::FragmentSpread(of) => &mut of.directives,
+        AstSelection::InlineFragment(of) => &mut of.directives,
+    }
+}
+
+/// Whether `@skip` and `@include` leave something in, once the variables are known.
+fn stays(directives: &[Directive<'static, String>], said: &HashMap<&str, bool>) -> bool {
+    directives.iter().all(|directive| {
+        let wanted = match directive.name.as_str() {
+            "skip" => false,
+            "include" => true,
+            _ => return true,
+        };
+        let condition = directive.arguments.iter().find(|(name, _)| name == "if");
+        match condition.map(|(_, value)| value) {
+            Some(Literal::Boolean(value)) => *value == wanted,
+            Some(Literal::Variable(name)) => {
+                said.get(name.as_str()).copied().unwrap_or(false) == wanted
+            }
+            _ => true,
+        }
+    })
+}
+
+/// Takes out what is skipped, and the conditions of what is not.
+fn settle(set: &mut Set, said: &HashMap<&str, bool>) {
+    set.items.retain_mut(|item| {
+        let directives = directives_of(item);
+        let stays = stays(directives, said);
+        directives.retain(|d| d.name != "skip" && d.name != "include");
+        stays
+    });
+    for item in &mut set.items {
+        match item {
+            AstSelection::Field(field) if !field.selection_set.items.is_empty() => {
+                settle(&mut field.selection_set, said);
+                or_type_name(&mut field.selection_set);
+            }
+            AstSelection::InlineFragment(fragment) => {
+                settle(&mut fragment.selection_set, said);
+                or_type_name(&mut fragment.selection_set);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Where nothing is left to ask of an object, its type shows whether it is there.
+fn or_type_name(set: &mut Set) {
+    if set.items.is_empty() {
+        set.items.push(AstSelection::Field(graphql_tools::parser::query::Field {
+            position: set.span.0,
+            alias: Some(NOTHING.into()),
+            name: "__typename".into(),
+            arguments: Vec::new(),
+            directives: Vec::new(),
+            selection_set: SelectionSet {
+                span: set.span,
+                items: Vec::new(),
+            },
+        }));
+    }
+}
+
+/// What is asked of an object of which a client wants nothing.
+pub const NOTHING: &str = "__nothing";
+
+fn without_introspection(set: &mut Set) {
+    set.items.retain_mut(|item| match item {
+        AstSelection::Field(field) => {
+            without_introspection(&mut field.selection_set);
+            !is_introspection(&field.name)
+        }
+        AstSelection::InlineFragment(fragment) => {
+            without_introspection(&mut fragment.selection_set);
+            or_type_name(&mut fragment.selection_set);
+            true
+        }
+        AstSelection::FragmentSpread(_) => true,
+    });
+}
+
+/// Whether anything but `__typename` is left at the top.
+fn asks_services(ast: &Doc) -> bool {
+    fn asks(set: &Set, fragments: &[(&str, &Set)], within: usize) -> bool {
+        within < 64
+            && set.items.iter().any(|item| match item {
+                AstSelection::Field(field) => field.name != "__typename",
+                AstSelection::InlineFragment(of) => asks(&of.selection_set, fragments, within + 1),
+                AstSelection::FragmentSpread(of) => fragments
+                    .iter()
+                    .find(|(name, _)| *name == of.fragment_name)
+                    .is_some_and(|(_, set)| asks(set, fragments, within + 1)),
+            })
+    }
+    let fragments: Vec<(&str, &Set)> = limits::fragments(ast)
+        .into_iter()
+        .map(|(name, fragment)| (name, &fragment.selection_set))
+        .collect();
+    ast.definitions.iter().any(|definition| match definition {
+        Definition::Operation(operation) => asks(limits::parts(operation).1, &fragments, 0),
+        Definition::Fragment(_) => false,
+    })
+}
+
+/// The variables in conditions.
+fn conditions_of(ast: &Doc, found: &mut BTreeSet<String>) {
+    fn of_set(set: &Set, found: &mut BTreeSet<String>) {
+        for item in &set.items {
+            let (directives, below) = match item {
+                AstSelection::Field(of) => (&of.directives, Some(&of.selection_set)),
+                AstSelection::FragmentSpread(of) => (&of.directives, None),
+                AstSelection::InlineFragment(of) => (&of.directives, Some(&of.selection_set)),
+            };
+            for (_, value) in directives.iter().flat_map(|d| &d.arguments) {
+                if let Literal::Variable(name) = value {
+                    found.insert(name.clone());
+                }
+            }
+            if let Some(below) = below {
+                of_set(below, found);
+            }
+        }
+    }
+    for definition in &ast.definitions {
+        match definition {
+            Definition::Operation(operation) => of_set(limits::parts(operation).1, found),
+            Definition::Fragment(fragment) => of_set(&fragment.selection_set, found),
+        }
+    }
+}

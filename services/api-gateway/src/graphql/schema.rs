@@ -1,0 +1,226 @@
+//! The schema as clients see it, and the planner that knows where its parts are.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use anyhow::Context;
+use graphql_tools::{
+    parser::schema::{Definition, Type as Ast, TypeDefinition},
+    validation::{rules::default_rules_validation_plan, validate::ValidationPlan},
+};
+use hive_router_query_planner::{
+    consumer_schema::ConsumerSchema,
+    planner::{Planner, QueryPlannerOptions},
+    utils::parsing::safe_parse_schema,
+};
+
+/// A type as it stands at a field or variable.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Type {
+    /// A type by its name.
+    Named(Arc<str>),
+    /// A list.
+    List(Box<Type>),
+    /// What is never null.
+    NonNull(Box<Type>),
+}
+
+impl Type {
+    /// From the syntax tree.
+    pub fn of(ast: &Ast<'static, String>) -> Self {
+        match ast {
+            Ast::NamedType(name) => Self::Named(name.as_str().into()),
+            Ast::ListType(of) => Self::List(Box::new(Self::of(of))),
+            Ast::NonNullType(of) => Self::NonNull(Box::new(Self::of(of))),
+        }
+    }
+
+    /// The name inside.
+    pub fn name(&self) -> &Arc<str> {
+        match self {
+            Self::Named(name) => name,
+            Self::List(of) | Self::NonNull(of) => of.name(),
+        }
+    }
+
+    /// Whether it is a list, null or not.
+    pub fn is_list(&self) -> bool {
+        match self {
+            Self::Named(_) => false,
+            Self::List(_) => true,
+            Self::NonNull(of) => of.is_list(),
+        }
+    }
+}
+
+/// A field.
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// Its type.
+    pub of: Type,
+    /// The rows it answers where no `first` is said; `None` for a field that takes no `first`.
+    pub first: Option<i64>,
+}
+
+/// A field of an input object.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// Its type.
+    pub of: Type,
+    /// Something stands for it when it is not said.
+    pub has_default: bool,
+}
+
+/// What a name stands for.
+#[derive(Clone, Debug)]
+pub enum Named {
+    /// A scalar.
+    Scalar,
+    /// Its values.
+    Enum(BTreeSet<String>),
+    /// An object or interface.
+    Fields(HashMap<String, Field>),
+    /// A union.
+    Union,
+    /// What is taken in; exactly one member of it, if so marked.
+    Input(BTreeMap<String, Input>, bool),
+}
+
+/// The graph that is served.
+pub struct Schema {
+    /// The planner.
+    pub planner: Planner,
+    /// The rules of validation.
+    pub rules: ValidationPlan,
+    types: HashMap<String, Named>,
+    possible: HashMap<String, Arc<[Arc<str>]>>,
+    /// Root type of queries.
+    pub query: String,
+    /// Root type of mutations.
+    pub mutation: Option<String>,
+}
+
+impl Schema {
+    /// Reads a supergraph.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn new(supergraph: &str) -> anyhow::Result<Self> {
+        let document = safe_parse_schema(supergraph).context("the supergraph is no schema")?;
+        let query = document.query_type_name().context("there is no Query")?;
+        let (query, mutation) = (query.clone(), document.mutation_type_name().cloned());
+        let planner = Planner::new_from_supergraph(&document, QueryPlannerOptions::default())
+            .context("the supergraph cannot be planned")?;
+        let mut types = HashMap::new();
+        let mut members: HashMap<String, BTreeSet<String>> = HashMap::new();
+        for definition in &planner.consumer_schema.document.definitions {
+            let Definition::TypeDefinition(definition) = definition else {
+                continue;
+            };
+            let (name, named) = named(definition);
+            match definition {
+                TypeDefinition::Object(object) => {
+                    let own = members.entry(name.clone()).or_default();
+                    own.insert(name.clone());
+                    for interface in &object.implements_interfaces {
+                        let of = members.entry(interface.clone()).or_default();
+                        of.insert(name.clone());
+                    }
+                }
+                TypeDefinition::Union(union) => {
+                    let of = members.entry(name.clone()).or_default();
+                    of.extend(union.types.iter().cloned());
+                }
+                _ => {}
+            }
+            types.insert(name, named);
+        }
+        for scalar in ["Int", "Float", "String", "Boolean", "ID"] {
+            types.entry(scalar.to_owned()).or_insert(Named::Scalar);
+        }
+        let possible = members.into_iter().map(|(name, of)| {
+            let of: Vec<Arc<str>> = of.iter().map(|name| name.as_str().into()).collect();
+            (name, of.into())
+        });
+        Ok(Self {
+            rules: default_rules_validation_plan(),
+            possible: possible.collect(),
+            planner,
+            types,
+            query,
+            mutation,
+        })
+    }
+
+    /// As clients see it.
+    pub fn consumer(&self) -> &ConsumerSchema {
+        &self.planner.consumer_schema
+    }
+
+    /// What a name stands for.
+    pub fn named(&self, name: &str) -> Option<&Named> {
+        self.types.get(name)
+    }
+
+    /// A field of an object or interface.
+    pub fn field(&self, of: &str, name: &str) -> Option<&Field> {
+        match self.types.get(of) {
+            Some(Named::Fields(fields)) => fields.get(name),
+            _ => None,
+        }
+    }
+
+    /// The objects that something of this type may be: itself, for an object.
+    pub fn possible(&self, name: &str) -> &[Arc<str>] {
+        self.possible.get(name).map_or(&[], |of| of)
+    }
+
+    /// Whether an object of `type_name` is also a `wanted`.
+    pub fn is_a(&self, type_name: &str, wanted: &str) -> bool {
+        type_name == wanted || self.possible(wanted).iter().any(|of| **of == *type_name)
+    }
+
+    /// The services that are in the graph.
+    pub fn services(&self) -> impl Iterator<Item = &str> {
+        let known = self.planner.supergraph.known_subgraphs.values();
+        known.map(String::as_str)
+    }
+}
+
+fn named(definition: &TypeDefinition<'static, String>) -> (String, Named) {
+    let fields = |fields: &[graphql_tools::parser::schema::Field<'static, String>]| {
+        let fields = fields.iter().map(|field| {
+            let first = field.arguments.iter().find(|a| a.name == "first");
+            let first = first.map(|a| match &a.default_value {
+                Some(graphql_tools::parser::schema::Value::Int(n)) => n.as_i64().unwrap_or(0),
+                _ => 0,
+            });
+            let of = Type::of(&field.field_type);
+            (field.name.clone(), Field { of, first })
+        });
+        Named::Fields(fields.collect())
+    };
+    match definition {
+        TypeDefinition::Scalar(scalar) => (scalar.name.clone(), Named::Scalar),
+        TypeDefinition::Object(object) => (object.name.clone(), fields(&object.fields)),
+        TypeDefinition::Interface(of) => (of.name.clone(), fields(&of.fields)),
+        TypeDefinition::Union(union) => (union.name.clone(), Named::Union),
+        TypeDefinition::Enum(of) => {
+            let values = of.values.iter().map(|value| value.name.clone()).collect();
+            (of.name.clone(), Named::Enum(values))
+        }
+        TypeDefinition::InputObject(input) => {
+            let fields = input.fields.iter().map(|field| {
+                let taken = Input {
+                    of: Type::of(&field.value_type),
+                    has_default: field.default_value.is_some(),
+                };
+                (field.name.clone(), taken)
+            });
+            let one_of = input.directives.iter().any(|d| d.name == "oneOf");
+            (input.name.clone(), Named::Input(fields.collect(), one_of))
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! What services answer, as it is put together: JSON whose objects keep the order of their members.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{MapAccess, SeqAccess, Visitor},
+    ser::{SerializeMap, SerializeSeq},
+};
+
+/// A JSON value.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Value {
+    /// `null`.
+    #[default]
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number, as it was written.
+    Number(serde_json::Number),
+    /// A text.
+    Text(Box<str>),
+    /// A list.
+    List(Vec<Value>),
+    /// An object.
+    Object(Object),
+}
+
+/// The members of an object, in order. There are few, so they are looked for one by one.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Object(pub Vec<(Box<str>, Value)>);
+
+impl Object {
+    /// A member.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        let found = self.0.iter().find(|(key, _)| **key == *name);
+        found.map(|(_, value)| value)
+    }
+
+    /// A member, to be changed.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Value> {
+        let found = self.0.iter_mut().find(|(key, _)| **key == *name);
+        found.map(|(_, value)| value)
+    }
+
+    /// Its type, where it was asked for.
+    pub fn type_name(&self) -> Option<&str> {
+        match self.get("__typename") {
+            Some(Value::Text(name)) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Sets a member.
+    pub fn set(&mut self, name: &str, value: Value) {
+        match self.get_mut(name) {
+            Some(old) => *old = value,
+            None => self.0.push((name.into(), value)),
+        }
+    }
+}
+
+impl Value {
+    /// A text.
+    pub fn text(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+
+    /// Puts in what another answer says of the same thing. What one service knows is not lost because another says
+    /// null of it.
+    pub fn merge(&mut self, other: Self) {
+        match (self, other) {
+            (Self::Object(mine), Self::Object(other)) => {
+                for (name, value) in other.0 {
+                    match mine.get_mut(&name) {
+                        Some(old) => old.merge(value),
+                        None => mine.0.push((name, value)),
+                    }
+                }
+            }
+            (Self::List(mine), Self::List(other)) if mine.len() == other.len() => {
+                for (mine, other) in mine.iter_mut().zip(other) {
+                    mine.merge(other);
+                }
+            }
+            (mine, other) if other != Self::Null => *mine = other,
+            _ => {}
+        }
+    }
+}
+
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Number(number) => number.serialize(serializer),
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::List(items) => {
+                let mut list = serializer.serialize_seq(Some(items.len()))?;
+                for item in items {
+                    list.serialize_element(item)?;
+                }
+                list.end()
+            }
+            Self::Object(object) => {
+                let mut map = serializer.serialize_map(Some(object.0.len()))?;
+                for (name, value) in &object.0 {
+                    map.serialize_entry(name, value)?;
+                }
+                map.end()
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Value;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("JSON")
+            }
+            fn visit_unit<E>(self) -> Result<Value, E> {
+                Ok(Value::Null)
+            }
+            fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+                Ok(Value::Bool(value))
+            }
+            fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+                Ok(Value::Number(value.into()))
+            }
+            fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+                Ok(Value::Number(value.into()))
+            }
+            fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+                Ok(serde_json::Number::from_f64(value).map_or(Value::Null, Value::Number))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+                Ok(Value::text(text))
+            }
+            fn visit_string<E>(self, text: String) -> Result<Value, E> {
+                Ok(Value::Text(text.into()))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+                let mut items = Vec::with_capacity(list.size_hint().unwrap_or(0).min(1024));
+                while let Some(item) = list.next_element()? {
+                    items.push(item);
+                }
+                Ok(Value::List(items))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Value::Object(Object(members)))
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(json: &str) -> Value {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn comes_back_as_it_was_written() {
+        let json = r#"{"b":[1,-2,3.5,true,null,"x\n"],"a":{"c":18446744073709551615}}"#;
+        assert_eq!(serde_json::to_string(&value(json)).unwrap(), json);
+    }
+
+    #[test]
+    fn two_answers_about_one_thing_become_one() {
+        let mut one = value(r#"{"a":{"x":1,"n":null,"k":7},"l":[{"x":1},{"x":2}]}"#);
+        one.merge(value(r#"{"a":{"y":2,"n":3,"k":null},"l":[{"y":1},null],"b":4}"#));
+        let both = r#"{"a":{"x":1,"n":3,"k":7,"y":2},"l":[{"x":1,"y":1},{"x":2}],"b":4}"#;
+        assert_eq!(one, value(both));
+    }
+}
