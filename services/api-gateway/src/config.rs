@@ -143,7 +143,10 @@ impl GraphConfig {
         for entry in list(env, "BAHI_GRAPHQL_SUBGRAPHS") {
             let (name, url) = entry.split_once('=').context("BAHI_GRAPHQL_SUBGRAPHS")?;
             let uri: Uri = url.parse().with_context(|| entry.clone())?;
-            anyhow::ensure!(uri.scheme_str() == Some("http"), "{url} must begin with http://");
+            anyhow::ensure!(
+                uri.scheme_str() == Some("http"),
+                "{url} must begin with http://"
+            );
             let authority = uri.authority().cloned().with_context(|| entry.clone())?;
             elsewhere.insert(name.to_owned(), (authority, uri.path().to_owned()));
         }

@@ -178,7 +178,11 @@ impl<'a, A: Ask> Run<'a, A> {
             return;
         }
         let lists = [("representations", &entities)];
-        let body = self.body(&fetch.operation.document_str, &fetch.variable_usages, &lists);
+        let body = self.body(
+            &fetch.operation.document_str,
+            &fetch.variable_usages,
+            &lists,
+        );
         let Some(answer) = self.asked(&fetch.service_name, body, false).await else {
             return;
         };
@@ -204,9 +208,15 @@ impl<'a, A: Ask> Run<'a, A> {
         if all.iter().all(|entities| entities.count == 0) {
             return;
         }
-        let names = aliases.iter().map(|a| a.representations_variable_name.as_str());
+        let names = aliases
+            .iter()
+            .map(|a| a.representations_variable_name.as_str());
         let lists: Vec<_> = names.zip(&all).collect();
-        let body = self.body(&fetch.operation.document_str, &fetch.variable_usages, &lists);
+        let body = self.body(
+            &fetch.operation.document_str,
+            &fetch.variable_usages,
+            &lists,
+        );
         let Some(answer) = self.asked(&fetch.service_name, body, false).await else {
             return;
         };
@@ -217,11 +227,19 @@ impl<'a, A: Ask> Run<'a, A> {
         for (alias, entities) in aliases.iter().zip(&all) {
             let found = data.get_mut(&alias.alias).map(std::mem::take);
             let paths: Vec<_> = alias.merge_paths.iter().map(|p| p.as_slice()).collect();
-            self.spread(entities, &paths, found.unwrap_or_default(), &alias.output_rewrites);
+            self.spread(
+                entities,
+                &paths,
+                found.unwrap_or_default(),
+                &alias.output_rewrites,
+            );
         }
         for told in answer.errors.unwrap_or_default() {
             let head = told.path.as_ref().and_then(|p| p.first()?.as_str());
-            let of = aliases.iter().zip(&all).find(|(a, _)| Some(a.alias.as_str()) == head);
+            let of = aliases
+                .iter()
+                .zip(&all)
+                .find(|(a, _)| Some(a.alias.as_str()) == head);
             match of {
                 Some((alias, entities)) => {
                     let paths: Vec<_> = alias.merge_paths.iter().map(|p| p.as_slice()).collect();
@@ -325,12 +343,18 @@ impl<'a, A: Ask> Run<'a, A> {
         let mut place = 0;
         for path in paths {
             let mut steps = Vec::new();
-            located(self.schema, &self.data.borrow(), path, &mut steps, &mut |here| {
-                if found.is_none() && entities.places.get(place) == Some(&Some(at)) {
-                    found = Some(here.to_vec());
-                }
-                place += 1;
-            });
+            located(
+                self.schema,
+                &self.data.borrow(),
+                path,
+                &mut steps,
+                &mut |here| {
+                    if found.is_none() && entities.places.get(place) == Some(&Some(at)) {
+                        found = Some(here.to_vec());
+                    }
+                    place += 1;
+                },
+            );
         }
         let path = found.map(|mut path| {
             path.extend(rest);

@@ -214,7 +214,9 @@ fn from_address(req: &HttpRequest) -> Read {
         query: parameters.query,
         operation: parameters.operation,
         variables: variables.transpose().map_err(|e| wrong("variables", &e))?,
-        extensions: extensions.transpose().map_err(|e| wrong("extensions", &e))?,
+        extensions: extensions
+            .transpose()
+            .map_err(|e| wrong("extensions", &e))?,
         document: parameters.document,
     };
     whole(asked)
@@ -225,12 +227,22 @@ async fn from_body(req: &HttpRequest, payload: web::Payload) -> Result<Read, Pro
     let kind = kind.and_then(|v| v.to_str().ok()).unwrap_or_default();
     let mut parts = kind.split(';').map(str::trim);
     // A form or a bare text could be sent by a page of any origin without asking first.
-    if !parts.next().unwrap_or_default().eq_ignore_ascii_case("application/json") {
+    if !parts
+        .next()
+        .unwrap_or_default()
+        .eq_ignore_ascii_case("application/json")
+    {
         return Ok(Err((415, "The body must be application/json.".into())));
     }
     let other = parts.filter_map(|p| p.strip_prefix("charset="));
-    if let Some(charset) = other.last().filter(|c| !c.trim_matches('"').eq_ignore_ascii_case("utf-8")) {
-        return Ok(Err((415, format!("The body must be UTF-8, not {charset}."))));
+    if let Some(charset) = other
+        .last()
+        .filter(|c| !c.trim_matches('"').eq_ignore_ascii_case("utf-8"))
+    {
+        return Ok(Err((
+            415,
+            format!("The body must be UTF-8, not {charset}."),
+        )));
     }
     let taken = body::take(req, payload, MOST_BYTES, false);
     let taken = tokio::time::timeout(BUDGET, taken).await;
@@ -239,11 +251,16 @@ async fn from_body(req: &HttpRequest, payload: web::Payload) -> Result<Read, Pro
         Upload::Streamed(..) => return Ok(Err((400, "The body is too long.".into()))),
     };
     let asked = serde_json::from_slice::<Asked>(&bytes);
-    Ok(asked.map_err(|e| (400, format!("The body: {e}"))).and_then(whole))
+    Ok(asked
+        .map_err(|e| (400, format!("The body: {e}")))
+        .and_then(whole))
 }
 
 fn whole(asked: Asked) -> Read {
-    let persisted = asked.extensions.as_ref().is_some_and(|e| e.persisted.is_some());
+    let persisted = asked
+        .extensions
+        .as_ref()
+        .is_some_and(|e| e.persisted.is_some());
     if asked.query.is_none() && asked.document.is_none() && !persisted {
         return Err((400, "There is no query and no documentId.".into()));
     }
@@ -332,9 +349,22 @@ mod tests {
         assert_eq!(of(None), "json");
         assert_eq!(of(Some("*/*")), "json");
         assert_eq!(of(Some("application/json")), "json");
-        assert_eq!(of(Some("application/graphql-response+json; charset=utf-8, application/json; charset=utf-8")), "response");
-        assert_eq!(of(Some("application/graphql-response+json;q=0.5, application/json")), "json");
-        assert_eq!(of(Some("application/graphql-response+json, */*")), "response");
+        assert_eq!(
+            of(Some(
+                "application/graphql-response+json; charset=utf-8, application/json; charset=utf-8"
+            )),
+            "response"
+        );
+        assert_eq!(
+            of(Some(
+                "application/graphql-response+json;q=0.5, application/json"
+            )),
+            "json"
+        );
+        assert_eq!(
+            of(Some("application/graphql-response+json, */*")),
+            "response"
+        );
         assert_eq!(of(Some("text/html")), "none");
         assert_eq!(of(Some("application/json;q=0")), "none");
     }

@@ -101,7 +101,9 @@ impl<'a> Teller<'a> {
         for field in fields.iter() {
             let value = match &field.kind {
                 Kind::TypeName => Value::text(type_name),
-                Kind::Schema(below, arguments) => self.member(thing, &field.name, arguments, Some(below)),
+                Kind::Schema(below, arguments) => {
+                    self.member(thing, &field.name, arguments, Some(below))
+                }
                 _ => self.member(thing, &field.name, &[], None),
             };
             object.0.push((Box::from(&*field.key), value));
@@ -141,25 +143,45 @@ impl<'a> Teller<'a> {
                 _ => Found::Value(Value::Null),
             },
             Thing::Field(field) => match name {
-                "args" => Found::Many(Some(shown(&field.arguments, all, |a| &a.directives, Thing::Input))),
+                "args" => Found::Many(Some(shown(
+                    &field.arguments,
+                    all,
+                    |a| &a.directives,
+                    Thing::Input,
+                ))),
                 "type" => Found::One(self.typed(&field.field_type)),
-                _ => described(name, &field.name, field.description.as_ref(), &field.directives),
+                _ => described(
+                    name,
+                    &field.name,
+                    field.description.as_ref(),
+                    &field.directives,
+                ),
             },
             Thing::Input(input) => match name {
                 "type" => Found::One(self.typed(&input.value_type)),
-                "defaultValue" => Found::Value(optional(input.default_value.as_ref().map(|v| v.to_string()))),
-                _ => described(name, &input.name, input.description.as_ref(), &input.directives),
+                "defaultValue" => Found::Value(optional(
+                    input.default_value.as_ref().map(|v| v.to_string()),
+                )),
+                _ => described(
+                    name,
+                    &input.name,
+                    input.description.as_ref(),
+                    &input.directives,
+                ),
             },
-            Thing::Word(word) => {
-                described(name, &word.name, word.description.as_ref(), &word.directives)
-            }
+            Thing::Word(word) => described(
+                name,
+                &word.name,
+                word.description.as_ref(),
+                &word.directives,
+            ),
             Thing::Directive(directive) => match name {
-                "args" => {
-                    Found::Many(Some(directive.arguments.iter().map(Thing::Input).collect()))
-                }
+                "args" => Found::Many(Some(directive.arguments.iter().map(Thing::Input).collect())),
                 "locations" => {
                     let locations = directive.locations.iter();
-                    Found::Value(Value::List(locations.map(|l| Value::text(l.as_str())).collect()))
+                    Found::Value(Value::List(
+                        locations.map(|l| Value::text(l.as_str())).collect(),
+                    ))
                 }
                 "isRepeatable" => Found::Value(Value::Bool(directive.repeatable)),
                 _ => described(name, &directive.name, directive.description.as_ref(), &[]),
@@ -169,19 +191,30 @@ impl<'a> Teller<'a> {
 
     fn of_schema(&self, name: &str) -> Found<'a> {
         let root = |name: Option<&str>| {
-            Found::One(name.and_then(|name| self.types.get(name)).map(|def| Thing::Named(def)))
+            Found::One(
+                name.and_then(|name| self.types.get(name))
+                    .map(|def| Thing::Named(def)),
+            )
         };
         match name {
             "types" => {
                 let mut types: Vec<_> = self.types.iter().collect();
                 types.sort_by_key(|(name, _)| **name);
-                Found::Many(Some(types.into_iter().map(|(_, def)| Thing::Named(def)).collect()))
+                Found::Many(Some(
+                    types
+                        .into_iter()
+                        .map(|(_, def)| Thing::Named(def))
+                        .collect(),
+                ))
             }
             "queryType" => root(Some(&self.schema.query)),
             "mutationType" => root(self.schema.mutation.as_deref()),
-            "directives" => {
-                Found::Many(Some(self.directives.iter().map(|d| Thing::Directive(d)).collect()))
-            }
+            "directives" => Found::Many(Some(
+                self.directives
+                    .iter()
+                    .map(|d| Thing::Directive(d))
+                    .collect(),
+            )),
             _ => Found::Value(Value::Null),
         }
     }
@@ -213,9 +246,12 @@ impl<'a> Teller<'a> {
             ("enumValues", Def::Enum(of)) => {
                 Found::Many(Some(shown(&of.values, all, |v| &v.directives, Thing::Word)))
             }
-            ("inputFields", Def::InputObject(of)) => {
-                Found::Many(Some(shown(&of.fields, all, |f| &f.directives, Thing::Input)))
-            }
+            ("inputFields", Def::InputObject(of)) => Found::Many(Some(shown(
+                &of.fields,
+                all,
+                |f| &f.directives,
+                Thing::Input,
+            ))),
             ("isOneOf", Def::InputObject(of)) => {
                 Found::Value(Value::Bool(of.directives.iter().any(|d| d.name == "oneOf")))
             }
@@ -275,10 +311,13 @@ fn optional(text: Option<String>) -> Value {
 
 fn text_of(directives: &[Directive<'static, String>], name: &str, of: &str) -> Option<String> {
     let directive = directives.iter().find(|d| d.name == name)?;
-    directive.arguments.iter().find_map(|(name, value)| match value {
-        Literal::String(text) if name == of => Some(text.clone()),
-        _ => None,
-    })
+    directive
+        .arguments
+        .iter()
+        .find_map(|(name, value)| match value {
+            Literal::String(text) if name == of => Some(text.clone()),
+            _ => None,
+        })
 }
 
 fn kind_of(def: &Def) -> &'static str {

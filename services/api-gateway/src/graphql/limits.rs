@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use graphql_tools::parser::query::{
-    Definition, Directive, Document, FragmentDefinition, OperationDefinition, Selection, SelectionSet, Value,
+    Definition, Directive, Document, FragmentDefinition, OperationDefinition, Selection,
+    SelectionSet, Value,
 };
 use serde_json::Map;
 
@@ -235,11 +236,7 @@ struct Size {
 
 impl Size {
     /// Each fragment is looked at once; one that holds itself counts nothing there and is refused later.
-    fn of<'a>(
-        set: &'a Set,
-        fragments: &Fragments<'a>,
-        known: &mut HashMap<&'a str, Self>,
-    ) -> Self {
+    fn of<'a>(set: &'a Set, fragments: &Fragments<'a>, known: &mut HashMap<&'a str, Self>) -> Self {
         let mut whole = Self::default();
         for selection in &set.items {
             let part = match selection {
@@ -345,7 +342,9 @@ fn collect(
 ) {
     for selection in &set.items {
         match selection {
-            Selection::Field(field) if !field.selection_set.items.is_empty() => {
+            Selection::Field(field)
+                if !field.selection_set.items.is_empty() && !is_introspection(&field.name) =>
+            {
                 let Some(known) = schema.field(of, &field.name) else {
                     continue;
                 };
@@ -411,10 +410,16 @@ mod tests {
     fn the_bare_text_tells_how_much_there_is_to_parse() {
         assert_eq!(refused("{ a(b: \"}}}\") # {{{{\n }"), None);
         assert_eq!(refused(&"{a".repeat(65)), Some("nested brackets"));
-        assert_eq!(refused(&format!("{{ a(b: {}) }}", "[".repeat(70))), Some("nested brackets"));
+        assert_eq!(
+            refused(&format!("{{ a(b: {}) }}", "[".repeat(70))),
+            Some("nested brackets")
+        );
         assert_eq!(refused(&"a ".repeat(4001)), Some("tokens"));
         // What is quoted or remarked upon is not nested, whatever it looks like.
-        assert_eq!(refused(&format!("{{ a(b: \"\"\"{}\"\"\") }}", "{".repeat(100))), None);
+        assert_eq!(
+            refused(&format!("{{ a(b: \"\"\"{}\"\"\") }}", "{".repeat(100))),
+            None
+        );
         assert_eq!(refused(&format!("{{ a }} #{}", "{".repeat(100))), None);
         assert_eq!(refused("{ a(b: \"\\\""), None);
     }
@@ -441,9 +446,18 @@ mod tests {
         assert_eq!(beyond(&bomb(100)), Some("root fields"));
         let below = format!("{{ x {{ ...F0 }} }} {}", &bomb(60)[10..]);
         assert_eq!(beyond(&below), Some("fields"));
-        assert_eq!(beyond("{ ...A } fragment A on Q { a ...B } fragment B on Q { ...A }"), None);
-        assert_eq!(beyond(&format!("{}a{}", "{a".repeat(10), "}".repeat(10))), Some("nested fields"));
-        assert_eq!(beyond(&format!("{}a{}", "{ ... {a".repeat(9), "}}".repeat(9))), None);
+        assert_eq!(
+            beyond("{ ...A } fragment A on Q { a ...B } fragment B on Q { ...A }"),
+            None
+        );
+        assert_eq!(
+            beyond(&format!("{}a{}", "{a".repeat(10), "}".repeat(10))),
+            Some("nested fields")
+        );
+        assert_eq!(
+            beyond(&format!("{}a{}", "{ ... {a".repeat(9), "}}".repeat(9))),
+            None
+        );
         let deep = "{ __schema { types { fields { type { fields { type { fields { type { fields { name } } } } } } } } } }";
         assert_eq!(beyond(deep), Some("nested lists of the schema"));
         let aliases: String = (0..31).map(|n| format!("a{n}: a ")).collect();

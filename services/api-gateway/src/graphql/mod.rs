@@ -84,9 +84,10 @@ impl Graph {
         let mut subgraphs = BTreeMap::new();
         for name in schema.services() {
             let (upstream, path) = match (graph.elsewhere.get(name), upstreams.get(name)) {
-                (Some((authority, path)), _) => {
-                    (Arc::new(Upstream::new(name, authority.clone())), path.clone())
-                }
+                (Some((authority, path)), _) => (
+                    Arc::new(Upstream::new(name, authority.clone())),
+                    path.clone(),
+                ),
                 (None, Some(upstream)) => (upstream.clone(), "/graphql".to_owned()),
                 (None, None) => anyhow::bail!("nothing says where the subgraph {name} is"),
             };

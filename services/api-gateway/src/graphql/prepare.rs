@@ -199,7 +199,11 @@ impl Document {
     ) -> Result<Self, Refused> {
         let ast = safe_parse_operation_with_token_limit(text, limits.tokens + 1)
             .map_err(|error| Refused::Syntax(error.to_string().replace('\n', " ")))?;
-        if !ast.definitions.iter().any(|d| matches!(d, Definition::Operation(_))) {
+        if !ast
+            .definitions
+            .iter()
+            .any(|d| matches!(d, Definition::Operation(_)))
+        {
             return Err(Refused::Syntax("there is no operation".into()));
         }
         limits::document(&ast, limits, introspection)?;
@@ -435,17 +439,18 @@ fn settle(set: &mut Set, said: &HashMap<&str, bool>) {
 /// Where nothing is left to ask of an object, its type shows whether it is there.
 fn or_type_name(set: &mut Set) {
     if set.items.is_empty() {
-        set.items.push(AstSelection::Field(graphql_tools::parser::query::Field {
-            position: set.span.0,
-            alias: Some(NOTHING.into()),
-            name: "__typename".into(),
-            arguments: Vec::new(),
-            directives: Vec::new(),
-            selection_set: SelectionSet {
-                span: set.span,
-                items: Vec::new(),
-            },
-        }));
+        set.items
+            .push(AstSelection::Field(graphql_tools::parser::query::Field {
+                position: set.span.0,
+                alias: Some(NOTHING.into()),
+                name: "__typename".into(),
+                arguments: Vec::new(),
+                directives: Vec::new(),
+                selection_set: SelectionSet {
+                    span: set.span,
+                    items: Vec::new(),
+                },
+            }));
     }
 }
 

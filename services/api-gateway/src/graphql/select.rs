@@ -86,7 +86,10 @@ impl<'a> Collector<'a> {
     /// What `sets` ask together of something of type `of`.
     pub fn selection(&mut self, sets: &[&'a Set], of: &Arc<str>) -> Arc<Selection> {
         // The same selections are met again and again below interfaces.
-        let place = (sets.iter().map(|set| *set as *const Set).collect(), of.clone());
+        let place = (
+            sets.iter().map(|set| *set as *const Set).collect(),
+            of.clone(),
+        );
         if let Some(known) = self.known.get(&place) {
             return known.clone();
         }
@@ -105,7 +108,9 @@ impl<'a> Collector<'a> {
             self.collect(set, object, &mut groups, &mut spread);
         }
         groups.retain(|group| group.key != NOTHING);
-        let fields = groups.into_iter().filter_map(|group| self.field(group, object));
+        let fields = groups
+            .into_iter()
+            .filter_map(|group| self.field(group, object));
         fields.collect::<Vec<_>>().into()
     }
 

@@ -70,7 +70,9 @@ impl Ask for Services<'_> {
             Ok(Err(broken)) => {
                 tracing::warn!(service, ?broken, "a part of an answer did not come");
                 let message = match change {
-                    true => format!("The connection to {service} broke; the change may have been carried out. Repeat it with the same Idempotency-Key."),
+                    true => format!(
+                        "The connection to {service} broke; the change may have been carried out. Repeat it with the same Idempotency-Key."
+                    ),
                     false => format!("The service {service} cannot be understood just now."),
                 };
                 Err(Error::new(message, "CONNECTION_BROKEN", 502))
@@ -103,7 +105,10 @@ enum Broken {
 
 impl Services<'_> {
     async fn send(&self, subgraph: &Subgraph, body: Bytes, change: bool) -> Result<Bytes, Broken> {
-        let uri = subgraph.upstream.uri(&subgraph.path).map_err(|_| Broken::Unsent)?;
+        let uri = subgraph
+            .upstream
+            .uri(&subgraph.path)
+            .map_err(|_| Broken::Unsent)?;
         let mut request = Request::new(upstream::full(body));
         *request.method_mut() = hyper::Method::POST;
         *request.uri_mut() = uri;
@@ -135,12 +140,13 @@ impl Services<'_> {
         })?;
         let status = answer.status();
         let body = Limited::new(answer.into_body(), ANSWER).collect().await;
-        let body = body.map_err(|error| {
-            match error.downcast_ref::<http_body_util::LengthLimitError>() {
-                Some(_) => Broken::TooLong,
-                None => Broken::Sent,
-            }
-        })?;
+        let body =
+            body.map_err(
+                |error| match error.downcast_ref::<http_body_util::LengthLimitError>() {
+                    Some(_) => Broken::TooLong,
+                    None => Broken::Sent,
+                },
+            )?;
         match status.is_success() {
             true => Ok(body.to_bytes()),
             false => {

@@ -179,7 +179,9 @@ mod tests {
     #[test]
     fn two_answers_about_one_thing_become_one() {
         let mut one = value(r#"{"a":{"x":1,"n":null,"k":7},"l":[{"x":1},{"x":2}]}"#);
-        one.merge(value(r#"{"a":{"y":2,"n":3,"k":null},"l":[{"y":1},null],"b":4}"#));
+        one.merge(value(
+            r#"{"a":{"y":2,"n":3,"k":null},"l":[{"y":1},null],"b":4}"#,
+        ));
         let both = r#"{"a":{"x":1,"n":3,"k":7,"y":2},"l":[{"x":1,"y":1},{"x":2}],"b":4}"#;
         assert_eq!(one, value(both));
     }

@@ -62,9 +62,8 @@ fn one(schema: &Schema, of: &Type, value: Value) -> Result<Value, String> {
         (_, Value::Null) => Ok(Value::Null),
         (Type::List(of), Value::Array(items)) => {
             let items = items.into_iter().enumerate();
-            let items = items.map(|(at, item)| {
-                one(schema, of, item).map_err(|why| format!("at [{at}] {why}"))
-            });
+            let items = items
+                .map(|(at, item)| one(schema, of, item).map_err(|why| format!("at [{at}] {why}")));
             items.collect::<Result<_, _>>().map(Value::Array)
         }
         (Type::List(of), value) => Ok(Value::Array(vec![one(schema, of, value)?])),
@@ -140,7 +139,9 @@ pub fn json(literal: &Literal<'static, String>) -> Value {
         Literal::Boolean(value) => (*value).into(),
         Literal::List(items) => Value::Array(items.iter().map(json).collect()),
         Literal::Object(members) => {
-            let members = members.iter().map(|(name, value)| (name.clone(), json(value)));
+            let members = members
+                .iter()
+                .map(|(name, value)| (name.clone(), json(value)));
             Value::Object(members.collect())
         }
     }

@@ -5,6 +5,7 @@
 mod bodies;
 mod conformance;
 mod framing;
+mod graph;
 mod headers;
 mod limits;
 mod pages;

@@ -1,0 +1,139 @@
+//! The graph through the gateway, over parts that are put together here: the same data as from one schema.
+
+mod generate;
+mod world;
+
+use std::sync::Arc;
+
+use bahi_testkit::TestEdge;
+use futures::StreamExt;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use self::{
+    generate::Maker,
+    world::{Parts, WHOLE, World, supergraph, whole},
+};
+
+/// A gateway in front of the parts of a world.
+struct Site {
+    edge: TestEdge<api_gateway::State>,
+    parts: Parts,
+    world: Arc<World>,
+    http: reqwest::Client,
+    _folder: tempfile::TempDir,
+}
+
+impl Site {
+    async fn start(failing: bool, settings: &[(&str, &str)]) -> Self {
+        let world = World::new(failing);
+        let parts = Parts::serve(&world).await;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("supergraph.graphql");
+        std::fs::write(&file, supergraph()).unwrap();
+        let mut all = vec![
+            ("BAHI_GRAPHQL_SUPERGRAPH", file.to_str().unwrap()),
+            ("BAHI_GRAPHQL_SUBGRAPHS", &parts.settings),
+            ("BAHI_GRAPHQL_MODE", "development"),
+            ("BAHI_GRAPHQL_OPEN", "true"),
+            ("BAHI_LIMIT_NORMAL", "100000/100000"),
+        ];
+        all.extend_from_slice(settings);
+        let edge = TestEdge::start(api_gateway::app(), &all).await;
+        Self {
+            edge,
+            parts,
+            world,
+            http: reqwest::Client::new(),
+            _folder: folder,
+        }
+    }
+
+    async fn post(&self, body: Value) -> (StatusCode, Value) {
+        let url = format!("{}/graphql", self.edge.url());
+        let request = self.http.post(url).json(&body);
+        let request = request.header("accept", "application/graphql-response+json");
+        let answer = request.send().await.unwrap();
+        (answer.status(), answer.json().await.unwrap())
+    }
+
+    async fn ask(&self, query: &str) -> Value {
+        let (status, body) = self.post(json!({ "query": query })).await;
+        assert_eq!(status, 200, "{body}");
+        body
+    }
+}
+
+fn seeds() -> u64 {
+    std::env::var("BAHI_GRAPH_QUERIES").map_or(3000, |n| n.parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_query_has_the_same_answer_as_from_one_schema() {
+    let site = Site::start(false, &[]).await;
+    let one = whole(&site.world);
+    let compared = futures::stream::iter(0..seeds()).map(|seed| {
+        let (site, one) = (&site, &one);
+        async move {
+            let made = Maker::new(WHOLE).make(seed);
+            let request = async_graphql::Request::new(&made.query)
+                .variables(async_graphql::Variables::from_json(json!(made.variables)));
+            let expected = serde_json::to_value(one.execute(request).await).unwrap();
+            let body = json!({ "query": made.query, "variables": made.variables });
+            let (status, answer) = site.post(body).await;
+            let told = format!(
+                "seed {seed}: {} {}\nexpected {expected}\nanswered {answer}",
+                made.query,
+                json!(made.variables)
+            );
+            assert_eq!(status, 200, "{told}");
+            assert_eq!(answer, expected, "{told}");
+        }
+    });
+    compared.buffer_unordered(4).collect::<Vec<()>>().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_schema_is_told_as_one_schema_tells_it() {
+    let site = Site::start(false, &[]).await;
+    let query = "{ __schema { queryType { name } mutationType { name } types { kind name fields(includeDeprecated: true) { name args { name type { ...T } defaultValue } type { ...T } } inputFields { name type { ...T } } interfaces { name } enumValues { name } possibleTypes { name } } } }
+        fragment T on __Type { kind name ofType { kind name ofType { kind name ofType { kind name } } } }";
+    let answer = site.ask(query).await;
+    let expected = serde_json::to_value(whole(&site.world).execute(query).await).unwrap();
+    let of = |answer: &Value| {
+        let types = answer["data"]["__schema"]["types"].as_array().unwrap();
+        let mut own: Vec<Value> = types
+            .iter()
+            .filter(|t| !t["name"].as_str().unwrap().starts_with("__") && t["kind"] != "SCALAR")
+            .cloned()
+            .collect();
+        for of in &mut own {
+            // An interface of no interfaces has none; it is not unknown which.
+            if of["kind"] == "INTERFACE" {
+                of["interfaces"] = Value::Null;
+            }
+            for list in [
+                "fields",
+                "inputFields",
+                "interfaces",
+                "enumValues",
+                "possibleTypes",
+            ] {
+                if let Some(list) = of[list].as_array_mut() {
+                    for field in list.iter_mut() {
+                        if let Some(args) = field["args"].as_array_mut() {
+                            args.sort_by_key(|a| a["name"].to_string());
+                        }
+                    }
+                    list.sort_by_key(|f| f["name"].to_string());
+                }
+            }
+        }
+        own.sort_by_key(|t| t["name"].to_string());
+        own
+    };
+    for (told, wanted) in of(&answer).iter().zip(of(&expected).iter()) {
+        assert_eq!(told, wanted);
+    }
+    assert_eq!(of(&answer).len(), of(&expected).len());
+}
