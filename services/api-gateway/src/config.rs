@@ -132,6 +132,8 @@ pub struct GraphConfig {
     pub mode: Mode,
     /// Nobody is asked who he is, and no token is sent on: `BAHI_GRAPHQL_OPEN`, for graphs that are not ours.
     pub open: bool,
+    /// How long a query may take in all: `BAHI_GRAPHQL_BUDGET_MS`.
+    pub budget: Duration,
     /// Subgraphs that are no services of the register: `BAHI_GRAPHQL_SUBGRAPHS`, `name=http://host:port/path`, separated by
     /// commas.
     pub elsewhere: BTreeMap<String, (Authority, String)>,
@@ -158,6 +160,7 @@ impl GraphConfig {
                 .into(),
             mode: env.parse("BAHI_GRAPHQL_MODE", Mode::Production)?,
             open: env.parse("BAHI_GRAPHQL_OPEN", false)?,
+            budget: Duration::from_millis(env.parse("BAHI_GRAPHQL_BUDGET_MS", 5_000)?),
             elsewhere,
         })
     }

@@ -1,6 +1,6 @@
 //! GraphQL over HTTP, as the specification of that name has it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use actix_web::{
     HttpMessage, HttpRequest, HttpResponse,
@@ -20,7 +20,7 @@ use super::{
     error::{Error, Refused},
     execute::Run,
     prepare::Operation,
-    subgraphs::{BUDGET, Services},
+    subgraphs::Services,
     variables,
 };
 use crate::{
@@ -119,7 +119,7 @@ pub(crate) async fn serve(
     }
     let asked = match get {
         true => from_address(&req),
-        false => from_body(&req, payload).await?,
+        false => from_body(&req, payload, graph.budget).await?,
     };
     let asked = match asked {
         Ok(asked) => asked,
@@ -222,7 +222,11 @@ fn from_address(req: &HttpRequest) -> Read {
     whole(asked)
 }
 
-async fn from_body(req: &HttpRequest, payload: web::Payload) -> Result<Read, Problem> {
+async fn from_body(
+    req: &HttpRequest,
+    payload: web::Payload,
+    budget: Duration,
+) -> Result<Read, Problem> {
     let kind = req.headers().get(header::CONTENT_TYPE);
     let kind = kind.and_then(|v| v.to_str().ok()).unwrap_or_default();
     let mut parts = kind.split(';').map(str::trim);
@@ -245,7 +249,7 @@ async fn from_body(req: &HttpRequest, payload: web::Payload) -> Result<Read, Pro
         )));
     }
     let taken = body::take(req, payload, MOST_BYTES, false);
-    let taken = tokio::time::timeout(BUDGET, taken).await;
+    let taken = tokio::time::timeout(budget, taken).await;
     let bytes = match taken.map_err(|_| Refusal::SlowBody)?? {
         Upload::Whole(bytes) => bytes,
         Upload::Streamed(..) => return Ok(Err((400, "The body is too long.".into()))),
@@ -295,7 +299,7 @@ async fn answer(
             .headers()
             .get("idempotency-key")
             .and_then(|v| HeaderValue::from_bytes(v.as_bytes()).ok()),
-        deadline: Instant::now() + BUDGET,
+        deadline: Instant::now() + graph.budget,
     };
     let operation = asked.operation.as_deref().filter(|name| !name.is_empty());
     let variables = asked.variables.unwrap_or_default();

@@ -16,7 +16,7 @@ mod subgraphs;
 mod value;
 mod variables;
 
-use std::{collections::BTreeMap, str::FromStr, sync::Arc};
+use std::{collections::BTreeMap, str::FromStr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 
@@ -61,6 +61,8 @@ pub(crate) struct Graph {
     pub mode: Mode,
     /// Nobody is asked who he is.
     pub open: bool,
+    /// How long a query may take in all.
+    pub budget: Duration,
 }
 
 impl Graph {
@@ -107,6 +109,7 @@ impl Graph {
             subgraphs,
             mode: graph.mode,
             open: graph.open,
+            budget: graph.budget,
         })
     }
 }

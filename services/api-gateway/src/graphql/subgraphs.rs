@@ -1,6 +1,6 @@
 //! The way to the services that are in the graph.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
@@ -156,6 +156,3 @@ impl Services<'_> {
         }
     }
 }
-
-/// How long a query may take in all.
-pub const BUDGET: Duration = Duration::from_secs(5);

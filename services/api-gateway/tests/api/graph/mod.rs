@@ -1,6 +1,8 @@
 //! The graph through the gateway, over parts that are put together here: the same data as from one schema.
 
+mod carrying;
 mod generate;
+mod over_http;
 mod world;
 
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use serde_json::{Value, json};
 
 use self::{
     generate::Maker,
-    world::{Parts, WHOLE, World, supergraph, whole},
+    world::{Asked, Parts, WHOLE, World, supergraph, whole},
 };
 
 /// A gateway in front of the parts of a world.
@@ -25,8 +27,8 @@ struct Site {
 }
 
 impl Site {
-    async fn start(failing: bool, settings: &[(&str, &str)]) -> Self {
-        let world = World::new(failing);
+    async fn start(settings: &[(&str, &str)]) -> Self {
+        let world = World::new();
         let parts = Parts::serve(&world).await;
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("supergraph.graphql");
@@ -57,6 +59,11 @@ impl Site {
         (answer.status(), answer.json().await.unwrap())
     }
 
+    /// The requests that reached the parts since the last look.
+    fn asked(&self) -> Vec<Asked> {
+        std::mem::take(&mut *self.parts.desk.asked.lock())
+    }
+
     async fn ask(&self, query: &str) -> Value {
         let (status, body) = self.post(json!({ "query": query })).await;
         assert_eq!(status, 200, "{body}");
@@ -70,7 +77,7 @@ fn seeds() -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_query_has_the_same_answer_as_from_one_schema() {
-    let site = Site::start(false, &[]).await;
+    let site = Site::start(&[]).await;
     let one = whole(&site.world);
     let compared = futures::stream::iter(0..seeds()).map(|seed| {
         let (site, one) = (&site, &one);
@@ -95,7 +102,7 @@ async fn any_query_has_the_same_answer_as_from_one_schema() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_schema_is_told_as_one_schema_tells_it() {
-    let site = Site::start(false, &[]).await;
+    let site = Site::start(&[]).await;
     let query = "{ __schema { queryType { name } mutationType { name } types { kind name fields(includeDeprecated: true) { name args { name type { ...T } defaultValue } type { ...T } } inputFields { name type { ...T } } interfaces { name } enumValues { name } possibleTypes { name } } } }
         fragment T on __Type { kind name ofType { kind name ofType { kind name ofType { kind name } } } }";
     let answer = site.ask(query).await;

@@ -96,7 +96,7 @@ type Query { stocks: [Stock!]! }
 ];
 
 /// All there is, by type and id.
-fn everything(failing: bool) -> BTreeMap<String, Value> {
+fn everything() -> BTreeMap<String, Value> {
     let mut all = BTreeMap::new();
     let mut add = |id: String, mut value: Value| {
         value["id"] = json!(id.split_once(':').map_or("", |(_, id)| id));
@@ -109,8 +109,8 @@ fn everything(failing: bool) -> BTreeMap<String, Value> {
             format!("User:u{n}"),
             json!({
                 "name": format!("Name {n}"),
-                "email": if failing && n == 3 { json!({ "$fails": "no mail" }) } else { json!(format!("u{n}@x")) },
-                "nick": if failing && n == 4 { json!({ "$fails": "no nick" }) } else { json!(format!("n{n}")) },
+                "email": format!("u{n}@x"),
+                "nick": format!("n{n}"),
                 "role": if n == 5 { Value::Null } else { json!(["READER", "WRITER", "EDITOR"][n % 3]) },
                 "friends": [to(format!("User:u{}", (n + 1) % 4)), to(format!("User:u{}", (n + 2) % 4))],
                 "best": if n % 2 == 0 { to(format!("User:u{}", 5 - n)) } else { Value::Null },
@@ -161,16 +161,13 @@ fn everything(failing: bool) -> BTreeMap<String, Value> {
 /// The world, and what was changed in it.
 pub struct World {
     things: BTreeMap<String, Value>,
-    failing: bool,
     pub changes: Mutex<Vec<String>>,
 }
 
 impl World {
-    /// Where `failing`, some fields cannot be answered, and some rows are null.
-    pub fn new(failing: bool) -> Arc<Self> {
+    pub fn new() -> Arc<Self> {
         Arc::new(Self {
-            things: everything(failing),
-            failing,
+            things: everything(),
             changes: Mutex::default(),
         })
     }
@@ -214,13 +211,7 @@ impl World {
                 }
                 json!(items)
             }
-            ("Query", "priced") => {
-                let mut all = self.all(&["Film", "Book"]);
-                if self.failing {
-                    all.insert(1, Value::Null);
-                }
-                json!(all)
-            }
+            ("Query", "priced") => json!(self.all(&["Film", "Book"])),
             ("Query", "node") => self.one(&["Book", "Film"], &args["id"]),
             ("Query", "book") => self.one(&["Book"], &args["id"]),
             ("Query", "latest") => json!(self.all(&["Review"])),
@@ -274,9 +265,6 @@ impl World {
     fn shown(&self, value: Value, typed: bool) -> Result<FieldValue<'static>, String> {
         if let Some(to) = value["$to"].as_str() {
             return self.shown(self.things[to].clone(), typed);
-        }
-        if let Some(why) = value["$fails"].as_str() {
-            return Err(why.to_owned());
         }
         Ok(match value {
             Value::Array(items) => {
@@ -466,9 +454,35 @@ pub struct Asked {
     pub body: Value,
 }
 
+/// How a part behaves when it does not behave.
+#[derive(Clone, Copy, Debug)]
+pub enum Mood {
+    /// Status 500 and a text.
+    Broken,
+    /// Status 200 and a text.
+    Garbled,
+    /// Nothing, for ever.
+    Silent,
+    /// The connection ends within the answer.
+    Abrupt,
+    /// An error that tells of its insides.
+    Talkative,
+    /// A refusal as our services make it.
+    Refusing,
+    /// This.
+    Says(&'static str),
+}
+
+/// What the parts were asked, and how they are.
+#[derive(Default)]
+pub struct Desk {
+    pub asked: Mutex<Vec<Asked>>,
+    pub moods: Mutex<BTreeMap<&'static str, Mood>>,
+}
+
 /// The parts, served.
 pub struct Parts {
-    pub asked: Arc<Mutex<Vec<Asked>>>,
+    pub desk: Arc<Desk>,
     pub settings: String,
 }
 
@@ -478,8 +492,8 @@ impl Parts {
             .iter()
             .map(|(name, sdl)| ((*name).to_owned(), executable(world, sdl, true)))
             .collect();
-        let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
-        let (schemas, log) = (web::Data::new(schemas), web::Data::from(asked.clone()));
+        let desk: Arc<Desk> = Arc::default();
+        let (schemas, log) = (web::Data::new(schemas), web::Data::from(desk.clone()));
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(schemas.clone())
@@ -495,7 +509,7 @@ impl Parts {
         tokio::spawn(server.run());
         let settings = PARTS.map(|(name, _)| format!("{name}=http://{address}/{name}/graphql"));
         Self {
-            asked,
+            desk,
             settings: settings.join(","),
         }
     }
@@ -562,19 +576,42 @@ async fn part(
     req: HttpRequest,
     name: web::Path<String>,
     schemas: web::Data<BTreeMap<String, Schema>>,
-    log: web::Data<Mutex<Vec<Asked>>>,
+    desk: web::Data<Desk>,
     body: web::Bytes,
 ) -> HttpResponse {
     let header = |name: &str| {
         let value = req.headers().get(name);
         value.map(|v| v.to_str().unwrap().to_owned())
     };
-    log.lock().push(Asked {
+    desk.asked.lock().push(Asked {
         part: name.clone(),
         authorization: header("authorization"),
         key: header("idempotency-key"),
         body: serde_json::from_slice(&body).unwrap(),
     });
+    let mood = desk.moods.lock().get(name.as_str()).copied();
+    match mood {
+        None => {}
+        Some(Mood::Broken) => return HttpResponse::InternalServerError().body("insides"),
+        Some(Mood::Garbled) => return HttpResponse::Ok().body("insides"),
+        Some(Mood::Silent) => std::future::pending().await,
+        Some(Mood::Abrupt) => {
+            let piece =
+                futures::stream::iter([Ok::<_, std::io::Error>(web::Bytes::from_static(b"{"))]);
+            return HttpResponse::Ok().body(actix_web::body::SizedStream::new(99, piece));
+        }
+        Some(Mood::Talkative) => {
+            let error = json!({ "message": "insides", "extensions": { "stack": "insides" } });
+            return HttpResponse::Ok().json(json!({ "data": null, "errors": [error] }));
+        }
+        Some(Mood::Says(text)) => return HttpResponse::Ok().body(text),
+        Some(Mood::Refusing) => {
+            let extensions = json!({ "code": "FORBIDDEN", "status": 403, "permission": "p" });
+            let error =
+                json!({ "message": "The permission p is needed.", "extensions": extensions });
+            return HttpResponse::Ok().json(json!({ "data": null, "errors": [error] }));
+        }
+    }
     let mut request: async_graphql::Request = serde_json::from_slice(&body).unwrap();
     request.query = without_fragments_on_unions(&request.query);
     HttpResponse::Ok().json(schemas[name.as_str()].execute(request).await)
