@@ -11,4 +11,4 @@ mod merge;
 
 pub use changes::{Change, changes};
 pub use corpus::{operations, plan};
-pub use merge::{Subgraph, compose};
+pub use merge::{Subgraph, compose, fingerprint};

@@ -11,6 +11,7 @@ use graphql_tools::parser::{
         Value,
     },
 };
+use sha2::{Digest, Sha256};
 
 type Doc = Document<'static, String>;
 type Def = TypeDefinition<'static, String>;
@@ -100,7 +101,8 @@ pub fn compose(subgraphs: &[Subgraph]) -> anyhow::Result<String> {
     for subgraph in subgraphs {
         let (id, name) = (graph_id(&subgraph.name), &subgraph.name);
         text.push_str(&format!(
-            "  {id} @join__graph(name: \"{name}\", url: \"http://{name}/graphql\")\n"
+            "  \"{}\"\n  {id} @join__graph(name: \"{name}\", url: \"http://{name}/graphql\")\n",
+            fingerprint(&subgraph.sdl)
         ));
     }
     text.push_str("}\n");
@@ -111,6 +113,11 @@ pub fn compose(subgraphs: &[Subgraph]) -> anyhow::Result<String> {
         text.push_str(&doc.to_string());
     }
     Ok(text)
+}
+
+/// What tells one schema of a service from another: SHA-256, in hexadecimal digits.
+pub fn fingerprint(sdl: &str) -> String {
+    hex::encode(Sha256::digest(sdl.trim()))
 }
 
 /// A schema without `extend schema @link(...)`, which the parser does not know and nothing is done with.

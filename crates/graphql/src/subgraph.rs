@@ -1,4 +1,5 @@
-//! The endpoint of a subgraph, `POST /graphql`, for the gateway alone: it is not routed from outside.
+//! The endpoint of a subgraph, for the gateway alone: `POST /graphql` answers, `GET /graphql` tells the schema. It is not
+//! routed from outside.
 
 use std::sync::Arc;
 
@@ -58,11 +59,20 @@ impl Subgraph {
         &self.sdl
     }
 
-    /// The endpoint, for a service whose state is `S`.
+    /// The endpoint, for a service whose state is `S`. Both ways need an internal token.
     pub fn routes<S: Clone + Send + Sync + 'static>(
         self,
         db: Option<Db>,
     ) -> impl FnOnce(&mut web::ServiceConfig) {
+        let sdl = self.sdl.clone();
+        let get = move |_: Caller| {
+            let sdl = sdl.to_string();
+            async move {
+                HttpResponse::Ok()
+                    .content_type("application/graphql")
+                    .body(sdl)
+            }
+        };
         let post = move |state: web::Data<S>, caller: Caller, body: web::Bytes| {
             let (this, db) = (self.clone(), db.clone());
             async move { this.answer(&**state, db, caller, &body).await }
@@ -71,6 +81,7 @@ impl Subgraph {
             cfg.service(
                 web::resource("/graphql")
                     .app_data(web::PayloadConfig::new(MOST_BYTES))
+                    .route(web::get().to(get))
                     .route(web::post().to(post)),
             );
         }

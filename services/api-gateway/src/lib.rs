@@ -58,7 +58,12 @@ where
 
 fn jobs(state: &State) -> Vec<Job> {
     let (health, revoked, keys) = (state.clone(), state.clone(), state.clone());
+    let graph = state.clone();
     vec![
+        Job::every("subgraph_drift", Duration::from_secs(30), move || {
+            let state = graph.clone();
+            async move { state.look_for_drift().await }
+        }),
         Job::every("upstream_health", Duration::from_secs(2), move || {
             let state = health.clone();
             async move { state.check_upstreams().await }

@@ -144,6 +144,11 @@ impl State {
         Ok(())
     }
 
+    pub(crate) async fn look_for_drift(&self) -> anyhow::Result<()> {
+        self.0.graph.look_for_drift(&self.0.auth.own()?).await;
+        Ok(())
+    }
+
     /// Learns identity's keys beyond those in our folder, so that a rotation needs no restart.
     pub(crate) async fn refresh_keys(&self) -> anyhow::Result<()> {
         let Some(identity) = self.0.upstreams.get("identity") else {

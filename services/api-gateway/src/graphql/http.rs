@@ -238,15 +238,11 @@ async fn from_body(
     {
         return Ok(Err((415, "The body must be application/json.".into())));
     }
-    let other = parts.filter_map(|p| p.strip_prefix("charset="));
-    if let Some(charset) = other
-        .last()
-        .filter(|c| !c.trim_matches('"').eq_ignore_ascii_case("utf-8"))
-    {
-        return Ok(Err((
-            415,
-            format!("The body must be UTF-8, not {charset}."),
-        )));
+    let charset = parts.filter_map(|p| p.strip_prefix("charset=")).next_back();
+    let charset = charset.unwrap_or("utf-8").trim_matches('"');
+    if !charset.eq_ignore_ascii_case("utf-8") {
+        let why = format!("The body must be UTF-8, not {charset}.");
+        return Ok(Err((415, why)));
     }
     let taken = body::take(req, payload, MOST_BYTES, false);
     let taken = tokio::time::timeout(budget, taken).await;

@@ -2,6 +2,7 @@
 //! out over the services that know its parts; what each of them allows the caller is asked there.
 
 mod answer;
+mod drift;
 mod error;
 mod execute;
 mod graphiql;

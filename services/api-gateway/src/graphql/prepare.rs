@@ -70,8 +70,11 @@ pub struct Prepared {
     conditions: Vec<String>,
     /// The operation's place among the definitions.
     at: usize,
-    plans: Mutex<HashMap<Vec<bool>, Arc<OnceCell<Arc<Plan>>>>>,
+    plans: Mutex<Variants>,
 }
+
+/// The plans of an operation, by how its conditions come out.
+type Variants = HashMap<Vec<bool>, Arc<OnceCell<Arc<Plan>>>>;
 
 /// What is to be done for an operation whose conditions are known.
 pub struct Plan {

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context;
 use graphql_tools::{
-    parser::schema::{Definition, Type as Ast, TypeDefinition},
+    parser::schema::{Definition, Document, Type as Ast, TypeDefinition, Value as Literal},
     validation::{rules::default_rules_validation_plan, validate::ValidationPlan},
 };
 use hive_router_query_planner::{
@@ -96,6 +96,7 @@ pub struct Schema {
     pub rules: ValidationPlan,
     types: HashMap<String, Named>,
     possible: HashMap<String, Arc<[Arc<str>]>>,
+    fingerprints: HashMap<String, String>,
     /// Root type of queries.
     pub query: String,
     /// Root type of mutations.
@@ -110,6 +111,7 @@ impl Schema {
     pub fn new(supergraph: &str) -> anyhow::Result<Self> {
         let document = safe_parse_schema(supergraph).context("the supergraph is no schema")?;
         let query = document.query_type_name().context("there is no Query")?;
+        let fingerprints = fingerprints(&document);
         let (query, mutation) = (query.clone(), document.mutation_type_name().cloned());
         let planner = Planner::new_from_supergraph(&document, QueryPlannerOptions::default())
             .context("the supergraph cannot be planned")?;
@@ -149,6 +151,7 @@ impl Schema {
             possible: possible.collect(),
             planner,
             types,
+            fingerprints,
             query,
             mutation,
         })
@@ -182,6 +185,11 @@ impl Schema {
         type_name == wanted || self.possible(wanted).iter().any(|of| **of == *type_name)
     }
 
+    /// What tells the schema that a service was composed with from another, where it was noted.
+    pub fn fingerprint(&self, service: &str) -> Option<&str> {
+        self.fingerprints.get(service).map(String::as_str)
+    }
+
     /// The services that are in the graph.
     pub fn services(&self) -> impl Iterator<Item = &str> {
         let known = self.planner.supergraph.known_subgraphs.values();
@@ -189,12 +197,31 @@ impl Schema {
     }
 }
 
+/// `scripts/compose` notes SHA-256 of each service's schema beside its name.
+fn fingerprints(document: &Document<'static, String>) -> HashMap<String, String> {
+    let graphs = document.definitions.iter().find_map(|d| match d {
+        Definition::TypeDefinition(TypeDefinition::Enum(of)) if of.name == "join__Graph" => {
+            Some(&of.values)
+        }
+        _ => None,
+    });
+    let noted = graphs.into_iter().flatten().filter_map(|value| {
+        let name = value.directives.iter().find(|d| d.name == "join__graph")?;
+        let name = name.arguments.iter().find_map(|(of, value)| match value {
+            Literal::String(name) if of == "name" => Some(name.clone()),
+            _ => None,
+        })?;
+        Some((name, value.description.clone()?))
+    });
+    noted.collect()
+}
+
 fn named(definition: &TypeDefinition<'static, String>) -> (String, Named) {
     let fields = |fields: &[graphql_tools::parser::schema::Field<'static, String>]| {
         let fields = fields.iter().map(|field| {
             let first = field.arguments.iter().find(|a| a.name == "first");
             let first = first.map(|a| match &a.default_value {
-                Some(graphql_tools::parser::schema::Value::Int(n)) => n.as_i64().unwrap_or(0),
+                Some(Literal::Int(n)) => n.as_i64().unwrap_or(0),
                 _ => 0,
             });
             let of = Type::of(&field.field_type);

@@ -205,6 +205,25 @@ async fn a_mutation_is_the_command_with_its_rules() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_schema_is_the_one_that_is_composed() {
+    let app = start().await;
+    let told = app.tenant().get("/graphql").await.expect(200);
+    let kept = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../proto/graphql/product.graphql"
+    );
+    assert_eq!(
+        told.text.trim(),
+        std::fs::read_to_string(kept).unwrap().trim()
+    );
+    app.tenant()
+        .with_token("forged")
+        .get("/graphql")
+        .await
+        .expect(401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_malformed_is_refused_with_a_code() {
     let app = start().await;
     let shop = Shop::open(&app).await;

@@ -7,7 +7,7 @@ mod world;
 
 use std::sync::Arc;
 
-use bahi_testkit::TestEdge;
+use bahi_testkit::{TestEdge, eventually};
 use futures::StreamExt;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -98,6 +98,27 @@ async fn any_query_has_the_same_answer_as_from_one_schema() {
         }
     });
     compared.buffer_unordered(4).collect::<Vec<()>>().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_whose_schema_has_changed_shows() {
+    let site = Site::start(&[]).await;
+    let url = format!("{}/metrics", site.edge.url());
+    eventually(|| async {
+        let text = site.http.get(&url).send().await.ok()?.text().await.ok()?;
+        let of = |service: &str, value: u8| {
+            text.contains(&format!(
+                "gateway_subgraph_drift{{service=\"{service}\"}} {value}"
+            ))
+        };
+        (of("users", 0) && of("reviews", 0) && of("shipping", 1)).then_some(())
+    })
+    .await;
+    // What is served is what was composed.
+    assert_eq!(
+        site.ask("{ me { name } }").await["data"]["me"]["name"],
+        "Name 0"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
