@@ -51,10 +51,26 @@ struct Pages {
     /// Invoice ids that were refused or given up for good.
     refused: HashSet<Uuid>,
     answers: BTreeMap<(&'static str, String), usize>,
-    /// Requests that were refused while an earlier try of them may have been under way.
-    unsure: usize,
+    /// Of requests that were refused while an earlier try of them may have been under way: what that may have made, and
+    /// what it comes to where that is known.
+    unsure: Vec<(Kind, Option<String>)>,
     wrong: Vec<String>,
     waiting: BTreeMap<usize, String>,
+}
+
+/// Refusals that may not have been the last word.
+pub struct Doubts(Vec<(Kind, Option<String>)>);
+
+impl Doubts {
+    /// Whether a document that no till was told of may stand: each of those refusals excuses one that could have come of
+    /// it.
+    pub fn excuse(&mut self, kind: Kind, document: &Document) -> bool {
+        let fits = |(of, total): &(Kind, Option<String>)| {
+            *of == kind && (total.is_none() || *total == document.total)
+        };
+        let found = self.0.iter().position(fits);
+        found.map(|at| self.0.swap_remove(at)).is_some()
+    }
 }
 
 /// All of it, of every till.
@@ -83,13 +99,13 @@ impl Book {
     }
 
     /// Notes that a refusal may not have been the last word.
-    pub fn unsure(&self) {
-        self.0.lock().unsure += 1;
+    pub fn unsure(&self, kind: Kind, total: Option<String>) {
+        self.0.lock().unsure.push((kind, total));
     }
 
-    /// How many documents may stand that no till was told of.
-    pub fn doubts(&self) -> usize {
-        self.0.lock().unsure
+    /// The documents that may stand though no till was told of them.
+    pub fn doubts(&self) -> Doubts {
+        Doubts(self.0.lock().unsure.clone())
     }
 
     /// Counts an answer.

@@ -256,8 +256,19 @@ impl Till {
         if answered.reply.status < 300 {
             return Some(answered.reply.body);
         }
-        if answered.unsure {
-            self.book.unsure();
+        let made = match what {
+            "return" => Some(Kind::Return),
+            "cancel" => Some(Kind::Cancellation),
+            "order" => Some(Kind::Order),
+            "deliver" => Some(Kind::Delivery),
+            "bill" => Some(Kind::Invoice),
+            "receipt" => Some(Kind::Receipt),
+            // The others make no document.
+            _ => None,
+        };
+        if let Some(kind) = made.filter(|_| answered.unsure) {
+            let amount = body["amount"].as_str().map(str::to_owned);
+            self.book.unsure(kind, amount);
         }
         None
     }
@@ -387,7 +398,7 @@ impl Till {
             // No refusal is the last word while another request on the id may be under way.
             Some(own) if answered.unsure => self.abandon(own, &total).await,
             Some(own) => self.book.refused(own),
-            None if answered.unsure => self.book.unsure(),
+            None if answered.unsure => self.book.unsure(Kind::Invoice, Some(total)),
             None => {}
         }
     }
