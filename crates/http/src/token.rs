@@ -42,6 +42,9 @@ pub struct Claims {
     /// Name of the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// How the user has shown who he is (RFC 8176): `pwd`, and `otp` and `mfa` where he has a second factor.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub amr: Vec<String>,
     /// Request id that the token was minted for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub txn: Option<String>,

@@ -150,6 +150,7 @@ impl Auth {
             sid: None,
             perms: Vec::new(),
             name: None,
+            amr: Vec::new(),
             txn: None,
             sxp: None,
             iat: now,

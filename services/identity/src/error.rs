@@ -41,6 +41,18 @@ pub enum Error {
     /// Too many wrong guesses.
     #[error("The PIN was guessed at too often; its owner must set it anew.")]
     PinLocked,
+    /// The code of the second factor is wrong, or was used before.
+    #[error("The code is wrong, or was used before.")]
+    WrongCode,
+    /// There is a second factor already.
+    #[error("A second factor is enrolled already; take that away first.")]
+    MfaEnabled,
+    /// There is no second factor.
+    #[error("No second factor is enrolled.")]
+    MfaNotEnabled,
+    /// One's own second factor is taken away with its code.
+    #[error("Nobody resets his own second factor; another administrator must.")]
+    OwnMfa,
     /// The password is the e-mail address.
     #[error("The password must not be the e-mail address.")]
     PasswordIsAddress,
@@ -106,6 +118,12 @@ pub enum Error {
     /// A token cannot be signed: a defect.
     #[error("a token cannot be signed")]
     Sign(#[from] jsonwebtoken::errors::Error),
+    /// A sealed secret cannot be made or opened: its key is gone, or a defect.
+    #[error("a secret cannot be sealed or opened")]
+    Seal(#[from] aws_lc_rs::error::Unspecified),
+    /// A generator of codes cannot be made: a defect.
+    #[error("a generator of codes cannot be made")]
+    Totp(totp_rs::TotpError),
 }
 
 impl From<bahi_db::Error> for Error {
@@ -165,6 +183,10 @@ impl Refusal for Error {
             Self::WrongPassword => Verdict::refused("WRONG_PASSWORD"),
             Self::WrongPin => Verdict::refused("WRONG_PIN"),
             Self::PinLocked => Verdict::refused("PIN_LOCKED"),
+            Self::WrongCode => Verdict::refused("WRONG_CODE"),
+            Self::MfaEnabled => Verdict::conflict("MFA_ENABLED"),
+            Self::MfaNotEnabled => Verdict::conflict("MFA_NOT_ENABLED"),
+            Self::OwnMfa => Verdict::refused("OWN_MFA"),
             Self::PasswordIsAddress => Verdict::refused("PASSWORD_IS_ADDRESS"),
             Self::TicketInvalid => Verdict::refused("TOKEN_INVALID"),
             Self::UserStatus(_) => Verdict::refused("USER_STATUS"),
@@ -183,7 +205,7 @@ impl Refusal for Error {
             Self::UnknownReference(_) => Verdict::refused("UNKNOWN_REFERENCE"),
             Self::ClosedReference(_) => Verdict::refused("CLOSED_REFERENCE"),
             Self::StillInUse(_) => Verdict::refused("STILL_IN_USE"),
-            Self::Hash(_) | Self::Sign(_) => {
+            Self::Hash(_) | Self::Sign(_) | Self::Seal(_) | Self::Totp(_) => {
                 Verdict::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL")
             }
         }

@@ -12,6 +12,7 @@ mod events;
 mod jobs;
 mod jwks;
 mod location;
+mod mfa;
 mod password;
 mod registration;
 mod revocation;
@@ -48,6 +49,7 @@ pub fn app() -> App<State> {
 fn routes(cfg: &mut ServiceConfig) {
     tenant::routes(cfg);
     session::routes(cfg);
+    mfa::routes(cfg);
     ticket::routes(cfg);
     approval::routes(cfg);
     user::routes(cfg);

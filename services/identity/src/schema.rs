@@ -79,6 +79,7 @@ diesel::table! {
         version -> Int8,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        require_mfa -> Bool,
     }
 }
 
@@ -97,12 +98,32 @@ diesel::table! {
 }
 
 diesel::table! {
+    mfa (tenant_id, user_id) {
+        tenant_id -> Uuid,
+        user_id -> Uuid,
+        sealed -> Bytea,
+        last_step -> Int8,
+        created_at -> Timestamptz,
+        confirmed_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     pin (tenant_id, user_id) {
         tenant_id -> Uuid,
         user_id -> Uuid,
         hash -> Text,
         failures -> Int4,
         set_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    recovery_code (tenant_id, user_id, hash) {
+        tenant_id -> Uuid,
+        user_id -> Uuid,
+        hash -> Bytea,
+        used_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -166,6 +187,7 @@ diesel::table! {
         revoked_for -> Nullable<Text>,
         ip -> Nullable<Text>,
         user_agent -> Nullable<Text>,
+        amr -> Array<Text>,
     }
 }
 
@@ -231,7 +253,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     branch,
     company,
     location,
+    mfa,
     pin,
+    recovery_code,
     refresh_token,
     registration,
     revocation,

@@ -32,10 +32,17 @@ impl State {
     /// # Errors
     /// When a setting is missing or the key cannot sign.
     pub fn new(parts: Parts) -> anyhow::Result<Self> {
+        let former = parts.env.optional("BAHI_FORMER_KEY_FILES");
+        let former = former.as_deref().unwrap_or_default().split(',');
+        let former: Vec<_> = former
+            .map(str::trim)
+            .filter(|file| !file.is_empty())
+            .map(|file| Signer::from_file(file.as_ref()))
+            .collect::<Result<_, _>>()?;
         Ok(Self {
             db: parts.database()?,
             clock: parts.clock,
-            secret: Secret::derived(&parts.signer)?,
+            secret: Secret::derived(&parts.signer, &former)?,
             signer: parts.signer,
             hasher: Hasher::new()?,
             trust: parts.env.required("BAHI_TRUST_DIR")?.into(),

@@ -314,6 +314,7 @@ pub fn claims(permissions: &[&str]) -> Claims {
         sid: Some(Uuid::now_v7()),
         perms: permissions.iter().map(|p| (*p).to_owned()).collect(),
         name: Some("Asha".into()),
+        amr: vec!["pwd".into()],
         txn: None,
         sxp: None,
         iat,

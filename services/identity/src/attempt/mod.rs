@@ -4,11 +4,12 @@
 //!   password takes it back.
 //! * After a few free failures each next attempt must wait, twice as long each time, up to a bound. Nobody is ever
 //!   locked out: whoever waits may try.
-//! * Counters are forgotten half an hour after the last attempt. They hold keyed hashes, no addresses.
+//! * Those of a second factor wait up to an hour and are forgotten after a day, as only who knows the password gets there.
+//! * The others are forgotten half an hour after the last attempt. They hold keyed hashes, no addresses.
 
 mod commands;
 mod model;
 mod store;
 
 pub use commands::{forgive, take};
-pub use model::{ACCOUNT, Counted};
+pub use model::{ACCOUNT, Counted, SECOND};

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use bahi_types::{TenantId, UserId};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 
@@ -31,26 +32,39 @@ pub struct Limit {
     pub free: i32,
     /// Longest wait in seconds.
     pub longest: i64,
+    /// Seconds without an attempt after which it is forgotten.
+    pub memory: i64,
 }
+
+const HALF_AN_HOUR: i64 = 30 * 60;
 
 /// Of one e-mail. The bound is low, because a stranger can make its owner wait.
 pub const ACCOUNT: Limit = Limit {
     free: 5,
     longest: 120,
+    memory: HALF_AN_HOUR,
+};
+/// Of the second factor of one user. Only who knows the password can make its owner wait, and six digits are not to be
+/// guessed by patience: some thirty a day.
+pub const SECOND: Limit = Limit {
+    free: 5,
+    longest: 3600,
+    memory: 24 * 3600,
 };
 /// Of one network address, behind which a whole shop may sign in.
 pub const ADDRESS: Limit = Limit {
     free: 20,
     longest: 900,
+    memory: HALF_AN_HOUR,
 };
-
-const FORGOTTEN_AFTER: TimeDelta = TimeDelta::minutes(30);
 
 /// The counters of one attempt.
 #[derive(Clone, Debug)]
 pub struct Counted {
-    /// Of the e-mail.
+    /// Of the e-mail, or the second factor.
     pub account: Vec<u8>,
+    /// How patient that one is.
+    pub patience: Limit,
     /// Of the address, where it is known.
     pub address: Option<Vec<u8>>,
 }
@@ -68,7 +82,20 @@ impl Counted {
         });
         Self {
             account: key(format!("account {email}")),
+            patience: ACCOUNT,
             address: address.map(|a| key(format!("address {a}"))),
+        }
+    }
+
+    /// The counters of somebody's second factor and an address. A right password does not reset them.
+    pub fn second(
+        secret: &Secret,
+        (tenant, user): (TenantId, UserId),
+        address: Option<IpAddr>,
+    ) -> Self {
+        Self {
+            patience: SECOND,
+            ..Self::of(secret, &format!("second factor {tenant} {user}"), address)
         }
     }
 
@@ -85,7 +112,7 @@ impl Counted {
     /// The patience of one of the keys.
     pub fn limit(&self, key: &[u8]) -> Limit {
         if key == self.account {
-            ACCOUNT
+            self.patience
         } else {
             ADDRESS
         }
@@ -109,7 +136,7 @@ pub fn count(counter: &Counter, limit: Limit, now: DateTime<Utc>) -> Result<Coun
         let wait = (counter.blocked_until - now).num_milliseconds();
         return Err(u32::try_from((wait + 999) / 1000).unwrap_or(u32::MAX));
     }
-    let forgotten = now - counter.last_at > FORGOTTEN_AFTER;
+    let forgotten = now - counter.last_at > TimeDelta::seconds(limit.memory);
     let failures = if forgotten {
         1
     } else {
@@ -161,6 +188,26 @@ mod tests {
         // Later it begins anew.
         now += TimeDelta::minutes(31);
         assert_eq!(count(&counter, ACCOUNT, now).unwrap().failures, 1);
+    }
+
+    #[test]
+    fn six_digits_take_years_to_guess() {
+        let mut now: DateTime<Utc> = "2026-11-21T00:00:00Z".parse().unwrap();
+        let (end, mut guesses) = (now + TimeDelta::days(365), 0);
+        let mut counter = Counter {
+            key: vec![],
+            failures: 0,
+            blocked_until: now,
+            last_at: now,
+        };
+        while now < end {
+            match count(&counter, SECOND, now) {
+                Ok(next) => (counter, guesses) = (next, guesses + 1),
+                Err(seconds) => now += TimeDelta::seconds(i64::from(seconds)),
+            }
+        }
+        // Three codes of a million are right at any time: 0.5 % for each 1,700 guesses.
+        assert!(guesses < 24 * 365 + 20, "{guesses}");
     }
 
     #[test]

@@ -12,18 +12,39 @@ use uuid::Uuid;
 
 use super::{
     http::Device,
-    model::{FAMILY_LIFE, Presented, Session, SignedIn, Why, device, judge},
+    model::{Entry, FAMILY_LIFE, PASSWORD, Presented, Session, SignedIn, Why, device, judge},
     store,
 };
 use crate::{
     Error, State,
     attempt::{self, ACCOUNT, Counted},
+    company, mfa,
     password::{Password, is_address},
     revocation,
     secret::{Purpose, Token},
-    tenant, user,
+    tenant,
+    ticket::{self, Kind},
+    user,
     user::Credentials,
 };
+
+/// Lets a user in whose row is locked and whose password was right: into a session, unless a second factor is needed.
+pub async fn enter(
+    tx: &mut Tx,
+    state: &State,
+    user: &Credentials,
+    from: &Device,
+) -> Result<Entry, Error> {
+    let kind = if mfa::store::is_enabled(tx, user.id).await? {
+        Kind::MfaChallenge
+    } else if company::store::requires_mfa(tx).await? {
+        Kind::MfaEnrolment
+    } else {
+        return Ok(Entry::Open(open(tx, state, user, from, &PASSWORD).await?));
+    };
+    let ticket = ticket::add(tx, &state.secret, kind, user.id).await?;
+    Ok(Entry::Second(ticket))
+}
 
 /// Opens a session for a user whose row is locked.
 pub async fn open(
@@ -31,6 +52,7 @@ pub async fn open(
     state: &State,
     user: &Credentials,
     from: &Device,
+    amr: &[&str],
 ) -> Result<SignedIn, Error> {
     let (ip, user_agent) = device(from.ip, from.user_agent.as_deref());
     let session = Session {
@@ -44,6 +66,7 @@ pub async fn open(
         revoked_for: None,
         ip,
         user_agent,
+        amr: amr.iter().map(|method| (*method).to_owned()).collect(),
     };
     store::insert(tx, &session).await?;
     let token = state
@@ -63,6 +86,7 @@ async fn signed_in(tx: &mut Tx, user: &Credentials, session: &Session) -> Result
         permissions: user::store::permissions(tx, user.id).await?,
         // Right after a change of permissions the clock may still stand in the second that was made void.
         issued_at: tx.now().timestamp().max(user.not_before),
+        amr: session.amr.clone(),
     })
 }
 
@@ -94,7 +118,7 @@ pub async fn sign_in(
     email: String,
     password: Password,
     slug: Option<String>,
-) -> Result<SignedIn, Error> {
+) -> Result<Entry, Error> {
     let counted = Counted::of(&state.secret, &email, from.ip);
     let failures = attempt::take(state, &counted).await?;
     let candidates = candidates(state, &ctx, email, slug).await?;
@@ -138,7 +162,7 @@ pub async fn sign_in(
         ..ctx
     };
     let state_ = state.clone();
-    let signed = state.db.write(&ctx, async move |tx: &mut Tx| {
+    let entry = state.db.write(&ctx, async move |tx: &mut Tx| {
         let user = user::store::share(tx, found.credentials.id)
             .await?
             .ok_or(Error::InvalidCredentials)?;
@@ -146,11 +170,11 @@ pub async fn sign_in(
         if !user.is_active() || user.password_hash != found.credentials.password_hash {
             return Err(Error::InvalidCredentials);
         }
-        let signed = open(tx, &state_, &user, &from).await?;
+        let entry = enter(tx, &state_, &user, &from).await?;
         attempt::forgive(tx, &counted).await?;
-        Ok(signed)
+        Ok(entry)
     });
-    Ok(signed.await?.value)
+    Ok(entry.await?.value)
 }
 
 async fn candidates(
@@ -256,6 +280,10 @@ pub async fn refresh(
             .await?
             .filter(|s| s.is_open(tx.now()))
             .ok_or(Error::SessionEnded)?;
+        // The company asks for a second factor since.
+        if !session.has_two_factors() && company::store::requires_mfa(tx).await? {
+            return Err(Error::SessionEnded);
+        }
         let token = store::token(tx, &old).await?.ok_or(Error::SessionEnded)?;
         match judge(token.rotated_at, tx.now()) {
             Presented::Current => {
@@ -365,43 +393,17 @@ pub async fn change_password(
     old: Password,
     new: Password,
 ) -> Result<SignedIn, Error> {
-    // The stored hash of the body would be one of the passwords; and a second change with the same old password
-    // is refused by itself.
-    let ctx = Ctx {
-        idempotency: None,
-        ..ctx.clone()
-    };
-    let known = state.db.read(&ctx, async move |tx: &mut Tx| {
-        Ok::<_, Error>(
-            user::store::credentials(tx, user)
-                .await?
-                .ok_or(Fault::NotFound)?,
-        )
-    });
-    let known = known.await?;
-    if is_address(&new, &known.email) {
+    // A second change with the same old password is refused by itself.
+    let (ctx, proven) = prove(state, ctx, user, &from, &old).await?;
+    if is_address(&new, &proven.credentials.email) {
         return Err(Error::PasswordIsAddress);
-    }
-    // Somebody at an unattended screen may guess here too.
-    let counted = Counted::of(&state.secret, &known.email, from.ip);
-    attempt::take(state, &counted).await?;
-    if !state
-        .hasher
-        .verify(&old, known.password_hash.as_deref())
-        .await?
-    {
-        return Err(Error::WrongPassword);
     }
     let hash = state.hasher.hash(&new).await?;
     let clock = state.clock.clone();
     let signed = state.db.write(&ctx, async move |tx: &mut Tx| {
-        let user = user::store::lock_credentials(tx, user)
-            .await?
-            .ok_or(Fault::NotFound)?;
-        if user.password_hash != known.password_hash {
-            return Err(Error::WrongPassword);
-        }
+        let user = proven.lock(tx).await?;
         user::store::set_password(tx, user.id, &hash).await?;
+        ticket::void(tx, user.id).await?;
         let not_before = user::void_tokens(tx, &clock, &[user.id]).await?;
         let ended = revoke_all(tx, user.id, Some(session), Why::Password).await?;
         tx.audit(
@@ -415,10 +417,65 @@ pub async fn change_password(
             .filter(|s| s.is_open(tx.now()))
             .ok_or(Error::SessionEnded)?;
         let signed = signed_in(tx, &Credentials { not_before, ..user }, &session).await?;
-        attempt::forgive(tx, &counted).await?;
-        Ok(signed)
+        attempt::forgive(tx, &proven.counted).await?;
+        Ok::<_, Error>(signed)
     });
     Ok(signed.await?.value)
+}
+
+/// A password that was right.
+#[derive(Clone)]
+pub struct Proven {
+    /// Its owner, as he was then.
+    pub credentials: Credentials,
+    /// To be forgiven.
+    pub counted: Counted,
+}
+
+impl Proven {
+    /// Its owner, locked; the password may have changed between the check and now.
+    pub async fn lock(&self, tx: &mut Tx) -> Result<Credentials, Error> {
+        let user = user::store::lock_credentials(tx, self.credentials.id)
+            .await?
+            .ok_or(Fault::NotFound)?;
+        if user.password_hash == self.credentials.password_hash {
+            Ok(user)
+        } else {
+            Err(Error::WrongPassword)
+        }
+    }
+}
+
+/// Checks the password of somebody who is signed in: at an unattended screen somebody else may guess. No request that
+/// holds one is remembered by its key, as the hash of its body would be one of the password.
+pub async fn prove(
+    state: &State,
+    ctx: &Ctx,
+    user: UserId,
+    from: &Device,
+    password: &Password,
+) -> Result<(Ctx, Proven), Error> {
+    let ctx = Ctx {
+        idempotency: None,
+        ..ctx.clone()
+    };
+    let known = state.db.read(&ctx, async move |tx: &mut Tx| {
+        Ok::<_, Error>(user::store::credentials(tx, user).await?)
+    });
+    let credentials = known.await?.ok_or(Fault::NotFound)?;
+    let counted = Counted::of(&state.secret, &credentials.email, from.ip);
+    attempt::take(state, &counted).await?;
+    let right = state
+        .hasher
+        .verify(password, credentials.password_hash.as_deref());
+    if !right.await? {
+        return Err(Error::WrongPassword);
+    }
+    let proven = Proven {
+        credentials,
+        counted,
+    };
+    Ok((ctx, proven))
 }
 
 /// The caller himself, as he stands in the database.

@@ -23,12 +23,13 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::{
     commands,
-    model::{ACCESS_LIFE, Session, SignedIn},
+    model::{ACCESS_LIFE, Entry, Session, SignedIn},
 };
 use crate::{
     Error, State,
     password::{self, Password},
     secret::{Purpose, Token},
+    ticket::Kind,
     user::http::address,
 };
 
@@ -159,6 +160,7 @@ impl Tokens {
             sid: Some(signed.session.uuid()),
             perms: signed.permissions.clone(),
             name: Some(signed.name.clone()),
+            amr: signed.amr.clone(),
             txn: None,
             sxp: None,
             iat: signed.issued_at,
@@ -182,6 +184,38 @@ impl Tokens {
             .insert_header((CACHE_CONTROL, "no-store"))
             .json(self)
     }
+}
+
+/// The way in for somebody whose password was right, where that is not enough.
+#[derive(Clone, Serialize, ToSchema)]
+pub struct Challenge {
+    /// To be given with the code.
+    challenge: String,
+    /// No second factor is enrolled yet: that is to be done first, with the challenge.
+    enrol: bool,
+    /// Until then.
+    expires_at: DateTime<Utc>,
+}
+
+/// The answer to a right password: tokens, or a challenge. No cache may keep either.
+///
+/// # Errors
+/// When the key cannot sign.
+pub fn answer(state: &State, entry: &Entry) -> Result<HttpResponse, Problem> {
+    let ticket = match entry {
+        Entry::Open(signed) => {
+            return Ok(Tokens::first(state, signed)?.answer(HttpResponse::Ok()));
+        }
+        Entry::Second(ticket) => ticket,
+    };
+    let challenge = Challenge {
+        challenge: ticket.token(&state.secret).text(),
+        enrol: ticket.kind == Kind::MfaEnrolment.name(),
+        expires_at: ticket.expires_at,
+    };
+    Ok(HttpResponse::Accepted()
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .json(challenge))
 }
 
 /// A session as its user sees it.
@@ -244,6 +278,7 @@ struct MeBody {
 /// Signs in.
 #[utoipa::path(tag = "auth", request_body = Login, responses(
     (status = 200, body = Tokens),
+    (status = 202, body = Challenge, description = "The password is right, a second factor is needed"),
     (status = 401, description = "INVALID_CREDENTIALS"),
     (status = 409, description = "CHOOSE_TENANT, with the short names of the tenants"),
     (status = 429, description = "TOO_MANY_ATTEMPTS, with Retry-After")))]
@@ -259,7 +294,7 @@ async fn login(
         tenant,
     } = req.body;
     let tenant = tenant.map(|slug| slug.to_lowercase());
-    let signed = commands::sign_in(
+    let entry = commands::sign_in(
         &state,
         req.ctx,
         device,
@@ -268,7 +303,7 @@ async fn login(
         tenant,
     )
     .await?;
-    Ok(Tokens::first(&state, &signed)?.answer(HttpResponse::Ok()))
+    answer(&state, &entry)
 }
 
 /// Replaces a refresh token.

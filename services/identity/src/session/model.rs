@@ -5,7 +5,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::schema::{refresh_token, session};
+use crate::{
+    schema::{refresh_token, session},
+    ticket::Ticket,
+};
 
 /// Life of a session.
 pub const FAMILY_LIFE: TimeDelta = TimeDelta::days(7);
@@ -38,12 +41,24 @@ pub struct Session {
     pub ip: Option<String>,
     /// With what.
     pub user_agent: Option<String>,
+    /// How its user has shown who he is (RFC 8176).
+    pub amr: Vec<String>,
 }
+
+/// By password alone.
+pub const PASSWORD: [&str; 1] = ["pwd"];
+/// By password and a code.
+pub const TWO_FACTORS: [&str; 3] = ["pwd", "otp", "mfa"];
 
 impl Session {
     /// Whether it can still be used.
     pub fn is_open(&self, now: DateTime<Utc>) -> bool {
         self.revoked_at.is_none() && now < self.expires_at
+    }
+
+    /// Whether it was opened with two factors.
+    pub fn has_two_factors(&self) -> bool {
+        self.amr.iter().any(|method| method == "mfa")
     }
 }
 
@@ -88,6 +103,8 @@ pub enum Why {
     Password,
     /// The user was disabled.
     Disabled,
+    /// A second factor was enrolled, which this session had not.
+    SecondFactor,
 }
 
 impl Why {
@@ -99,6 +116,7 @@ impl Why {
             Self::Copied => "copied",
             Self::Password => "password",
             Self::Disabled => "disabled",
+            Self::SecondFactor => "second_factor",
         }
     }
 }
@@ -121,6 +139,18 @@ pub struct SignedIn {
     pub permissions: Vec<String>,
     /// Unix second.
     pub issued_at: i64,
+    /// How he has shown who he is.
+    #[serde(default)]
+    pub amr: Vec<String>,
+}
+
+/// What a right password leads to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Entry {
+    /// A session.
+    Open(SignedIn),
+    /// A ticket with which to give, or enrol, the second factor.
+    Second(Ticket),
 }
 
 /// The network address and browser of a session, cut to what is kept.

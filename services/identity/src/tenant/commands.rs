@@ -123,7 +123,8 @@ pub async fn register(
             let credentials = user::store::share(tx, owner)
                 .await?
                 .ok_or(bahi_db::Error::NotFound)?;
-            let signed = session::open(tx, &state_, &credentials, &from).await?;
+            let signed =
+                session::open(tx, &state_, &credentials, &from, &session::PASSWORD).await?;
             tx.publish(events::tenant_created(&tenant));
             tx.publish(events::company_updated(&company));
             for role in &roles {

@@ -13,7 +13,7 @@ use crate::{
     Error, State,
     password::{Password, is_address},
     secret::{Secret, Token},
-    session::{self, Device, SignedIn},
+    session::{self, Device, Entry},
     user,
 };
 
@@ -25,6 +25,11 @@ pub async fn issue(
     user: UserId,
 ) -> Result<Ticket, Error> {
     void(tx, user).await?;
+    add(tx, secret, kind, user).await
+}
+
+/// Makes a ticket beside others: somebody may be about to sign in at several places.
+pub async fn add(tx: &mut Tx, secret: &Secret, kind: Kind, user: UserId) -> Result<Ticket, Error> {
     let ticket = Ticket::new(tx.tenant(), kind, user, tx.now());
     store::insert(tx, &ticket, &ticket.token(secret).hash()).await?;
     Ok(ticket)
@@ -42,7 +47,7 @@ pub async fn accept(
     from: Device,
     token: Token,
     password: Password,
-) -> Result<SignedIn, Error> {
+) -> Result<Entry, Error> {
     let (ctx, user, hash) = prepare(state, ctx, &token, Kind::Invitation, &password).await?;
     let (token, state_) = (token.hash(), state.clone());
     let signed = state.db.write(&ctx, async move |tx: &mut Tx| {
@@ -52,7 +57,7 @@ pub async fn accept(
         let user = user::store::share(tx, user)
             .await?
             .ok_or(Error::TicketInvalid)?;
-        session::open(tx, &state_, &user, &from).await
+        session::enter(tx, &state_, &user, &from).await
     });
     Ok(signed.await?.value)
 }
@@ -65,6 +70,7 @@ pub async fn reset(state: &State, ctx: Ctx, token: Token, password: Password) ->
         user::store::lock(tx, user).await?;
         take_in(tx, &token, Kind::PasswordReset).await?;
         user::store::set_password(tx, user, &hash).await?;
+        void(tx, user).await?;
         user::void_tokens(tx, &clock, &[user]).await?;
         let ended = session::revoke_all(tx, user, None, session::Why::Password).await?;
         tx.audit(
@@ -97,10 +103,7 @@ async fn prepare(
     let user = state
         .db
         .read(&ctx, async move |tx: &mut Tx| {
-            let ticket = store::find(tx, &hash)
-                .await?
-                .filter(|t| t.is_good(kind, tx.now()));
-            let ticket = ticket.ok_or(Error::TicketInvalid)?;
+            let ticket = find(tx, &hash, kind).await?;
             user::store::credentials(tx, ticket.user_id)
                 .await?
                 .ok_or(Error::TicketInvalid)
@@ -116,11 +119,17 @@ async fn prepare(
     Ok((ctx, user.id, state.hasher.hash(password).await?))
 }
 
-async fn take_in(tx: &mut Tx, hash: &[u8], kind: Kind) -> Result<(), Error> {
-    let ticket = store::find(tx, hash)
-        .await?
+/// A ticket that can be used as one of `kind`.
+pub async fn find(tx: &mut Tx, hash: &[u8], kind: Kind) -> Result<Ticket, Error> {
+    let ticket = store::find(tx, hash).await?;
+    ticket
         .filter(|t| t.is_good(kind, tx.now()))
-        .ok_or(Error::TicketInvalid)?;
+        .ok_or(Error::TicketInvalid)
+}
+
+/// Uses a ticket up.
+pub async fn take_in(tx: &mut Tx, hash: &[u8], kind: Kind) -> Result<(), Error> {
+    let ticket = find(tx, hash, kind).await?;
     // Of two requests with one ticket, the second waits here for the first.
     if store::mark_used(tx, ticket.id).await? {
         Ok(())

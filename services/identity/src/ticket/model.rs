@@ -19,6 +19,10 @@ pub enum Kind {
     Invitation,
     /// To set a new password.
     PasswordReset,
+    /// To give the second factor after the password.
+    MfaChallenge,
+    /// To enrol a second factor that the company asks for, after the password.
+    MfaEnrolment,
 }
 
 impl Kind {
@@ -27,6 +31,8 @@ impl Kind {
         match self {
             Self::Invitation => "invitation",
             Self::PasswordReset => "password_reset",
+            Self::MfaChallenge => "mfa_challenge",
+            Self::MfaEnrolment => "mfa_enrolment",
         }
     }
 
@@ -35,6 +41,8 @@ impl Kind {
         match self {
             Self::Invitation => TimeDelta::days(7),
             Self::PasswordReset => TimeDelta::days(1),
+            Self::MfaChallenge => TimeDelta::minutes(5),
+            Self::MfaEnrolment => TimeDelta::minutes(15),
         }
     }
 
@@ -42,7 +50,7 @@ impl Kind {
     pub const fn needs(self) -> &'static str {
         match self {
             Self::Invitation => Status::INVITED,
-            Self::PasswordReset => Status::ACTIVE,
+            Self::PasswordReset | Self::MfaChallenge | Self::MfaEnrolment => Status::ACTIVE,
         }
     }
 }
@@ -55,7 +63,7 @@ pub struct Ticket {
     pub tenant_id: TenantId,
     /// Id.
     pub id: Uuid,
-    /// `invitation` or `password_reset`.
+    /// The name of its [`Kind`].
     pub kind: String,
     /// For whom.
     pub user_id: UserId,

@@ -69,6 +69,7 @@ async fn only_an_internal_token_opens_what_is_not_public() {
     let shop = Shop::open(&app).await;
     let paths = [
         "/api/v1/auth/me",
+        "/api/v1/auth/mfa",
         "/api/v1/users",
         "/api/v1/roles",
         "/api/v1/company",
@@ -129,6 +130,11 @@ async fn each_endpoint_asks_for_its_permission() {
         (
             "POST",
             format!("/api/v1/users/{id}:reset-password"),
+            "identity.user.write",
+        ),
+        (
+            "POST",
+            format!("/api/v1/users/{id}:reset-mfa"),
             "identity.user.write",
         ),
         ("GET", "/api/v1/roles".to_owned(), "identity.role.read"),

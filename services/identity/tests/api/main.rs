@@ -4,6 +4,7 @@
 mod approvals;
 mod audit;
 mod house;
+mod mfa;
 mod organisation;
 mod roles;
 mod sign_in;
