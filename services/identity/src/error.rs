@@ -56,6 +56,12 @@ pub enum Error {
     /// The password is the e-mail address.
     #[error("The password must not be the e-mail address.")]
     PasswordIsAddress,
+    /// The password is its owner's name, or the business's.
+    #[error("The password must not be your name or that of the business.")]
+    PasswordIsName,
+    /// The password is known from a breach.
+    #[error("This password is known from a breach elsewhere; take another one.")]
+    PasswordBreached,
     /// The invitation or reset token is unknown, expired or used.
     #[error("This token is not valid any more; ask for a new one.")]
     TicketInvalid,
@@ -121,6 +127,9 @@ pub enum Error {
     /// A sealed secret cannot be made or opened: its key is gone, or a defect.
     #[error("a secret cannot be sealed or opened")]
     Seal(#[from] aws_lc_rs::error::Unspecified),
+    /// The file of breached passwords cannot be read.
+    #[error("the list of breached passwords cannot be read")]
+    BreachedList(std::io::Error),
     /// A generator of codes cannot be made: a defect.
     #[error("a generator of codes cannot be made")]
     Totp(totp_rs::TotpError),
@@ -179,6 +188,7 @@ impl Refusal for Error {
                 Verdict::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_ATTEMPTS")
             }
             Self::Busy => Verdict::unavailable("BUSY"),
+            Self::BreachedList(_) => Verdict::unavailable("PASSWORD_LIST_UNAVAILABLE"),
             Self::SessionEnded => Verdict::new(StatusCode::UNAUTHORIZED, "SESSION_ENDED"),
             Self::WrongPassword => Verdict::refused("WRONG_PASSWORD"),
             Self::WrongPin => Verdict::refused("WRONG_PIN"),
@@ -188,6 +198,8 @@ impl Refusal for Error {
             Self::MfaNotEnabled => Verdict::conflict("MFA_NOT_ENABLED"),
             Self::OwnMfa => Verdict::refused("OWN_MFA"),
             Self::PasswordIsAddress => Verdict::refused("PASSWORD_IS_ADDRESS"),
+            Self::PasswordIsName => Verdict::refused("PASSWORD_IS_NAME"),
+            Self::PasswordBreached => Verdict::refused("PASSWORD_BREACHED"),
             Self::TicketInvalid => Verdict::refused("TOKEN_INVALID"),
             Self::UserStatus(_) => Verdict::refused("USER_STATUS"),
             Self::Escalation(_) => Verdict::forbidden("ESCALATION"),
@@ -230,7 +242,7 @@ impl Refusal for Error {
             Self::Db(error) => error.retry_after(),
             Self::Fault(fault) => fault.retry_after(),
             Self::TooManyAttempts { retry_after } => Some(*retry_after),
-            Self::Busy => Some(1),
+            Self::Busy | Self::BreachedList(_) => Some(1),
             _ => None,
         }
     }

@@ -4,6 +4,7 @@ mod approval;
 mod attempt;
 mod audit;
 mod branch;
+mod breached;
 mod code;
 mod company;
 mod consumers;

@@ -1,13 +1,13 @@
 //! What every handler has at hand.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bahi_db::Db;
 use bahi_http::Signer;
 use bahi_service::Parts;
 use bahi_types::Clock;
 
-use crate::{password::Hasher, secret::Secret};
+use crate::{breached::Breached, password::Hasher, secret::Secret};
 
 /// The state of the service.
 #[derive(Clone)]
@@ -22,6 +22,8 @@ pub struct State {
     pub secret: Secret,
     /// Hashes and checks passwords.
     pub hasher: Hasher,
+    /// Knows passwords that nobody should take.
+    pub breached: Breached,
     /// Folder of public keys, ours among them.
     pub trust: PathBuf,
 }
@@ -39,12 +41,14 @@ impl State {
             .filter(|file| !file.is_empty())
             .map(|file| Signer::from_file(file.as_ref()))
             .collect::<Result<_, _>>()?;
+        let breached = parts.env.optional("BAHI_BREACHED_PASSWORDS");
         Ok(Self {
             db: parts.database()?,
             clock: parts.clock,
             secret: Secret::derived(&parts.signer, &former)?,
             signer: parts.signer,
             hasher: Hasher::new()?,
+            breached: Breached::new(breached.as_deref().map(Path::new))?,
             trust: parts.env.required("BAHI_TRUST_DIR")?.into(),
         })
     }

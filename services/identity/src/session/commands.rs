@@ -19,7 +19,7 @@ use crate::{
     Error, State,
     attempt::{self, ACCOUNT, Counted},
     company, mfa,
-    password::{Password, is_address},
+    password::{self, Password},
     revocation,
     secret::{Purpose, Token},
     tenant,
@@ -395,9 +395,15 @@ pub async fn change_password(
 ) -> Result<SignedIn, Error> {
     // A second change with the same old password is refused by itself.
     let (ctx, proven) = prove(state, ctx, user, &from, &old).await?;
-    if is_address(&new, &proven.credentials.email) {
-        return Err(Error::PasswordIsAddress);
-    }
+    let business = state.db.read(&ctx, async move |tx: &mut Tx| {
+        Ok::<_, Error>(tenant::store::get(tx).await?.name)
+    });
+    let whose = password::Owner {
+        email: proven.credentials.email.clone(),
+        name: proven.credentials.name.clone(),
+        business: business.await?,
+    };
+    whose.check(&state.breached, &new).await?;
     let hash = state.hasher.hash(&new).await?;
     let clock = state.clock.clone();
     let signed = state.db.write(&ctx, async move |tx: &mut Tx| {

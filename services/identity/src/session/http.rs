@@ -108,7 +108,7 @@ struct PasswordChange {
     #[garde(custom(password::given))]
     #[schema(value_type = String, format = "password")]
     old_password: Password,
-    /// The one to come, of at least 10 characters.
+    /// The one to come, of 10 to 128 characters.
     #[garde(custom(password::fit))]
     #[schema(value_type = String, format = "password")]
     new_password: Password,
@@ -354,7 +354,7 @@ async fn me(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Pro
 
 /// Changes the caller's password; his other sessions end.
 #[utoipa::path(tag = "auth", request_body = PasswordChange, responses(
-    (status = 200, body = Tokens), (status = 422, description = "WRONG_PASSWORD, PASSWORD_IS_ADDRESS")))]
+    (status = 200, body = Tokens), (status = 422, description = "WRONG_PASSWORD, PASSWORD_IS_ADDRESS, PASSWORD_IS_NAME, PASSWORD_BREACHED")))]
 #[post("/api/v1/auth/password")]
 async fn change_password(
     state: web::Data<State>,

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Error, State, company, events,
-    password::{Password, is_address},
+    password::{self, Password},
     role::{
         self,
         model::{DEFAULTS, Role},
@@ -68,9 +68,12 @@ pub async fn register(
     from: Device,
     new: Registration,
 ) -> Result<Done<SignedIn>, Error> {
-    if is_address(&new.password, &new.email) {
-        return Err(Error::PasswordIsAddress);
-    }
+    let whose = password::Owner {
+        email: new.email.clone(),
+        name: new.name.clone(),
+        business: new.tenant_name.clone(),
+    };
+    whose.check(&state.breached, &new.password).await?;
     let Ids { tenant, owner } = Ids::new(ctx.idempotency.as_ref(), &new.email);
     ctx.tenant = tenant;
     ctx.actor = Actor::User { id: owner.uuid() };

@@ -11,10 +11,10 @@ use super::{
 };
 use crate::{
     Error, State,
-    password::{Password, is_address},
+    password::{self, Password},
     secret::{Secret, Token},
     session::{self, Device, Entry},
-    user,
+    tenant, user,
 };
 
 /// Makes a ticket for a user whose row is locked or new; his older ones are void.
@@ -100,18 +100,23 @@ async fn prepare(
         ..ctx
     };
     let hash = token.hash();
-    let user = state
+    let (user, business) = state
         .db
         .read(&ctx, async move |tx: &mut Tx| {
             let ticket = find(tx, &hash, kind).await?;
-            user::store::credentials(tx, ticket.user_id)
+            let user = user::store::credentials(tx, ticket.user_id)
                 .await?
-                .ok_or(Error::TicketInvalid)
+                .ok_or(Error::TicketInvalid)?;
+            let business = tenant::store::get(tx).await?.name;
+            Ok::<_, Error>((user, business))
         })
         .await?;
-    if is_address(password, &user.email) {
-        return Err(Error::PasswordIsAddress);
-    }
+    let whose = password::Owner {
+        email: user.email,
+        name: user.name,
+        business,
+    };
+    whose.check(&state.breached, password).await?;
     let ctx = Ctx {
         actor: Actor::User { id: user.id.uuid() },
         ..ctx

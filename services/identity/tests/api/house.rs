@@ -187,7 +187,7 @@ async fn each_endpoint_asks_for_its_permission() {
 async fn refuses_what_is_malformed_and_names_the_field() {
     let app = start().await;
     let shop = Shop::open(&app).await;
-    let long = "x".repeat(300);
+    let long = "x".repeat(600);
     let register = |field: &str, value: serde_json::Value| {
         let mut body = json!({ "tenant_name": "T", "slug": "t", "name": "N", "email": "a@b.in", "password": PASSWORD });
         body[field] = value;

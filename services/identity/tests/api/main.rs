@@ -6,6 +6,7 @@ mod audit;
 mod house;
 mod mfa;
 mod organisation;
+mod passwords;
 mod roles;
 mod sign_in;
 mod support;
