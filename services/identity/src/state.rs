@@ -7,7 +7,7 @@ use bahi_http::Signer;
 use bahi_service::Parts;
 use bahi_types::Clock;
 
-use crate::{breached::Breached, password::Hasher, secret::Secret};
+use crate::{attempt::Lanes, breached::Breached, password::Hasher, secret::Secret};
 
 /// The state of the service.
 #[derive(Clone)]
@@ -20,6 +20,8 @@ pub struct State {
     pub signer: Signer,
     /// Makes opaque tokens.
     pub secret: Secret,
+    /// Attempts at passwords, by network.
+    pub lanes: Lanes,
     /// Hashes and checks passwords.
     pub hasher: Hasher,
     /// Knows passwords that nobody should take.
@@ -47,6 +49,7 @@ impl State {
             clock: parts.clock,
             secret: Secret::derived(&parts.signer, &former)?,
             signer: parts.signer,
+            lanes: Lanes::new(),
             hasher: Hasher::new()?,
             breached: Breached::new(breached.as_deref().map(Path::new))?,
             trust: parts.env.required("BAHI_TRUST_DIR")?.into(),

@@ -90,7 +90,7 @@ pub async fn approve(
     };
     let key = format!("pin {} {whom}", caller.tenant());
     let counted = Counted::of(&state.secret, &key, from.ip);
-    attempt::take(state, &counted).await?;
+    let _taken = attempt::take(state, &counted).await?;
     let counting = match found {
         Some(approver) => count(state, &ctx, approver).await?,
         None => Counting::Missing,

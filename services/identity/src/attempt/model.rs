@@ -58,6 +58,13 @@ pub const ADDRESS: Limit = Limit {
     memory: HALF_AN_HOUR,
 };
 
+/// Of the network around an address, for whoever has many of them. Strangers share it, so the bound is low.
+pub const NETWORK: Limit = Limit {
+    free: 100,
+    longest: 300,
+    memory: HALF_AN_HOUR,
+};
+
 /// The counters of one attempt.
 #[derive(Clone, Debug)]
 pub struct Counted {
@@ -67,23 +74,38 @@ pub struct Counted {
     pub patience: Limit,
     /// Of the address, where it is known.
     pub address: Option<Vec<u8>>,
+    /// Of the network around it.
+    pub network: Option<Vec<u8>>,
+}
+
+/// An address as it counts, and the network around it: an IPv4 address in its /24. Of IPv6 a /64 counts as one address,
+/// as every household has all of it, in a /48.
+fn places(address: IpAddr) -> (String, String) {
+    match address {
+        IpAddr::V4(v4) => (v4.to_string(), format!("{:?}", &v4.octets()[..3])),
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => places(IpAddr::V4(v4)),
+            None => {
+                let segments = v6.segments();
+                (
+                    format!("{:?}", &segments[..4]),
+                    format!("six {:?}", &segments[..3]),
+                )
+            }
+        },
+    }
 }
 
 impl Counted {
-    /// The counters of an e-mail and an address. IPv6 counts by its /64: a household has billions of the rest.
+    /// The counters of an e-mail and an address.
     pub fn of(secret: &Secret, email: &str, address: Option<IpAddr>) -> Self {
         let key = |text: String| secret.mac(Purpose::Attempt, text.as_bytes()).to_vec();
-        let address = address.map(|address| match address {
-            IpAddr::V4(v4) => v4.to_string(),
-            IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-                Some(v4) => v4.to_string(),
-                None => format!("{:?}", &v6.segments()[..4]),
-            },
-        });
+        let (address, network) = address.map(places).unzip();
         Self {
             account: key(format!("account {email}")),
             patience: ACCOUNT,
             address: address.map(|a| key(format!("address {a}"))),
+            network: network.map(|n| key(format!("network {n}"))),
         }
     }
 
@@ -103,6 +125,7 @@ impl Counted {
     pub fn keys(&self) -> Vec<Vec<u8>> {
         let mut keys: Vec<_> = std::iter::once(&self.account)
             .chain(&self.address)
+            .chain(&self.network)
             .cloned()
             .collect();
         keys.sort();
@@ -113,6 +136,8 @@ impl Counted {
     pub fn limit(&self, key: &[u8]) -> Limit {
         if key == self.account {
             self.patience
+        } else if self.network.as_deref() == Some(key) {
+            NETWORK
         } else {
             ADDRESS
         }
@@ -219,5 +244,11 @@ mod tests {
         assert_ne!(of("2001:db8:1:2::3"), of("2001:db8:1:3::3"));
         assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
         assert_eq!(of("10.0.0.1"), of("::ffff:10.0.0.1"));
+        let around =
+            |address: &str| Counted::of(&secret, "a@b.in", Some(address.parse().unwrap())).network;
+        assert_eq!(around("10.0.0.1"), around("::ffff:10.0.0.254"));
+        assert_ne!(around("10.0.0.1"), around("10.0.1.1"));
+        assert_eq!(around("2001:db8:1:2::3"), around("2001:db8:1:ffff::3"));
+        assert_ne!(around("2001:db8:1:2::3"), around("2001:db8:2:2::3"));
     }
 }

@@ -120,7 +120,7 @@ pub async fn confirm(
     let session = session::session_of(caller.session)?;
     let ctx = unremembered(&caller.ctx);
     let counted = Counted::second(&state.secret, (ctx.tenant, user), from.ip);
-    attempt::take(state, &counted).await?;
+    let _taken = attempt::take(state, &counted).await?;
     let (code, codes, state_) = (Code::read(&code), new_codes()?, state.clone());
     let hashes = hashes(&codes);
     let done = state.db.write(&ctx, async move |tx: &mut Tx| {
@@ -219,7 +219,7 @@ pub async fn verify(
     };
     let (ctx, user) = found;
     let counted = Counted::second(&state.secret, (ctx.tenant, user.id), from.ip);
-    let failures = attempt::take(state, &counted).await?;
+    let taken = attempt::take(state, &counted).await?;
     let codes = match kind {
         Kind::MfaEnrolment => Some(new_codes()?),
         _ => None,
@@ -246,7 +246,7 @@ pub async fn verify(
         Ok(signed)
     });
     let signed = match signed.await {
-        Err(Error::WrongCode) if failures == SECOND.free => {
+        Err(Error::WrongCode) if taken.failures == SECOND.free => {
             report(state, &ctx, id).await?;
             return Err(Error::WrongCode);
         }
@@ -327,7 +327,7 @@ async fn changed(
     let session = session::session_of(caller.session)?;
     let (ctx, proven) = session::prove(state, &caller.ctx, user, &from, &password).await?;
     let counted = Counted::second(&state.secret, (ctx.tenant, user), from.ip);
-    attempt::take(state, &counted).await?;
+    let _taken = attempt::take(state, &counted).await?;
     let (code, state_) = (Code::read(&code), state.clone());
     let done = state.db.write(&ctx, async move |tx: &mut Tx| {
         let user = proven.lock(tx).await?;

@@ -120,7 +120,7 @@ pub async fn sign_in(
     slug: Option<String>,
 ) -> Result<Entry, Error> {
     let counted = Counted::of(&state.secret, &email, from.ip);
-    let failures = attempt::take(state, &counted).await?;
+    let taken = attempt::take(state, &counted).await?;
     let candidates = candidates(state, &ctx, email, slug).await?;
     let mut matching = Vec::new();
     let mut known = Vec::new();
@@ -139,7 +139,7 @@ pub async fn sign_in(
         if known.is_empty() {
             state.hasher.verify(&password, None).await?;
         }
-        if failures == ACCOUNT.free {
+        if taken.failures == ACCOUNT.free {
             report(state, ctx, &known, from.ip);
         }
         return Err(Error::InvalidCredentials);
@@ -470,7 +470,7 @@ pub async fn prove(
     });
     let credentials = known.await?.ok_or(Fault::NotFound)?;
     let counted = Counted::of(&state.secret, &credentials.email, from.ip);
-    attempt::take(state, &counted).await?;
+    let _taken = attempt::take(state, &counted).await?;
     let right = state
         .hasher
         .verify(password, credentials.password_hash.as_deref());

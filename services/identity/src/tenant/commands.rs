@@ -11,7 +11,9 @@ use super::{
     store,
 };
 use crate::{
-    Error, State, company, events,
+    Error, State,
+    attempt::Counted,
+    company, events,
     password::{self, Password},
     role::{
         self,
@@ -89,6 +91,8 @@ pub async fn register(
         let text = serde_json::to_vec(&fields).map_err(bahi_db::Error::from)?;
         key.hash = state.secret.mac(Purpose::Request, &text).to_vec();
     }
+    let counted = Counted::of(&state.secret, &new.email, from.ip);
+    let _lane = state.lanes.enter(&counted).await?;
     let password_hash = state.hasher.hash(&new.password).await?;
     let state_ = state.clone();
     state
