@@ -188,6 +188,7 @@ diesel::table! {
         ip -> Nullable<Text>,
         user_agent -> Nullable<Text>,
         amr -> Array<Text>,
+        device -> Nullable<Text>,
     }
 }
 

@@ -156,7 +156,7 @@ async fn enable(
     store::confirm(tx, user.id).await?;
     store::set_codes(tx, user.id, hashes).await?;
     let ended = session::revoke_all(tx, user.id, session, Why::SecondFactor).await?;
-    let details = json!({ "sessions_ended": ended });
+    let details = json!({ "sessions_ended": ended.len() });
     tx.audit(
         "identity.mfa.enable",
         ("user", user.id.uuid()),

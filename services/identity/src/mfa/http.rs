@@ -13,7 +13,7 @@ use crate::{
     Error, State,
     password::{self, Password},
     secret::Token,
-    session::{Device, Tokens},
+    session::{Device, Tokens, name_of_device},
 };
 
 /// The endpoints.
@@ -109,6 +109,9 @@ struct Verification {
     #[garde(custom(password::given))]
     #[schema(value_type = String)]
     code: Password,
+    /// What the session is to be called; after the browser or app where absent.
+    #[garde(custom(name_of_device))]
+    device_name: Option<String>,
 }
 
 /// Tokens, and recovery codes where the second factor was just enrolled.
@@ -222,7 +225,12 @@ async fn verify(
     device: Device,
     req: Public<Verification>,
 ) -> Result<HttpResponse, Problem> {
-    let Verification { challenge, code } = req.body;
+    let Verification {
+        challenge,
+        code,
+        device_name,
+    } = req.body;
+    let device = device.named(device_name);
     let token = Token::read(&challenge).ok_or(Error::TicketInvalid)?;
     let verified = commands::verify(&state, req.ctx, device, &token, &code).await?;
     Ok(private(VerifiedBody {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use bahi_db::{Ctx, Done, Tx};
 use bahi_events::Actor;
-use bahi_http::Fault;
+use bahi_http::{Fault, Grants};
 use bahi_types::{SessionId, TenantId, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -12,7 +12,9 @@ use uuid::Uuid;
 
 use super::{
     http::Device,
-    model::{Entry, FAMILY_LIFE, PASSWORD, Presented, Session, SignedIn, Why, device, judge},
+    model::{
+        Entry, FAMILY_LIFE, PASSWORD, Presented, Session, SignedIn, Why, device, device_name, judge,
+    },
     store,
 };
 use crate::{
@@ -20,7 +22,7 @@ use crate::{
     attempt::{self, ACCOUNT, Counted},
     company, mfa,
     password::{self, Password},
-    revocation,
+    revocation, role,
     secret::{Purpose, Token},
     tenant,
     ticket::{self, Kind},
@@ -65,6 +67,10 @@ pub async fn open(
         revoked_at: None,
         revoked_for: None,
         ip,
+        device: from
+            .name
+            .clone()
+            .or_else(|| device_name(user_agent.as_deref()?)),
         user_agent,
         amr: amr.iter().map(|method| (*method).to_owned()).collect(),
     };
@@ -96,12 +102,12 @@ pub async fn revoke_all(
     user: UserId,
     except: Option<SessionId>,
     why: Why,
-) -> Result<usize, Error> {
+) -> Result<Vec<SessionId>, Error> {
     let mut ids = store::lock_open(tx, user).await?;
     ids.retain(|id| Some(*id) != except);
     store::end(tx, &ids, why).await?;
     revocation::sessions(tx, &ids).await?;
-    Ok(ids.len())
+    Ok(ids)
 }
 
 struct Candidate {
@@ -336,15 +342,15 @@ pub async fn sign_out(state: &State, ctx: Ctx, presented: Token) -> Result<(), E
     Ok(())
 }
 
-async fn end(tx: &mut Tx, session: SessionId, why: Why) -> Result<(), Error> {
-    if store::lock(tx, session)
-        .await?
-        .is_some_and(|s| s.is_open(tx.now()))
-    {
+/// Ends a session; whether it was open.
+async fn end(tx: &mut Tx, session: SessionId, why: Why) -> Result<bool, Error> {
+    let locked = store::lock(tx, session).await?;
+    let open = locked.is_some_and(|s| s.is_open(tx.now()));
+    if open {
         store::end(tx, &[session], why).await?;
         revocation::sessions(tx, &[session]).await?;
     }
-    Ok(())
+    Ok(open)
 }
 
 /// Ends one session of the caller.
@@ -356,29 +362,69 @@ pub async fn revoke_own(
 ) -> Result<Done<()>, Error> {
     state
         .db
-        .write(ctx, async move |tx: &mut Tx| {
-            store::lock(tx, id)
-                .await?
-                .filter(|s| s.user_id == user)
-                .ok_or(Fault::NotFound)?;
-            end(tx, id, Why::Revoked).await
-        })
+        .write(ctx, async move |tx: &mut Tx| revoke_one(tx, user, id).await)
         .await
 }
 
-/// Ends every session of a user, by an administrator.
-pub async fn revoke_of(state: &State, ctx: &Ctx, user: UserId) -> Result<Done<()>, Error> {
+async fn revoke_one(tx: &mut Tx, user: UserId, id: SessionId) -> Result<(), Error> {
+    store::lock(tx, id)
+        .await?
+        .filter(|s| s.user_id == user)
+        .ok_or(Fault::NotFound)?;
+    if end(tx, id, Why::Revoked).await? {
+        revoked(tx, user, &[id]);
+    }
+    Ok(())
+}
+
+fn revoked(tx: &mut Tx, user: UserId, sessions: &[SessionId]) {
+    let details = json!({ "session_ids": sessions });
+    tx.audit(
+        "identity.session.revoke",
+        ("user", user.uuid()),
+        None,
+        details,
+    );
+}
+
+/// Ends every session of the caller but the one he asks with.
+pub async fn revoke_others(
+    state: &State,
+    ctx: &Ctx,
+    (user, session): (UserId, SessionId),
+) -> Result<Done<()>, Error> {
     state
         .db
         .write(ctx, async move |tx: &mut Tx| {
             user::store::lock(tx, user).await?;
+            let ended = revoke_all(tx, user, Some(session), Why::Revoked).await?;
+            if !ended.is_empty() {
+                revoked(tx, user, &ended);
+            }
+            Ok(())
+        })
+        .await
+}
+
+/// Ends sessions of a user, one or every, by an administrator.
+pub async fn revoke_of(
+    state: &State,
+    ctx: &Ctx,
+    grants: &Grants,
+    user: UserId,
+    session: Option<SessionId>,
+) -> Result<Done<()>, Error> {
+    let grants = grants.clone();
+    state
+        .db
+        .write(ctx, async move |tx: &mut Tx| {
+            user::store::lock(tx, user).await?;
+            role::model::within(&grants, &user::store::permissions(tx, user).await?)?;
+            if let Some(id) = session {
+                return revoke_one(tx, user, id).await;
+            }
             let ended = revoke_all(tx, user, None, Why::Revoked).await?;
-            tx.audit(
-                "identity.session.revoke",
-                ("user", user.uuid()),
-                None,
-                json!({ "sessions": ended }),
-            );
+            revoked(tx, user, &ended);
             Ok(())
         })
         .await
@@ -416,7 +462,7 @@ pub async fn change_password(
             "identity.password.change",
             ("user", user.id.uuid()),
             None,
-            json!({ "sessions_ended": ended }),
+            json!({ "sessions_ended": ended.len() }),
         );
         let session = store::lock(tx, session)
             .await?

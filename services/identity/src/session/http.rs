@@ -13,7 +13,7 @@ use actix_web::{
     http::header::{CACHE_CONTROL, USER_AGENT},
     post, web,
 };
-use bahi_http::{Caller, Claims, Post, Problem, Public, no_content, token};
+use bahi_http::{Caller, Claims, Post, Problem, Public, no_content, token, validate};
 use bahi_types::{RoleId, SessionId, TenantId, UserId};
 use chrono::{DateTime, Utc};
 use garde::Validate;
@@ -23,7 +23,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::{
     commands,
-    model::{ACCESS_LIFE, Entry, Session, SignedIn},
+    model::{ACCESS_LIFE, Entry, LONGEST_NAME, Session, SignedIn},
 };
 use crate::{
     Error, State,
@@ -42,8 +42,10 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(change_password)
         .service(list)
         .service(revoke)
+        .service(revoke_others)
         .service(list_of)
-        .service(revoke_of);
+        .service(revoke_of)
+        .service(revoke_one_of);
 }
 
 /// Where a request comes from. The gateway strips what clients send and sets the header itself, so its last entry
@@ -54,6 +56,32 @@ pub struct Device {
     pub ip: Option<IpAddr>,
     /// Browser or app.
     pub user_agent: Option<String>,
+    /// What its user calls it.
+    pub name: Option<String>,
+}
+
+impl Device {
+    /// The same, by its user's name for it.
+    pub fn named(self, name: Option<String>) -> Self {
+        Self { name, ..self }
+    }
+}
+
+/// A name for a device: for `#[garde(custom(..))]`.
+///
+/// # Errors
+/// When it is longer than a line of a list.
+pub fn name_of_device(name: &Option<String>, (): &()) -> garde::Result {
+    let Some(name) = name else {
+        return Ok(());
+    };
+    validate::line(name, &())?;
+    if name.chars().count() > LONGEST_NAME {
+        return Err(garde::Error::new(format!(
+            "must have at most {LONGEST_NAME} characters"
+        )));
+    }
+    Ok(())
 }
 
 impl FromRequest for Device {
@@ -70,6 +98,7 @@ impl FromRequest for Device {
         ready(Ok(Self {
             ip,
             user_agent: text(USER_AGENT.as_str()).map(str::to_owned),
+            name: None,
         }))
     }
 }
@@ -89,6 +118,9 @@ struct Login {
     /// Short name of the tenant, where the e-mail belongs to several.
     #[garde(length(max = 40))]
     tenant: Option<String>,
+    /// What the session is to be called; after the browser or app where absent.
+    #[garde(custom(name_of_device))]
+    device_name: Option<String>,
 }
 
 /// A refresh token.
@@ -224,10 +256,16 @@ struct SessionBody {
     #[schema(value_type = uuid::Uuid)]
     id: SessionId,
     created_at: DateTime<Utc>,
+    /// The last refresh.
     last_used_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
+    /// From where it was opened.
     ip: Option<String>,
     user_agent: Option<String>,
+    /// As its user called it, or after its browser or app.
+    device_name: Option<String>,
+    /// How its user has shown who he is (RFC 8176).
+    amr: Vec<String>,
     /// The one this request belongs to.
     current: bool,
 }
@@ -247,6 +285,8 @@ impl Sessions {
             expires_at: s.expires_at,
             ip: s.ip,
             user_agent: s.user_agent,
+            device_name: s.device,
+            amr: s.amr,
             current: Some(s.id) == current,
         };
         Self {
@@ -292,12 +332,13 @@ async fn login(
         email,
         password,
         tenant,
+        device_name,
     } = req.body;
     let tenant = tenant.map(|slug| slug.to_lowercase());
     let entry = commands::sign_in(
         &state,
         req.ctx,
-        device,
+        device.named(device_name),
         email.to_lowercase(),
         password,
         tenant,
@@ -404,6 +445,15 @@ async fn revoke(
     Ok(no_content(&ended))
 }
 
+/// Ends the caller's sessions, all but the one he asks with.
+#[utoipa::path(tag = "auth", responses((status = 204)))]
+#[delete("/api/v1/auth/sessions")]
+async fn revoke_others(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Problem> {
+    let who = (caller.user()?, commands::session_of(caller.session)?);
+    let ended = commands::revoke_others(&state, &caller.ctx, who).await?;
+    Ok(no_content(&ended))
+}
+
 /// The open sessions of a user.
 #[utoipa::path(tag = "users", responses((status = 200, body = Sessions)))]
 #[get("/api/v1/users/{id}/sessions")]
@@ -421,7 +471,7 @@ async fn list_of(
 }
 
 /// Ends every session of a user.
-#[utoipa::path(tag = "users", responses((status = 204)))]
+#[utoipa::path(tag = "users", responses((status = 204), (status = 403, description = "ESCALATION")))]
 #[delete("/api/v1/users/{id}/sessions")]
 async fn revoke_of(
     state: web::Data<State>,
@@ -429,6 +479,20 @@ async fn revoke_of(
     id: web::Path<UserId>,
 ) -> Result<HttpResponse, Problem> {
     caller.require("identity.user.write")?;
-    let ended = commands::revoke_of(&state, &caller.ctx, *id).await?;
+    let ended = commands::revoke_of(&state, &caller.ctx, &caller.grants, *id, None).await?;
+    Ok(no_content(&ended))
+}
+
+/// Ends one session of a user.
+#[utoipa::path(tag = "users", responses((status = 204), (status = 403, description = "ESCALATION")))]
+#[delete("/api/v1/users/{id}/sessions/{session}")]
+async fn revoke_one_of(
+    state: web::Data<State>,
+    caller: Caller,
+    path: web::Path<(UserId, SessionId)>,
+) -> Result<HttpResponse, Problem> {
+    caller.require("identity.user.write")?;
+    let (id, session) = path.into_inner();
+    let ended = commands::revoke_of(&state, &caller.ctx, &caller.grants, id, Some(session)).await?;
     Ok(no_content(&ended))
 }

@@ -16,6 +16,6 @@ mod model;
 mod store;
 
 pub use commands::{enter, open, prove, revoke_all, session_of};
-pub use http::{Challenge, Device, Tokens, answer, routes};
+pub use http::{Challenge, Device, Tokens, answer, name_of_device, routes};
 pub use model::{Entry, PASSWORD, SignedIn, TWO_FACTORS, Why};
 pub use store::set_amr;

@@ -43,6 +43,8 @@ pub struct Session {
     pub user_agent: Option<String>,
     /// How its user has shown who he is (RFC 8176).
     pub amr: Vec<String>,
+    /// What it is called: as its user says, or after its browser.
+    pub device: Option<String>,
 }
 
 /// By password alone.
@@ -153,6 +155,57 @@ pub enum Entry {
     Second(Ticket),
 }
 
+/// Longest name of a device, in characters.
+pub const LONGEST_NAME: usize = 60;
+
+/// What names a browser or an app in its own words, the more special before those that it also claims to be.
+const BROWSERS: [(&str, &str); 7] = [
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("SamsungBrowser/", "Samsung Internet"),
+    ("Firefox/", "Firefox"),
+    ("FxiOS/", "Firefox"),
+    ("Chrome/", "Chrome"),
+    ("CriOS/", "Chrome"),
+];
+const SYSTEMS: [(&str, &str); 7] = [
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Android", "Android"),
+    ("Windows", "Windows"),
+    ("CrOS", "ChromeOS"),
+    ("Mac OS X", "Mac"),
+    ("Linux", "Linux"),
+];
+
+/// A name for what calls itself so: `Firefox on Linux` for a browser, else the first word before its version. It is what
+/// the client says, and no more than a help to tell one's own devices apart.
+pub fn device_name(user_agent: &str) -> Option<String> {
+    let find = |names: &[(&str, &'static str)]| {
+        let named = names.iter().find(|(mark, _)| user_agent.contains(mark));
+        named.map(|(_, name)| *name)
+    };
+    let safari = || user_agent.contains("Safari/").then_some("Safari");
+    let browser = user_agent
+        .starts_with("Mozilla/")
+        .then(|| find(&BROWSERS).or_else(safari));
+    let name = match (browser, find(&SYSTEMS)) {
+        (Some(Some(browser)), Some(system)) => format!("{browser} on {system}"),
+        (Some(Some(browser)), None) => browser.to_owned(),
+        (Some(None), Some(system)) => system.to_owned(),
+        (Some(None), None) => return None,
+        (None, _) => {
+            let first = user_agent.split(['/', ' ', '(']).next().unwrap_or_default();
+            first
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(LONGEST_NAME)
+                .collect()
+        }
+    };
+    (!name.is_empty()).then_some(name)
+}
+
 /// The network address and browser of a session, cut to what is kept.
 pub fn device(
     ip: Option<std::net::IpAddr>,
@@ -182,6 +235,40 @@ mod tests {
         assert_eq!(later(21), Presented::Copied);
         // A clock that is a little behind the one that rotated.
         assert_eq!(later(-1), Presented::JustReplaced);
+    }
+
+    #[test]
+    fn a_device_is_called_after_what_it_says_of_itself() {
+        for (agent, name) in [
+            (
+                "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+                Some("Firefox on Linux"),
+            ),
+            (
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/139.0.0.0 Safari/537.36 Edg/139.0.0.0",
+                Some("Edge on Windows"),
+            ),
+            (
+                "Mozilla/5.0 (Linux; Android 15; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/139.0.0.0 Mobile Safari/537.36",
+                Some("Chrome on Android"),
+            ),
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1",
+                Some("Safari on iPhone"),
+            ),
+            (
+                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Safari/605.1.15",
+                Some("Safari on Mac"),
+            ),
+            ("BahiTill/3.2 (Android 14)", Some("BahiTill")),
+            ("curl/8.14.1", Some("curl")),
+            ("Mozilla/5.0", None),
+            ("/", None),
+            ("", None),
+        ] {
+            assert_eq!(device_name(agent).as_deref(), name, "{agent}");
+        }
+        assert_eq!(device_name(&"x".repeat(200)).unwrap().len(), LONGEST_NAME);
     }
 
     #[test]

@@ -77,7 +77,7 @@ pub async fn reset(state: &State, ctx: Ctx, token: Token, password: Password) ->
             "identity.password.reset",
             ("user", user.uuid()),
             None,
-            json!({ "sessions_ended": ended }),
+            json!({ "sessions_ended": ended.len() }),
         );
         Ok::<_, Error>(())
     });

@@ -113,6 +113,11 @@ async fn each_endpoint_asks_for_its_permission() {
             "identity.user.write",
         ),
         (
+            "DELETE",
+            format!("/api/v1/users/{id}/sessions/{id}"),
+            "identity.user.write",
+        ),
+        (
             "POST",
             format!("/api/v1/users/{id}:enable"),
             "identity.user.write",

@@ -582,6 +582,124 @@ async fn one_sees_and_ends_ones_own_sessions_only() {
     refresh(&app, &hired.tokens.text_at("refresh_token"))
         .await
         .expect(401);
+    let revoked = audited(&app, shop.owner.tenant).await;
+    let revoked = revoked.iter().filter(|a| *a == "identity.session.revoke");
+    assert_eq!(revoked.count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_has_a_name_and_tells_when_and_from_where_it_was_used() {
+    let app = start_fixed().await;
+    let shop = Shop::open(&app).await;
+    let body =
+        |name: Value| json!({ "email": shop.email, "password": PASSWORD, "device_name": name });
+    let login = "/api/v1/auth/login";
+    let named = post_from(&app, "203.0.113.7", login, body(json!("Counter two")))
+        .await
+        .expect(200);
+    let nobody = nobody(&app);
+    let browser = nobody
+        .request(reqwest::Method::POST, login)
+        .header(
+            "user-agent",
+            "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+        )
+        .json(&body(Value::Null));
+    nobody.send(browser).await.expect(200);
+    for wrong in [json!(""), json!("x".repeat(61)), json!("a\nb")] {
+        let refused = post(&app, login, body(wrong)).await.expect(400);
+        assert_eq!(refused.body["errors"][0]["field"], "device_name");
+    }
+    app.clock.advance(TimeDelta::minutes(10));
+    refresh(&app, &named.text_at("refresh_token"))
+        .await
+        .expect(200);
+    let sessions = shop.owner.get("/api/v1/auth/sessions").await.expect(200);
+    let one = |name: &str| {
+        let items = sessions.body["items"].as_array().unwrap();
+        items
+            .iter()
+            .find(|s| s["device_name"] == name)
+            .cloned()
+            .expect(name)
+    };
+    let (counter, linux) = (one("Counter two"), one("Firefox on Linux"));
+    assert_eq!(
+        (&counter["ip"], &counter["amr"]),
+        (&json!("203.0.113.7"), &json!(["pwd"]))
+    );
+    assert_eq!(counter["last_used_at"], json!(app.clock.now()));
+    assert_eq!(linux["last_used_at"], linux["created_at"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_ends_all_of_ones_sessions_but_this_one() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let cashier = shop.hire(&app, "cashier").await;
+    let others = [
+        log_in(&app, &shop.email, PASSWORD).await.expect(200),
+        log_in(&app, &shop.email, PASSWORD).await.expect(200),
+    ];
+    shop.owner
+        .delete("/api/v1/auth/sessions", 1)
+        .await
+        .expect(204);
+    for other in &others {
+        refresh(&app, &other.text_at("refresh_token"))
+            .await
+            .expect(401);
+        assert!(is_refused(&app, &other.text_at("access_token")).await);
+    }
+    for kept in [&shop.tokens, &cashier.tokens] {
+        assert!(!is_refused(&app, &kept.text_at("access_token")).await);
+        refresh(&app, &kept.text_at("refresh_token"))
+            .await
+            .expect(200);
+    }
+    // A second time there is nothing to end, and nothing to tell.
+    shop.owner
+        .delete("/api/v1/auth/sessions", 1)
+        .await
+        .expect(204);
+    let revoked = audited(&app, shop.owner.tenant).await;
+    let revoked = revoked.iter().filter(|a| *a == "identity.session.revoke");
+    assert_eq!(revoked.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_ends_sessions_of_those_who_hold_no_more_than_he() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let (manager, cashier) = (
+        shop.hire(&app, "manager").await,
+        shop.hire(&app, "cashier").await,
+    );
+    let second = log_in(&app, &cashier.email, PASSWORD).await.expect(200);
+    let one = |user: &str, session: String| format!("/api/v1/users/{user}/sessions/{session}");
+    let owner = shop.owner.user.to_string();
+    let mightier = [
+        format!("/api/v1/users/{owner}/sessions"),
+        one(&owner, shop.tokens.text_at("session_id")),
+    ];
+    for path in mightier {
+        let refused = manager.client.delete(&path, 1).await.expect(403);
+        assert_eq!(refused.code(), "ESCALATION");
+    }
+    let path = one(&cashier.id, second.text_at("session_id"));
+    cashier.client.delete(&path, 1).await.expect(403);
+    Shop::open(&app)
+        .await
+        .owner
+        .delete(&path, 1)
+        .await
+        .expect(404);
+    // A session is found under its user only.
+    let elsewhere = one(&manager.id, second.text_at("session_id"));
+    shop.owner.delete(&elsewhere, 1).await.expect(404);
+    manager.client.delete(&path, 1).await.expect(204);
+    assert!(is_refused(&app, &second.text_at("access_token")).await);
+    assert!(!is_refused(&app, &cashier.tokens.text_at("access_token")).await);
     assert_eq!(
         audited(&app, shop.owner.tenant).await.last().unwrap(),
         "identity.session.revoke"
