@@ -26,6 +26,15 @@ pub enum Error {
         /// Seconds.
         retry_after: u32,
     },
+    /// Too many mails were asked for.
+    #[error("A mail was just asked for; wait before the next one.")]
+    TooManyMails {
+        /// Seconds.
+        retry_after: u32,
+    },
+    /// The address is verified already.
+    #[error("The e-mail address is verified already.")]
+    EmailVerified,
     /// Too many password checks are waiting.
     #[error("Too many people sign in at once; try again.")]
     Busy,
@@ -187,6 +196,10 @@ impl Refusal for Error {
             Self::TooManyAttempts { .. } => {
                 Verdict::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_ATTEMPTS")
             }
+            Self::TooManyMails { .. } => {
+                Verdict::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_MAILS")
+            }
+            Self::EmailVerified => Verdict::conflict("EMAIL_VERIFIED"),
             Self::Busy => Verdict::unavailable("BUSY"),
             Self::BreachedList(_) => Verdict::unavailable("PASSWORD_LIST_UNAVAILABLE"),
             Self::SessionEnded => Verdict::new(StatusCode::UNAUTHORIZED, "SESSION_ENDED"),
@@ -241,7 +254,9 @@ impl Refusal for Error {
         match self {
             Self::Db(error) => error.retry_after(),
             Self::Fault(fault) => fault.retry_after(),
-            Self::TooManyAttempts { retry_after } => Some(*retry_after),
+            Self::TooManyAttempts { retry_after } | Self::TooManyMails { retry_after } => {
+                Some(*retry_after)
+            }
             Self::Busy | Self::BreachedList(_) => Some(1),
             _ => None,
         }

@@ -26,6 +26,7 @@ mod tenant;
 mod ticket;
 mod till;
 mod user;
+mod verification;
 
 use bahi_db::EmbeddedMigrations;
 use bahi_service::App;
@@ -54,6 +55,7 @@ fn routes(cfg: &mut ServiceConfig) {
     ticket::routes(cfg);
     approval::routes(cfg);
     user::routes(cfg);
+    verification::routes(cfg);
     role::routes(cfg);
     company::routes(cfg);
     registration::routes(cfg);

@@ -77,7 +77,7 @@ pub async fn begin(
 
 /// As [`begin`], for somebody who has just given his password and may not come in without a second factor.
 pub async fn enrol(state: &State, ctx: Ctx, token: &Token) -> Result<Enrolment, Error> {
-    let (ctx, user) = holder(state, ctx, token, Kind::MfaEnrolment).await?;
+    let (ctx, user) = ticket::holder(state, ctx, token, Kind::MfaEnrolment).await?;
     let secret = new_secret()?;
     let sealed = state.secret.seal(&owner(ctx.tenant, user.id), &secret)?;
     let enrolment = enrolment(&secret, &user)?;
@@ -210,9 +210,9 @@ pub async fn verify(
     token: &Token,
     code: &Password,
 ) -> Result<Verified, Error> {
-    let (kind, found) = match holder(state, ctx.clone(), token, Kind::MfaChallenge).await {
+    let (kind, found) = match ticket::holder(state, ctx.clone(), token, Kind::MfaChallenge).await {
         Err(Error::TicketInvalid) => {
-            let found = holder(state, ctx, token, Kind::MfaEnrolment).await?;
+            let found = ticket::holder(state, ctx, token, Kind::MfaEnrolment).await?;
             (Kind::MfaEnrolment, found)
         }
         found => (Kind::MfaChallenge, found?),
@@ -264,30 +264,6 @@ async fn report(state: &State, ctx: &Ctx, user: UserId) -> Result<(), Error> {
     });
     told.await?;
     Ok(())
-}
-
-/// Whose a ticket is, and the circumstances of his request.
-async fn holder(
-    state: &State,
-    ctx: Ctx,
-    token: &Token,
-    kind: Kind,
-) -> Result<(Ctx, Credentials), Error> {
-    let ctx = Ctx {
-        tenant: token.tenant,
-        idempotency: None,
-        ..ctx
-    };
-    let hash = token.hash();
-    let user = state.db.read(&ctx, async move |tx: &mut Tx| {
-        let ticket = ticket::find(tx, &hash, kind).await?;
-        user::store::credentials(tx, ticket.user_id)
-            .await?
-            .ok_or(Error::TicketInvalid)
-    });
-    let user = user.await?;
-    let actor = Actor::User { id: user.id.uuid() };
-    Ok((Ctx { actor, ..ctx }, user))
 }
 
 /// Takes the caller's second factor away, with his password and a code.

@@ -10,7 +10,7 @@ use actix_web::{
     FromRequest, HttpRequest, HttpResponse, delete,
     dev::Payload,
     get,
-    http::header::{CACHE_CONTROL, USER_AGENT},
+    http::header::{ACCEPT_LANGUAGE, CACHE_CONTROL, USER_AGENT},
     post, web,
 };
 use bahi_http::{Caller, Claims, Post, Problem, Public, no_content, token, validate};
@@ -23,7 +23,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::{
     commands,
-    model::{ACCESS_LIFE, Entry, LONGEST_NAME, Session, SignedIn},
+    model::{ACCESS_LIFE, Entry, LONGEST_NAME, Session, SignedIn, language},
 };
 use crate::{
     Error, State,
@@ -58,6 +58,8 @@ pub struct Device {
     pub user_agent: Option<String>,
     /// What its user calls it.
     pub name: Option<String>,
+    /// The language it asks for first (BCP 47).
+    pub language: Option<String>,
 }
 
 impl Device {
@@ -99,6 +101,7 @@ impl FromRequest for Device {
             ip,
             user_agent: text(USER_AGENT.as_str()).map(str::to_owned),
             name: None,
+            language: text(ACCEPT_LANGUAGE.as_str()).and_then(language),
         }))
     }
 }
@@ -301,6 +304,8 @@ struct MeBody {
     #[schema(value_type = uuid::Uuid)]
     user_id: UserId,
     email: String,
+    /// When the caller has shown that the address is his.
+    email_verified_at: Option<DateTime<Utc>>,
     name: String,
     status: String,
     #[schema(value_type = Vec<uuid::Uuid>)]
@@ -382,6 +387,7 @@ async fn me(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Pro
     Ok(HttpResponse::Ok().json(MeBody {
         user_id: user.id,
         email: user.email,
+        email_verified_at: user.email_verified_at,
         name: user.name,
         status: user.status,
         role_ids: found.member.role_ids,

@@ -206,6 +206,13 @@ pub fn device_name(user_agent: &str) -> Option<String> {
     (!name.is_empty()).then_some(name)
 }
 
+/// The first language of an `Accept-Language`, where it is one.
+pub fn language(accepted: &str) -> Option<String> {
+    let first = accepted.split([',', ';']).next().unwrap_or_default().trim();
+    let plain = first.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    ((2..=35).contains(&first.len()) && plain).then(|| first.to_owned())
+}
+
 /// The network address and browser of a session, cut to what is kept.
 pub fn device(
     ip: Option<std::net::IpAddr>,
@@ -269,6 +276,18 @@ mod tests {
             assert_eq!(device_name(agent).as_deref(), name, "{agent}");
         }
         assert_eq!(device_name(&"x".repeat(200)).unwrap().len(), LONGEST_NAME);
+    }
+
+    #[test]
+    fn the_first_language_is_taken_where_it_is_one() {
+        assert_eq!(
+            language("hi-IN,hi;q=0.9, en;q=0.8").as_deref(),
+            Some("hi-IN")
+        );
+        assert_eq!(language("ta;q=1").as_deref(), Some("ta"));
+        for wrong in ["", "*", "a", "e n", "<script>", &"x".repeat(36)] {
+            assert_eq!(language(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

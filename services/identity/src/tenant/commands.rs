@@ -22,6 +22,7 @@ use crate::{
     secret::Purpose,
     session::{self, Device, SignedIn},
     user::{self, Member, Status, User},
+    verification,
 };
 
 /// A business that registers.
@@ -118,6 +119,7 @@ pub async fn register(
                 version: 1,
                 created_at: tx.now(),
                 updated_at: tx.now(),
+                email_verified_at: None,
             };
             user::store::insert(tx, &user, Some(&password_hash)).await?;
             let role_ids: Vec<_> = roles
@@ -137,7 +139,9 @@ pub async fn register(
             for role in &roles {
                 tx.publish(events::role_created(role));
             }
-            tx.publish(events::user_created(&Member { user, role_ids }));
+            let member = Member { user, role_ids };
+            tx.publish(events::user_created(&member));
+            verification::request(tx, &state_.secret, &member.user, from.language.clone()).await?;
             let details = json!({ "slug": tenant.slug });
             tx.audit(
                 "identity.tenant.register",

@@ -14,7 +14,9 @@ use crate::{
     password::{self, Password},
     secret::{Secret, Token},
     session::{self, Device, Entry},
-    tenant, user,
+    tenant,
+    user::{self, Credentials},
+    verification,
 };
 
 /// Makes a ticket for a user whose row is locked or new; his older ones are void.
@@ -57,6 +59,8 @@ pub async fn accept(
         let user = user::store::share(tx, user)
             .await?
             .ok_or(Error::TicketInvalid)?;
+        let joined = user::store::get(tx, user.id).await?;
+        verification::request(tx, &state_.secret, &joined.user, from.language.clone()).await?;
         session::enter(tx, &state_, &user, &from).await
     });
     Ok(signed.await?.value)
@@ -85,6 +89,30 @@ pub async fn reset(state: &State, ctx: Ctx, token: Token, password: Password) ->
     Ok(())
 }
 
+/// Whose a ticket is, and the circumstances of his request.
+pub async fn holder(
+    state: &State,
+    ctx: Ctx,
+    token: &Token,
+    kind: Kind,
+) -> Result<(Ctx, Credentials), Error> {
+    let ctx = Ctx {
+        tenant: token.tenant,
+        idempotency: None,
+        ..ctx
+    };
+    let hash = token.hash();
+    let user = state.db.read(&ctx, async move |tx: &mut Tx| {
+        let ticket = find(tx, &hash, kind).await?;
+        user::store::credentials(tx, ticket.user_id)
+            .await?
+            .ok_or(Error::TicketInvalid)
+    });
+    let user = user.await?;
+    let actor = Actor::User { id: user.id.uuid() };
+    Ok((Ctx { actor, ..ctx }, user))
+}
+
 /// Finds out whose ticket it is, and hashes the password before any row is locked. A token that leads nowhere
 /// costs no hashing: 256 bits are not guessed by measuring time.
 async fn prepare(
@@ -94,33 +122,16 @@ async fn prepare(
     kind: Kind,
     password: &Password,
 ) -> Result<(Ctx, UserId, String), Error> {
-    let ctx = Ctx {
-        tenant: token.tenant,
-        idempotency: None,
-        ..ctx
-    };
-    let hash = token.hash();
-    let (user, business) = state
-        .db
-        .read(&ctx, async move |tx: &mut Tx| {
-            let ticket = find(tx, &hash, kind).await?;
-            let user = user::store::credentials(tx, ticket.user_id)
-                .await?
-                .ok_or(Error::TicketInvalid)?;
-            let business = tenant::store::get(tx).await?.name;
-            Ok::<_, Error>((user, business))
-        })
-        .await?;
+    let (ctx, user) = holder(state, ctx, token, kind).await?;
+    let business = state.db.read(&ctx, async move |tx: &mut Tx| {
+        Ok::<_, Error>(tenant::store::get(tx).await?.name)
+    });
     let whose = password::Owner {
         email: user.email,
         name: user.name,
-        business,
+        business: business.await?,
     };
     whose.check(&state.breached, password).await?;
-    let ctx = Ctx {
-        actor: Actor::User { id: user.id.uuid() },
-        ..ctx
-    };
     Ok((ctx, user.id, state.hasher.hash(password).await?))
 }
 

@@ -21,6 +21,8 @@ pub enum Kind {
     PasswordReset,
     /// To give the second factor after the password.
     MfaChallenge,
+    /// To show that an e-mail address is its owner's.
+    EmailVerification,
     /// To enrol a second factor that the company asks for, after the password.
     MfaEnrolment,
 }
@@ -33,6 +35,7 @@ impl Kind {
             Self::PasswordReset => "password_reset",
             Self::MfaChallenge => "mfa_challenge",
             Self::MfaEnrolment => "mfa_enrolment",
+            Self::EmailVerification => "email_verification",
         }
     }
 
@@ -40,7 +43,7 @@ impl Kind {
     pub const fn life(self) -> TimeDelta {
         match self {
             Self::Invitation => TimeDelta::days(7),
-            Self::PasswordReset => TimeDelta::days(1),
+            Self::PasswordReset | Self::EmailVerification => TimeDelta::days(1),
             Self::MfaChallenge => TimeDelta::minutes(5),
             Self::MfaEnrolment => TimeDelta::minutes(15),
         }
@@ -50,7 +53,10 @@ impl Kind {
     pub const fn needs(self) -> &'static str {
         match self {
             Self::Invitation => Status::INVITED,
-            Self::PasswordReset | Self::MfaChallenge | Self::MfaEnrolment => Status::ACTIVE,
+            Self::PasswordReset
+            | Self::MfaChallenge
+            | Self::MfaEnrolment
+            | Self::EmailVerification => Status::ACTIVE,
         }
     }
 }

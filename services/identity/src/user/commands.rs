@@ -12,6 +12,7 @@ use super::{
 use crate::{
     Error, State, events, revocation, role, session,
     ticket::{self, Kind, Ticket},
+    verification,
 };
 
 /// A person to be invited.
@@ -56,6 +57,7 @@ pub async fn invite(
                 version: 1,
                 created_at: tx.now(),
                 updated_at: tx.now(),
+                email_verified_at: None,
             };
             store::insert(tx, &user, None).await?;
             store::set_roles(tx, user.id, &role_ids).await?;
@@ -148,16 +150,42 @@ pub async fn joined(tx: &mut Tx, id: UserId, password_hash: &str) -> Result<(), 
     Ok(())
 }
 
-/// Changes name and roles.
+/// What may change of a user.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Name.
+    pub name: String,
+    /// Roles.
+    pub role_ids: Vec<RoleId>,
+    /// E-mail in lower case, where it is another.
+    pub email: Option<String>,
+}
+
+/// A user has shown that his address is his.
+pub async fn verified(tx: &mut Tx, id: UserId) -> Result<(), Error> {
+    let mut member = store::lock(tx, id).await?;
+    member.user.email_verified_at = Some(tx.now());
+    save(tx, &mut member).await?;
+    tx.audit(
+        "identity.user.verify_email",
+        ("user", id.uuid()),
+        None,
+        json!({}),
+    );
+    Ok(())
+}
+
+/// Changes name, roles and address.
 pub async fn update(
     state: &State,
     ctx: &Ctx,
     grants: &Grants,
     (id, version): (UserId, i64),
-    name: String,
-    role_ids: Vec<RoleId>,
+    change: Change,
+    locale: Option<String>,
 ) -> Result<Done<Member>, Error> {
     let (clock, grants) = (state.clock.clone(), grants.clone());
+    let secret = state.secret.clone();
     state
         .db
         .write(ctx, async move |tx: &mut Tx| {
@@ -168,6 +196,11 @@ pub async fn update(
                 }
                 .into());
             }
+            let Change {
+                name,
+                role_ids,
+                email,
+            } = change;
             let role_ids = role_set(role_ids);
             let before = member.role_ids.clone();
             if role_ids != before {
@@ -189,7 +222,28 @@ pub async fn update(
             }
             member.user.name = name;
             member.role_ids = role_ids;
+            let moved = email.filter(|email| *email != member.user.email);
+            let Some(email) = moved else {
+                save(tx, &mut member).await?;
+                return Ok(member);
+            };
+            // Whoever reads his mail may come to act as him.
+            role::model::within(&grants, &store::permissions(tx, id).await?)?;
+            let details = json!({ "before": member.user.email, "after": email });
+            tx.audit(
+                "identity.user.set_email",
+                ("user", id.uuid()),
+                None,
+                details,
+            );
+            member.user.email = email;
+            member.user.email_verified_at = None;
+            // What was handed out for the old address is void.
+            ticket::void(tx, id).await?;
             save(tx, &mut member).await?;
+            if member.user.status == Status::ACTIVE {
+                verification::request(tx, &secret, &member.user, locale).await?;
+            }
             Ok(member)
         })
         .await

@@ -3,6 +3,7 @@
 
 mod approvals;
 mod audit;
+mod emails;
 mod house;
 mod mfa;
 mod organisation;
