@@ -152,6 +152,7 @@ impl Outbound {
             sid: None,
             perms: Vec::new(),
             name: None,
+            rate: None,
             amr: Vec::new(),
             txn: None,
             sxp: None,

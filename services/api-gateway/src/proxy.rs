@@ -54,12 +54,12 @@ pub(crate) async fn forward(
     if target.route.websocket {
         return tunnel::open(&req, payload, &state, target).await;
     }
+    let client = edge::client(&req, &state.0.config.proxies);
     let session = if target.route.public {
         None
     } else {
-        Some(state.0.auth.session(req.headers())?)
+        Some(state.session(req.headers(), client).await?)
     };
-    let client = edge::client(&req, &state.0.config.proxies);
     let standing = count(&state, target, session.as_deref(), client).await;
     if let Some(refused) = refused(standing) {
         return Ok(refused);
@@ -129,10 +129,17 @@ pub(crate) async fn count(
 ) -> Option<Standing> {
     match target.route.class {
         Class::Strict => Some(state.0.limits.strict(client, &target.path).await),
-        class => state
-            .0
-            .limits
-            .ordinary(class, session.map_or(Who::Address(client), |s| s.who)),
+        class => {
+            let who = session.map_or(Who::Address(client), |s| s.who);
+            let standing = state.0.limits.ordinary(class, who);
+            match session.and_then(|s| s.own) {
+                // The narrower limit is the one to tell of, unless the wider one is used up.
+                Some(own) if standing.is_none_or(Standing::allowed) => {
+                    Some(state.0.limits.own(own))
+                }
+                _ => standing,
+            }
+        }
     }
 }
 

@@ -86,6 +86,12 @@ pub enum Error {
     /// The owner role is what it is.
     #[error("The owner role cannot be changed or deleted.")]
     OwnerRoleFixed,
+    /// The end of an API key is past, or too far away.
+    #[error("An API key ends within a year, and not before it begins.")]
+    KeyExpiry,
+    /// The API key has ended.
+    #[error("The API key was revoked or has expired; make another one.")]
+    KeyEnded,
     /// The slug belongs to another tenant.
     #[error("This short name is taken.")]
     SlugTaken,
@@ -218,6 +224,8 @@ impl Refusal for Error {
             Self::Escalation(_) => Verdict::forbidden("ESCALATION"),
             Self::LastOwner => Verdict::refused("LAST_OWNER"),
             Self::OwnerRoleFixed => Verdict::refused("OWNER_ROLE_FIXED"),
+            Self::KeyExpiry => Verdict::refused("KEY_EXPIRY"),
+            Self::KeyEnded => Verdict::conflict("KEY_ENDED"),
             Self::SlugTaken => Verdict::conflict("SLUG_TAKEN"),
             Self::EmailTaken => Verdict::conflict("EMAIL_TAKEN"),
             Self::RoleNameTaken => Verdict::conflict("ROLE_NAME_TAKEN"),

@@ -1,5 +1,6 @@
 //! Identity: tenants, people and their roles, sessions, the organisation, and the audit trail.
 
+mod api_key;
 mod approval;
 mod attempt;
 mod audit;
@@ -57,6 +58,7 @@ fn routes(cfg: &mut ServiceConfig) {
     user::routes(cfg);
     verification::routes(cfg);
     role::routes(cfg);
+    api_key::routes(cfg);
     company::routes(cfg);
     registration::routes(cfg);
     branch::routes(cfg);

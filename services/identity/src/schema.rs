@@ -1,6 +1,26 @@
 // @generated automatically by Diesel CLI.
 
 diesel::table! {
+    api_key (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        name -> Text,
+        prefix -> Text,
+        hash -> Bytea,
+        permissions -> Array<Text>,
+        rate -> Int4,
+        made_by -> Uuid,
+        not_before -> Int8,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        expires_at -> Timestamptz,
+        last_used_at -> Nullable<Timestamptz>,
+        revoked_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     app_user (tenant_id, id) {
         tenant_id -> Uuid,
         id -> Uuid,
@@ -248,6 +268,7 @@ diesel::joinable!(registration -> company (tenant_id));
 diesel::joinable!(role -> tenant (tenant_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
+    api_key,
     app_user,
     attempt,
     audit,

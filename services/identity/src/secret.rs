@@ -41,6 +41,8 @@ pub enum Purpose {
     Request,
     /// The key that seals secrets.
     Vault,
+    /// The secret of an API key, from its id and version.
+    ApiKey,
 }
 
 impl Purpose {
@@ -52,6 +54,7 @@ impl Purpose {
             Self::Attempt => b"attempt",
             Self::Request => b"request",
             Self::Vault => b"vault",
+            Self::ApiKey => b"api key",
         }
     }
 }
@@ -79,6 +82,7 @@ impl Secret {
             sid: None,
             perms: Vec::new(),
             name: None,
+            rate: None,
             amr: Vec::new(),
             txn: None,
             sxp: None,

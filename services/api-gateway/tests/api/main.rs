@@ -6,6 +6,7 @@ mod bodies;
 mod conformance;
 mod framing;
 mod headers;
+mod keys;
 mod limits;
 mod pages;
 mod routing;

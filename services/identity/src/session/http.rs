@@ -195,6 +195,7 @@ impl Tokens {
             sid: Some(signed.session.uuid()),
             perms: signed.permissions.clone(),
             name: Some(signed.name.clone()),
+            rate: None,
             amr: signed.amr.clone(),
             txn: None,
             sxp: None,

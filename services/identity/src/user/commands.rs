@@ -10,7 +10,7 @@ use super::{
     store,
 };
 use crate::{
-    Error, State, events, revocation, role, session,
+    Error, State, api_key, events, revocation, role, session,
     ticket::{self, Kind, Ticket},
     verification,
 };
@@ -31,7 +31,10 @@ pub struct NewUser {
 pub async fn void_tokens(tx: &mut Tx, clock: &Clock, users: &[UserId]) -> Result<i64, Error> {
     let not_before = clock.now().timestamp() + 1;
     store::set_not_before(tx, users, not_before).await?;
-    revocation::users(tx, users, not_before).await?;
+    // A key never holds more than the one who made it.
+    let keys = api_key::store::void_made_by(tx, users, not_before).await?;
+    let principals: Vec<_> = users.iter().map(|user| user.uuid()).chain(keys).collect();
+    revocation::principals(tx, &principals, not_before).await?;
     Ok(not_before)
 }
 
@@ -276,6 +279,7 @@ pub async fn disable(
             void_tokens(tx, &clock, &[id]).await?;
             session::revoke_all(tx, id, None, session::Why::Disabled).await?;
             ticket::void(tx, id).await?;
+            api_key::revoke_made_by(tx, &clock, id).await?;
             save(tx, &mut member).await?;
             tx.audit(
                 "identity.user.disable",

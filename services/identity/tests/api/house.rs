@@ -75,6 +75,7 @@ async fn only_an_internal_token_opens_what_is_not_public() {
         "/api/v1/company",
         "/api/v1/tills",
         "/api/v1/audit",
+        "/api/v1/api-keys",
         "/internal/v1/revocations",
     ];
     for path in paths {
@@ -174,6 +175,26 @@ async fn each_endpoint_asks_for_its_permission() {
             "identity.organisation.read",
         ),
         ("GET", "/api/v1/audit".to_owned(), "identity.audit.read"),
+        (
+            "GET",
+            "/api/v1/api-keys".to_owned(),
+            "identity.api_key.read",
+        ),
+        (
+            "GET",
+            format!("/api/v1/api-keys/{id}"),
+            "identity.api_key.read",
+        ),
+        (
+            "POST",
+            format!("/api/v1/api-keys/{id}:rotate"),
+            "identity.api_key.write",
+        ),
+        (
+            "POST",
+            format!("/api/v1/api-keys/{id}:revoke"),
+            "identity.api_key.write",
+        ),
     ];
     let client = app.client(tenant, &["identity.nothing.read"]);
     for (method, path, permission) in cases {

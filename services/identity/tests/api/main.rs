@@ -1,6 +1,7 @@
 //! Identity through HTTP on a real database.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod api_keys;
 mod approvals;
 mod audit;
 mod emails;
