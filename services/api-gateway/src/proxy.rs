@@ -215,8 +215,16 @@ impl Head<'_> {
         if let Some(trace) = bahi_http::current_trace() {
             headers.insert("traceparent", own(trace.parent)?);
         }
-        if let Some(token) = &self.token {
-            headers.insert(hyper::header::AUTHORIZATION, token.clone());
+        // On a public route a client may show the service itself who it is (RFC 6749, 2.3.1): that makes it nobody's user.
+        let shown = || {
+            let shown = self.req.headers().get(header::AUTHORIZATION)?.as_bytes();
+            let basic = shown.len() > 6 && shown[..6].eq_ignore_ascii_case(b"basic ");
+            let mut shown = HeaderValue::from_bytes(shown).ok().filter(|_| basic)?;
+            shown.set_sensitive(true);
+            Some(shown)
+        };
+        if let Some(authorization) = self.token.clone().or_else(shown) {
+            headers.insert(hyper::header::AUTHORIZATION, authorization);
         }
         Ok(out)
     }

@@ -15,6 +15,7 @@ mod jobs;
 mod jwks;
 mod location;
 mod mfa;
+mod oauth;
 mod password;
 mod registration;
 mod revocation;
@@ -59,6 +60,7 @@ fn routes(cfg: &mut ServiceConfig) {
     verification::routes(cfg);
     role::routes(cfg);
     api_key::routes(cfg);
+    oauth::routes(cfg);
     company::routes(cfg);
     registration::routes(cfg);
     branch::routes(cfg);

@@ -26,6 +26,8 @@ pub struct State {
     pub hasher: Hasher,
     /// Knows passwords that nobody should take.
     pub breached: Breached,
+    /// Where the fleet is reached, without a slash at the end.
+    pub public_url: Option<String>,
     /// Folder of public keys, ours among them.
     pub trust: PathBuf,
 }
@@ -43,6 +45,12 @@ impl State {
             .filter(|file| !file.is_empty())
             .map(|file| Signer::from_file(file.as_ref()))
             .collect::<Result<_, _>>()?;
+        let public_url = parts.env.optional("BAHI_PUBLIC_URL");
+        let public_url = public_url.map(|url| url.trim_end_matches('/').to_owned());
+        if let Some(url) = &public_url {
+            let named = url.starts_with("https://") || url.starts_with("http://");
+            anyhow::ensure!(named, "BAHI_PUBLIC_URL must be https://<host>");
+        }
         let breached = parts.env.optional("BAHI_BREACHED_PASSWORDS");
         Ok(Self {
             db: parts.database()?,
@@ -52,6 +60,7 @@ impl State {
             lanes: Lanes::new(),
             hasher: Hasher::new()?,
             breached: Breached::new(breached.as_deref().map(Path::new))?,
+            public_url,
             trust: parts.env.required("BAHI_TRUST_DIR")?.into(),
         })
     }

@@ -12,8 +12,9 @@
 
 mod commands;
 mod http;
-pub mod model;
+mod model;
 pub mod store;
 
-pub use commands::revoke_made_by;
+pub use commands::{revoke_made_by, verify};
 pub use http::routes;
+pub use model::Presented;

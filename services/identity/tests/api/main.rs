@@ -7,6 +7,7 @@ mod audit;
 mod emails;
 mod house;
 mod mfa;
+mod oauth;
 mod organisation;
 mod passwords;
 mod roles;
