@@ -254,6 +254,14 @@ fn report(state: &State, ctx: Ctx, known: &[Candidate], ip: Option<IpAddr>) {
     });
 }
 
+/// Refuses to prolong a session of the password alone once the company asks for a second factor.
+async fn prolongable(tx: &mut Tx, session: &Session) -> Result<(), Error> {
+    if !session.has_two_factors() && company::store::requires_mfa(tx).await? {
+        return Err(Error::SessionEnded);
+    }
+    Ok(())
+}
+
 /// What a refresh led to. An ended family must stay ended, so it is no error inside the transaction.
 #[derive(Serialize, Deserialize)]
 enum Refreshed {
@@ -286,10 +294,7 @@ pub async fn refresh(
             .await?
             .filter(|s| s.is_open(tx.now()))
             .ok_or(Error::SessionEnded)?;
-        // The company asks for a second factor since.
-        if !session.has_two_factors() && company::store::requires_mfa(tx).await? {
-            return Err(Error::SessionEnded);
-        }
+        prolongable(tx, &session).await?;
         let token = store::token(tx, &old).await?.ok_or(Error::SessionEnded)?;
         match judge(token.rotated_at, tx.now()) {
             Presented::Current => {
@@ -468,6 +473,7 @@ pub async fn change_password(
             .await?
             .filter(|s| s.is_open(tx.now()))
             .ok_or(Error::SessionEnded)?;
+        prolongable(tx, &session).await?;
         let signed = signed_in(tx, &Credentials { not_before, ..user }, &session).await?;
         attempt::forgive(tx, &proven.counted).await?;
         Ok::<_, Error>(signed)

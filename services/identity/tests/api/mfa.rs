@@ -495,6 +495,9 @@ async fn a_company_may_ask_everybody_for_a_second_factor() {
     assert_eq!(kept.body["require_mfa"], true);
 
     // A session of the password alone is not prolonged, and none is opened.
+    let change = json!({ "old_password": PASSWORD, "new_password": "a better password" });
+    let change = cashier.client.post("/api/v1/auth/password", change).await;
+    assert_eq!(change.expect(401).code(), "SESSION_ENDED");
     refresh(&app, &cashier.tokens.text_at("refresh_token"))
         .await
         .expect(401);
