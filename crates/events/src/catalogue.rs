@@ -36,6 +36,7 @@ pub fn all() -> Vec<Entry> {
         entry(TENANT_CREATED),
         entry(USER_CREATED),
         entry(USER_UPDATED),
+        entry(USER_EMAIL_VERIFICATION_REQUESTED),
         entry(ROLE_CREATED),
         entry(ROLE_UPDATED),
         entry(ROLE_DELETED),

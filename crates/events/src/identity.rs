@@ -1,6 +1,7 @@
 //! What identity says: tenants, users, roles and the organisation.
 
 use bahi_types::{BranchId, LocationId, RegistrationId, RoleId, TenantId, TillId, UserId};
+use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -12,8 +13,11 @@ const T: Topic = Topic::Identity;
 pub const TENANT_CREATED: EventType<Tenant> = EventType::new("tenant.created", T, "tenant");
 /// A user was invited or registered.
 pub const USER_CREATED: EventType<User> = EventType::new("user.created", T, "user");
-/// A user changed: name, roles, status.
+/// A user changed: name, roles, status, e-mail address or its verification.
 pub const USER_UPDATED: EventType<User> = EventType::new("user.updated", T, "user");
+/// Somebody is to show that an e-mail address is his: for who sends mail.
+pub const USER_EMAIL_VERIFICATION_REQUESTED: EventType<EmailVerification> =
+    EventType::new("user.email_verification_requested", T, "user");
 /// A role was made.
 pub const ROLE_CREATED: EventType<Role> = EventType::new("role.created", T, "role");
 /// A role changed.
@@ -63,6 +67,32 @@ pub struct User {
     pub status: String,
     /// Roles held.
     pub role_ids: Vec<RoleId>,
+    /// When he has shown that his e-mail address is his; absent until then, and once the address changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email_verified_at: Option<DateTime<Utc>>,
+}
+
+/// What is to be mailed to somebody, so that he shows that the address is his.
+///
+/// The token is a secret, and whoever may read the topic can read it for as long as the topic is kept. So it is worth
+/// little: it marks this address of this user as verified and does nothing else, once, for a day, and not after another was
+/// asked for or the address has changed. Tokens that open an account, as those of invitations and password resets do, are
+/// never said.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct EmailVerification {
+    /// The user.
+    pub user_id: UserId,
+    /// The address.
+    pub email: String,
+    /// Name of the user.
+    pub name: String,
+    /// The one-time token.
+    pub token: String,
+    /// The end of the token.
+    pub expires_at: DateTime<Utc>,
+    /// Language of the request that led to it (BCP 47), where it named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locale: Option<String>,
 }
 
 /// A role.

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     Claims, Fault, Keys, Problem,
-    token::{AUDIENCE_INTERNAL, INTERNAL},
+    token::{API_KEY, AUDIENCE_INTERNAL, INTERNAL},
 };
 
 /// Permissions held. A grant is a permission or a prefix ending in `*` (`sales.*`). One that ends in `up_to_` and a
@@ -105,12 +105,18 @@ impl Caller {
     pub fn from_claims(claims: Claims) -> Option<Self> {
         let actor = if claims.sub == claims.iss {
             Actor::Service { id: claims.sub }
-        } else if claims.iss == "api-gateway" {
+        } else if claims.iss != "api-gateway" {
+            return None;
+        } else if let Some(key) = claims.sub.strip_prefix(API_KEY) {
+            // A program, which does not do what only a person may.
+            let id = Uuid::parse_str(key).ok()?;
+            Actor::Service {
+                id: format!("api-key:{id}"),
+            }
+        } else {
             Actor::User {
                 id: Uuid::parse_str(&claims.sub).ok()?,
             }
-        } else {
-            return None;
         };
         let ctx = Ctx {
             tenant: claims.tid,

@@ -15,6 +15,8 @@ use crate::{APPROVAL, APPROVAL_LIFE, AUDIENCE_APPROVAL, Approval};
 pub const ACCESS: &str = "at+jwt";
 /// `typ` of a token that is valid between services only.
 pub const INTERNAL: &str = "int+jwt";
+/// What the subject of a token begins with that speaks for an API key; its id follows.
+pub const API_KEY: &str = "key:";
 /// Audience of access tokens.
 pub const AUDIENCE_API: &str = "bahi-api";
 /// Audience of internal tokens.
@@ -29,7 +31,7 @@ pub struct Claims {
     pub iss: String,
     /// Audience.
     pub aud: String,
-    /// User id, or the service's name.
+    /// User id, the service's name, or `key:` and the id of an API key.
     pub sub: String,
     /// Tenant.
     pub tid: TenantId,
@@ -42,6 +44,12 @@ pub struct Claims {
     /// Name of the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Requests a minute that the bearer may make, where it is an API key of its own limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<u32>,
+    /// How the user has shown who he is (RFC 8176): `pwd`, and `otp` and `mfa` where he has a second factor.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub amr: Vec<String>,
     /// Request id that the token was minted for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub txn: Option<String>,

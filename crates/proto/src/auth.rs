@@ -152,6 +152,8 @@ impl Outbound {
             sid: None,
             perms: Vec::new(),
             name: None,
+            rate: None,
+            amr: Vec::new(),
             txn: None,
             sxp: None,
             iat: now,

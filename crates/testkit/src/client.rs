@@ -82,6 +82,8 @@ fn sign(issuer: &str, sub: String, tid: TenantId, permissions: &[&str]) -> Strin
         sid: None,
         perms: permissions.iter().map(|p| (*p).to_owned()).collect(),
         name: Some("Test".into()),
+        rate: None,
+        amr: Vec::new(),
         txn: None,
         sxp: None,
         iat,

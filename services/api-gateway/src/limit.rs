@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     net::IpAddr,
+    num::NonZeroU32,
     sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
@@ -11,11 +12,14 @@ use std::{
 use anyhow::Context;
 use bahi_register::Class;
 use governor::{
-    Quota, RateLimiter, clock::DefaultClock, middleware::StateInformationMiddleware,
-    state::keyed::DefaultKeyedStateStore,
+    Quota, RateLimiter,
+    clock::DefaultClock,
+    middleware::StateInformationMiddleware,
+    state::{InMemoryState, NotKeyed, keyed::DefaultKeyedStateStore},
 };
 use parking_lot::Mutex;
 use prometheus::{IntCounter, register_int_counter};
+use quick_cache::sync::Cache;
 use redis::{Script, aio::ConnectionManager};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
@@ -46,22 +50,42 @@ impl Standing {
 /// Whose requests are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Who {
-    /// A signed-in user.
+    /// A signed-in user, or an API key.
     User {
         /// Tenant.
         tenant: Uuid,
-        /// User.
+        /// User, or API key.
         user: Uuid,
     },
     /// Everybody at an address.
     Address(IpAddr),
 }
 
+/// The limit of one API key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Own {
+    key: Uuid,
+    /// Requests a minute, and at once.
+    rate: NonZeroU32,
+}
+
+impl Own {
+    /// Nothing for a limit of none.
+    pub fn new(key: Uuid, rate: u32) -> Option<Self> {
+        let rate = NonZeroU32::new(rate)?;
+        Some(Self { key, rate })
+    }
+}
+
+type OwnBucket = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
+
 /// The limits of this process.
 pub struct Limits {
     classes: BTreeMap<Class, (Limit, Bucket<Who>)>,
     strict: Limit,
     local: Bucket<(IpAddr, Arc<str>)>,
+    /// Of API keys, and the rate that each was made for.
+    own: Cache<Uuid, (NonZeroU32, Arc<OwnBucket>)>,
     shared: Option<Shared>,
 }
 
@@ -129,6 +153,7 @@ impl Limits {
             classes,
             strict,
             local: bucket(strict),
+            own: Cache::new(20_000),
             shared: shared.transpose()?,
         })
     }
@@ -137,6 +162,22 @@ impl Limits {
     pub fn ordinary(&self, class: Class, who: Who) -> Option<Standing> {
         let (limit, bucket) = self.classes.get(&class)?;
         Some(standing(*limit, bucket.check_key(&who)))
+    }
+
+    /// Counts a request of an API key.
+    pub fn own(&self, Own { key, rate }: Own) -> Standing {
+        let known = self.own.get(&key).filter(|(known, _)| *known == rate);
+        let bucket = known.map_or_else(
+            || {
+                let fresh = RateLimiter::direct(Quota::per_minute(rate));
+                let fresh = Arc::new(fresh.with_middleware());
+                self.own.insert(key, (rate, fresh.clone()));
+                fresh
+            },
+            |(_, bucket)| bucket,
+        );
+        let limit = Limit { rate, burst: rate };
+        standing(limit, bucket.check())
     }
 
     /// Counts a request of the strict class, by address and route.

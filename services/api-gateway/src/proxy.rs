@@ -54,12 +54,12 @@ pub(crate) async fn forward(
     if target.route.websocket {
         return tunnel::open(&req, payload, &state, target).await;
     }
+    let client = edge::client(&req, &state.0.config.proxies);
     let session = if target.route.public {
         None
     } else {
-        Some(state.0.auth.session(req.headers())?)
+        Some(state.session(req.headers(), client).await?)
     };
-    let client = edge::client(&req, &state.0.config.proxies);
     let standing = count(&state, target, session.as_deref(), client).await;
     if let Some(refused) = refused(standing) {
         return Ok(refused);
@@ -129,10 +129,23 @@ pub(crate) async fn count(
 ) -> Option<Standing> {
     match target.route.class {
         Class::Strict => Some(state.0.limits.strict(client, &target.path).await),
-        class => state
-            .0
-            .limits
-            .ordinary(class, session.map_or(Who::Address(client), |s| s.who)),
+        class => count_ordinary(state, class, session, client),
+    }
+}
+
+/// Counts a request of any class but the strict one.
+pub(crate) fn count_ordinary(
+    state: &State,
+    class: Class,
+    session: Option<&Session>,
+    client: IpAddr,
+) -> Option<Standing> {
+    let who = session.map_or(Who::Address(client), |s| s.who);
+    let standing = state.0.limits.ordinary(class, who);
+    match session.and_then(|s| s.own) {
+        // The narrower limit is the one to tell of, unless the wider one is used up.
+        Some(own) if standing.is_none_or(Standing::allowed) => Some(state.0.limits.own(own)),
+        _ => standing,
     }
 }
 
@@ -208,8 +221,16 @@ impl Head<'_> {
         if let Some(trace) = bahi_http::current_trace() {
             headers.insert("traceparent", own(trace.parent)?);
         }
-        if let Some(token) = &self.token {
-            headers.insert(hyper::header::AUTHORIZATION, token.clone());
+        // On a public route a client may show the service itself who it is (RFC 6749, 2.3.1): that makes it nobody's user.
+        let shown = || {
+            let shown = self.req.headers().get(header::AUTHORIZATION)?.as_bytes();
+            let basic = shown.len() > 6 && shown[..6].eq_ignore_ascii_case(b"basic ");
+            let mut shown = HeaderValue::from_bytes(shown).ok().filter(|_| basic)?;
+            shown.set_sensitive(true);
+            Some(shown)
+        };
+        if let Some(authorization) = self.token.clone().or_else(shown) {
+            headers.insert(hyper::header::AUTHORIZATION, authorization);
         }
         Ok(out)
     }

@@ -1,4 +1,4 @@
-//! Sessions and users whose tokens are no longer good, as identity tells them each second.
+//! Sessions, users and API keys whose tokens are no longer good, as identity tells them each second.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,19 +8,21 @@ use uuid::Uuid;
 
 use bahi_http::Claims;
 
+use crate::auth::principal;
+
 /// Identity's answer: everything revoked within the life of an access token.
 #[derive(Debug, Default, Deserialize)]
 pub struct Snapshot {
     /// Ended sessions.
     pub sessions: HashSet<Uuid>,
-    /// Users whose older tokens no longer speak for them.
+    /// Users, and API keys, whose older tokens no longer speak for them.
     pub users: Vec<Stale>,
 }
 
 /// Tokens of a user issued before a moment are not good.
 #[derive(Debug, Deserialize)]
 pub struct Stale {
-    /// The user.
+    /// The user, or the API key.
     pub user_id: Uuid,
     /// Unix seconds.
     pub not_before: i64,
@@ -51,8 +53,8 @@ impl Revocations {
         if claims.sid.is_some_and(|sid| revoked.0.contains(&sid)) {
             return false;
         }
-        let user = Uuid::try_parse(&claims.sub).ok();
-        user.and_then(|u| revoked.1.get(&u))
+        principal(&claims.sub)
+            .and_then(|p| revoked.1.get(&p))
             .is_none_or(|not_before| claims.iat >= *not_before)
     }
 }

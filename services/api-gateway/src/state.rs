@@ -1,16 +1,20 @@
 //! What the gateway works with.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
+use actix_web::http::header::HeaderMap;
 use anyhow::Context;
+use bahi_http::Fault;
 use bahi_register::{Register, Route};
 use bahi_service::Parts;
 use serde::Deserialize;
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    auth::Auth,
+    auth::{self, Auth, Known, Principal, Session},
     config::{ClassLimits, Config},
+    error::Error,
     graphql::Graph,
     limit::Limits,
     openapi::Documents,
@@ -34,6 +38,8 @@ pub(crate) struct Inner {
     pub targets: Vec<Target>,
     pub documents: Documents,
     pub graph: Graph,
+    /// What questions about API keys are counted under.
+    pub asking: Arc<str>,
 }
 
 /// Where a route leads, and what it takes to go there.
@@ -112,6 +118,7 @@ impl State {
             targets,
             documents: Documents::default(),
             graph,
+            asking: "api-keys".into(),
         })))
     }
 
@@ -121,6 +128,52 @@ impl State {
             .targets
             .iter()
             .find(|target| target.route.covers(path))
+    }
+
+    /// The session of a request.
+    pub(crate) async fn session(
+        &self,
+        headers: &HeaderMap,
+        client: IpAddr,
+    ) -> Result<Arc<Session>, Error> {
+        self.speaker(auth::bearer(headers)?, client).await
+    }
+
+    /// The session of an access token, or of an API key.
+    pub(crate) async fn speaker(&self, token: &str, client: IpAddr) -> Result<Arc<Session>, Error> {
+        if !auth::is_key(token) {
+            return Ok(self.0.auth.verified(token)?);
+        }
+        if !auth::is_shaped(token) {
+            return Err(Fault::Unauthenticated.into());
+        }
+        let digest = auth::digest(token);
+        let asking = match self.0.auth.known(&digest).await {
+            Known::Good(session) => return Ok(session),
+            Known::Unknown => return Err(Fault::Unauthenticated.into()),
+            Known::Ask(asking) => asking,
+        };
+        // Who makes keys up must not keep identity busy.
+        let standing = self.0.limits.strict(client, &self.0.asking).await;
+        if !standing.allowed() {
+            return Err(Error::TooMany(standing.reset));
+        }
+        let said = self.ask(token).await.map_err(|error| {
+            tracing::warn!(%error, "identity cannot be asked about an API key");
+            Error::Down("identity".to_owned())
+        })?;
+        Ok(self.0.auth.learn(asking, digest, said)?)
+    }
+
+    /// Asks identity about an API key.
+    async fn ask(&self, key: &str) -> anyhow::Result<Option<Principal>> {
+        let identity = self.0.upstreams.get("identity").context("no identity")?;
+        let question = serde_json::to_vec(&json!({ "key": key }))?;
+        let path = "/internal/v1/api-keys:verify";
+        let answer = identity.post(path, self.0.auth.own()?, question).await?;
+        Ok(answer
+            .map(|body| serde_json::from_slice(&body))
+            .transpose()?)
     }
 
     pub(crate) async fn check_upstreams(&self) -> anyhow::Result<()> {

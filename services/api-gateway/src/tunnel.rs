@@ -188,11 +188,11 @@ pub(crate) async fn open(
     if !origin_allowed(req, &state.0.config.origins) {
         return Err(Error::ForeignOrigin.into());
     }
-    let session = match &asked.token {
-        Some(token) => state.0.auth.verified(&token[BEARER.len()..])?,
-        None => state.0.auth.session(req.headers())?,
-    };
     let client = edge::client(req, &state.0.config.proxies);
+    let session = match &asked.token {
+        Some(token) => state.speaker(&token[BEARER.len()..], client).await?,
+        None => state.session(req.headers(), client).await?,
+    };
     let standing = proxy::count(state, target, Some(&session), client).await;
     if let Some(refused) = proxy::refused(standing) {
         return Ok(refused);
@@ -202,8 +202,7 @@ pub(crate) async fn open(
     if !upstream.is_up() {
         return Err(Error::Down(upstream.name.clone()).into());
     }
-    let user = Uuid::try_parse(&session.claims.sub).map_err(|_| Fault::Unauthenticated)?;
-    let socket = Socket::open(state, user, &upstream.name)
+    let socket = Socket::open(state, session.principal, &upstream.name)
         .ok_or(Error::TooManySockets(state.0.config.sockets_per_user))?;
 
     let head = Head {

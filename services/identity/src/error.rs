@@ -26,6 +26,15 @@ pub enum Error {
         /// Seconds.
         retry_after: u32,
     },
+    /// Too many mails were asked for.
+    #[error("A mail was just asked for; wait before the next one.")]
+    TooManyMails {
+        /// Seconds.
+        retry_after: u32,
+    },
+    /// The address is verified already.
+    #[error("The e-mail address is verified already.")]
+    EmailVerified,
     /// Too many password checks are waiting.
     #[error("Too many people sign in at once; try again.")]
     Busy,
@@ -41,9 +50,27 @@ pub enum Error {
     /// Too many wrong guesses.
     #[error("The PIN was guessed at too often; its owner must set it anew.")]
     PinLocked,
+    /// The code of the second factor is wrong, or was used before.
+    #[error("The code is wrong, or was used before.")]
+    WrongCode,
+    /// There is a second factor already.
+    #[error("A second factor is enrolled already; take that away first.")]
+    MfaEnabled,
+    /// There is no second factor.
+    #[error("No second factor is enrolled.")]
+    MfaNotEnabled,
+    /// One's own second factor is taken away with its code.
+    #[error("Nobody resets his own second factor; another administrator must.")]
+    OwnMfa,
     /// The password is the e-mail address.
     #[error("The password must not be the e-mail address.")]
     PasswordIsAddress,
+    /// The password is its owner's name, or the business's.
+    #[error("The password must not be your name or that of the business.")]
+    PasswordIsName,
+    /// The password is known from a breach.
+    #[error("This password is known from a breach elsewhere; take another one.")]
+    PasswordBreached,
     /// The invitation or reset token is unknown, expired or used.
     #[error("This token is not valid any more; ask for a new one.")]
     TicketInvalid,
@@ -59,6 +86,12 @@ pub enum Error {
     /// The owner role is what it is.
     #[error("The owner role cannot be changed or deleted.")]
     OwnerRoleFixed,
+    /// The end of an API key is past, or too far away.
+    #[error("An API key ends within a year, and not before it begins.")]
+    KeyExpiry,
+    /// The API key has ended.
+    #[error("The API key was revoked or has expired; make another one.")]
+    KeyEnded,
     /// The slug belongs to another tenant.
     #[error("This short name is taken.")]
     SlugTaken,
@@ -106,6 +139,15 @@ pub enum Error {
     /// A token cannot be signed: a defect.
     #[error("a token cannot be signed")]
     Sign(#[from] jsonwebtoken::errors::Error),
+    /// A sealed secret cannot be made or opened: its key is gone, or a defect.
+    #[error("a secret cannot be sealed or opened")]
+    Seal(#[from] aws_lc_rs::error::Unspecified),
+    /// The file of breached passwords cannot be read.
+    #[error("the list of breached passwords cannot be read")]
+    BreachedList(std::io::Error),
+    /// A generator of codes cannot be made: a defect.
+    #[error("a generator of codes cannot be made")]
+    Totp(totp_rs::TotpError),
 }
 
 impl From<bahi_db::Error> for Error {
@@ -160,17 +202,30 @@ impl Refusal for Error {
             Self::TooManyAttempts { .. } => {
                 Verdict::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_ATTEMPTS")
             }
+            Self::TooManyMails { .. } => {
+                Verdict::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_MAILS")
+            }
+            Self::EmailVerified => Verdict::conflict("EMAIL_VERIFIED"),
             Self::Busy => Verdict::unavailable("BUSY"),
+            Self::BreachedList(_) => Verdict::unavailable("PASSWORD_LIST_UNAVAILABLE"),
             Self::SessionEnded => Verdict::new(StatusCode::UNAUTHORIZED, "SESSION_ENDED"),
             Self::WrongPassword => Verdict::refused("WRONG_PASSWORD"),
             Self::WrongPin => Verdict::refused("WRONG_PIN"),
             Self::PinLocked => Verdict::refused("PIN_LOCKED"),
+            Self::WrongCode => Verdict::refused("WRONG_CODE"),
+            Self::MfaEnabled => Verdict::conflict("MFA_ENABLED"),
+            Self::MfaNotEnabled => Verdict::conflict("MFA_NOT_ENABLED"),
+            Self::OwnMfa => Verdict::refused("OWN_MFA"),
             Self::PasswordIsAddress => Verdict::refused("PASSWORD_IS_ADDRESS"),
+            Self::PasswordIsName => Verdict::refused("PASSWORD_IS_NAME"),
+            Self::PasswordBreached => Verdict::refused("PASSWORD_BREACHED"),
             Self::TicketInvalid => Verdict::refused("TOKEN_INVALID"),
             Self::UserStatus(_) => Verdict::refused("USER_STATUS"),
             Self::Escalation(_) => Verdict::forbidden("ESCALATION"),
             Self::LastOwner => Verdict::refused("LAST_OWNER"),
             Self::OwnerRoleFixed => Verdict::refused("OWNER_ROLE_FIXED"),
+            Self::KeyExpiry => Verdict::refused("KEY_EXPIRY"),
+            Self::KeyEnded => Verdict::conflict("KEY_ENDED"),
             Self::SlugTaken => Verdict::conflict("SLUG_TAKEN"),
             Self::EmailTaken => Verdict::conflict("EMAIL_TAKEN"),
             Self::RoleNameTaken => Verdict::conflict("ROLE_NAME_TAKEN"),
@@ -183,7 +238,7 @@ impl Refusal for Error {
             Self::UnknownReference(_) => Verdict::refused("UNKNOWN_REFERENCE"),
             Self::ClosedReference(_) => Verdict::refused("CLOSED_REFERENCE"),
             Self::StillInUse(_) => Verdict::refused("STILL_IN_USE"),
-            Self::Hash(_) | Self::Sign(_) => {
+            Self::Hash(_) | Self::Sign(_) | Self::Seal(_) | Self::Totp(_) => {
                 Verdict::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL")
             }
         }
@@ -207,8 +262,10 @@ impl Refusal for Error {
         match self {
             Self::Db(error) => error.retry_after(),
             Self::Fault(fault) => fault.retry_after(),
-            Self::TooManyAttempts { retry_after } => Some(*retry_after),
-            Self::Busy => Some(1),
+            Self::TooManyAttempts { retry_after } | Self::TooManyMails { retry_after } => {
+                Some(*retry_after)
+            }
+            Self::Busy | Self::BreachedList(_) => Some(1),
             _ => None,
         }
     }

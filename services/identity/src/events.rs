@@ -2,9 +2,18 @@
 
 use bahi_events::{self as say, Outgoing};
 
+use chrono::{DateTime, Utc};
+
 use crate::{
-    branch::Branch, company::Company, location::Location, registration::Registration,
-    role::model::Role, tenant::Tenant, till::Till, user::Member,
+    branch::Branch,
+    company::Company,
+    location::Location,
+    registration::Registration,
+    role::model::Role,
+    secret::Token,
+    tenant::Tenant,
+    till::Till,
+    user::{Member, User},
 };
 
 /// A tenant registered.
@@ -33,7 +42,26 @@ fn user(Member { user, role_ids }: &Member) -> say::User {
         name: user.name.clone(),
         status: user.status.clone(),
         role_ids: role_ids.clone(),
+        email_verified_at: user.email_verified_at,
     }
+}
+
+/// A user is to show that his address is his.
+pub fn email_verification_requested(
+    user: &User,
+    token: &Token,
+    expires_at: DateTime<Utc>,
+    locale: Option<String>,
+) -> Outgoing {
+    let payload = say::EmailVerification {
+        user_id: user.id,
+        email: user.email.clone(),
+        name: user.name.clone(),
+        token: token.text(),
+        expires_at,
+        locale,
+    };
+    say::USER_EMAIL_VERIFICATION_REQUESTED.of(user.id.uuid(), user.version, &payload)
 }
 
 /// A role was made.

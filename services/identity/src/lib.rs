@@ -1,9 +1,11 @@
 //! Identity: tenants, people and their roles, sessions, the organisation, and the audit trail.
 
+mod api_key;
 mod approval;
 mod attempt;
 mod audit;
 mod branch;
+mod breached;
 mod code;
 mod company;
 mod consumers;
@@ -12,6 +14,8 @@ mod events;
 mod jobs;
 mod jwks;
 mod location;
+mod mfa;
+mod oauth;
 mod password;
 mod registration;
 mod revocation;
@@ -24,6 +28,7 @@ mod tenant;
 mod ticket;
 mod till;
 mod user;
+mod verification;
 
 use bahi_db::EmbeddedMigrations;
 use bahi_service::App;
@@ -48,10 +53,14 @@ pub fn app() -> App<State> {
 fn routes(cfg: &mut ServiceConfig) {
     tenant::routes(cfg);
     session::routes(cfg);
+    mfa::routes(cfg);
     ticket::routes(cfg);
     approval::routes(cfg);
     user::routes(cfg);
+    verification::routes(cfg);
     role::routes(cfg);
+    api_key::routes(cfg);
+    oauth::routes(cfg);
     company::routes(cfg);
     registration::routes(cfg);
     branch::routes(cfg);

@@ -1,6 +1,26 @@
 // @generated automatically by Diesel CLI.
 
 diesel::table! {
+    api_key (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        name -> Text,
+        prefix -> Text,
+        hash -> Bytea,
+        permissions -> Array<Text>,
+        rate -> Int4,
+        made_by -> Uuid,
+        not_before -> Int8,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+        expires_at -> Timestamptz,
+        last_used_at -> Nullable<Timestamptz>,
+        revoked_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     app_user (tenant_id, id) {
         tenant_id -> Uuid,
         id -> Uuid,
@@ -12,6 +32,7 @@ diesel::table! {
         version -> Int8,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        email_verified_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -79,6 +100,7 @@ diesel::table! {
         version -> Int8,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        require_mfa -> Bool,
     }
 }
 
@@ -97,12 +119,32 @@ diesel::table! {
 }
 
 diesel::table! {
+    mfa (tenant_id, user_id) {
+        tenant_id -> Uuid,
+        user_id -> Uuid,
+        sealed -> Bytea,
+        last_step -> Int8,
+        created_at -> Timestamptz,
+        confirmed_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     pin (tenant_id, user_id) {
         tenant_id -> Uuid,
         user_id -> Uuid,
         hash -> Text,
         failures -> Int4,
         set_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    recovery_code (tenant_id, user_id, hash) {
+        tenant_id -> Uuid,
+        user_id -> Uuid,
+        hash -> Bytea,
+        used_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -166,6 +208,8 @@ diesel::table! {
         revoked_for -> Nullable<Text>,
         ip -> Nullable<Text>,
         user_agent -> Nullable<Text>,
+        amr -> Array<Text>,
+        device -> Nullable<Text>,
     }
 }
 
@@ -224,6 +268,7 @@ diesel::joinable!(registration -> company (tenant_id));
 diesel::joinable!(role -> tenant (tenant_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
+    api_key,
     app_user,
     attempt,
     audit,
@@ -231,7 +276,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     branch,
     company,
     location,
+    mfa,
     pin,
+    recovery_code,
     refresh_token,
     registration,
     revocation,

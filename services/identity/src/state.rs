@@ -1,13 +1,13 @@
 //! What every handler has at hand.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bahi_db::Db;
 use bahi_http::Signer;
 use bahi_service::Parts;
 use bahi_types::Clock;
 
-use crate::{password::Hasher, secret::Secret};
+use crate::{attempt::Lanes, breached::Breached, password::Hasher, secret::Secret};
 
 /// The state of the service.
 #[derive(Clone)]
@@ -20,8 +20,14 @@ pub struct State {
     pub signer: Signer,
     /// Makes opaque tokens.
     pub secret: Secret,
+    /// Attempts at passwords, by network.
+    pub lanes: Lanes,
     /// Hashes and checks passwords.
     pub hasher: Hasher,
+    /// Knows passwords that nobody should take.
+    pub breached: Breached,
+    /// Where the fleet is reached, without a slash at the end.
+    pub public_url: Option<String>,
     /// Folder of public keys, ours among them.
     pub trust: PathBuf,
 }
@@ -32,12 +38,29 @@ impl State {
     /// # Errors
     /// When a setting is missing or the key cannot sign.
     pub fn new(parts: Parts) -> anyhow::Result<Self> {
+        let former = parts.env.optional("BAHI_FORMER_KEY_FILES");
+        let former = former.as_deref().unwrap_or_default().split(',');
+        let former: Vec<_> = former
+            .map(str::trim)
+            .filter(|file| !file.is_empty())
+            .map(|file| Signer::from_file(file.as_ref()))
+            .collect::<Result<_, _>>()?;
+        let public_url = parts.env.optional("BAHI_PUBLIC_URL");
+        let public_url = public_url.map(|url| url.trim_end_matches('/').to_owned());
+        if let Some(url) = &public_url {
+            let named = url.starts_with("https://") || url.starts_with("http://");
+            anyhow::ensure!(named, "BAHI_PUBLIC_URL must be https://<host>");
+        }
+        let breached = parts.env.optional("BAHI_BREACHED_PASSWORDS");
         Ok(Self {
             db: parts.database()?,
             clock: parts.clock,
-            secret: Secret::derived(&parts.signer)?,
+            secret: Secret::derived(&parts.signer, &former)?,
             signer: parts.signer,
+            lanes: Lanes::new(),
             hasher: Hasher::new()?,
+            breached: Breached::new(breached.as_deref().map(Path::new))?,
+            public_url,
             trust: parts.env.required("BAHI_TRUST_DIR")?.into(),
         })
     }

@@ -29,7 +29,6 @@ use crate::{
     body::{self, Upload},
     edge,
     error::Error as Refusal,
-    limit::Who,
     proxy,
 };
 
@@ -107,13 +106,12 @@ pub(crate) async fn serve(
     let Some(media) = media(accept) else {
         return Ok(HttpResponse::NotAcceptable().finish());
     };
+    let client = edge::client(&req, &state.0.config.proxies);
     let session = match graph.open {
         true => None,
-        false => Some(state.0.auth.session(req.headers())?),
+        false => Some(state.session(req.headers(), client).await?),
     };
-    let client = edge::client(&req, &state.0.config.proxies);
-    let who = session.as_deref().map_or(Who::Address(client), |s| s.who);
-    let standing = state.0.limits.ordinary(Class::Normal, who);
+    let standing = proxy::count_ordinary(&state, Class::Normal, session.as_deref(), client);
     if let Some(refused) = proxy::refused(standing) {
         return Ok(refused);
     }

@@ -7,6 +7,7 @@ mod conformance;
 mod framing;
 mod graph;
 mod headers;
+mod keys;
 mod limits;
 mod pages;
 mod routing;

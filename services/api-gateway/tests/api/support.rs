@@ -47,6 +47,10 @@ pub struct Desk {
     pub seen: Mutex<Vec<Seen>>,
     pub revocations: Mutex<Value>,
     pub jwks: Mutex<Value>,
+    /// What identity says of API keys.
+    pub keys: Mutex<BTreeMap<String, Value>>,
+    /// How often it was asked about one.
+    pub asked: AtomicUsize,
     /// `Authorization` of those who asked for revocations.
     pub asked_by: Mutex<Option<String>>,
     ports: Mutex<BTreeMap<u16, &'static str>>,
@@ -141,6 +145,21 @@ async fn stand_in(
         "/internal/v1/revocations" => {
             *desk.asked_by.lock() = authorization;
             return HttpResponse::Ok().json(&*desk.revocations.lock());
+        }
+        "/internal/v1/api-keys:verify" => {
+            desk.asked.fetch_add(1, Ordering::SeqCst);
+            *desk.asked_by.lock() = authorization;
+            let mut body = Vec::new();
+            while let Some(Ok(piece)) = payload.next().await {
+                body.extend_from_slice(&piece);
+            }
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            let known = desk.keys.lock().get(body["key"].as_str().unwrap()).cloned();
+            return match known {
+                Some(Value::Null) => HttpResponse::InternalServerError().finish(),
+                Some(said) => HttpResponse::Ok().json(said),
+                None => HttpResponse::NotFound().finish(),
+            };
         }
         "/.well-known/jwks.json" => return HttpResponse::Ok().json(&*desk.jwks.lock()),
         "/openapi.json" => return HttpResponse::Ok().json(document(service)),
@@ -314,6 +333,8 @@ pub fn claims(permissions: &[&str]) -> Claims {
         sid: Some(Uuid::now_v7()),
         perms: permissions.iter().map(|p| (*p).to_owned()).collect(),
         name: Some("Asha".into()),
+        rate: None,
+        amr: vec!["pwd".into()],
         txn: None,
         sxp: None,
         iat,

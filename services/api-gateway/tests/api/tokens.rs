@@ -182,6 +182,23 @@ async fn tokens_that_are_not_identitys_access_tokens_are_refused() {
         .expect(201);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_shows_its_secret_on_a_public_route_alone_and_never_a_token() {
+    let fleet = Fleet::start().await;
+    let gateway = fleet.gateway(&[]).await;
+    let stranger = gateway.stranger();
+    let path = "/api/v1/auth/token";
+    let asked = stranger.request(reqwest::Method::POST, path);
+    send(asked.basic_auth("id", Some("secret")))
+        .await
+        .expect(201);
+    let asked = gateway.user(&["*"]).request(reqwest::Method::POST, path);
+    send(asked).await.expect(201);
+    let seen = fleet.seen();
+    assert_eq!(seen[0].header("authorization"), "Basic aWQ6c2VjcmV0");
+    assert_eq!(seen[1].header("authorization"), "");
+}
+
 async fn refused_within_two_seconds(user: &Person) {
     let since = Instant::now();
     eventually(|| async { (user.get("/api/v1/brands").await.status == 401).then_some(()) }).await;

@@ -1,7 +1,7 @@
 //! Setting a PIN, and approving by one.
 
 use bahi_db::{Ctx, Tx};
-use bahi_http::{APPROVAL, APPROVAL_LIFE, AUDIENCE_APPROVAL, Approval, Caller, Fault, Grants};
+use bahi_http::{APPROVAL, APPROVAL_LIFE, AUDIENCE_APPROVAL, Approval, Caller, Grants};
 use bahi_types::UserId;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -16,11 +16,11 @@ use crate::{
     Error, State,
     attempt::{self, Counted},
     password::Password,
-    session::Device,
+    session::{self, Device},
     user,
 };
 
-/// No request that holds a PIN or a password is remembered by its key: the hash of its body would be one of the PIN.
+/// No request that holds a PIN is remembered by its key: the hash of its body would be one of the PIN.
 fn unremembered(ctx: &Ctx) -> Ctx {
     Ctx {
         idempotency: None,
@@ -37,35 +37,13 @@ pub async fn set_pin(
     password: Password,
     pin: Password,
 ) -> Result<(), Error> {
-    let ctx = unremembered(ctx);
-    let known = state.db.read(&ctx, async move |tx: &mut Tx| {
-        Ok::<_, Error>(
-            user::store::credentials(tx, owner)
-                .await?
-                .ok_or(Fault::NotFound)?,
-        )
-    });
-    let known = known.await?;
-    let counted = Counted::of(&state.secret, &known.email, from.ip);
-    attempt::take(state, &counted).await?;
-    if !state
-        .hasher
-        .verify(&password, known.password_hash.as_deref())
-        .await?
-    {
-        return Err(Error::WrongPassword);
-    }
+    let (ctx, proven) = session::prove(state, ctx, owner, &from, &password).await?;
     let hash = state.hasher.hash(&pin).await?;
     let done = state.db.write(&ctx, async move |tx: &mut Tx| {
-        let user = user::store::lock_credentials(tx, owner)
-            .await?
-            .ok_or(Fault::NotFound)?;
-        if user.password_hash != known.password_hash {
-            return Err(Error::WrongPassword);
-        }
+        proven.lock(tx).await?;
         store::put(tx, owner, &hash).await?;
         tx.audit("identity.pin.set", ("user", owner.uuid()), None, json!({}));
-        attempt::forgive(tx, &counted).await
+        attempt::forgive(tx, &proven.counted).await
     });
     done.await?;
     Ok(())
@@ -112,7 +90,7 @@ pub async fn approve(
     };
     let key = format!("pin {} {whom}", caller.tenant());
     let counted = Counted::of(&state.secret, &key, from.ip);
-    attempt::take(state, &counted).await?;
+    let _taken = attempt::take(state, &counted).await?;
     let counting = match found {
         Some(approver) => count(state, &ctx, approver).await?,
         None => Counting::Missing,

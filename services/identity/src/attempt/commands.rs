@@ -2,6 +2,7 @@
 
 use bahi_db::{Ctx, Tx};
 use bahi_types::TenantId;
+use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use super::{
@@ -10,8 +11,16 @@ use super::{
 };
 use crate::{Error, State};
 
-/// Counts an attempt, before the password is looked at. Answers how many failures the account would have with it.
-pub async fn take(state: &State, counted: &Counted) -> Result<i32, Error> {
+/// An attempt that was counted. Whoever holds it has the lane of his network; the password is looked at meanwhile.
+pub struct Taken {
+    /// How many failures the account would have with it.
+    pub failures: i32,
+    _lane: OwnedSemaphorePermit,
+}
+
+/// Counts an attempt, before the password is looked at.
+pub async fn take(state: &State, counted: &Counted) -> Result<Taken, Error> {
+    let lane = state.lanes.enter(counted).await?;
     let ctx = Ctx::service(state.db.service(), TenantId::from_uuid(Uuid::nil()));
     let counted = counted.clone();
     let taken = state.db.write(&ctx, async move |tx: &mut Tx| {
@@ -28,7 +37,10 @@ pub async fn take(state: &State, counted: &Counted) -> Result<i32, Error> {
         }
         Ok::<_, Error>(failures)
     });
-    Ok(taken.await?.value)
+    Ok(Taken {
+        failures: taken.await?.value,
+        _lane: lane,
+    })
 }
 
 /// Takes an attempt back whose password was right, as the last step of `tx`, which is the nil tenant's afterwards.
@@ -36,7 +48,7 @@ pub async fn forgive(tx: &mut Tx, counted: &Counted) -> Result<(), Error> {
     tx.enter(TenantId::from_uuid(Uuid::nil())).await?;
     let now = tx.now();
     let mut keys = counted.keys();
-    // The account begins anew; of the address only this attempt is taken back, or one good account would let
+    // The account begins anew; of the network only this attempt is taken back, or one good account would let
     // its owner guess at all others.
     for key in keys.drain(..) {
         if key == counted.account {

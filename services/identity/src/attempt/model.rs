@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use bahi_types::{TenantId, UserId};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 
@@ -31,44 +32,92 @@ pub struct Limit {
     pub free: i32,
     /// Longest wait in seconds.
     pub longest: i64,
+    /// Seconds without an attempt after which it is forgotten.
+    pub memory: i64,
 }
+
+const HALF_AN_HOUR: i64 = 30 * 60;
 
 /// Of one e-mail. The bound is low, because a stranger can make its owner wait.
 pub const ACCOUNT: Limit = Limit {
     free: 5,
     longest: 120,
+    memory: HALF_AN_HOUR,
+};
+/// Of the second factor of one user. Only who knows the password can make its owner wait, and six digits are not to be
+/// guessed by patience: some thirty a day.
+pub const SECOND: Limit = Limit {
+    free: 5,
+    longest: 3600,
+    memory: 24 * 3600,
 };
 /// Of one network address, behind which a whole shop may sign in.
 pub const ADDRESS: Limit = Limit {
     free: 20,
     longest: 900,
+    memory: HALF_AN_HOUR,
 };
 
-const FORGOTTEN_AFTER: TimeDelta = TimeDelta::minutes(30);
+/// Of the network around an address, for whoever has many of them. Strangers share it, so the bound is low.
+pub const NETWORK: Limit = Limit {
+    free: 100,
+    longest: 300,
+    memory: HALF_AN_HOUR,
+};
 
 /// The counters of one attempt.
 #[derive(Clone, Debug)]
 pub struct Counted {
-    /// Of the e-mail.
+    /// Of the e-mail, or the second factor.
     pub account: Vec<u8>,
+    /// How patient that one is.
+    pub patience: Limit,
     /// Of the address, where it is known.
     pub address: Option<Vec<u8>>,
+    /// Of the network around it.
+    pub network: Option<Vec<u8>>,
+}
+
+/// An address as it counts, and the network around it: an IPv4 address in its /24. Of IPv6 a /64 counts as one address,
+/// as every household has all of it, in a /48.
+fn places(address: IpAddr) -> (String, String) {
+    match address {
+        IpAddr::V4(v4) => (v4.to_string(), format!("{:?}", &v4.octets()[..3])),
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => places(IpAddr::V4(v4)),
+            None => {
+                let segments = v6.segments();
+                (
+                    format!("{:?}", &segments[..4]),
+                    format!("six {:?}", &segments[..3]),
+                )
+            }
+        },
+    }
 }
 
 impl Counted {
-    /// The counters of an e-mail and an address. IPv6 counts by its /64: a household has billions of the rest.
+    /// The counters of an e-mail and an address.
     pub fn of(secret: &Secret, email: &str, address: Option<IpAddr>) -> Self {
         let key = |text: String| secret.mac(Purpose::Attempt, text.as_bytes()).to_vec();
-        let address = address.map(|address| match address {
-            IpAddr::V4(v4) => v4.to_string(),
-            IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-                Some(v4) => v4.to_string(),
-                None => format!("{:?}", &v6.segments()[..4]),
-            },
-        });
+        let (address, network) = address.map(places).unzip();
         Self {
             account: key(format!("account {email}")),
+            patience: ACCOUNT,
             address: address.map(|a| key(format!("address {a}"))),
+            network: network.map(|n| key(format!("network {n}"))),
+        }
+    }
+
+    /// The counters of somebody's second factor and an address. A right password does not reset them.
+    pub fn second(
+        secret: &Secret,
+        (tenant, user): (TenantId, UserId),
+        address: Option<IpAddr>,
+    ) -> Self {
+        Self {
+            patience: SECOND,
+            ..Self::of(secret, &format!("second factor {tenant} {user}"), address)
         }
     }
 
@@ -76,6 +125,7 @@ impl Counted {
     pub fn keys(&self) -> Vec<Vec<u8>> {
         let mut keys: Vec<_> = std::iter::once(&self.account)
             .chain(&self.address)
+            .chain(&self.network)
             .cloned()
             .collect();
         keys.sort();
@@ -85,7 +135,9 @@ impl Counted {
     /// The patience of one of the keys.
     pub fn limit(&self, key: &[u8]) -> Limit {
         if key == self.account {
-            ACCOUNT
+            self.patience
+        } else if self.network.as_deref() == Some(key) {
+            NETWORK
         } else {
             ADDRESS
         }
@@ -109,7 +161,7 @@ pub fn count(counter: &Counter, limit: Limit, now: DateTime<Utc>) -> Result<Coun
         let wait = (counter.blocked_until - now).num_milliseconds();
         return Err(u32::try_from((wait + 999) / 1000).unwrap_or(u32::MAX));
     }
-    let forgotten = now - counter.last_at > FORGOTTEN_AFTER;
+    let forgotten = now - counter.last_at > TimeDelta::seconds(limit.memory);
     let failures = if forgotten {
         1
     } else {
@@ -164,6 +216,26 @@ mod tests {
     }
 
     #[test]
+    fn six_digits_take_years_to_guess() {
+        let mut now: DateTime<Utc> = "2026-11-21T00:00:00Z".parse().unwrap();
+        let (end, mut guesses) = (now + TimeDelta::days(365), 0);
+        let mut counter = Counter {
+            key: vec![],
+            failures: 0,
+            blocked_until: now,
+            last_at: now,
+        };
+        while now < end {
+            match count(&counter, SECOND, now) {
+                Ok(next) => (counter, guesses) = (next, guesses + 1),
+                Err(seconds) => now += TimeDelta::seconds(i64::from(seconds)),
+            }
+        }
+        // Three codes of a million are right at any time: 0.5 % for each 1,700 guesses.
+        assert!(guesses < 24 * 365 + 20, "{guesses}");
+    }
+
+    #[test]
     fn neighbours_in_one_network_share_a_counter() {
         let secret = Secret::of_tests();
         let of =
@@ -172,5 +244,11 @@ mod tests {
         assert_ne!(of("2001:db8:1:2::3"), of("2001:db8:1:3::3"));
         assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
         assert_eq!(of("10.0.0.1"), of("::ffff:10.0.0.1"));
+        let around =
+            |address: &str| Counted::of(&secret, "a@b.in", Some(address.parse().unwrap())).network;
+        assert_eq!(around("10.0.0.1"), around("::ffff:10.0.0.254"));
+        assert_ne!(around("10.0.0.1"), around("10.0.1.1"));
+        assert_eq!(around("2001:db8:1:2::3"), around("2001:db8:1:ffff::3"));
+        assert_ne!(around("2001:db8:1:2::3"), around("2001:db8:2:2::3"));
     }
 }

@@ -20,6 +20,8 @@ pub struct Change {
     pub pan: Option<String>,
     /// Currency of the books.
     pub currency: String,
+    /// Whether everybody needs a second factor; as it is where nothing is said.
+    pub require_mfa: Option<bool>,
 }
 
 /// The row of a new tenant.
@@ -33,6 +35,7 @@ pub async fn first(tx: &mut Tx, name: &str) -> Result<Company, Error> {
         version: 1,
         created_at: tx.now(),
         updated_at: tx.now(),
+        require_mfa: false,
     };
     store::insert(tx, &company).await?;
     Ok(company)
@@ -55,20 +58,21 @@ pub async fn update(
             for gstin in store::gstins(tx).await? {
                 same_pan(change.pan.as_deref(), &gstin)?;
             }
-            let before = json!({ "legal_name": company.legal_name, "pan": company.pan, "currency": company.currency });
-            let Change { legal_name, trade_name, pan, currency } = change;
+            let before = json!({ "legal_name": company.legal_name, "pan": company.pan, "currency": company.currency, "require_mfa": company.require_mfa });
+            let Change { legal_name, trade_name, pan, currency, require_mfa } = change;
             company = Company {
                 legal_name,
                 trade_name,
                 pan,
                 currency,
+                require_mfa: require_mfa.unwrap_or(company.require_mfa),
                 version: company.version + 1,
                 updated_at: tx.now(),
                 ..company
             };
             store::save(tx, &company).await?;
             tx.publish(events::company_updated(&company));
-            let after = json!({ "legal_name": company.legal_name, "pan": company.pan, "currency": company.currency });
+            let after = json!({ "legal_name": company.legal_name, "pan": company.pan, "currency": company.currency, "require_mfa": company.require_mfa });
             let details = json!({ "before": before, "after": after });
             tx.audit("identity.company.update", ("company", company.tenant_id.uuid()), None, details);
             Ok(company)

@@ -38,6 +38,9 @@ struct CompanyInput {
     /// ISO 4217 currency of the books.
     #[garde(custom(is_currency))]
     currency: String,
+    /// Whether everybody needs a second factor to sign in; left as it is where absent.
+    #[garde(skip)]
+    require_mfa: Option<bool>,
 }
 
 fn is_pan(value: &str, (): &()) -> garde::Result {
@@ -61,6 +64,8 @@ struct CompanyBody {
     trade_name: Option<String>,
     pan: Option<String>,
     currency: String,
+    /// Whether everybody needs a second factor to sign in.
+    require_mfa: bool,
     version: i64,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -73,6 +78,7 @@ impl From<Company> for CompanyBody {
             trade_name: row.trade_name,
             pan: row.pan,
             currency: row.currency,
+            require_mfa: row.require_mfa,
             version: row.version,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -111,6 +117,7 @@ async fn update(
         trade_name,
         pan,
         currency,
+        require_mfa,
     } = req.body;
     // Kept as the law writes it.
     let pan = pan.map(|pan| pan.to_ascii_uppercase());
@@ -119,6 +126,7 @@ async fn update(
         trade_name,
         pan,
         currency,
+        require_mfa,
     };
     let done = commands::update(&state, &req.caller.ctx, req.version, change).await?;
     Ok(ok(&done.map(CompanyBody::from)))

@@ -30,6 +30,8 @@ pub struct Company {
     pub created_at: DateTime<Utc>,
     /// The last change.
     pub updated_at: DateTime<Utc>,
+    /// Whether everybody needs a second factor.
+    pub require_mfa: bool,
 }
 
 /// Characters 3 to 12 of a taxpayer's GSTIN are his PAN (CGST Rules, rule 10): it must be the company's.

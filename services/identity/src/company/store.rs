@@ -25,6 +25,15 @@ pub async fn lock(tx: &mut Tx) -> Result<Company> {
     Ok(row.first(tx.conn()).await?)
 }
 
+/// Whether everybody needs a second factor.
+pub async fn requires_mfa(tx: &mut Tx) -> Result<bool> {
+    Ok(company::table
+        .find(tx.tenant())
+        .select(company::require_mfa)
+        .first(tx.conn())
+        .await?)
+}
+
 /// The PAN, which cannot change while a registration is written.
 pub async fn share_pan(tx: &mut Tx) -> Result<Option<String>> {
     Ok(company::table
@@ -63,6 +72,7 @@ pub async fn save(tx: &mut Tx, row: &Company) -> Result<()> {
             company::trade_name.eq(&row.trade_name),
             company::pan.eq(&row.pan),
             company::currency.eq(&row.currency),
+            company::require_mfa.eq(row.require_mfa),
             company::version.eq(row.version),
             company::updated_at.eq(row.updated_at),
         ))

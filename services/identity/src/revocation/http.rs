@@ -26,7 +26,7 @@ const WINDOW: TimeDelta = TimeDelta::minutes(16);
 struct Revocations {
     /// Sessions that ended.
     sessions: Vec<Uuid>,
-    /// Users whose older access tokens are void.
+    /// Users, and API keys, whose older access tokens are void.
     users: Vec<UserRevocation>,
 }
 
@@ -37,14 +37,22 @@ struct UserRevocation {
     not_before: i64,
 }
 
+/// Refuses everybody but the gateway on its own account.
+///
+/// # Errors
+/// [`Fault::Forbidden`].
+pub fn gateway(caller: &Caller) -> Result<(), Fault> {
+    match &caller.ctx.actor {
+        Actor::Service { id } if id == "api-gateway" => Ok(()),
+        _ => Err(Fault::Forbidden("the gateway itself")),
+    }
+}
+
 /// What to refuse: a full snapshot, across tenants.
 #[utoipa::path(tag = "internal", responses((status = 200, body = Revocations)))]
 #[get("/internal/v1/revocations")]
 async fn revocations(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Problem> {
-    let gateway = matches!(&caller.ctx.actor, Actor::Service { id } if id == "api-gateway");
-    if !gateway {
-        return Err(Fault::Forbidden("the gateway itself").into());
-    }
+    gateway(&caller)?;
     let revoked = state.db.read(&caller.ctx, async move |tx: &mut Tx| {
         let since = tx.now() - WINDOW;
         Ok::<_, Error>(store::since(tx, since).await?)

@@ -1,7 +1,7 @@
 //! The SQL of revocations.
 
 use bahi_db::{Result, Tx, sql};
-use bahi_types::{SessionId, UserId};
+use bahi_types::SessionId;
 use chrono::{DateTime, Utc};
 use diesel::{
     QueryableByName,
@@ -33,15 +33,15 @@ pub async fn sessions(tx: &mut Tx, ids: &[SessionId]) -> Result<()> {
     Ok(())
 }
 
-/// Says that users' access tokens issued before a second are void.
-pub async fn users(tx: &mut Tx, ids: &[UserId], not_before: i64) -> Result<()> {
+/// Says that what was issued to users, or believed of API keys, before a second is void.
+pub async fn principals(tx: &mut Tx, ids: &[Uuid], not_before: i64) -> Result<()> {
     let rows: Vec<_> = ids
         .iter()
-        .map(|user| {
+        .map(|principal| {
             (
                 revocation::tenant_id.eq(tx.tenant()),
                 revocation::id.eq(Uuid::now_v7()),
-                revocation::user_id.eq(Some(*user)),
+                revocation::user_id.eq(Some(*principal)),
                 revocation::not_before.eq(Some(not_before)),
                 revocation::at.eq(tx.now()),
             )
@@ -60,7 +60,7 @@ pub struct Revoked {
     /// The session.
     #[diesel(sql_type = Nullable<SqlUuid>)]
     pub session_id: Option<Uuid>,
-    /// The user.
+    /// The user, or the API key.
     #[diesel(sql_type = Nullable<SqlUuid>)]
     pub user_id: Option<Uuid>,
     /// The Unix second.

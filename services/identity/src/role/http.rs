@@ -40,7 +40,11 @@ struct RoleInput {
     permissions: Vec<String>,
 }
 
-fn grant(value: &str, (): &()) -> garde::Result {
+/// A grant: for `#[garde(custom(..))]`.
+///
+/// # Errors
+/// When it is none.
+pub fn grant(value: &str, (): &()) -> garde::Result {
     if is_grant(value) {
         Ok(())
     } else {

@@ -6,7 +6,7 @@
 //! * A role that somebody has is not deleted. A change of its permissions voids the access tokens of all who have it.
 
 mod commands;
-mod http;
+pub mod http;
 pub mod model;
 pub mod store;
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use bahi_db::{Ctx, Done, Tx};
 use bahi_events::Actor;
-use bahi_http::Fault;
+use bahi_http::{Fault, Grants};
 use bahi_types::{SessionId, TenantId, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -12,18 +12,41 @@ use uuid::Uuid;
 
 use super::{
     http::Device,
-    model::{FAMILY_LIFE, Presented, Session, SignedIn, Why, device, judge},
+    model::{
+        Entry, FAMILY_LIFE, PASSWORD, Presented, Session, SignedIn, Why, device, device_name, judge,
+    },
     store,
 };
 use crate::{
     Error, State,
     attempt::{self, ACCOUNT, Counted},
-    password::{Password, is_address},
-    revocation,
+    company, mfa,
+    password::{self, Password},
+    revocation, role,
     secret::{Purpose, Token},
-    tenant, user,
+    tenant,
+    ticket::{self, Kind},
+    user,
     user::Credentials,
 };
+
+/// Lets a user in whose row is locked and whose password was right: into a session, unless a second factor is needed.
+pub async fn enter(
+    tx: &mut Tx,
+    state: &State,
+    user: &Credentials,
+    from: &Device,
+) -> Result<Entry, Error> {
+    let kind = if mfa::store::is_enabled(tx, user.id).await? {
+        Kind::MfaChallenge
+    } else if company::store::requires_mfa(tx).await? {
+        Kind::MfaEnrolment
+    } else {
+        return Ok(Entry::Open(open(tx, state, user, from, &PASSWORD).await?));
+    };
+    let ticket = ticket::add(tx, &state.secret, kind, user.id).await?;
+    Ok(Entry::Second(ticket))
+}
 
 /// Opens a session for a user whose row is locked.
 pub async fn open(
@@ -31,6 +54,7 @@ pub async fn open(
     state: &State,
     user: &Credentials,
     from: &Device,
+    amr: &[&str],
 ) -> Result<SignedIn, Error> {
     let (ip, user_agent) = device(from.ip, from.user_agent.as_deref());
     let session = Session {
@@ -43,7 +67,12 @@ pub async fn open(
         revoked_at: None,
         revoked_for: None,
         ip,
+        device: from
+            .name
+            .clone()
+            .or_else(|| device_name(user_agent.as_deref()?)),
         user_agent,
+        amr: amr.iter().map(|method| (*method).to_owned()).collect(),
     };
     store::insert(tx, &session).await?;
     let token = state
@@ -63,6 +92,7 @@ async fn signed_in(tx: &mut Tx, user: &Credentials, session: &Session) -> Result
         permissions: user::store::permissions(tx, user.id).await?,
         // Right after a change of permissions the clock may still stand in the second that was made void.
         issued_at: tx.now().timestamp().max(user.not_before),
+        amr: session.amr.clone(),
     })
 }
 
@@ -72,12 +102,12 @@ pub async fn revoke_all(
     user: UserId,
     except: Option<SessionId>,
     why: Why,
-) -> Result<usize, Error> {
+) -> Result<Vec<SessionId>, Error> {
     let mut ids = store::lock_open(tx, user).await?;
     ids.retain(|id| Some(*id) != except);
     store::end(tx, &ids, why).await?;
     revocation::sessions(tx, &ids).await?;
-    Ok(ids.len())
+    Ok(ids)
 }
 
 struct Candidate {
@@ -94,9 +124,9 @@ pub async fn sign_in(
     email: String,
     password: Password,
     slug: Option<String>,
-) -> Result<SignedIn, Error> {
+) -> Result<Entry, Error> {
     let counted = Counted::of(&state.secret, &email, from.ip);
-    let failures = attempt::take(state, &counted).await?;
+    let taken = attempt::take(state, &counted).await?;
     let candidates = candidates(state, &ctx, email, slug).await?;
     let mut matching = Vec::new();
     let mut known = Vec::new();
@@ -115,7 +145,7 @@ pub async fn sign_in(
         if known.is_empty() {
             state.hasher.verify(&password, None).await?;
         }
-        if failures == ACCOUNT.free {
+        if taken.failures == ACCOUNT.free {
             report(state, ctx, &known, from.ip);
         }
         return Err(Error::InvalidCredentials);
@@ -138,7 +168,7 @@ pub async fn sign_in(
         ..ctx
     };
     let state_ = state.clone();
-    let signed = state.db.write(&ctx, async move |tx: &mut Tx| {
+    let entry = state.db.write(&ctx, async move |tx: &mut Tx| {
         let user = user::store::share(tx, found.credentials.id)
             .await?
             .ok_or(Error::InvalidCredentials)?;
@@ -146,11 +176,11 @@ pub async fn sign_in(
         if !user.is_active() || user.password_hash != found.credentials.password_hash {
             return Err(Error::InvalidCredentials);
         }
-        let signed = open(tx, &state_, &user, &from).await?;
+        let entry = enter(tx, &state_, &user, &from).await?;
         attempt::forgive(tx, &counted).await?;
-        Ok(signed)
+        Ok(entry)
     });
-    Ok(signed.await?.value)
+    Ok(entry.await?.value)
 }
 
 async fn candidates(
@@ -224,6 +254,14 @@ fn report(state: &State, ctx: Ctx, known: &[Candidate], ip: Option<IpAddr>) {
     });
 }
 
+/// Refuses to prolong a session of the password alone once the company asks for a second factor.
+async fn prolongable(tx: &mut Tx, session: &Session) -> Result<(), Error> {
+    if !session.has_two_factors() && company::store::requires_mfa(tx).await? {
+        return Err(Error::SessionEnded);
+    }
+    Ok(())
+}
+
 /// What a refresh led to. An ended family must stay ended, so it is no error inside the transaction.
 #[derive(Serialize, Deserialize)]
 enum Refreshed {
@@ -256,6 +294,7 @@ pub async fn refresh(
             .await?
             .filter(|s| s.is_open(tx.now()))
             .ok_or(Error::SessionEnded)?;
+        prolongable(tx, &session).await?;
         let token = store::token(tx, &old).await?.ok_or(Error::SessionEnded)?;
         match judge(token.rotated_at, tx.now()) {
             Presented::Current => {
@@ -308,15 +347,15 @@ pub async fn sign_out(state: &State, ctx: Ctx, presented: Token) -> Result<(), E
     Ok(())
 }
 
-async fn end(tx: &mut Tx, session: SessionId, why: Why) -> Result<(), Error> {
-    if store::lock(tx, session)
-        .await?
-        .is_some_and(|s| s.is_open(tx.now()))
-    {
+/// Ends a session; whether it was open.
+async fn end(tx: &mut Tx, session: SessionId, why: Why) -> Result<bool, Error> {
+    let locked = store::lock(tx, session).await?;
+    let open = locked.is_some_and(|s| s.is_open(tx.now()));
+    if open {
         store::end(tx, &[session], why).await?;
         revocation::sessions(tx, &[session]).await?;
     }
-    Ok(())
+    Ok(open)
 }
 
 /// Ends one session of the caller.
@@ -328,29 +367,69 @@ pub async fn revoke_own(
 ) -> Result<Done<()>, Error> {
     state
         .db
-        .write(ctx, async move |tx: &mut Tx| {
-            store::lock(tx, id)
-                .await?
-                .filter(|s| s.user_id == user)
-                .ok_or(Fault::NotFound)?;
-            end(tx, id, Why::Revoked).await
-        })
+        .write(ctx, async move |tx: &mut Tx| revoke_one(tx, user, id).await)
         .await
 }
 
-/// Ends every session of a user, by an administrator.
-pub async fn revoke_of(state: &State, ctx: &Ctx, user: UserId) -> Result<Done<()>, Error> {
+async fn revoke_one(tx: &mut Tx, user: UserId, id: SessionId) -> Result<(), Error> {
+    store::lock(tx, id)
+        .await?
+        .filter(|s| s.user_id == user)
+        .ok_or(Fault::NotFound)?;
+    if end(tx, id, Why::Revoked).await? {
+        revoked(tx, user, &[id]);
+    }
+    Ok(())
+}
+
+fn revoked(tx: &mut Tx, user: UserId, sessions: &[SessionId]) {
+    let details = json!({ "session_ids": sessions });
+    tx.audit(
+        "identity.session.revoke",
+        ("user", user.uuid()),
+        None,
+        details,
+    );
+}
+
+/// Ends every session of the caller but the one he asks with.
+pub async fn revoke_others(
+    state: &State,
+    ctx: &Ctx,
+    (user, session): (UserId, SessionId),
+) -> Result<Done<()>, Error> {
     state
         .db
         .write(ctx, async move |tx: &mut Tx| {
             user::store::lock(tx, user).await?;
+            let ended = revoke_all(tx, user, Some(session), Why::Revoked).await?;
+            if !ended.is_empty() {
+                revoked(tx, user, &ended);
+            }
+            Ok(())
+        })
+        .await
+}
+
+/// Ends sessions of a user, one or every, by an administrator.
+pub async fn revoke_of(
+    state: &State,
+    ctx: &Ctx,
+    grants: &Grants,
+    user: UserId,
+    session: Option<SessionId>,
+) -> Result<Done<()>, Error> {
+    let grants = grants.clone();
+    state
+        .db
+        .write(ctx, async move |tx: &mut Tx| {
+            user::store::lock(tx, user).await?;
+            role::model::within(&grants, &user::store::permissions(tx, user).await?)?;
+            if let Some(id) = session {
+                return revoke_one(tx, user, id).await;
+            }
             let ended = revoke_all(tx, user, None, Why::Revoked).await?;
-            tx.audit(
-                "identity.session.revoke",
-                ("user", user.uuid()),
-                None,
-                json!({ "sessions": ended }),
-            );
+            revoked(tx, user, &ended);
             Ok(())
         })
         .await
@@ -365,60 +444,96 @@ pub async fn change_password(
     old: Password,
     new: Password,
 ) -> Result<SignedIn, Error> {
-    // The stored hash of the body would be one of the passwords; and a second change with the same old password
-    // is refused by itself.
-    let ctx = Ctx {
-        idempotency: None,
-        ..ctx.clone()
-    };
-    let known = state.db.read(&ctx, async move |tx: &mut Tx| {
-        Ok::<_, Error>(
-            user::store::credentials(tx, user)
-                .await?
-                .ok_or(Fault::NotFound)?,
-        )
+    // A second change with the same old password is refused by itself.
+    let (ctx, proven) = prove(state, ctx, user, &from, &old).await?;
+    let business = state.db.read(&ctx, async move |tx: &mut Tx| {
+        Ok::<_, Error>(tenant::store::get(tx).await?.name)
     });
-    let known = known.await?;
-    if is_address(&new, &known.email) {
-        return Err(Error::PasswordIsAddress);
-    }
-    // Somebody at an unattended screen may guess here too.
-    let counted = Counted::of(&state.secret, &known.email, from.ip);
-    attempt::take(state, &counted).await?;
-    if !state
-        .hasher
-        .verify(&old, known.password_hash.as_deref())
-        .await?
-    {
-        return Err(Error::WrongPassword);
-    }
+    let whose = password::Owner {
+        email: proven.credentials.email.clone(),
+        name: proven.credentials.name.clone(),
+        business: business.await?,
+    };
+    whose.check(&state.breached, &new).await?;
     let hash = state.hasher.hash(&new).await?;
     let clock = state.clock.clone();
     let signed = state.db.write(&ctx, async move |tx: &mut Tx| {
-        let user = user::store::lock_credentials(tx, user)
-            .await?
-            .ok_or(Fault::NotFound)?;
-        if user.password_hash != known.password_hash {
-            return Err(Error::WrongPassword);
-        }
+        let user = proven.lock(tx).await?;
         user::store::set_password(tx, user.id, &hash).await?;
+        ticket::void(tx, user.id).await?;
         let not_before = user::void_tokens(tx, &clock, &[user.id]).await?;
         let ended = revoke_all(tx, user.id, Some(session), Why::Password).await?;
         tx.audit(
             "identity.password.change",
             ("user", user.id.uuid()),
             None,
-            json!({ "sessions_ended": ended }),
+            json!({ "sessions_ended": ended.len() }),
         );
         let session = store::lock(tx, session)
             .await?
             .filter(|s| s.is_open(tx.now()))
             .ok_or(Error::SessionEnded)?;
+        prolongable(tx, &session).await?;
         let signed = signed_in(tx, &Credentials { not_before, ..user }, &session).await?;
-        attempt::forgive(tx, &counted).await?;
-        Ok(signed)
+        attempt::forgive(tx, &proven.counted).await?;
+        Ok::<_, Error>(signed)
     });
     Ok(signed.await?.value)
+}
+
+/// A password that was right.
+#[derive(Clone)]
+pub struct Proven {
+    /// Its owner, as he was then.
+    pub credentials: Credentials,
+    /// To be forgiven.
+    pub counted: Counted,
+}
+
+impl Proven {
+    /// Its owner, locked; the password may have changed between the check and now.
+    pub async fn lock(&self, tx: &mut Tx) -> Result<Credentials, Error> {
+        let user = user::store::lock_credentials(tx, self.credentials.id)
+            .await?
+            .ok_or(Fault::NotFound)?;
+        if user.password_hash == self.credentials.password_hash {
+            Ok(user)
+        } else {
+            Err(Error::WrongPassword)
+        }
+    }
+}
+
+/// Checks the password of somebody who is signed in: at an unattended screen somebody else may guess. No request that
+/// holds one is remembered by its key, as the hash of its body would be one of the password.
+pub async fn prove(
+    state: &State,
+    ctx: &Ctx,
+    user: UserId,
+    from: &Device,
+    password: &Password,
+) -> Result<(Ctx, Proven), Error> {
+    let ctx = Ctx {
+        idempotency: None,
+        ..ctx.clone()
+    };
+    let known = state.db.read(&ctx, async move |tx: &mut Tx| {
+        Ok::<_, Error>(user::store::credentials(tx, user).await?)
+    });
+    let credentials = known.await?.ok_or(Fault::NotFound)?;
+    let counted = Counted::of(&state.secret, &credentials.email, from.ip);
+    let _taken = attempt::take(state, &counted).await?;
+    let right = state
+        .hasher
+        .verify(password, credentials.password_hash.as_deref());
+    if !right.await? {
+        return Err(Error::WrongPassword);
+    }
+    let proven = Proven {
+        credentials,
+        counted,
+    };
+    Ok((ctx, proven))
 }
 
 /// The caller himself, as he stands in the database.

@@ -10,10 +10,10 @@ use actix_web::{
     FromRequest, HttpRequest, HttpResponse, delete,
     dev::Payload,
     get,
-    http::header::{CACHE_CONTROL, USER_AGENT},
+    http::header::{ACCEPT_LANGUAGE, CACHE_CONTROL, USER_AGENT},
     post, web,
 };
-use bahi_http::{Caller, Claims, Post, Problem, Public, no_content, token};
+use bahi_http::{Caller, Claims, Post, Problem, Public, no_content, token, validate};
 use bahi_types::{RoleId, SessionId, TenantId, UserId};
 use chrono::{DateTime, Utc};
 use garde::Validate;
@@ -23,12 +23,13 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::{
     commands,
-    model::{ACCESS_LIFE, Session, SignedIn},
+    model::{ACCESS_LIFE, Entry, LONGEST_NAME, Session, SignedIn, language},
 };
 use crate::{
     Error, State,
     password::{self, Password},
     secret::{Purpose, Token},
+    ticket::Kind,
     user::http::address,
 };
 
@@ -41,8 +42,10 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(change_password)
         .service(list)
         .service(revoke)
+        .service(revoke_others)
         .service(list_of)
-        .service(revoke_of);
+        .service(revoke_of)
+        .service(revoke_one_of);
 }
 
 /// Where a request comes from. The gateway strips what clients send and sets the header itself, so its last entry
@@ -53,6 +56,34 @@ pub struct Device {
     pub ip: Option<IpAddr>,
     /// Browser or app.
     pub user_agent: Option<String>,
+    /// What its user calls it.
+    pub name: Option<String>,
+    /// The language it asks for first (BCP 47).
+    pub language: Option<String>,
+}
+
+impl Device {
+    /// The same, by its user's name for it.
+    pub fn named(self, name: Option<String>) -> Self {
+        Self { name, ..self }
+    }
+}
+
+/// A name for a device: for `#[garde(custom(..))]`.
+///
+/// # Errors
+/// When it is longer than a line of a list.
+pub fn name_of_device(name: &Option<String>, (): &()) -> garde::Result {
+    let Some(name) = name else {
+        return Ok(());
+    };
+    validate::line(name, &())?;
+    if name.chars().count() > LONGEST_NAME {
+        return Err(garde::Error::new(format!(
+            "must have at most {LONGEST_NAME} characters"
+        )));
+    }
+    Ok(())
 }
 
 impl FromRequest for Device {
@@ -69,6 +100,8 @@ impl FromRequest for Device {
         ready(Ok(Self {
             ip,
             user_agent: text(USER_AGENT.as_str()).map(str::to_owned),
+            name: None,
+            language: text(ACCEPT_LANGUAGE.as_str()).and_then(language),
         }))
     }
 }
@@ -88,6 +121,9 @@ struct Login {
     /// Short name of the tenant, where the e-mail belongs to several.
     #[garde(length(max = 40))]
     tenant: Option<String>,
+    /// What the session is to be called; after the browser or app where absent.
+    #[garde(custom(name_of_device))]
+    device_name: Option<String>,
 }
 
 /// A refresh token.
@@ -107,7 +143,7 @@ struct PasswordChange {
     #[garde(custom(password::given))]
     #[schema(value_type = String, format = "password")]
     old_password: Password,
-    /// The one to come, of at least 10 characters.
+    /// The one to come, of 10 to 128 characters.
     #[garde(custom(password::fit))]
     #[schema(value_type = String, format = "password")]
     new_password: Password,
@@ -159,6 +195,8 @@ impl Tokens {
             sid: Some(signed.session.uuid()),
             perms: signed.permissions.clone(),
             name: Some(signed.name.clone()),
+            rate: None,
+            amr: signed.amr.clone(),
             txn: None,
             sxp: None,
             iat: signed.issued_at,
@@ -184,16 +222,54 @@ impl Tokens {
     }
 }
 
+/// The way in for somebody whose password was right, where that is not enough.
+#[derive(Clone, Serialize, ToSchema)]
+pub struct Challenge {
+    /// To be given with the code.
+    challenge: String,
+    /// No second factor is enrolled yet: that is to be done first, with the challenge.
+    enrol: bool,
+    /// Until then.
+    expires_at: DateTime<Utc>,
+}
+
+/// The answer to a right password: tokens, or a challenge. No cache may keep either.
+///
+/// # Errors
+/// When the key cannot sign.
+pub fn answer(state: &State, entry: &Entry) -> Result<HttpResponse, Problem> {
+    let ticket = match entry {
+        Entry::Open(signed) => {
+            return Ok(Tokens::first(state, signed)?.answer(HttpResponse::Ok()));
+        }
+        Entry::Second(ticket) => ticket,
+    };
+    let challenge = Challenge {
+        challenge: ticket.token(&state.secret).text(),
+        enrol: ticket.kind == Kind::MfaEnrolment.name(),
+        expires_at: ticket.expires_at,
+    };
+    Ok(HttpResponse::Accepted()
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .json(challenge))
+}
+
 /// A session as its user sees it.
 #[derive(Serialize, ToSchema)]
 struct SessionBody {
     #[schema(value_type = uuid::Uuid)]
     id: SessionId,
     created_at: DateTime<Utc>,
+    /// The last refresh.
     last_used_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
+    /// From where it was opened.
     ip: Option<String>,
     user_agent: Option<String>,
+    /// As its user called it, or after its browser or app.
+    device_name: Option<String>,
+    /// How its user has shown who he is (RFC 8176).
+    amr: Vec<String>,
     /// The one this request belongs to.
     current: bool,
 }
@@ -213,6 +289,8 @@ impl Sessions {
             expires_at: s.expires_at,
             ip: s.ip,
             user_agent: s.user_agent,
+            device_name: s.device,
+            amr: s.amr,
             current: Some(s.id) == current,
         };
         Self {
@@ -227,6 +305,8 @@ struct MeBody {
     #[schema(value_type = uuid::Uuid)]
     user_id: UserId,
     email: String,
+    /// When the caller has shown that the address is his.
+    email_verified_at: Option<DateTime<Utc>>,
     name: String,
     status: String,
     #[schema(value_type = Vec<uuid::Uuid>)]
@@ -244,6 +324,7 @@ struct MeBody {
 /// Signs in.
 #[utoipa::path(tag = "auth", request_body = Login, responses(
     (status = 200, body = Tokens),
+    (status = 202, body = Challenge, description = "The password is right, a second factor is needed"),
     (status = 401, description = "INVALID_CREDENTIALS"),
     (status = 409, description = "CHOOSE_TENANT, with the short names of the tenants"),
     (status = 429, description = "TOO_MANY_ATTEMPTS, with Retry-After")))]
@@ -257,18 +338,19 @@ async fn login(
         email,
         password,
         tenant,
+        device_name,
     } = req.body;
     let tenant = tenant.map(|slug| slug.to_lowercase());
-    let signed = commands::sign_in(
+    let entry = commands::sign_in(
         &state,
         req.ctx,
-        device,
+        device.named(device_name),
         email.to_lowercase(),
         password,
         tenant,
     )
     .await?;
-    Ok(Tokens::first(&state, &signed)?.answer(HttpResponse::Ok()))
+    answer(&state, &entry)
 }
 
 /// Replaces a refresh token.
@@ -306,6 +388,7 @@ async fn me(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Pro
     Ok(HttpResponse::Ok().json(MeBody {
         user_id: user.id,
         email: user.email,
+        email_verified_at: user.email_verified_at,
         name: user.name,
         status: user.status,
         role_ids: found.member.role_ids,
@@ -319,7 +402,7 @@ async fn me(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Pro
 
 /// Changes the caller's password; his other sessions end.
 #[utoipa::path(tag = "auth", request_body = PasswordChange, responses(
-    (status = 200, body = Tokens), (status = 422, description = "WRONG_PASSWORD, PASSWORD_IS_ADDRESS")))]
+    (status = 200, body = Tokens), (status = 422, description = "WRONG_PASSWORD, PASSWORD_IS_ADDRESS, PASSWORD_IS_NAME, PASSWORD_BREACHED")))]
 #[post("/api/v1/auth/password")]
 async fn change_password(
     state: web::Data<State>,
@@ -369,6 +452,15 @@ async fn revoke(
     Ok(no_content(&ended))
 }
 
+/// Ends the caller's sessions, all but the one he asks with.
+#[utoipa::path(tag = "auth", responses((status = 204)))]
+#[delete("/api/v1/auth/sessions")]
+async fn revoke_others(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Problem> {
+    let who = (caller.user()?, commands::session_of(caller.session)?);
+    let ended = commands::revoke_others(&state, &caller.ctx, who).await?;
+    Ok(no_content(&ended))
+}
+
 /// The open sessions of a user.
 #[utoipa::path(tag = "users", responses((status = 200, body = Sessions)))]
 #[get("/api/v1/users/{id}/sessions")]
@@ -386,7 +478,7 @@ async fn list_of(
 }
 
 /// Ends every session of a user.
-#[utoipa::path(tag = "users", responses((status = 204)))]
+#[utoipa::path(tag = "users", responses((status = 204), (status = 403, description = "ESCALATION")))]
 #[delete("/api/v1/users/{id}/sessions")]
 async fn revoke_of(
     state: web::Data<State>,
@@ -394,6 +486,20 @@ async fn revoke_of(
     id: web::Path<UserId>,
 ) -> Result<HttpResponse, Problem> {
     caller.require("identity.user.write")?;
-    let ended = commands::revoke_of(&state, &caller.ctx, *id).await?;
+    let ended = commands::revoke_of(&state, &caller.ctx, &caller.grants, *id, None).await?;
+    Ok(no_content(&ended))
+}
+
+/// Ends one session of a user.
+#[utoipa::path(tag = "users", responses((status = 204), (status = 403, description = "ESCALATION")))]
+#[delete("/api/v1/users/{id}/sessions/{session}")]
+async fn revoke_one_of(
+    state: web::Data<State>,
+    caller: Caller,
+    path: web::Path<(UserId, SessionId)>,
+) -> Result<HttpResponse, Problem> {
+    caller.require("identity.user.write")?;
+    let (id, session) = path.into_inner();
+    let ended = commands::revoke_of(&state, &caller.ctx, &caller.grants, id, Some(session)).await?;
     Ok(no_content(&ended))
 }

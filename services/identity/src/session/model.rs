@@ -5,7 +5,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::schema::{refresh_token, session};
+use crate::{
+    schema::{refresh_token, session},
+    ticket::Ticket,
+};
 
 /// Life of a session.
 pub const FAMILY_LIFE: TimeDelta = TimeDelta::days(7);
@@ -38,12 +41,26 @@ pub struct Session {
     pub ip: Option<String>,
     /// With what.
     pub user_agent: Option<String>,
+    /// How its user has shown who he is (RFC 8176).
+    pub amr: Vec<String>,
+    /// What it is called: as its user says, or after its browser.
+    pub device: Option<String>,
 }
+
+/// By password alone.
+pub const PASSWORD: [&str; 1] = ["pwd"];
+/// By password and a code.
+pub const TWO_FACTORS: [&str; 3] = ["pwd", "otp", "mfa"];
 
 impl Session {
     /// Whether it can still be used.
     pub fn is_open(&self, now: DateTime<Utc>) -> bool {
         self.revoked_at.is_none() && now < self.expires_at
+    }
+
+    /// Whether it was opened with two factors.
+    pub fn has_two_factors(&self) -> bool {
+        self.amr.iter().any(|method| method == "mfa")
     }
 }
 
@@ -88,6 +105,8 @@ pub enum Why {
     Password,
     /// The user was disabled.
     Disabled,
+    /// A second factor was enrolled, which this session had not.
+    SecondFactor,
 }
 
 impl Why {
@@ -99,6 +118,7 @@ impl Why {
             Self::Copied => "copied",
             Self::Password => "password",
             Self::Disabled => "disabled",
+            Self::SecondFactor => "second_factor",
         }
     }
 }
@@ -121,6 +141,76 @@ pub struct SignedIn {
     pub permissions: Vec<String>,
     /// Unix second.
     pub issued_at: i64,
+    /// How he has shown who he is.
+    #[serde(default)]
+    pub amr: Vec<String>,
+}
+
+/// What a right password leads to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Entry {
+    /// A session.
+    Open(SignedIn),
+    /// A ticket with which to give, or enrol, the second factor.
+    Second(Ticket),
+}
+
+/// Longest name of a device, in characters.
+pub const LONGEST_NAME: usize = 60;
+
+/// What names a browser or an app in its own words, the more special before those that it also claims to be.
+const BROWSERS: [(&str, &str); 7] = [
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("SamsungBrowser/", "Samsung Internet"),
+    ("Firefox/", "Firefox"),
+    ("FxiOS/", "Firefox"),
+    ("Chrome/", "Chrome"),
+    ("CriOS/", "Chrome"),
+];
+const SYSTEMS: [(&str, &str); 7] = [
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Android", "Android"),
+    ("Windows", "Windows"),
+    ("CrOS", "ChromeOS"),
+    ("Mac OS X", "Mac"),
+    ("Linux", "Linux"),
+];
+
+/// A name for what calls itself so: `Firefox on Linux` for a browser, else the first word before its version. It is what
+/// the client says, and no more than a help to tell one's own devices apart.
+pub fn device_name(user_agent: &str) -> Option<String> {
+    let find = |names: &[(&str, &'static str)]| {
+        let named = names.iter().find(|(mark, _)| user_agent.contains(mark));
+        named.map(|(_, name)| *name)
+    };
+    let safari = || user_agent.contains("Safari/").then_some("Safari");
+    let browser = user_agent
+        .starts_with("Mozilla/")
+        .then(|| find(&BROWSERS).or_else(safari));
+    let name = match (browser, find(&SYSTEMS)) {
+        (Some(Some(browser)), Some(system)) => format!("{browser} on {system}"),
+        (Some(Some(browser)), None) => browser.to_owned(),
+        (Some(None), Some(system)) => system.to_owned(),
+        (Some(None), None) => return None,
+        (None, _) => {
+            let first = user_agent.split(['/', ' ', '(']).next().unwrap_or_default();
+            first
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(LONGEST_NAME)
+                .collect()
+        }
+    };
+    (!name.is_empty()).then_some(name)
+}
+
+/// The first language of an `Accept-Language`, where it is one.
+pub fn language(accepted: &str) -> Option<String> {
+    let first = accepted.split([',', ';']).next().unwrap_or_default().trim();
+    let plain = first.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    ((2..=35).contains(&first.len()) && plain).then(|| first.to_owned())
 }
 
 /// The network address and browser of a session, cut to what is kept.
@@ -152,6 +242,52 @@ mod tests {
         assert_eq!(later(21), Presented::Copied);
         // A clock that is a little behind the one that rotated.
         assert_eq!(later(-1), Presented::JustReplaced);
+    }
+
+    #[test]
+    fn a_device_is_called_after_what_it_says_of_itself() {
+        for (agent, name) in [
+            (
+                "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+                Some("Firefox on Linux"),
+            ),
+            (
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/139.0.0.0 Safari/537.36 Edg/139.0.0.0",
+                Some("Edge on Windows"),
+            ),
+            (
+                "Mozilla/5.0 (Linux; Android 15; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/139.0.0.0 Mobile Safari/537.36",
+                Some("Chrome on Android"),
+            ),
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1",
+                Some("Safari on iPhone"),
+            ),
+            (
+                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Safari/605.1.15",
+                Some("Safari on Mac"),
+            ),
+            ("BahiTill/3.2 (Android 14)", Some("BahiTill")),
+            ("curl/8.14.1", Some("curl")),
+            ("Mozilla/5.0", None),
+            ("/", None),
+            ("", None),
+        ] {
+            assert_eq!(device_name(agent).as_deref(), name, "{agent}");
+        }
+        assert_eq!(device_name(&"x".repeat(200)).unwrap().len(), LONGEST_NAME);
+    }
+
+    #[test]
+    fn the_first_language_is_taken_where_it_is_one() {
+        assert_eq!(
+            language("hi-IN,hi;q=0.9, en;q=0.8").as_deref(),
+            Some("hi-IN")
+        );
+        assert_eq!(language("ta;q=1").as_deref(), Some("ta"));
+        for wrong in ["", "*", "a", "e n", "<script>", &"x".repeat(36)] {
+            assert_eq!(language(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

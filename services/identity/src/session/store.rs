@@ -99,6 +99,15 @@ pub async fn end(tx: &mut Tx, ids: &[SessionId], why: Why) -> Result<()> {
     Ok(())
 }
 
+/// Notes how the user of a session has shown who he is.
+pub async fn set_amr(tx: &mut Tx, id: SessionId, amr: &[&str]) -> Result<()> {
+    diesel::update(session::table.find((tx.tenant(), id)))
+        .set(session::amr.eq(amr))
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
 /// Notes that a session was used.
 pub async fn touch(tx: &mut Tx, id: SessionId) -> Result<()> {
     diesel::update(session::table.find((tx.tenant(), id)))

@@ -11,8 +11,10 @@ use super::{
     store,
 };
 use crate::{
-    Error, State, company, events,
-    password::{Password, is_address},
+    Error, State,
+    attempt::Counted,
+    company, events,
+    password::{self, Password},
     role::{
         self,
         model::{DEFAULTS, Role},
@@ -20,6 +22,7 @@ use crate::{
     secret::Purpose,
     session::{self, Device, SignedIn},
     user::{self, Member, Status, User},
+    verification,
 };
 
 /// A business that registers.
@@ -68,9 +71,12 @@ pub async fn register(
     from: Device,
     new: Registration,
 ) -> Result<Done<SignedIn>, Error> {
-    if is_address(&new.password, &new.email) {
-        return Err(Error::PasswordIsAddress);
-    }
+    let whose = password::Owner {
+        email: new.email.clone(),
+        name: new.name.clone(),
+        business: new.tenant_name.clone(),
+    };
+    whose.check(&state.breached, &new.password).await?;
     let Ids { tenant, owner } = Ids::new(ctx.idempotency.as_ref(), &new.email);
     ctx.tenant = tenant;
     ctx.actor = Actor::User { id: owner.uuid() };
@@ -86,6 +92,8 @@ pub async fn register(
         let text = serde_json::to_vec(&fields).map_err(bahi_db::Error::from)?;
         key.hash = state.secret.mac(Purpose::Request, &text).to_vec();
     }
+    let counted = Counted::of(&state.secret, &new.email, from.ip);
+    let _lane = state.lanes.enter(&counted).await?;
     let password_hash = state.hasher.hash(&new.password).await?;
     let state_ = state.clone();
     state
@@ -111,6 +119,7 @@ pub async fn register(
                 version: 1,
                 created_at: tx.now(),
                 updated_at: tx.now(),
+                email_verified_at: None,
             };
             user::store::insert(tx, &user, Some(&password_hash)).await?;
             let role_ids: Vec<_> = roles
@@ -123,13 +132,16 @@ pub async fn register(
             let credentials = user::store::share(tx, owner)
                 .await?
                 .ok_or(bahi_db::Error::NotFound)?;
-            let signed = session::open(tx, &state_, &credentials, &from).await?;
+            let signed =
+                session::open(tx, &state_, &credentials, &from, &session::PASSWORD).await?;
             tx.publish(events::tenant_created(&tenant));
             tx.publish(events::company_updated(&company));
             for role in &roles {
                 tx.publish(events::role_created(role));
             }
-            tx.publish(events::user_created(&Member { user, role_ids }));
+            let member = Member { user, role_ids };
+            tx.publish(events::user_created(&member));
+            verification::request(tx, &state_.secret, &member.user, from.language.clone()).await?;
             let details = json!({ "slug": tenant.slug });
             tx.audit(
                 "identity.tenant.register",

@@ -37,7 +37,7 @@ struct Registration {
     #[garde(custom(address))]
     #[schema(format = "email")]
     email: String,
-    /// Password of at least 10 characters.
+    /// Password of 10 to 128 characters.
     #[garde(custom(password::fit))]
     #[schema(value_type = String, format = "password")]
     password: Password,
@@ -55,7 +55,7 @@ fn short_name(value: &str, (): &()) -> garde::Result {
 
 /// Registers a business and signs its owner in.
 #[utoipa::path(tag = "auth", request_body = Registration, responses(
-    (status = 201, body = Tokens), (status = 409, description = "SLUG_TAKEN"), (status = 422, description = "PASSWORD_IS_ADDRESS")))]
+    (status = 201, body = Tokens), (status = 409, description = "SLUG_TAKEN"), (status = 422, description = "PASSWORD_IS_ADDRESS, PASSWORD_IS_NAME, PASSWORD_BREACHED")))]
 #[post("/api/v1/auth/register")]
 async fn register(
     state: web::Data<State>,

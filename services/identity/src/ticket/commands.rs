@@ -11,10 +11,12 @@ use super::{
 };
 use crate::{
     Error, State,
-    password::{Password, is_address},
+    password::{self, Password},
     secret::{Secret, Token},
-    session::{self, Device, SignedIn},
-    user,
+    session::{self, Device, Entry},
+    tenant,
+    user::{self, Credentials},
+    verification,
 };
 
 /// Makes a ticket for a user whose row is locked or new; his older ones are void.
@@ -25,6 +27,11 @@ pub async fn issue(
     user: UserId,
 ) -> Result<Ticket, Error> {
     void(tx, user).await?;
+    add(tx, secret, kind, user).await
+}
+
+/// Makes a ticket beside others: somebody may be about to sign in at several places.
+pub async fn add(tx: &mut Tx, secret: &Secret, kind: Kind, user: UserId) -> Result<Ticket, Error> {
     let ticket = Ticket::new(tx.tenant(), kind, user, tx.now());
     store::insert(tx, &ticket, &ticket.token(secret).hash()).await?;
     Ok(ticket)
@@ -42,7 +49,7 @@ pub async fn accept(
     from: Device,
     token: Token,
     password: Password,
-) -> Result<SignedIn, Error> {
+) -> Result<Entry, Error> {
     let (ctx, user, hash) = prepare(state, ctx, &token, Kind::Invitation, &password).await?;
     let (token, state_) = (token.hash(), state.clone());
     let signed = state.db.write(&ctx, async move |tx: &mut Tx| {
@@ -52,7 +59,9 @@ pub async fn accept(
         let user = user::store::share(tx, user)
             .await?
             .ok_or(Error::TicketInvalid)?;
-        session::open(tx, &state_, &user, &from).await
+        let joined = user::store::get(tx, user.id).await?;
+        verification::request(tx, &state_.secret, &joined.user, from.language.clone()).await?;
+        session::enter(tx, &state_, &user, &from).await
     });
     Ok(signed.await?.value)
 }
@@ -65,18 +74,43 @@ pub async fn reset(state: &State, ctx: Ctx, token: Token, password: Password) ->
         user::store::lock(tx, user).await?;
         take_in(tx, &token, Kind::PasswordReset).await?;
         user::store::set_password(tx, user, &hash).await?;
+        void(tx, user).await?;
         user::void_tokens(tx, &clock, &[user]).await?;
         let ended = session::revoke_all(tx, user, None, session::Why::Password).await?;
         tx.audit(
             "identity.password.reset",
             ("user", user.uuid()),
             None,
-            json!({ "sessions_ended": ended }),
+            json!({ "sessions_ended": ended.len() }),
         );
         Ok::<_, Error>(())
     });
     done.await?;
     Ok(())
+}
+
+/// Whose a ticket is, and the circumstances of his request.
+pub async fn holder(
+    state: &State,
+    ctx: Ctx,
+    token: &Token,
+    kind: Kind,
+) -> Result<(Ctx, Credentials), Error> {
+    let ctx = Ctx {
+        tenant: token.tenant,
+        idempotency: None,
+        ..ctx
+    };
+    let hash = token.hash();
+    let user = state.db.read(&ctx, async move |tx: &mut Tx| {
+        let ticket = find(tx, &hash, kind).await?;
+        user::store::credentials(tx, ticket.user_id)
+            .await?
+            .ok_or(Error::TicketInvalid)
+    });
+    let user = user.await?;
+    let actor = Actor::User { id: user.id.uuid() };
+    Ok((Ctx { actor, ..ctx }, user))
 }
 
 /// Finds out whose ticket it is, and hashes the password before any row is locked. A token that leads nowhere
@@ -88,39 +122,30 @@ async fn prepare(
     kind: Kind,
     password: &Password,
 ) -> Result<(Ctx, UserId, String), Error> {
-    let ctx = Ctx {
-        tenant: token.tenant,
-        idempotency: None,
-        ..ctx
+    let (ctx, user) = holder(state, ctx, token, kind).await?;
+    let business = state.db.read(&ctx, async move |tx: &mut Tx| {
+        Ok::<_, Error>(tenant::store::get(tx).await?.name)
+    });
+    let whose = password::Owner {
+        email: user.email,
+        name: user.name,
+        business: business.await?,
     };
-    let hash = token.hash();
-    let user = state
-        .db
-        .read(&ctx, async move |tx: &mut Tx| {
-            let ticket = store::find(tx, &hash)
-                .await?
-                .filter(|t| t.is_good(kind, tx.now()));
-            let ticket = ticket.ok_or(Error::TicketInvalid)?;
-            user::store::credentials(tx, ticket.user_id)
-                .await?
-                .ok_or(Error::TicketInvalid)
-        })
-        .await?;
-    if is_address(password, &user.email) {
-        return Err(Error::PasswordIsAddress);
-    }
-    let ctx = Ctx {
-        actor: Actor::User { id: user.id.uuid() },
-        ..ctx
-    };
+    whose.check(&state.breached, password).await?;
     Ok((ctx, user.id, state.hasher.hash(password).await?))
 }
 
-async fn take_in(tx: &mut Tx, hash: &[u8], kind: Kind) -> Result<(), Error> {
-    let ticket = store::find(tx, hash)
-        .await?
+/// A ticket that can be used as one of `kind`.
+pub async fn find(tx: &mut Tx, hash: &[u8], kind: Kind) -> Result<Ticket, Error> {
+    let ticket = store::find(tx, hash).await?;
+    ticket
         .filter(|t| t.is_good(kind, tx.now()))
-        .ok_or(Error::TicketInvalid)?;
+        .ok_or(Error::TicketInvalid)
+}
+
+/// Uses a ticket up.
+pub async fn take_in(tx: &mut Tx, hash: &[u8], kind: Kind) -> Result<(), Error> {
+    let ticket = find(tx, hash, kind).await?;
     // Of two requests with one ticket, the second waits here for the first.
     if store::mark_used(tx, ticket.id).await? {
         Ok(())

@@ -12,7 +12,7 @@ use crate::{
     Error, State,
     password::{self, Password},
     secret::Token,
-    session::{Device, Tokens},
+    session::{self, Challenge, Device, Tokens},
 };
 
 /// The endpoints.
@@ -27,7 +27,7 @@ struct Acceptance {
     /// The token that was handed over.
     #[garde(length(min = 1, max = 200))]
     token: String,
-    /// A password of at least 10 characters.
+    /// A password of 10 to 128 characters.
     #[garde(custom(password::fit))]
     #[schema(value_type = String, format = "password")]
     password: Password,
@@ -40,7 +40,7 @@ struct Completion {
     /// The token that was handed over.
     #[garde(length(min = 1, max = 200))]
     token: String,
-    /// A password of at least 10 characters.
+    /// A password of 10 to 128 characters.
     #[garde(custom(password::fit))]
     #[schema(value_type = String, format = "password")]
     new_password: Password,
@@ -48,7 +48,9 @@ struct Completion {
 
 /// Accepts an invitation and signs in.
 #[utoipa::path(tag = "auth", request_body = Acceptance, responses(
-    (status = 200, body = Tokens), (status = 422, description = "TOKEN_INVALID, PASSWORD_IS_ADDRESS")))]
+    (status = 200, body = Tokens),
+    (status = 202, body = Challenge, description = "The company asks for a second factor"),
+    (status = 422, description = "TOKEN_INVALID, PASSWORD_IS_ADDRESS, PASSWORD_IS_NAME, PASSWORD_BREACHED")))]
 #[post("/api/v1/auth/invitations:accept")]
 async fn accept(
     state: web::Data<State>,
@@ -56,13 +58,13 @@ async fn accept(
     req: Public<Acceptance>,
 ) -> Result<HttpResponse, Problem> {
     let token = Token::read(&req.body.token).ok_or(Error::TicketInvalid)?;
-    let signed = commands::accept(&state, req.ctx, device, token, req.body.password).await?;
-    Ok(Tokens::first(&state, &signed)?.answer(HttpResponse::Ok()))
+    let entry = commands::accept(&state, req.ctx, device, token, req.body.password).await?;
+    session::answer(&state, &entry)
 }
 
 /// Sets a new password with a reset token.
 #[utoipa::path(tag = "auth", request_body = Completion, responses(
-    (status = 204), (status = 422, description = "TOKEN_INVALID, PASSWORD_IS_ADDRESS")))]
+    (status = 204), (status = 422, description = "TOKEN_INVALID, PASSWORD_IS_ADDRESS, PASSWORD_IS_NAME, PASSWORD_BREACHED")))]
 #[post("/api/v1/auth/password-resets:complete")]
 async fn complete(
     state: web::Data<State>,

@@ -19,6 +19,12 @@ pub enum Kind {
     Invitation,
     /// To set a new password.
     PasswordReset,
+    /// To give the second factor after the password.
+    MfaChallenge,
+    /// To show that an e-mail address is its owner's.
+    EmailVerification,
+    /// To enrol a second factor that the company asks for, after the password.
+    MfaEnrolment,
 }
 
 impl Kind {
@@ -27,6 +33,9 @@ impl Kind {
         match self {
             Self::Invitation => "invitation",
             Self::PasswordReset => "password_reset",
+            Self::MfaChallenge => "mfa_challenge",
+            Self::MfaEnrolment => "mfa_enrolment",
+            Self::EmailVerification => "email_verification",
         }
     }
 
@@ -34,7 +43,9 @@ impl Kind {
     pub const fn life(self) -> TimeDelta {
         match self {
             Self::Invitation => TimeDelta::days(7),
-            Self::PasswordReset => TimeDelta::days(1),
+            Self::PasswordReset | Self::EmailVerification => TimeDelta::days(1),
+            Self::MfaChallenge => TimeDelta::minutes(5),
+            Self::MfaEnrolment => TimeDelta::minutes(15),
         }
     }
 
@@ -42,7 +53,10 @@ impl Kind {
     pub const fn needs(self) -> &'static str {
         match self {
             Self::Invitation => Status::INVITED,
-            Self::PasswordReset => Status::ACTIVE,
+            Self::PasswordReset
+            | Self::MfaChallenge
+            | Self::MfaEnrolment
+            | Self::EmailVerification => Status::ACTIVE,
         }
     }
 }
@@ -55,7 +69,7 @@ pub struct Ticket {
     pub tenant_id: TenantId,
     /// Id.
     pub id: Uuid,
-    /// `invitation` or `password_reset`.
+    /// The name of its [`Kind`].
     pub kind: String,
     /// For whom.
     pub user_id: UserId,

@@ -2,11 +2,12 @@
 
 use bahi_db::{Result, Tx};
 use bahi_types::UserId;
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
-use super::model::Ticket;
+use super::model::{Kind, Ticket};
 use crate::schema::ticket;
 
 /// Adds a ticket.
@@ -40,6 +41,37 @@ pub async fn mark_used(tx: &mut Tx, id: Uuid) -> Result<bool> {
         .execute(tx.conn())
         .await?;
     Ok(changed == 1)
+}
+
+/// When tickets of a kind were made for a user since a time, the last first.
+pub async fn made_since(
+    tx: &mut Tx,
+    user: UserId,
+    kind: Kind,
+    since: DateTime<Utc>,
+) -> Result<Vec<DateTime<Utc>>> {
+    let made = ticket::table
+        .filter(ticket::tenant_id.eq(tx.tenant()))
+        .filter(ticket::user_id.eq(user))
+        .filter(ticket::kind.eq(kind.name()))
+        .filter(ticket::created_at.gt(since))
+        .order(ticket::created_at.desc())
+        .select(ticket::created_at);
+    Ok(made.load(tx.conn()).await?)
+}
+
+/// Makes the unused tickets of a kind of a user void.
+pub async fn mark_kind_used(tx: &mut Tx, user: UserId, kind: Kind) -> Result<()> {
+    let unused = ticket::table
+        .filter(ticket::tenant_id.eq(tx.tenant()))
+        .filter(ticket::user_id.eq(user))
+        .filter(ticket::kind.eq(kind.name()))
+        .filter(ticket::used_at.is_null());
+    diesel::update(unused)
+        .set(ticket::used_at.eq(tx.now()))
+        .execute(tx.conn())
+        .await?;
+    Ok(())
 }
 
 /// Makes the unused tickets of a user void.

@@ -10,8 +10,9 @@ use super::{
     store,
 };
 use crate::{
-    Error, State, events, revocation, role, session,
+    Error, State, api_key, events, revocation, role, session,
     ticket::{self, Kind, Ticket},
+    verification,
 };
 
 /// A person to be invited.
@@ -30,7 +31,10 @@ pub struct NewUser {
 pub async fn void_tokens(tx: &mut Tx, clock: &Clock, users: &[UserId]) -> Result<i64, Error> {
     let not_before = clock.now().timestamp() + 1;
     store::set_not_before(tx, users, not_before).await?;
-    revocation::users(tx, users, not_before).await?;
+    // A key never holds more than the one who made it.
+    let keys = api_key::store::void_made_by(tx, users, not_before).await?;
+    let principals: Vec<_> = users.iter().map(|user| user.uuid()).chain(keys).collect();
+    revocation::principals(tx, &principals, not_before).await?;
     Ok(not_before)
 }
 
@@ -56,6 +60,7 @@ pub async fn invite(
                 version: 1,
                 created_at: tx.now(),
                 updated_at: tx.now(),
+                email_verified_at: None,
             };
             store::insert(tx, &user, None).await?;
             store::set_roles(tx, user.id, &role_ids).await?;
@@ -148,16 +153,42 @@ pub async fn joined(tx: &mut Tx, id: UserId, password_hash: &str) -> Result<(), 
     Ok(())
 }
 
-/// Changes name and roles.
+/// What may change of a user.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Name.
+    pub name: String,
+    /// Roles.
+    pub role_ids: Vec<RoleId>,
+    /// E-mail in lower case, where it is another.
+    pub email: Option<String>,
+}
+
+/// A user has shown that his address is his.
+pub async fn verified(tx: &mut Tx, id: UserId) -> Result<(), Error> {
+    let mut member = store::lock(tx, id).await?;
+    member.user.email_verified_at = Some(tx.now());
+    save(tx, &mut member).await?;
+    tx.audit(
+        "identity.user.verify_email",
+        ("user", id.uuid()),
+        None,
+        json!({}),
+    );
+    Ok(())
+}
+
+/// Changes name, roles and address.
 pub async fn update(
     state: &State,
     ctx: &Ctx,
     grants: &Grants,
     (id, version): (UserId, i64),
-    name: String,
-    role_ids: Vec<RoleId>,
+    change: Change,
+    locale: Option<String>,
 ) -> Result<Done<Member>, Error> {
     let (clock, grants) = (state.clock.clone(), grants.clone());
+    let secret = state.secret.clone();
     state
         .db
         .write(ctx, async move |tx: &mut Tx| {
@@ -168,6 +199,11 @@ pub async fn update(
                 }
                 .into());
             }
+            let Change {
+                name,
+                role_ids,
+                email,
+            } = change;
             let role_ids = role_set(role_ids);
             let before = member.role_ids.clone();
             if role_ids != before {
@@ -189,7 +225,28 @@ pub async fn update(
             }
             member.user.name = name;
             member.role_ids = role_ids;
+            let moved = email.filter(|email| *email != member.user.email);
+            let Some(email) = moved else {
+                save(tx, &mut member).await?;
+                return Ok(member);
+            };
+            // Whoever reads his mail may come to act as him.
+            role::model::within(&grants, &store::permissions(tx, id).await?)?;
+            // The trail is kept for ever, and the addresses are nobody's business there.
+            tx.audit(
+                "identity.user.set_email",
+                ("user", id.uuid()),
+                None,
+                json!({}),
+            );
+            member.user.email = email;
+            member.user.email_verified_at = None;
+            // What was handed out for the old address is void.
+            ticket::void(tx, id).await?;
             save(tx, &mut member).await?;
+            if member.user.status == Status::ACTIVE {
+                verification::request(tx, &secret, &member.user, locale).await?;
+            }
             Ok(member)
         })
         .await
@@ -222,6 +279,7 @@ pub async fn disable(
             void_tokens(tx, &clock, &[id]).await?;
             session::revoke_all(tx, id, None, session::Why::Disabled).await?;
             ticket::void(tx, id).await?;
+            api_key::revoke_made_by(tx, &clock, id).await?;
             save(tx, &mut member).await?;
             tx.audit(
                 "identity.user.disable",

@@ -17,7 +17,7 @@ use super::{
     model::Member,
     store,
 };
-use crate::{Error, State, ticket::Ticket};
+use crate::{Error, State, session::Device, ticket::Ticket};
 
 /// The endpoints.
 pub fn routes(cfg: &mut ServiceConfig) {
@@ -71,7 +71,7 @@ struct Invite {
     role_ids: Vec<RoleId>,
 }
 
-/// Name and roles.
+/// Name, roles and address.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Change {
@@ -82,6 +82,10 @@ struct Change {
     #[garde(length(max = 50))]
     #[schema(value_type = Vec<uuid::Uuid>)]
     role_ids: Vec<RoleId>,
+    /// His e-mail address, where it changes; it must be verified anew.
+    #[garde(inner(custom(address)))]
+    #[schema(format = "email")]
+    email: Option<String>,
 }
 
 /// Why.
@@ -107,6 +111,8 @@ struct UserBody {
     version: i64,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
+    /// When he has shown that his address is his.
+    email_verified_at: Option<DateTime<Utc>>,
 }
 
 impl From<Member> for UserBody {
@@ -120,6 +126,7 @@ impl From<Member> for UserBody {
             version: user.version,
             created_at: user.created_at,
             updated_at: user.updated_at,
+            email_verified_at: user.email_verified_at,
         }
     }
 }
@@ -240,19 +247,25 @@ async fn get_one(
     Ok(ok(&bahi_db::Done::first(UserBody::from(found.await?))))
 }
 
-/// Changes name and roles.
+/// Changes name, roles and address.
 #[utoipa::path(tag = "users", request_body = Change, responses(
-    (status = 200, body = UserBody), (status = 403, description = "ESCALATION"), (status = 422, description = "LAST_OWNER")))]
+    (status = 200, body = UserBody), (status = 403, description = "ESCALATION"), (status = 409, description = "EMAIL_TAKEN"), (status = 422, description = "LAST_OWNER")))]
 #[put("/api/v1/users/{id:[^:/]+}")]
 async fn update(
     state: web::Data<State>,
+    device: Device,
     id: web::Path<UserId>,
     req: Amend<Change>,
 ) -> Result<HttpResponse, Problem> {
     req.caller.require("identity.user.write")?;
-    let Change { name, role_ids } = req.body;
+    let change = commands::Change {
+        name: req.body.name,
+        role_ids: req.body.role_ids,
+        email: req.body.email.map(|email| email.to_lowercase()),
+    };
     let (caller, which) = (req.caller, (*id, req.version));
-    let done = commands::update(&state, &caller.ctx, &caller.grants, which, name, role_ids).await?;
+    let (ctx, grants) = (&caller.ctx, &caller.grants);
+    let done = commands::update(&state, ctx, grants, which, change, device.language).await?;
     Ok(ok(&done.map(UserBody::from)))
 }
 

@@ -5,6 +5,8 @@
 //! * Nobody gives, takes or acts upon a permission that he does not hold himself: not through roles, and not by
 //!   disabling a mightier user or resetting his password.
 //! * A tenant keeps at least one active owner. Whoever takes an owner away holds the owner role's row.
+//! * His e-mail address is verified by a token that was mailed to it. Another address is not, and voids what was handed out
+//!   for the one before; only who holds all that he holds may change it.
 //! * A change of roles or status makes every access token void that was issued before it.
 
 mod commands;
@@ -12,6 +14,6 @@ pub mod http;
 mod model;
 pub mod store;
 
-pub use commands::{joined, void_tokens};
+pub use commands::{joined, verified, void_tokens};
 pub use http::routes;
 pub use model::{Credentials, Member, Status, User};

@@ -29,6 +29,8 @@ pub struct User {
     pub created_at: DateTime<Utc>,
     /// The last change.
     pub updated_at: DateTime<Utc>,
+    /// When he has shown that his address is his.
+    pub email_verified_at: Option<DateTime<Utc>>,
 }
 
 /// What signing in needs to know.

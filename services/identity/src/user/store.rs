@@ -137,12 +137,14 @@ pub async fn set_roles(tx: &mut Tx, id: UserId, roles: &[RoleId]) -> Result<()> 
     Ok(())
 }
 
-/// Saves name and status under the next version.
+/// Saves name, status and address under the next version.
 pub async fn save(tx: &mut Tx, user: &User) -> Result<()> {
     let changed = diesel::update(app_user::table.find((tx.tenant(), user.id)))
         .set((
             app_user::name.eq(&user.name),
             app_user::status.eq(&user.status),
+            app_user::email.eq(&user.email),
+            app_user::email_verified_at.eq(user.email_verified_at),
             app_user::version.eq(user.version),
             app_user::updated_at.eq(user.updated_at),
         ))

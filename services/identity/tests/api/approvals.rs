@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use crate::support::*;
 
-const PIN: &str = "4711";
+/// Long enough to turn up nowhere by chance.
+const PIN: &str = "471108152342";
 
 async fn set_pin(owner: &Client, pin: &str) -> Reply {
     let body = json!({ "password": PASSWORD, "pin": pin });

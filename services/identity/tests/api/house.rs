@@ -69,11 +69,13 @@ async fn only_an_internal_token_opens_what_is_not_public() {
     let shop = Shop::open(&app).await;
     let paths = [
         "/api/v1/auth/me",
+        "/api/v1/auth/mfa",
         "/api/v1/users",
         "/api/v1/roles",
         "/api/v1/company",
         "/api/v1/tills",
         "/api/v1/audit",
+        "/api/v1/api-keys",
         "/internal/v1/revocations",
     ];
     for path in paths {
@@ -112,6 +114,11 @@ async fn each_endpoint_asks_for_its_permission() {
             "identity.user.write",
         ),
         (
+            "DELETE",
+            format!("/api/v1/users/{id}/sessions/{id}"),
+            "identity.user.write",
+        ),
+        (
             "POST",
             format!("/api/v1/users/{id}:enable"),
             "identity.user.write",
@@ -129,6 +136,11 @@ async fn each_endpoint_asks_for_its_permission() {
         (
             "POST",
             format!("/api/v1/users/{id}:reset-password"),
+            "identity.user.write",
+        ),
+        (
+            "POST",
+            format!("/api/v1/users/{id}:reset-mfa"),
             "identity.user.write",
         ),
         ("GET", "/api/v1/roles".to_owned(), "identity.role.read"),
@@ -163,6 +175,26 @@ async fn each_endpoint_asks_for_its_permission() {
             "identity.organisation.read",
         ),
         ("GET", "/api/v1/audit".to_owned(), "identity.audit.read"),
+        (
+            "GET",
+            "/api/v1/api-keys".to_owned(),
+            "identity.api_key.read",
+        ),
+        (
+            "GET",
+            format!("/api/v1/api-keys/{id}"),
+            "identity.api_key.read",
+        ),
+        (
+            "POST",
+            format!("/api/v1/api-keys/{id}:rotate"),
+            "identity.api_key.write",
+        ),
+        (
+            "POST",
+            format!("/api/v1/api-keys/{id}:revoke"),
+            "identity.api_key.write",
+        ),
     ];
     let client = app.client(tenant, &["identity.nothing.read"]);
     for (method, path, permission) in cases {
@@ -181,7 +213,7 @@ async fn each_endpoint_asks_for_its_permission() {
 async fn refuses_what_is_malformed_and_names_the_field() {
     let app = start().await;
     let shop = Shop::open(&app).await;
-    let long = "x".repeat(300);
+    let long = "x".repeat(600);
     let register = |field: &str, value: serde_json::Value| {
         let mut body = json!({ "tenant_name": "T", "slug": "t", "name": "N", "email": "a@b.in", "password": PASSWORD });
         body[field] = value;

@@ -1,10 +1,15 @@
 //! Identity through HTTP on a real database.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod api_keys;
 mod approvals;
 mod audit;
+mod emails;
 mod house;
+mod mfa;
+mod oauth;
 mod organisation;
+mod passwords;
 mod roles;
 mod sign_in;
 mod support;

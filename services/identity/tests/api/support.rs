@@ -94,6 +94,29 @@ pub fn client(app: &App, tokens: &Reply) -> Client {
     client
 }
 
+/// The token that the gateway mints for an API key with these permissions.
+pub fn token_of_key(tenant: TenantId, permissions: &[&str]) -> String {
+    let file = format!("{}/private/api-gateway.pem", test_env("BAHI_TEST_KEYS"));
+    let iat = Utc::now().timestamp();
+    let claims = Claims {
+        iss: "api-gateway".into(),
+        aud: token::AUDIENCE_INTERNAL.into(),
+        sub: format!("{}{}", token::API_KEY, uuid::Uuid::now_v7()),
+        tid: tenant,
+        sid: None,
+        perms: permissions.iter().map(|p| (*p).to_owned()).collect(),
+        name: Some("Web shop".into()),
+        rate: None,
+        amr: Vec::new(),
+        txn: None,
+        sxp: None,
+        iat,
+        exp: iat + 60,
+    };
+    let gateway = Signer::from_file(file.as_ref()).unwrap();
+    gateway.sign(token::INTERNAL, &claims).unwrap()
+}
+
 /// A business, its owner signed in.
 pub struct Shop {
     pub slug: String,

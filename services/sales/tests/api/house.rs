@@ -357,6 +357,8 @@ async fn only_internal_tokens_are_believed() {
         sid: None,
         perms: vec!["*".into()],
         name: None,
+        rate: None,
+        amr: Vec::new(),
         txn: None,
         sxp: None,
         iat,

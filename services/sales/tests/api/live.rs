@@ -316,6 +316,8 @@ async fn garbage_is_answered_with_a_code_and_a_session_that_is_over_with_another
         sid: None,
         perms: vec!["sales.pos.use".into()],
         name: None,
+        rate: None,
+        amr: Vec::new(),
         txn: None,
         sxp: Some(iat + 2),
         iat,

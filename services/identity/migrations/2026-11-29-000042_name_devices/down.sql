@@ -1,0 +1,1 @@
+alter table public.session drop column device;
