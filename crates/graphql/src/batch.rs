@@ -11,7 +11,7 @@ use std::{
 use bahi_db::{Ctx, Db, Tx};
 use bahi_http::Refusal;
 use parking_lot::Mutex;
-use tokio::{runtime::Handle, sync::oneshot};
+use tokio::{runtime::Handle, sync::oneshot, task::unconstrained};
 use tracing::Instrument;
 
 /// Most keys in one query.
@@ -100,7 +100,8 @@ impl Loads {
             tokio::task::yield_now().await;
             drop(read);
         }
-        match answer.await {
+        // All that wait for a query go on together, however many they are, so that what they ask for next is one query too.
+        match unconstrained(answer).await {
             Ok(answer) => answer,
             Err(_) => Err(Arc::new(bahi_db::Error::Unavailable.into())),
         }

@@ -3,6 +3,7 @@
 //! * Its PAN, once known, is the one inside every GSTIN of its registrations.
 
 mod commands;
+pub mod graphql;
 mod http;
 mod model;
 pub mod store;

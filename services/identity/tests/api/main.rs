@@ -3,6 +3,7 @@
 
 mod approvals;
 mod audit;
+mod graphql;
 mod house;
 mod organisation;
 mod roles;
