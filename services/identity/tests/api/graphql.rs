@@ -78,7 +78,7 @@ async fn many_rows_need_no_more_statements_than_two() {
         site.location = made.expect(201).text_at("id");
         let body = till(&site, &format!("t{n}"), &format!("T{n}"));
         let made = shop.owner.post("/api/v1/tills", body).await.expect(201);
-        let user = shop.invite("Cashier").await.body["user"]["id"].clone();
+        let user = shop.invite("cashier").await.body["user"]["id"].clone();
         keys.push((made.text_at("id"), site.location.clone(), user));
     }
     assert_flat(&app, &shop.owner, TILLS, |rows| json!({ "n": rows })).await;
@@ -196,8 +196,8 @@ async fn the_organisation_is_changed_by_the_rules_of_rest() {
 async fn a_user_is_shut_out_and_let_in_and_no_token_is_ever_shown() {
     let app = start().await;
     let shop = Shop::open(&app).await;
-    let hired = shop.hire(&app, "Cashier").await;
-    let id = json!({ "id": hired.client.user });
+    let hired = shop.hire(&app, "cashier").await;
+    let id = json!({ "id": hired.id });
     let disable = "mutation($id: ID!) { disableUser(id: $id, reason: \"gone\") { status } }";
     let enable = "mutation($id: ID!) { enableUser(id: $id) { status } }";
     let done = ask(&shop.owner, disable, id.clone()).await;

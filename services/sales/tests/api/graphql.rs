@@ -98,17 +98,14 @@ async fn many_rows_need_no_more_statements_than_two() {
     let (goods, session) = (shop.goods("500").await, shop.session().await);
     let customer = shop.customer(Some("100000")).await;
     let mut invoices = Vec::new();
-    for _ in 0..25 {
-        let invoice = sold(&shop, &session, goods, "2").await;
+    for _ in 0..50 {
+        let mut basket = shop.basket(&session, &[(goods, "2")], "20");
+        basket["customer_id"] = json!(customer);
+        let invoice = shop.sell(basket).await.expect(201).body;
         takes_back(&shop, &session, &invoice, "1").await;
         invoices.push(invoice["invoice_id"].clone());
-        let on_credit =
-            json!({ "customer_id": customer, "lines": [{ "product_id": goods, "qty": "1" }] });
-        let invoice = shop.sell_from_office(on_credit).await.expect(201);
-        invoices.push(invoice.body["invoice_id"].clone());
         let mut order = shop.order_of(&[(goods, "1")]);
         order["customer_id"] = json!(customer);
-        shop.order_with(order.clone()).await;
         shop.order_with(order).await;
     }
     assert_flat(&shop, INVOICES, |rows| json!({ "n": rows })).await;
@@ -127,16 +124,10 @@ async fn many_rows_need_no_more_statements_than_two() {
     assert_flat(&shop, entities, asked).await;
     let found = ask(&shop, entities, asked(50)).await["_entities"].clone();
     assert!(found[49]["customer"]["name"].is_string());
-    assert_eq!(found[48]["returns"].as_array().unwrap().len(), 1);
+    assert_eq!(found[49]["returns"].as_array().unwrap().len(), 1);
     let returns = "query($n: Int!) { returns(first: $n) { edges { node { number lines { qty } refunds { amount }
         originalInvoice { number lines { qty } } } } } }";
-    let (few, many) = (json!({ "n": 2 }), json!({ "n": 25 }));
-    let count = async |asked: &Value| {
-        let before = shop.sales.db.statements();
-        ask(&shop, returns, asked.clone()).await;
-        shop.sales.db.statements() - before
-    };
-    assert_eq!(count(&few).await, count(&many).await);
+    assert_flat(&shop, returns, |rows| json!({ "n": rows })).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
