@@ -11,11 +11,19 @@ use std::{
 use bahi_db::{Ctx, Db, Tx};
 use bahi_http::Refusal;
 use parking_lot::Mutex;
-use tokio::{runtime::Handle, sync::oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::oneshot,
+    task::{unconstrained, yield_now},
+};
 use tracing::Instrument;
 
 /// Most keys in one query.
 const MOST: usize = 500;
+
+/// Rounds in which nobody else asks before a query is sent: the rows of a long list are looked at a few at a time, and
+/// each of them asks when its turn comes.
+const QUIET: usize = 4;
 
 /// A way to read many things by their keys.
 pub trait Batch: Send + Sync + 'static {
@@ -97,13 +105,28 @@ impl Loads {
             // All fields that are ready to ask do so before this one goes on. Should it be given up because of an
             // error beside it, the others are answered all the same.
             let read = Read::<B>(Some(self.clone()), PhantomData);
-            tokio::task::yield_now().await;
+            let (mut waiting, mut quiet) = (1, 0);
+            while quiet < QUIET {
+                yield_now().await;
+                let now = self.waiting::<B>();
+                quiet = if now > waiting { 0 } else { quiet + 1 };
+                waiting = now;
+            }
             drop(read);
         }
-        match answer.await {
+        // All that wait for a query go on together, however many they are, so that what they ask for next is one query too.
+        match unconstrained(answer).await {
             Ok(answer) => answer,
             Err(_) => Err(Arc::new(bahi_db::Error::Unavailable.into())),
         }
+    }
+
+    /// How many wait for a query that was not sent yet.
+    fn waiting<B: Batch>(&self) -> usize {
+        let all = self.waiting.lock();
+        let queue = all.get(&TypeId::of::<B>());
+        let queue = queue.and_then(|queue| queue.downcast_ref::<Waiting<B>>());
+        queue.map_or(0, Vec::len)
     }
 
     async fn read<B: Batch>(self) {

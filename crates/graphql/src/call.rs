@@ -21,12 +21,20 @@ pub trait Call {
     /// [`Fault::Forbidden`] without `permission`.
     fn reader(&self, permission: &'static str) -> Result<&Ctx>;
 
-    /// The circumstances of the command that this field of a mutation is. With an `Idempotency-Key`, the key holds for
-    /// this field under this name in the answer, and for these arguments.
+    /// Who gives the command that this field of a mutation is. With an `Idempotency-Key`, the key holds for this field
+    /// under this name in the answer, and for these arguments.
     ///
     /// # Errors
     /// [`Fault::Forbidden`] without `permission`.
-    fn command(&self, permission: &'static str) -> Result<Ctx>;
+    fn commander(&self, permission: &'static str) -> Result<Caller>;
+
+    /// The circumstances of that command.
+    ///
+    /// # Errors
+    /// [`Fault::Forbidden`] without `permission`.
+    fn command(&self, permission: &'static str) -> Result<Ctx> {
+        Ok(self.commander(permission)?.ctx)
+    }
 
     /// One of many that are read together: all that the fields of a request ask for at the same time are one query.
     fn load<B: Batch>(&self, key: B::Key) -> impl Future<Output = Result<Option<B::Value>>> + Send;
@@ -47,11 +55,10 @@ impl Call for Context<'_> {
         Ok(&caller.ctx)
     }
 
-    fn command(&self, permission: &'static str) -> Result<Ctx> {
-        let caller = self.caller()?;
+    fn commander(&self, permission: &'static str) -> Result<Caller> {
+        let mut caller = self.caller()?.clone();
         caller.require(permission)?;
-        let mut ctx = caller.ctx.clone();
-        if let Some(key) = &mut ctx.idempotency {
+        if let Some(key) = &mut caller.ctx.idempotency {
             let field = self.field();
             let arguments = field
                 .arguments()
@@ -62,7 +69,7 @@ impl Call for Context<'_> {
             };
             key.hash = fingerprint(arguments);
         }
-        Ok(ctx)
+        Ok(caller)
     }
 
     async fn load<B: Batch>(&self, key: B::Key) -> Result<Option<B::Value>> {

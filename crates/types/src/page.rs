@@ -127,6 +127,23 @@ impl<T> Page<T> {
     }
 }
 
+impl<T, E> Page<Result<T, E>> {
+    /// The page, when none of its rows is wrong.
+    ///
+    /// # Errors
+    /// Of the first row that is.
+    pub fn transpose(self) -> Result<Page<T>, E> {
+        Ok(Page {
+            items: self.items.into_iter().collect::<Result<_, E>>()?,
+            page: self.page,
+            limit: self.limit,
+            total: self.total,
+            next_cursor: self.next_cursor,
+            cursors: self.cursors,
+        })
+    }
+}
+
 /// A place in an ordered list: the sort key of a row and, to break ties, its id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {

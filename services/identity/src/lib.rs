@@ -11,6 +11,7 @@ mod company;
 mod consumers;
 mod error;
 mod events;
+mod graphql;
 mod jobs;
 mod jwks;
 mod location;
@@ -46,6 +47,7 @@ pub fn app() -> App<State> {
     App::new("identity", State::new)
         .migrations(MIGRATIONS)
         .routes(routes)
+        .graphql(graphql::subgraph)
         .consumers(consumers::table)
         .jobs(jobs::table)
 }

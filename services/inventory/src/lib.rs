@@ -15,6 +15,7 @@ mod document;
 mod error;
 mod events;
 mod expiry;
+mod graphql;
 mod grpc;
 pub mod jobs;
 mod kit;
@@ -37,6 +38,7 @@ mod shelf_life;
 pub mod shortage;
 mod state;
 mod status_change;
+mod stubs;
 pub mod supplier_return;
 mod transfer;
 
@@ -51,6 +53,7 @@ pub fn app() -> App<State> {
     App::new("inventory", State::new)
         .migrations(MIGRATIONS)
         .routes(routes)
+        .graphql(graphql::subgraph)
         .consumers(consumers::table)
         .jobs(jobs::table)
         .grpc(grpc::routes)

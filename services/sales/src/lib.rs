@@ -13,6 +13,7 @@ mod error;
 mod events;
 mod exchange;
 mod fence;
+mod graphql;
 mod grpc;
 mod held;
 mod invoice;
@@ -37,6 +38,7 @@ mod returns;
 mod right;
 mod session;
 mod state;
+mod stubs;
 mod timeline;
 mod upi;
 
@@ -53,6 +55,7 @@ pub fn app() -> App<State> {
     App::new("sales", State::new)
         .migrations(MIGRATIONS)
         .routes(routes)
+        .graphql(graphql::subgraph)
         .consumers(consumers::table)
         .follows(live::follows)
         .jobs(jobs::table)

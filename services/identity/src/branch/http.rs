@@ -1,6 +1,7 @@
 //! `/api/v1/branches`.
 
 use actix_web::{HttpResponse, get, post, put, web};
+use async_graphql::{InputObject, SimpleObject};
 use bahi_db::{Done, Tx};
 use bahi_http::{Amend, Caller, Post, Problem, Versioned, Walk, created, ok, page, validate};
 use bahi_types::{BranchId, Page, PageQuery, RegistrationId};
@@ -26,9 +27,9 @@ pub fn routes(cfg: &mut ServiceConfig) {
 }
 
 /// A branch to be opened.
-#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[derive(Debug, Deserialize, Validate, ToSchema, InputObject)]
 #[serde(deny_unknown_fields)]
-struct BranchInput {
+pub(super) struct BranchInput {
     /// The registration under which it sells; it stays.
     #[garde(skip)]
     #[schema(value_type = uuid::Uuid)]
@@ -51,9 +52,9 @@ struct BranchInput {
 }
 
 /// What may change.
-#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[derive(Debug, Deserialize, Validate, ToSchema, InputObject)]
 #[serde(deny_unknown_fields)]
-struct BranchChange {
+pub(super) struct BranchChange {
     /// Short code; kept in capitals.
     #[garde(custom(code::fit))]
     code: String,
@@ -72,6 +73,32 @@ struct BranchChange {
     /// False closes it.
     #[garde(skip)]
     active: bool,
+}
+
+impl From<BranchInput> for NewBranch {
+    fn from(body: BranchInput) -> Self {
+        Self {
+            registration_id: body.registration_id,
+            code: code::capitals(&body.code),
+            name: body.name,
+            address: body.address,
+            phone: body.phone,
+            upi_vpa: body.upi_vpa,
+        }
+    }
+}
+
+impl From<BranchChange> for Change {
+    fn from(body: BranchChange) -> Self {
+        Self {
+            code: code::capitals(&body.code),
+            name: body.name,
+            address: body.address,
+            phone: body.phone,
+            upi_vpa: body.upi_vpa,
+            active: body.active,
+        }
+    }
 }
 
 /// A virtual payment address: a name at a payment service (`shop.pune@okbank`).
@@ -94,8 +121,9 @@ fn vpa(text: &str, (): &()) -> garde::Result {
 }
 
 /// A branch.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-struct BranchBody {
+#[derive(Clone, Debug, Serialize, ToSchema, SimpleObject)]
+#[graphql(name = "Branch")]
+pub struct BranchBody {
     #[schema(value_type = uuid::Uuid)]
     id: BranchId,
     #[schema(value_type = uuid::Uuid)]
@@ -136,9 +164,10 @@ impl Versioned for BranchBody {
 }
 
 /// What a list may be narrowed to.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams, InputObject)]
 #[into_params(parameter_in = Query)]
-struct Filter {
+#[graphql(name = "BranchFilter")]
+pub(super) struct Filter {
     /// Of one registration.
     #[param(value_type = Option<uuid::Uuid>)]
     registration_id: Option<RegistrationId>,
@@ -153,23 +182,7 @@ struct Filter {
 #[post("/api/v1/branches")]
 async fn create(state: web::Data<State>, req: Post<BranchInput>) -> Result<HttpResponse, Problem> {
     req.caller.require("identity.organisation.write")?;
-    let BranchInput {
-        registration_id,
-        code,
-        name,
-        address,
-        phone,
-        upi_vpa,
-    } = req.body;
-    let new = NewBranch {
-        registration_id,
-        code: code::capitals(&code),
-        name,
-        address,
-        phone,
-        upi_vpa,
-    };
-    let made = commands::create(&state, &req.caller.ctx, new).await?;
+    let made = commands::create(&state, &req.caller.ctx, req.body.into()).await?;
     Ok(created(&made.map(BranchBody::from)))
 }
 
@@ -182,16 +195,28 @@ async fn list(
     query: web::Query<PageQuery>,
     filter: web::Query<Filter>,
 ) -> Result<HttpResponse, Problem> {
+    Ok(page(
+        &listed(&state, &caller, filter.into_inner(), &query).await?,
+    ))
+}
+
+/// A part of the list.
+pub(super) async fn listed(
+    state: &State,
+    caller: &Caller,
+    filter: Filter,
+    paging: &PageQuery,
+) -> Result<Page<BranchBody>, Error> {
     caller.require("identity.organisation.read")?;
-    let walk = Walk::read(&query, &store::SORTS)?;
+    let walk = Walk::read(paging, &store::SORTS)?;
     let filter = store::Filter {
         registration: filter.registration_id,
         active: filter.active,
     };
-    let rows = state.db.read(&caller.ctx, async move |tx: &mut Tx| {
-        store::list(tx, &query, &walk, filter).await
+    let rows = state.db.read(&caller.ctx, async |tx: &mut Tx| {
+        store::list(tx, paging, &walk, filter).await
     });
-    Ok(page(&rows.await?.map(BranchBody::from)))
+    Ok(rows.await?.map(BranchBody::from))
 }
 
 /// A branch.
@@ -219,22 +244,7 @@ async fn update(
     req: Amend<BranchChange>,
 ) -> Result<HttpResponse, Problem> {
     req.caller.require("identity.organisation.write")?;
-    let BranchChange {
-        code,
-        name,
-        address,
-        phone,
-        upi_vpa,
-        active,
-    } = req.body;
-    let change = Change {
-        code: code::capitals(&code),
-        name,
-        address,
-        phone,
-        upi_vpa,
-        active,
-    };
-    let done = commands::update(&state, &req.caller.ctx, (*id, req.version), change).await?;
+    let (which, change) = ((*id, req.version), req.body.into());
+    let done = commands::update(&state, &req.caller.ctx, which, change).await?;
     Ok(ok(&done.map(BranchBody::from)))
 }

@@ -4,9 +4,10 @@
 //! * One with active locations or tills is not closed; a closed registration gets no branch.
 
 mod commands;
+pub mod graphql;
 mod http;
 mod model;
 pub mod store;
 
-pub use http::routes;
+pub use http::{BranchBody, routes};
 pub use model::Branch;

@@ -19,6 +19,14 @@ pub async fn get(tx: &mut Tx, id: BranchId) -> Result<Branch> {
         .await?)
 }
 
+/// Branches by id.
+pub async fn by_ids(tx: &mut Tx, ids: &[BranchId]) -> Result<Vec<Branch>> {
+    let rows = branch::table
+        .filter(branch::tenant_id.eq(tx.tenant()))
+        .filter(branch::id.eq_any(ids));
+    Ok(rows.select(Branch::as_select()).load(tx.conn()).await?)
+}
+
 /// A branch, locked.
 pub async fn lock(tx: &mut Tx, id: BranchId) -> Result<Branch> {
     let row = branch::table

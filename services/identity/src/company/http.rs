@@ -1,6 +1,7 @@
 //! `/api/v1/company`.
 
 use actix_web::{HttpResponse, get, put, web};
+use async_graphql::{InputObject, SimpleObject};
 use bahi_db::{Done, Tx};
 use bahi_gst::Pan;
 use bahi_http::{Amend, Caller, Problem, Versioned, ok, validate};
@@ -23,9 +24,9 @@ pub fn routes(cfg: &mut ServiceConfig) {
 }
 
 /// The company's details.
-#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[derive(Debug, Deserialize, Validate, ToSchema, InputObject)]
 #[serde(deny_unknown_fields)]
-struct CompanyInput {
+pub(super) struct CompanyInput {
     /// Name as on the PAN card.
     #[garde(custom(validate::line))]
     legal_name: String,
@@ -43,6 +44,19 @@ struct CompanyInput {
     require_mfa: Option<bool>,
 }
 
+impl From<CompanyInput> for Change {
+    fn from(body: CompanyInput) -> Self {
+        Self {
+            legal_name: body.legal_name,
+            trade_name: body.trade_name,
+            // Kept as the law writes it.
+            pan: body.pan.map(|pan| pan.to_ascii_uppercase()),
+            currency: body.currency,
+            require_mfa: body.require_mfa,
+        }
+    }
+}
+
 fn is_pan(value: &str, (): &()) -> garde::Result {
     value
         .parse::<Pan>()
@@ -58,8 +72,9 @@ fn is_currency(value: &str, (): &()) -> garde::Result {
 }
 
 /// The company.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-struct CompanyBody {
+#[derive(Clone, Debug, Serialize, ToSchema, SimpleObject)]
+#[graphql(name = "Company")]
+pub(super) struct CompanyBody {
     legal_name: String,
     trade_name: Option<String>,
     pan: Option<String>,
@@ -112,22 +127,6 @@ async fn update(
     req: Amend<CompanyInput>,
 ) -> Result<HttpResponse, Problem> {
     req.caller.require("identity.organisation.write")?;
-    let CompanyInput {
-        legal_name,
-        trade_name,
-        pan,
-        currency,
-        require_mfa,
-    } = req.body;
-    // Kept as the law writes it.
-    let pan = pan.map(|pan| pan.to_ascii_uppercase());
-    let change = Change {
-        legal_name,
-        trade_name,
-        pan,
-        currency,
-        require_mfa,
-    };
-    let done = commands::update(&state, &req.caller.ctx, req.version, change).await?;
+    let done = commands::update(&state, &req.caller.ctx, req.version, req.body.into()).await?;
     Ok(ok(&done.map(CompanyBody::from)))
 }

@@ -4,6 +4,7 @@
 //! * It may ask everybody for a second factor: from then on no session is opened, or prolonged, without one.
 
 mod commands;
+pub mod graphql;
 mod http;
 mod model;
 pub mod store;

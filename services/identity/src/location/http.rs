@@ -1,6 +1,7 @@
 //! `/api/v1/locations`.
 
 use actix_web::{HttpResponse, get, post, put, web};
+use async_graphql::{InputObject, SimpleObject};
 use bahi_db::{Done, Tx};
 use bahi_http::{Amend, Caller, Post, Problem, Versioned, Walk, created, ok, page, validate};
 use bahi_types::{BranchId, LocationId, Page, PageQuery};
@@ -26,9 +27,9 @@ pub fn routes(cfg: &mut ServiceConfig) {
 }
 
 /// A location to be added.
-#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[derive(Debug, Deserialize, Validate, ToSchema, InputObject)]
 #[serde(deny_unknown_fields)]
-struct LocationInput {
+pub(super) struct LocationInput {
     /// The branch it belongs to; it stays.
     #[garde(skip)]
     #[schema(value_type = uuid::Uuid)]
@@ -42,9 +43,9 @@ struct LocationInput {
 }
 
 /// What may change.
-#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[derive(Debug, Deserialize, Validate, ToSchema, InputObject)]
 #[serde(deny_unknown_fields)]
-struct LocationChange {
+pub(super) struct LocationChange {
     /// Short code; kept in capitals.
     #[garde(custom(code::fit))]
     code: String,
@@ -56,13 +57,34 @@ struct LocationChange {
     active: bool,
 }
 
+impl From<LocationInput> for NewLocation {
+    fn from(body: LocationInput) -> Self {
+        Self {
+            branch_id: body.branch_id,
+            code: code::capitals(&body.code),
+            name: body.name,
+        }
+    }
+}
+
+impl From<LocationChange> for Change {
+    fn from(body: LocationChange) -> Self {
+        Self {
+            code: code::capitals(&body.code),
+            name: body.name,
+            active: body.active,
+        }
+    }
+}
+
 /// A location.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-struct LocationBody {
+#[derive(Clone, Debug, Serialize, ToSchema, SimpleObject)]
+#[graphql(name = "Location", complex)]
+pub struct LocationBody {
     #[schema(value_type = uuid::Uuid)]
     id: LocationId,
     #[schema(value_type = uuid::Uuid)]
-    branch_id: BranchId,
+    pub(super) branch_id: BranchId,
     code: String,
     name: String,
     active: bool,
@@ -93,9 +115,10 @@ impl Versioned for LocationBody {
 }
 
 /// What a list may be narrowed to.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams, InputObject)]
 #[into_params(parameter_in = Query)]
-struct Filter {
+#[graphql(name = "LocationFilter")]
+pub(super) struct Filter {
     /// Of one branch.
     #[param(value_type = Option<uuid::Uuid>)]
     branch_id: Option<BranchId>,
@@ -113,17 +136,7 @@ async fn create(
     req: Post<LocationInput>,
 ) -> Result<HttpResponse, Problem> {
     req.caller.require("identity.organisation.write")?;
-    let LocationInput {
-        branch_id,
-        code,
-        name,
-    } = req.body;
-    let new = NewLocation {
-        branch_id,
-        code: code::capitals(&code),
-        name,
-    };
-    let made = commands::create(&state, &req.caller.ctx, new).await?;
+    let made = commands::create(&state, &req.caller.ctx, req.body.into()).await?;
     Ok(created(&made.map(LocationBody::from)))
 }
 
@@ -136,16 +149,28 @@ async fn list(
     query: web::Query<PageQuery>,
     filter: web::Query<Filter>,
 ) -> Result<HttpResponse, Problem> {
+    Ok(page(
+        &listed(&state, &caller, filter.into_inner(), &query).await?,
+    ))
+}
+
+/// A part of the list.
+pub(super) async fn listed(
+    state: &State,
+    caller: &Caller,
+    filter: Filter,
+    paging: &PageQuery,
+) -> Result<Page<LocationBody>, Error> {
     caller.require("identity.organisation.read")?;
-    let walk = Walk::read(&query, &store::SORTS)?;
+    let walk = Walk::read(paging, &store::SORTS)?;
     let filter = store::Filter {
         branch: filter.branch_id,
         active: filter.active,
     };
-    let rows = state.db.read(&caller.ctx, async move |tx: &mut Tx| {
-        store::list(tx, &query, &walk, filter).await
+    let rows = state.db.read(&caller.ctx, async |tx: &mut Tx| {
+        store::list(tx, paging, &walk, filter).await
     });
-    Ok(page(&rows.await?.map(LocationBody::from)))
+    Ok(rows.await?.map(LocationBody::from))
 }
 
 /// A location.
@@ -173,12 +198,7 @@ async fn update(
     req: Amend<LocationChange>,
 ) -> Result<HttpResponse, Problem> {
     req.caller.require("identity.organisation.write")?;
-    let LocationChange { code, name, active } = req.body;
-    let change = Change {
-        code: code::capitals(&code),
-        name,
-        active,
-    };
-    let done = commands::update(&state, &req.caller.ctx, (*id, req.version), change).await?;
+    let (which, change) = ((*id, req.version), req.body.into());
+    let done = commands::update(&state, &req.caller.ctx, which, change).await?;
     Ok(ok(&done.map(LocationBody::from)))
 }

@@ -4,9 +4,10 @@
 //! * One that an active till sells from is not closed; a closed branch gets no location.
 
 mod commands;
+pub mod graphql;
 mod http;
 mod model;
 pub mod store;
 
-pub use http::routes;
+pub use http::{LocationBody, routes};
 pub use model::Location;

@@ -19,6 +19,14 @@ pub async fn get(tx: &mut Tx, id: LocationId) -> Result<Location> {
         .await?)
 }
 
+/// Locations by id.
+pub async fn by_ids(tx: &mut Tx, ids: &[LocationId]) -> Result<Vec<Location>> {
+    let rows = location::table
+        .filter(location::tenant_id.eq(tx.tenant()))
+        .filter(location::id.eq_any(ids));
+    Ok(rows.select(Location::as_select()).load(tx.conn()).await?)
+}
+
 /// A location, locked.
 pub async fn lock(tx: &mut Tx, id: LocationId) -> Result<Location> {
     let row = location::table

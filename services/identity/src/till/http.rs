@@ -1,6 +1,7 @@
 //! `/api/v1/tills`.
 
 use actix_web::{HttpResponse, get, post, put, web};
+use async_graphql::{InputObject, SimpleObject};
 use bahi_db::{Done, Tx};
 use bahi_http::{
     Amend, Caller, Fault, Post, Problem, Versioned, Walk, created, ok, page, validate,
@@ -28,9 +29,9 @@ pub fn routes(cfg: &mut ServiceConfig) {
 }
 
 /// A till to be added.
-#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[derive(Debug, Deserialize, Validate, ToSchema, InputObject)]
 #[serde(deny_unknown_fields)]
-struct TillInput {
+pub(super) struct TillInput {
     /// The branch it stands in; it stays.
     #[garde(skip)]
     #[schema(value_type = uuid::Uuid)]
@@ -45,6 +46,7 @@ struct TillInput {
     /// Round the payable amount to the nearest rupee.
     #[garde(skip)]
     #[serde(default)]
+    #[graphql(default)]
     round_to_rupee: bool,
     /// Short code; kept in capitals.
     #[garde(custom(code::fit))]
@@ -55,9 +57,9 @@ struct TillInput {
 }
 
 /// What may change.
-#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[derive(Debug, Deserialize, Validate, ToSchema, InputObject)]
 #[serde(deny_unknown_fields)]
-struct TillChange {
+pub(super) struct TillChange {
     /// Short code; kept in capitals.
     #[garde(custom(code::fit))]
     code: String,
@@ -76,21 +78,49 @@ struct TillChange {
     active: bool,
 }
 
+impl TryFrom<TillInput> for NewTill {
+    type Error = Fault;
+
+    fn try_from(body: TillInput) -> Result<Self, Fault> {
+        Ok(Self {
+            branch_id: body.branch_id,
+            location_id: body.location_id,
+            code: code::capitals(&body.code),
+            name: body.name,
+            series: series(&body.series).map_err(|wrong| Fault::field("series", wrong))?,
+            round_to_rupee: body.round_to_rupee,
+        })
+    }
+}
+
+impl From<TillChange> for Change {
+    fn from(body: TillChange) -> Self {
+        Self {
+            code: code::capitals(&body.code),
+            name: body.name,
+            location_id: body.location_id,
+            round_to_rupee: body.round_to_rupee,
+            active: body.active,
+        }
+    }
+}
+
 fn prefix(value: &str, (): &()) -> garde::Result {
     series(value).map(|_| ()).map_err(garde::Error::new)
 }
 
 /// A till.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-struct TillBody {
+#[derive(Clone, Debug, Serialize, ToSchema, SimpleObject)]
+#[graphql(name = "Till", complex)]
+pub struct TillBody {
     #[schema(value_type = uuid::Uuid)]
     id: TillId,
     #[schema(value_type = uuid::Uuid)]
-    branch_id: BranchId,
+    pub(super) branch_id: BranchId,
     #[schema(value_type = uuid::Uuid)]
     registration_id: RegistrationId,
     #[schema(value_type = uuid::Uuid)]
-    location_id: LocationId,
+    pub(super) location_id: LocationId,
     code: String,
     name: String,
     series: String,
@@ -127,9 +157,10 @@ impl Versioned for TillBody {
 }
 
 /// What a list may be narrowed to.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams, InputObject)]
 #[into_params(parameter_in = Query)]
-struct Filter {
+#[graphql(name = "TillFilter")]
+pub(super) struct Filter {
     /// Of one branch.
     #[param(value_type = Option<uuid::Uuid>)]
     branch_id: Option<BranchId>,
@@ -147,24 +178,7 @@ struct Filter {
 #[post("/api/v1/tills")]
 async fn create(state: web::Data<State>, req: Post<TillInput>) -> Result<HttpResponse, Problem> {
     req.caller.require("identity.organisation.write")?;
-    let TillInput {
-        branch_id,
-        location_id,
-        code,
-        name,
-        series: prefix,
-        round_to_rupee,
-    } = req.body;
-    let series = series(&prefix).map_err(|wrong| Fault::field("series", wrong))?;
-    let new = NewTill {
-        branch_id,
-        location_id,
-        code: code::capitals(&code),
-        name,
-        series,
-        round_to_rupee,
-    };
-    let made = commands::create(&state, &req.caller.ctx, new).await?;
+    let made = commands::create(&state, &req.caller.ctx, req.body.try_into()?).await?;
     Ok(created(&made.map(TillBody::from)))
 }
 
@@ -177,17 +191,29 @@ async fn list(
     query: web::Query<PageQuery>,
     filter: web::Query<Filter>,
 ) -> Result<HttpResponse, Problem> {
+    Ok(page(
+        &listed(&state, &caller, filter.into_inner(), &query).await?,
+    ))
+}
+
+/// A part of the list.
+pub(super) async fn listed(
+    state: &State,
+    caller: &Caller,
+    filter: Filter,
+    paging: &PageQuery,
+) -> Result<Page<TillBody>, Error> {
     caller.require("identity.organisation.read")?;
-    let walk = Walk::read(&query, &store::SORTS)?;
+    let walk = Walk::read(paging, &store::SORTS)?;
     let filter = store::Filter {
         branch: filter.branch_id,
         location: filter.location_id,
         active: filter.active,
     };
-    let rows = state.db.read(&caller.ctx, async move |tx: &mut Tx| {
-        store::list(tx, &query, &walk, filter).await
+    let rows = state.db.read(&caller.ctx, async |tx: &mut Tx| {
+        store::list(tx, paging, &walk, filter).await
     });
-    Ok(page(&rows.await?.map(TillBody::from)))
+    Ok(rows.await?.map(TillBody::from))
 }
 
 /// A till.
@@ -215,20 +241,7 @@ async fn update(
     req: Amend<TillChange>,
 ) -> Result<HttpResponse, Problem> {
     req.caller.require("identity.organisation.write")?;
-    let TillChange {
-        code,
-        name,
-        location_id,
-        round_to_rupee,
-        active,
-    } = req.body;
-    let change = Change {
-        code: code::capitals(&code),
-        name,
-        location_id,
-        round_to_rupee,
-        active,
-    };
-    let done = commands::update(&state, &req.caller.ctx, (*id, req.version), change).await?;
+    let (which, change) = ((*id, req.version), req.body.into());
+    let done = commands::update(&state, &req.caller.ctx, which, change).await?;
     Ok(ok(&done.map(TillBody::from)))
 }

@@ -6,6 +6,7 @@
 //! * It sells from a location of its own branch. The code is unique in the tenant, in capitals.
 
 mod commands;
+pub mod graphql;
 mod http;
 mod model;
 pub mod store;

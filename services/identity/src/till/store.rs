@@ -19,6 +19,14 @@ pub async fn get(tx: &mut Tx, id: TillId) -> Result<Till> {
         .await?)
 }
 
+/// Tills by id.
+pub async fn by_ids(tx: &mut Tx, ids: &[TillId]) -> Result<Vec<Till>> {
+    let rows = till::table
+        .filter(till::tenant_id.eq(tx.tenant()))
+        .filter(till::id.eq_any(ids));
+    Ok(rows.select(Till::as_select()).load(tx.conn()).await?)
+}
+
 /// A till, locked.
 pub async fn lock(tx: &mut Tx, id: TillId) -> Result<Till> {
     let row = till::table

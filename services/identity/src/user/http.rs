@@ -1,6 +1,7 @@
 //! `/api/v1/users`.
 
 use actix_web::{HttpResponse, get, http::header::CACHE_CONTROL, post, put, web};
+use async_graphql::{InputObject, SimpleObject};
 use bahi_db::Tx;
 use bahi_http::{
     Amend, Caller, Empty, Post, Problem, Versioned, Walk, created, ok, page, validate,
@@ -91,15 +92,16 @@ struct Change {
 /// Why.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Disable {
+pub(super) struct Disable {
     /// For the audit trail.
     #[garde(inner(custom(validate::line)))]
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
 }
 
 /// A user.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-struct UserBody {
+#[derive(Clone, Debug, Serialize, ToSchema, SimpleObject)]
+#[graphql(name = "User")]
+pub(super) struct UserBody {
     #[schema(value_type = uuid::Uuid)]
     id: UserId,
     email: String,
@@ -150,7 +152,7 @@ struct Handed {
 
 impl Versioned for Handed {
     fn version(&self) -> Option<i64> {
-        self.user.version()
+        Versioned::version(&self.user)
     }
 }
 
@@ -172,9 +174,10 @@ impl Handed {
 }
 
 /// What a list may be narrowed to.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams, InputObject)]
 #[into_params(parameter_in = Query)]
-struct Filter {
+#[graphql(name = "UserFilter")]
+pub(super) struct Filter {
     /// `invited`, `active` or `disabled`.
     status: Option<String>,
     /// E-mail, whole.
@@ -214,22 +217,34 @@ async fn list(
     query: web::Query<PageQuery>,
     filter: web::Query<Filter>,
 ) -> Result<HttpResponse, Problem> {
+    Ok(page(
+        &listed(&state, &caller, filter.into_inner(), &query).await?,
+    ))
+}
+
+/// A part of the list.
+pub(super) async fn listed(
+    state: &State,
+    caller: &Caller,
+    filter: Filter,
+    paging: &PageQuery,
+) -> Result<Page<UserBody>, Error> {
     caller.require("identity.user.read")?;
-    let walk = Walk::read(&query, &store::SORTS)?;
+    let walk = Walk::read(paging, &store::SORTS)?;
     let Filter {
         status,
         email,
         role_id,
-    } = filter.into_inner();
+    } = filter;
     let filter = store::Filter {
         status,
         email: email.map(|e| e.to_lowercase()),
         role: role_id,
     };
-    let users = state.db.read(&caller.ctx, async move |tx: &mut Tx| {
-        store::list(tx, &query, &walk, &filter).await
+    let users = state.db.read(&caller.ctx, async |tx: &mut Tx| {
+        store::list(tx, paging, &walk, &filter).await
     });
-    Ok(page(&users.await?.map(UserBody::from)))
+    Ok(users.await?.map(UserBody::from))
 }
 
 /// A user.

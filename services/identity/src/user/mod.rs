@@ -10,6 +10,7 @@
 //! * A change of roles or status makes every access token void that was issued before it.
 
 mod commands;
+pub mod graphql;
 pub mod http;
 mod model;
 pub mod store;

@@ -26,6 +26,20 @@ pub async fn get(tx: &mut Tx, id: UserId) -> Result<Member> {
     with_roles(tx, user).await
 }
 
+/// Users by id, with their roles.
+pub async fn by_ids(tx: &mut Tx, ids: &[UserId]) -> Result<Vec<Member>> {
+    let rows = app_user::table
+        .filter(app_user::tenant_id.eq(tx.tenant()))
+        .filter(app_user::id.eq_any(ids));
+    let users: Vec<User> = rows.select(User::as_select()).load(tx.conn()).await?;
+    let mut roles = roles(tx, ids).await?;
+    let members = users.into_iter().map(|user| {
+        let role_ids = roles.remove(&user.id).unwrap_or_default();
+        Member { user, role_ids }
+    });
+    Ok(members.collect())
+}
+
 /// A user with his roles, locked.
 pub async fn lock(tx: &mut Tx, id: UserId) -> Result<Member> {
     let user = app_user::table

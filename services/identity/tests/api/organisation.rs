@@ -7,13 +7,13 @@ use crate::support::*;
 
 const GSTIN: &str = "27AAPFU0939F1ZV";
 
-struct Site {
-    registration: String,
-    branch: String,
-    location: String,
+pub struct Site {
+    pub registration: String,
+    pub branch: String,
+    pub location: String,
 }
 
-async fn site(owner: &Client) -> Site {
+pub async fn site(owner: &Client) -> Site {
     let made = |reply: Reply| reply.expect(201).text_at("id");
     let registration = made(
         owner
@@ -40,7 +40,7 @@ async fn site(owner: &Client) -> Site {
     }
 }
 
-fn till(site: &Site, code: &str, series: &str) -> Value {
+pub fn till(site: &Site, code: &str, series: &str) -> Value {
     json!({ "branch_id": site.branch, "location_id": site.location, "code": code, "name": "Till", "series": series, "round_to_rupee": true })
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use async_graphql::SimpleObject;
 use bahi_db::{Ctx, Done, Tx};
 use bahi_http::Fault;
 use bahi_types::{
@@ -44,9 +45,11 @@ pub(super) struct NewLine {
 }
 
 /// A posted adjustment.
-#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
-pub(super) struct Adjustment {
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema, SimpleObject)]
+#[graphql(name = "StockAdjustment", complex)]
+pub(crate) struct Adjustment {
     /// Its id: the source of its movements.
+    #[graphql(skip)]
     pub id: Uuid,
     /// Where.
     pub location_id: LocationId,
@@ -62,15 +65,20 @@ pub(super) struct Adjustment {
     /// Change of the stock's value.
     pub value_delta: Money,
     /// Lines, in the order of the request.
+    // A list gives none.
+    #[serde(default)]
+    #[schema(required = true)]
+    #[graphql(skip)]
     pub lines: Vec<Line>,
     /// Holds that lost goods because they are gone.
     pub broken_reservations: Vec<ReservationId>,
 }
 
 /// A line of a posted adjustment.
-#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema, SimpleObject)]
 #[schema(as = AdjustmentLine)]
-pub(super) struct Line {
+#[graphql(name = "StockAdjustmentLine", complex)]
+pub(crate) struct Line {
     /// Line number, from 1.
     pub line: i32,
     /// Product.

@@ -1,6 +1,7 @@
 //! Adjustments over HTTP.
 
 use actix_web::{HttpResponse, get, post, web};
+use async_graphql::InputObject;
 use bahi_http::{Caller, Post, Problem, Versioned, created, validate};
 use bahi_types::{
     BatchId, LocationId, Money, Page, PageQuery, Price, ProductId, Quantity, ReservationId,
@@ -24,10 +25,11 @@ pub fn routes(cfg: &mut ServiceConfig) {
     cfg.service(create).service(list).service(find);
 }
 
-#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
+#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema, InputObject)]
 #[serde(deny_unknown_fields)]
 #[garde(allow_unvalidated)]
-struct AdjustmentRequest {
+#[graphql(name = "StockAdjustmentInput")]
+pub(super) struct AdjustmentRequest {
     location_id: LocationId,
     /// Why; it is audited.
     #[garde(custom(validate::line))]
@@ -42,9 +44,10 @@ struct AdjustmentRequest {
     lines: Vec<AdjustmentLineRequest>,
 }
 
-#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
+#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema, InputObject)]
 #[serde(deny_unknown_fields)]
 #[garde(allow_unvalidated)]
+#[graphql(name = "StockAdjustmentLineInput")]
 struct AdjustmentLineRequest {
     product_id: ProductId,
     /// Batch, for a product followed by batch.
@@ -60,6 +63,7 @@ struct AdjustmentLineRequest {
     unit_cost: Option<Price>,
     /// Serial numbers of the pieces, for a product followed by number: one for each, at most 1000.
     #[serde(default)]
+    #[graphql(default)]
     #[garde(custom(serial::numbers))]
     serials: Vec<String>,
 }
@@ -80,6 +84,28 @@ fn kept(value: &Status, (): &()) -> garde::Result {
     }
 }
 
+impl AdjustmentRequest {
+    /// What is to be posted for a caller.
+    pub(super) fn by(self, caller: &Caller) -> NewAdjustment {
+        let lines = self.lines.into_iter().map(|l| commands::NewLine {
+            product: l.product_id,
+            batch: l.batch_id,
+            status: l.status.unwrap_or(Status::Sellable),
+            delta: l.qty_delta,
+            unit_cost: l.unit_cost,
+            serials: l.serials,
+        });
+        NewAdjustment {
+            location: self.location_id,
+            reason: self.reason,
+            reason_code: self.reason_code,
+            any: caller.grants.allow("inventory.stock.adjust_any"),
+            posting_date: self.posting_date,
+            lines: lines.collect(),
+        }
+    }
+}
+
 impl Versioned for Adjustment {
     fn version(&self) -> Option<i64> {
         None
@@ -94,22 +120,7 @@ async fn create(
     req: Post<AdjustmentRequest>,
 ) -> Result<HttpResponse, Problem> {
     req.caller.require("inventory.stock.adjust")?;
-    let lines = req.body.lines.into_iter().map(|l| commands::NewLine {
-        product: l.product_id,
-        batch: l.batch_id,
-        status: l.status.unwrap_or(Status::Sellable),
-        delta: l.qty_delta,
-        unit_cost: l.unit_cost,
-        serials: l.serials,
-    });
-    let new = NewAdjustment {
-        location: req.body.location_id,
-        reason: req.body.reason,
-        reason_code: req.body.reason_code,
-        any: req.caller.grants.allow("inventory.stock.adjust_any"),
-        posting_date: req.body.posting_date,
-        lines: lines.collect(),
-    };
+    let new = req.body.by(&req.caller);
     Ok(created(
         &commands::post(&state, &req.caller.ctx, new).await?,
     ))

@@ -8,6 +8,7 @@
 //! * Every adjustment is audited with its reason.
 
 mod commands;
+pub(crate) mod graphql;
 mod http;
 
 pub use http::routes;

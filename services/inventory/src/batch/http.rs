@@ -1,6 +1,7 @@
 //! Batches over HTTP.
 
 use actix_web::{HttpResponse, get, post, web};
+use async_graphql::{InputObject, SimpleObject};
 use bahi_db::Tx;
 use bahi_http::{Caller, Fault, Post, Problem, Versioned, ok, page};
 use bahi_types::{BatchId, Money, Page, PageQuery, ProductId, business_date};
@@ -25,11 +26,12 @@ pub fn routes(cfg: &mut ServiceConfig) {
 }
 
 /// A batch as it is answered.
-#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema, SimpleObject)]
 #[schema(as = Batch)]
+#[graphql(name = "Batch", complex)]
 pub(crate) struct BatchBody {
-    id: BatchId,
-    product_id: ProductId,
+    pub(super) id: BatchId,
+    pub(super) product_id: ProductId,
     no: String,
     /// Day on which it was made.
     mfg: Option<NaiveDate>,
@@ -72,9 +74,9 @@ impl Versioned for BatchBody {
     }
 }
 
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams, InputObject)]
 #[into_params(parameter_in = Query)]
-struct Filter {
+pub(crate) struct BatchFilter {
     product: Option<ProductId>,
     /// Its number.
     no: Option<String>,
@@ -86,27 +88,44 @@ struct Filter {
 }
 
 /// Batches, in the order they came first.
-#[utoipa::path(tag = "batches", params(Filter, PageQuery), responses((status = 200, body = Page<BatchBody>)))]
+#[utoipa::path(tag = "batches", params(BatchFilter, PageQuery), responses((status = 200, body = Page<BatchBody>)))]
 #[get("/api/v1/inventory/batches")]
 async fn list(
     state: web::Data<State>,
     caller: Caller,
-    filter: web::Query<Filter>,
+    filter: web::Query<BatchFilter>,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
+    Ok(page(
+        &listed(&state, &caller, filter.into_inner(), &query).await?,
+    ))
+}
+
+impl From<BatchFilter> for store::Filter {
+    fn from(filter: BatchFilter) -> Self {
+        Self {
+            product: filter.product,
+            blocked: filter.blocked,
+            recalled: filter.recalled,
+            expiring_before: filter.expiring_before,
+            no: filter.no,
+        }
+    }
+}
+
+/// A part of the list.
+pub(super) async fn listed(
+    state: &State,
+    caller: &Caller,
+    filter: BatchFilter,
+    query: &PageQuery,
+) -> Result<Page<BatchBody>, Error> {
     caller.require("inventory.stock.read")?;
-    let after = after_id(&query)?.map(BatchId::from_uuid);
-    let filter = filter.into_inner();
+    let after = after_id(query)?.map(BatchId::from_uuid);
     if filter.no.as_deref().is_some_and(|no| no.contains('\0')) {
         return Err(Fault::field("no", "must not contain NUL").into());
     }
-    let filter = store::Filter {
-        product: filter.product,
-        blocked: filter.blocked,
-        recalled: filter.recalled,
-        expiring_before: filter.expiring_before,
-        no: filter.no,
-    };
+    let filter = store::Filter::from(filter);
     let asked = query.clone();
     let (rows, total) = state
         .db
@@ -117,8 +136,8 @@ async fn list(
         })
         .await?;
     let today = business_date(state.db.clock().now());
-    let found = page_by_id(rows, &query, total, |b| b.id.uuid());
-    Ok(page(&found.map(|b| BatchBody::new(b, today))))
+    let found = page_by_id(rows, query, total, |b| b.id.uuid());
+    Ok(found.map(|b| BatchBody::new(b, today)))
 }
 
 /// Why something is done to a batch.

@@ -9,7 +9,8 @@
 //! * Unblocking makes stock available: open shortages are served from it.
 
 mod commands;
-mod http;
+pub(crate) mod graphql;
+pub(crate) mod http;
 mod model;
 pub(crate) mod store;
 

@@ -43,7 +43,7 @@ pub(crate) struct Batch {
 }
 
 /// `active <-> blocked`, `active -> expired` by the clock, `expired | blocked -> disposed`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema, async_graphql::Enum)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum BatchStatus {
     /// It may be sold.

@@ -1,6 +1,6 @@
 //! Every SQL statement about batches.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use bahi_db::{Error, Result, Tx, sql};
 use bahi_types::{BatchId, LocationId, Money, PageQuery, ProductId, Quantity, business_date};
@@ -34,6 +34,18 @@ pub(crate) async fn get(tx: &mut Tx, id: BatchId) -> Result<Batch> {
     .await
     .optional()?
     .ok_or(Error::NotFound)
+}
+
+/// Batches by id.
+pub(super) async fn by_ids(tx: &mut Tx, ids: &[BatchId]) -> Result<Vec<Batch>> {
+    sql(batches!(
+        "from batch b where b.tenant_id = $1 and b.id = any ($2)"
+    ))
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(ids)
+    .load(tx.conn())
+    .await
+    .map_err(Error::from)
 }
 
 /// Locks a batch.
@@ -128,7 +140,7 @@ pub(super) async fn complete(tx: &mut Tx, batch: &Batch) -> Result<()> {
 }
 
 /// What to list.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Filter {
     pub product: Option<ProductId>,
     pub blocked: Option<bool>,
@@ -179,6 +191,67 @@ pub(super) async fn list(
     .load(tx.conn())
     .await?;
     Ok((rows, count.total))
+}
+
+#[derive(QueryableByName)]
+struct CountOf {
+    #[diesel(sql_type = SqlUuid)]
+    product_id: ProductId,
+    #[diesel(sql_type = BigInt)]
+    total: i64,
+}
+
+/// The first batches of each of these products after one, in the order they were made, and how many each has.
+pub(super) async fn of_products(
+    tx: &mut Tx,
+    products: &[ProductId],
+    filter: &Filter,
+    after: Option<BatchId>,
+    limit: i64,
+) -> Result<HashMap<ProductId, (Vec<Batch>, i64)>> {
+    let counts: Vec<CountOf> = sql(
+        "select product_id, count(*) as total from batch b where tenant_id = $1 and product_id = any ($7)
+         and ($2 is null or product_id = $2)
+         and ($3 is null or blocked = $3) and ($4 is null or expiry < $4) and ($5 is null or no = $5)
+         and ($6 is null or (recalled_at is not null) = $6)
+         group by product_id",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Nullable<SqlUuid>, _>(filter.product)
+    .bind::<Nullable<Bool>, _>(filter.blocked)
+    .bind::<Nullable<Date>, _>(filter.expiring_before)
+    .bind::<Nullable<Text>, _>(&filter.no)
+    .bind::<Nullable<Bool>, _>(filter.recalled)
+    .bind::<Array<SqlUuid>, _>(products)
+    .load(tx.conn())
+    .await?;
+    let rows: Vec<Batch> = sql(batches!(
+        "from unnest($7) as u(p) cross join lateral (
+           select * from batch where tenant_id = $1 and product_id = u.p and ($2 is null or product_id = $2)
+           and ($3 is null or blocked = $3) and ($4 is null or expiry < $4) and ($5 is null or no = $5)
+           and ($6 is null or (recalled_at is not null) = $6)
+           and ($8 is null or id > $8) order by id limit $9) b
+         order by b.id"
+    ))
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Nullable<SqlUuid>, _>(filter.product)
+    .bind::<Nullable<Bool>, _>(filter.blocked)
+    .bind::<Nullable<Date>, _>(filter.expiring_before)
+    .bind::<Nullable<Text>, _>(&filter.no)
+    .bind::<Nullable<Bool>, _>(filter.recalled)
+    .bind::<Array<SqlUuid>, _>(products)
+    .bind::<Nullable<SqlUuid>, _>(after)
+    .bind::<BigInt, _>(limit)
+    .load(tx.conn())
+    .await?;
+    let mut found: HashMap<ProductId, (Vec<Batch>, i64)> = HashMap::new();
+    for count in counts {
+        found.entry(count.product_id).or_default().1 = count.total;
+    }
+    for batch in rows {
+        found.entry(batch.product_id).or_default().0.push(batch);
+    }
+    Ok(found)
 }
 
 /// A batch of which something is available at a location, as a till offers it.

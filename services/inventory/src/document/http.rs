@@ -1,9 +1,10 @@
 //! Reading posted documents over HTTP, alike for every kind.
 
 use actix_web::HttpResponse;
+use async_graphql::InputObject;
 use bahi_db::{Done, Tx};
 use bahi_http::{Caller, Fault, Problem, Versioned, ok, page};
-use bahi_types::{LocationId, PageQuery, ProductId};
+use bahi_types::{LocationId, Page, PageQuery, ProductId};
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -15,8 +16,9 @@ use crate::{
 };
 
 /// Which documents.
-#[derive(Clone, Debug, Deserialize, utoipa::IntoParams)]
+#[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams, InputObject)]
 #[into_params(parameter_in = Query)]
+#[graphql(name = "StockDocumentFilter")]
 pub(crate) struct Filter {
     /// Only of this location.
     pub location: Option<LocationId>,
@@ -43,6 +45,21 @@ pub(crate) async fn list<T>(
 where
     T: DeserializeOwned + Serialize + Send + 'static,
 {
+    Ok(page(&listed(state, caller, kind, filter, query, id).await?))
+}
+
+/// A part of the list of documents of a kind.
+pub(super) async fn listed<T>(
+    state: &State,
+    caller: &Caller,
+    kind: Kind,
+    filter: Filter,
+    query: &PageQuery,
+    id: fn(&T) -> Uuid,
+) -> Result<Page<T>, Error>
+where
+    T: DeserializeOwned + Send + 'static,
+{
     caller.require("inventory.stock.read")?;
     let after = after_id(query)?;
     let asked = query.clone();
@@ -54,7 +71,7 @@ where
                 .map_err(Error::from)
         })
         .await?;
-    Ok(page(&page_by_id(rows, query, total, id)))
+    Ok(page_by_id(rows, query, total, id))
 }
 
 /// A document.

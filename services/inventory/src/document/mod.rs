@@ -4,6 +4,7 @@
 //!   under its id.
 //! * A list gives documents without their lines, in the order they were posted.
 
+pub(crate) mod graphql;
 mod http;
 pub(crate) mod store;
 

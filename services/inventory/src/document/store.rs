@@ -5,7 +5,7 @@ use bahi_types::{LocationId, PageQuery};
 use chrono::NaiveDate;
 use diesel::{
     OptionalExtension, QueryableByName,
-    sql_types::{BigInt, Date, Jsonb, Nullable, Text, Uuid as SqlUuid},
+    sql_types::{Array, BigInt, Date, Jsonb, Nullable, Text, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl;
 use serde::{Serialize, de::DeserializeOwned};
@@ -89,6 +89,25 @@ pub(crate) async fn find<T: DeserializeOwned>(
             .await
             .optional()?;
     Ok(row.map(|r| serde_json::from_value(r.body)).transpose()?)
+}
+
+/// Documents by id.
+pub(super) async fn by_ids<T: DeserializeOwned>(
+    tx: &mut Tx,
+    kind: Kind,
+    ids: &[Uuid],
+) -> Result<Vec<T>> {
+    let rows: Vec<Row> =
+        sql("select body from stock_document where tenant_id = $1 and id = any ($2) and kind = $3")
+            .bind::<SqlUuid, _>(tx.tenant())
+            .bind::<Array<SqlUuid>, _>(ids)
+            .bind::<Text, _>(kind.name())
+            .load(tx.conn())
+            .await?;
+    let rows = rows
+        .into_iter()
+        .map(|r| serde_json::from_value(r.body).map_err(Error::from));
+    rows.collect()
 }
 
 /// One page of documents without their lines, in the order they were posted, and how many there are.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use actix_web::{HttpResponse, get, post, web};
+use async_graphql::InputObject;
 use bahi_db::Tx;
 use bahi_http::{Caller, Fault, Post, Problem, page};
 use bahi_types::{
@@ -71,9 +72,9 @@ fn foreign_cursor() -> Fault {
     Fault::field("cursor", "the cursor is not one of this list")
 }
 
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams, InputObject)]
 #[into_params(parameter_in = Query)]
-struct StockFilter {
+pub(super) struct StockFilter {
     product: Option<ProductId>,
     location: Option<LocationId>,
     batch: Option<BatchId>,
@@ -101,11 +102,23 @@ async fn stock(
     filter: web::Query<StockFilter>,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
+    Ok(page(
+        &levels(&state, &caller, filter.into_inner(), &query).await?,
+    ))
+}
+
+/// A part of the list of balances.
+pub(super) async fn levels(
+    state: &State,
+    caller: &Caller,
+    filter: StockFilter,
+    query: &PageQuery,
+) -> Result<Page<Stock>, Error> {
     caller.require("inventory.stock.read")?;
     query
         .sort(&["product"])
         .map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;
-    let after = cursor(&query)?
+    let after = cursor(query)?
         .map(|c| {
             let mut parts = c.key.split('|');
             let mut next = || parts.next().ok_or_else(foreign_cursor);
@@ -119,7 +132,6 @@ async fn stock(
             ))
         })
         .transpose()?;
-    let filter = filter.into_inner();
     let then = as_of(filter.as_of.as_deref())?;
     if then.is_some() && filter.below.is_some() {
         return Err(Fault::field("below", "is not known of a past moment").into());
@@ -147,11 +159,11 @@ async fn stock(
             "{}|{}|{}",
             s.location_id,
             s.batch_id.unwrap_or(NO_BATCH),
-            s.status
+            s.status.name()
         ),
         id: s.product_id.uuid(),
     };
-    Ok(page(&Page::new(rows, &query, total, cursor_of)))
+    Ok(Page::new(rows, query, total, cursor_of))
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -272,9 +284,10 @@ async fn availability(
     Ok(HttpResponse::Ok().json(answer))
 }
 
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams, InputObject)]
 #[into_params(parameter_in = Query)]
-struct LedgerFilter {
+#[graphql(name = "StockMovementFilter")]
+pub(super) struct LedgerFilter {
     product: Option<ProductId>,
     location: Option<LocationId>,
     /// Posted at or after.
@@ -292,20 +305,31 @@ async fn ledger(
     filter: web::Query<LedgerFilter>,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
+    Ok(page(
+        &movements(&state, &caller, filter.into_inner(), &query).await?,
+    ))
+}
+
+/// A part of the list of movements.
+pub(super) async fn movements(
+    state: &State,
+    caller: &Caller,
+    filter: LedgerFilter,
+    query: &PageQuery,
+) -> Result<Page<Entry>, Error> {
     caller.require("inventory.stock.read")?;
     query
         .sort(&["seq"])
         .map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;
     // The cursor carries the total, so that a long ledger is counted once for a walk and not on every page.
     let number = |text: &str| text.parse::<i64>().map_err(|_| foreign_cursor());
-    let at = cursor(&query)?
+    let at = cursor(query)?
         .map(|c| match c.key.split_once('|') {
             Some((seq, total)) => Ok((number(seq)?, Some(number(total)?))),
             None => Ok::<_, Fault>((number(&c.key)?, None)),
         })
         .transpose()?;
     let (after, known) = (at.map(|a| a.0), at.and_then(|a| a.1));
-    let filter = filter.into_inner();
     let period = query::Period {
         product: filter.product,
         location: filter.location,
@@ -325,7 +349,7 @@ async fn ledger(
         key: format!("{}|{total}", e.seq),
         id: e.movement_id.uuid(),
     };
-    Ok(page(&Page::new(rows, &query, total, cursor_of)))
+    Ok(Page::new(rows, query, total, cursor_of))
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]

@@ -14,8 +14,10 @@
 
 mod commands;
 mod costing;
+pub(crate) mod graphql;
 mod http;
 mod integrity;
+mod levels;
 mod model;
 mod past;
 mod query;

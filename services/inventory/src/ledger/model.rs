@@ -5,6 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use bahi_events::Premises;
 use bahi_types::{BatchId, LocationId, Money, MovementId, Price, ProductId, Quantity, r2};
 use chrono::{DateTime, Duration, NaiveDate, Utc};
+use diesel::{
+    deserialize::{self, FromSql, FromSqlRow},
+    pg::{Pg, PgValue},
+    sql_types::Text,
+};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -32,8 +37,11 @@ pub fn named(batch: BatchId) -> Option<BatchId> {
     Serialize,
     Deserialize,
     utoipa::ToSchema,
+    async_graphql::Enum,
+    FromSqlRow,
 )]
 #[serde(rename_all = "snake_case")]
+#[graphql(name = "StockStatus")]
 pub enum Status {
     /// Broken: on hand, and never promised.
     Damaged,
@@ -75,6 +83,13 @@ impl Status {
     /// Goods may rest in it at a location, so a person may name it.
     pub const fn at_rest(self) -> bool {
         matches!(self, Self::Damaged | Self::Quarantine | Self::Sellable)
+    }
+}
+
+impl FromSql<Text, Pg> for Status {
+    fn from_sql(value: PgValue<'_>) -> deserialize::Result<Self> {
+        let name = <String as FromSql<Text, Pg>>::from_sql(value)?;
+        Self::named(&name).ok_or_else(|| name.into())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use async_graphql::SimpleObject;
 use bahi_db::{Result, Tx, sql};
 use bahi_types::{
     BatchId, LocationId, Money, MovementId, PageQuery, ProductId, Quantity, business_date,
@@ -17,11 +18,13 @@ use diesel_async::RunQueryDsl;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::model::Status;
 use crate::kit::{self, Kits};
 
 /// A balance.
-#[derive(Clone, Debug, QueryableByName, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, QueryableByName, Serialize, utoipa::ToSchema, SimpleObject)]
 #[schema(as = StockRow)]
+#[graphql(name = "StockLevel", complex)]
 pub(crate) struct Stock {
     #[diesel(sql_type = SqlUuid)]
     pub product_id: ProductId,
@@ -47,7 +50,8 @@ pub(crate) struct Stock {
     pub blocked: bool,
     /// `sellable`, `quarantine`, `damaged` or `in_transit` (on its way to the location).
     #[diesel(sql_type = Text)]
-    pub status: String,
+    #[schema(value_type = String)]
+    pub status: Status,
     #[diesel(sql_type = Numeric)]
     pub on_hand: Quantity,
     /// Absent for a past moment, as are `available` and `version`.
@@ -265,8 +269,9 @@ pub(crate) async fn summary(tx: &mut Tx, products: &[ProductId]) -> Result<Vec<S
 }
 
 /// A movement.
-#[derive(Clone, Debug, QueryableByName, Serialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, QueryableByName, Serialize, utoipa::ToSchema, SimpleObject)]
 #[schema(as = LedgerEntry)]
+#[graphql(name = "StockMovement", complex)]
 pub(crate) struct Entry {
     #[diesel(sql_type = SqlUuid)]
     pub movement_id: MovementId,
@@ -282,6 +287,7 @@ pub(crate) struct Entry {
     pub source_type: String,
     /// Document.
     #[diesel(sql_type = SqlUuid)]
+    #[graphql(skip)]
     pub source_id: Uuid,
     /// Line of it.
     #[diesel(sql_type = Integer)]
@@ -293,7 +299,8 @@ pub(crate) struct Entry {
     #[diesel(sql_type = Nullable<SqlUuid>)]
     pub batch_id: Option<BatchId>,
     #[diesel(sql_type = Text)]
-    pub status: String,
+    #[schema(value_type = String)]
+    pub status: Status,
     /// Signed.
     #[diesel(sql_type = Numeric)]
     pub qty: Quantity,

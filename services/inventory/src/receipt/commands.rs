@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use async_graphql::SimpleObject;
 use bahi_db::{Ctx, Done, Tx};
 use bahi_http::Fault;
 use bahi_types::{BatchId, LocationId, Money, Price, ProductId, Quantity, business_date};
@@ -36,9 +37,11 @@ pub(super) struct NewLine {
 }
 
 /// A posted receipt.
-#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
-pub(super) struct Receipt {
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema, SimpleObject)]
+#[graphql(name = "StockReceipt", complex)]
+pub(crate) struct Receipt {
     /// Its id: the source of its movements.
+    #[graphql(skip)]
     pub id: Uuid,
     /// Where the goods went.
     pub location_id: LocationId,
@@ -52,13 +55,18 @@ pub(super) struct Receipt {
     /// Sum of the lines' values.
     pub value: Money,
     /// Lines, in the order of the request.
+    // A list gives none.
+    #[serde(default)]
+    #[schema(required = true)]
+    #[graphql(skip)]
     pub lines: Vec<Line>,
 }
 
 /// A line of a posted receipt.
-#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema, SimpleObject)]
 #[schema(as = ReceiptLine)]
-pub(super) struct Line {
+#[graphql(name = "StockReceiptLine", complex)]
+pub(crate) struct Line {
     /// Line number, from 1.
     pub line: i32,
     /// Product.

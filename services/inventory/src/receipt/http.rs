@@ -1,6 +1,7 @@
 //! Receipts over HTTP.
 
 use actix_web::{HttpResponse, get, post, web};
+use async_graphql::InputObject;
 use bahi_http::{Caller, Post, Problem, Versioned, created, validate};
 use bahi_types::{LocationId, Money, Page, PageQuery, Price, ProductId, Quantity};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -21,10 +22,11 @@ pub fn routes(cfg: &mut ServiceConfig) {
     cfg.service(create).service(list).service(find);
 }
 
-#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
+#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema, InputObject)]
 #[serde(deny_unknown_fields)]
 #[garde(allow_unvalidated)]
-struct ReceiptRequest {
+#[graphql(name = "StockReceiptInput")]
+pub(super) struct ReceiptRequest {
     location_id: LocationId,
     /// The sender's document.
     #[garde(inner(custom(validate::line)))]
@@ -36,9 +38,10 @@ struct ReceiptRequest {
     lines: Vec<ReceiptLineRequest>,
 }
 
-#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
+#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema, InputObject)]
 #[serde(deny_unknown_fields)]
 #[garde(allow_unvalidated)]
+#[graphql(name = "StockReceiptLineInput")]
 struct ReceiptLineRequest {
     product_id: ProductId,
     #[garde(custom(validate::positive))]
@@ -58,8 +61,32 @@ struct ReceiptLineRequest {
     mrp: Option<Money>,
     /// Serial numbers of the pieces, for a product followed by number: one for each, at most 1000.
     #[serde(default)]
+    #[graphql(default)]
     #[garde(custom(serial::numbers))]
     serials: Vec<String>,
+}
+
+impl From<ReceiptRequest> for NewReceipt {
+    fn from(body: ReceiptRequest) -> Self {
+        let lines = body.lines.into_iter().map(|l| commands::NewLine {
+            product: l.product_id,
+            qty: l.qty,
+            unit_cost: l.unit_cost,
+            batch_no: l.batch_no,
+            label: batch::Label {
+                mfg: l.mfg,
+                expiry: l.expiry,
+                mrp: l.mrp,
+            },
+            serials: l.serials,
+        });
+        Self {
+            location: body.location_id,
+            reference: body.reference,
+            posting_date: body.posting_date,
+            lines: lines.collect(),
+        }
+    }
 }
 
 impl Versioned for Receipt {
@@ -76,26 +103,8 @@ async fn create(
     req: Post<ReceiptRequest>,
 ) -> Result<HttpResponse, Problem> {
     req.caller.require("inventory.stock.write")?;
-    let lines = req.body.lines.into_iter().map(|l| commands::NewLine {
-        product: l.product_id,
-        qty: l.qty,
-        unit_cost: l.unit_cost,
-        batch_no: l.batch_no,
-        label: batch::Label {
-            mfg: l.mfg,
-            expiry: l.expiry,
-            mrp: l.mrp,
-        },
-        serials: l.serials,
-    });
-    let new = NewReceipt {
-        location: req.body.location_id,
-        reference: req.body.reference,
-        posting_date: req.body.posting_date,
-        lines: lines.collect(),
-    };
     Ok(created(
-        &commands::post(&state, &req.caller.ctx, new).await?,
+        &commands::post(&state, &req.caller.ctx, req.body.into()).await?,
     ))
 }
 

@@ -6,6 +6,7 @@
 //! * What comes in serves open shortages first, oldest sale first.
 
 mod commands;
+pub(crate) mod graphql;
 mod http;
 
 pub use http::routes;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use async_graphql::SimpleObject;
 use bahi_db::{Ctx, Done, Tx};
 use bahi_events::StatusChangedLine;
 use bahi_http::Fault;
@@ -49,9 +50,11 @@ impl NewLine {
 }
 
 /// A posted change of status.
-#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
-pub(super) struct StatusChange {
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema, SimpleObject)]
+#[graphql(name = "StockStatusChange", complex)]
+pub(crate) struct StatusChange {
     /// Its id: the source of its movements.
+    #[graphql(skip)]
     pub id: Uuid,
     /// Where.
     pub location_id: LocationId,
@@ -60,15 +63,20 @@ pub(super) struct StatusChange {
     /// When it was posted.
     pub recorded_at: DateTime<Utc>,
     /// Lines, in the order of the request.
+    // A list gives none.
+    #[serde(default)]
+    #[schema(required = true)]
+    #[graphql(skip)]
     pub lines: Vec<Line>,
     /// Holds that lost goods because they are gone.
     pub broken_reservations: Vec<ReservationId>,
 }
 
 /// A line of a posted change.
-#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema, SimpleObject)]
 #[schema(as = StatusChangeLine)]
-pub(super) struct Line {
+#[graphql(name = "StockStatusChangeLine", complex)]
+pub(crate) struct Line {
     /// Line number, from 1.
     pub line: i32,
     /// Product.

@@ -1,6 +1,7 @@
 //! Changes of status over HTTP.
 
 use actix_web::{HttpResponse, get, post, web};
+use async_graphql::InputObject;
 use bahi_http::{Caller, Post, Problem, Versioned, created, validate};
 use bahi_types::{BatchId, LocationId, Page, PageQuery, ProductId, Quantity, ReservationId};
 use chrono::{DateTime, Utc};
@@ -22,10 +23,11 @@ pub fn routes(cfg: &mut ServiceConfig) {
     cfg.service(create).service(list).service(find);
 }
 
-#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
+#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema, InputObject)]
 #[serde(deny_unknown_fields)]
 #[garde(allow_unvalidated)]
-struct StatusChangeRequest {
+#[graphql(name = "StockStatusChangeInput")]
+pub(super) struct StatusChangeRequest {
     location_id: LocationId,
     /// Why; it is audited.
     #[garde(custom(validate::line))]
@@ -35,9 +37,10 @@ struct StatusChangeRequest {
     lines: Vec<StatusChangeLineRequest>,
 }
 
-#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
+#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema, InputObject)]
 #[serde(deny_unknown_fields)]
 #[garde(allow_unvalidated)]
+#[graphql(name = "StockStatusChangeLineInput")]
 struct StatusChangeLineRequest {
     product_id: ProductId,
     /// Batch, for goods that lie there by batch.
@@ -52,6 +55,7 @@ struct StatusChangeLineRequest {
     qty: Quantity,
     /// Serial numbers of the pieces, for a product followed by number: one for each, at most 1000.
     #[serde(default)]
+    #[graphql(default)]
     #[garde(custom(serial::numbers))]
     serials: Vec<String>,
 }
@@ -74,6 +78,24 @@ fn reachable(value: &Status, (): &()) -> garde::Result {
     }
 }
 
+impl From<StatusChangeRequest> for NewChange {
+    fn from(body: StatusChangeRequest) -> Self {
+        let lines = body.lines.into_iter().map(|l| commands::NewLine {
+            product: l.product_id,
+            batch: l.batch_id,
+            from: l.from,
+            to: l.to,
+            qty: l.qty,
+            serials: l.serials,
+        });
+        Self {
+            location: body.location_id,
+            reason: body.reason,
+            lines: lines.collect(),
+        }
+    }
+}
+
 impl Versioned for StatusChange {
     fn version(&self) -> Option<i64> {
         None
@@ -88,21 +110,8 @@ async fn create(
     req: Post<StatusChangeRequest>,
 ) -> Result<HttpResponse, Problem> {
     req.caller.require("inventory.stock.adjust")?;
-    let lines = req.body.lines.into_iter().map(|l| commands::NewLine {
-        product: l.product_id,
-        batch: l.batch_id,
-        from: l.from,
-        to: l.to,
-        qty: l.qty,
-        serials: l.serials,
-    });
-    let new = NewChange {
-        location: req.body.location_id,
-        reason: req.body.reason,
-        lines: lines.collect(),
-    };
     Ok(created(
-        &commands::post(&state, &req.caller.ctx, new).await?,
+        &commands::post(&state, &req.caller.ctx, req.body.into()).await?,
     ))
 }
 

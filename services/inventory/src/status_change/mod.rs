@@ -7,6 +7,7 @@
 //! * Goods keep their batch and cost; every change is audited with its reason.
 
 mod commands;
+pub(crate) mod graphql;
 mod http;
 
 pub use http::routes;

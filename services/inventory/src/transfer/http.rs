@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use actix_web::{HttpResponse, get, post, web};
+use async_graphql::InputObject;
 use bahi_db::{Done, Tx};
 use bahi_http::{Caller, Empty, Fault, Post, Problem, Versioned, created, ok, validate};
 use bahi_types::{BatchId, LocationId, Money, Page, PageQuery, ProductId, Quantity};
@@ -41,10 +42,11 @@ impl Versioned for Transfer {
     }
 }
 
-#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
+#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema, InputObject)]
 #[serde(deny_unknown_fields)]
 #[garde(allow_unvalidated)]
-struct TransferRequest {
+#[graphql(name = "StockTransferInput")]
+pub(super) struct TransferRequest {
     from_location_id: LocationId,
     to_location_id: LocationId,
     /// In your words.
@@ -55,9 +57,10 @@ struct TransferRequest {
     lines: Vec<TransferLineRequest>,
 }
 
-#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
+#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema, InputObject)]
 #[serde(deny_unknown_fields)]
 #[garde(allow_unvalidated)]
+#[graphql(name = "StockTransferLineInput")]
 struct TransferLineRequest {
     product_id: ProductId,
     /// This batch; first expired first out when absent.
@@ -70,6 +73,7 @@ struct TransferLineRequest {
     /// Serial numbers of the pieces, for a product followed by number, where they are sent at once; of a draft they are
     /// named when it is shipped. At most 1000.
     #[serde(default)]
+    #[graphql(default)]
     #[garde(custom(serial::numbers))]
     serials: Vec<String>,
 }
@@ -79,6 +83,19 @@ fn at_rest(value: &Status, (): &()) -> garde::Result {
         Ok(())
     } else {
         Err(garde::Error::new("must be sellable, quarantine or damaged"))
+    }
+}
+
+impl TransferRequest {
+    /// As a draft, whose pieces are not named yet.
+    pub(super) fn draft(self) -> Result<NewTransfer, Fault> {
+        match self.lines.iter().position(|l| !l.serials.is_empty()) {
+            None => Ok(self.into()),
+            Some(n) => Err(Fault::field(
+                format!("lines[{n}].serials"),
+                "are named when the transfer is shipped",
+            )),
+        }
     }
 }
 
@@ -108,11 +125,7 @@ async fn create(
     req: Post<TransferRequest>,
 ) -> Result<HttpResponse, Problem> {
     req.caller.require("inventory.transfer.write")?;
-    if let Some(n) = req.body.lines.iter().position(|l| !l.serials.is_empty()) {
-        let field = format!("lines[{n}].serials");
-        return Err(Fault::field(field, "are named when the transfer is shipped").into());
-    }
-    let done = commands::create(&state, &req.caller.ctx, req.body.into()).await?;
+    let done = commands::create(&state, &req.caller.ctx, req.body.draft()?).await?;
     Ok(created(&done))
 }
 
@@ -129,9 +142,10 @@ async fn send(
     Ok(created(&done))
 }
 
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams, InputObject)]
 #[into_params(parameter_in = Query)]
-struct Filter {
+#[graphql(name = "StockTransferFilter")]
+pub(super) struct Filter {
     state: Option<TransferState>,
     /// Location of the sender.
     from: Option<LocationId>,
@@ -158,8 +172,22 @@ async fn list(
     filter: web::Query<Filter>,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
+    let (value_in_transit, page) = listed(&state, &caller, filter.into_inner(), &query).await?;
+    Ok(HttpResponse::Ok().json(Transfers {
+        value_in_transit,
+        page,
+    }))
+}
+
+/// A part of the list, with the cost of all that is on its way in the whole of it.
+pub(super) async fn listed(
+    state: &State,
+    caller: &Caller,
+    filter: Filter,
+    query: &PageQuery,
+) -> Result<(Money, Page<Transfer>), Error> {
     caller.require("inventory.stock.read")?;
-    let after = after_id(&query)?;
+    let after = after_id(query)?;
     let filter = store::Filter {
         state: filter.state,
         from: filter.from,
@@ -175,11 +203,8 @@ async fn list(
                 .map_err(Error::from)
         })
         .await?;
-    let page = page_by_id(rows, &query, total, |t| t.id);
-    Ok(HttpResponse::Ok().json(Transfers {
-        value_in_transit,
-        page,
-    }))
+    let page = page_by_id(rows, query, total, |t| t.id);
+    Ok((value_in_transit, page))
 }
 
 /// A transfer.
@@ -213,27 +238,41 @@ async fn approve(
     Ok(ok(&commands::approve(&state, &req.caller.ctx, *id).await?))
 }
 
-#[derive(Clone, Debug, Default, Deserialize, Validate, utoipa::ToSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Validate, utoipa::ToSchema, InputObject)]
 #[serde(deny_unknown_fields)]
-struct ShipRequest {
+#[graphql(name = "ShipStockInput")]
+pub(super) struct ShipRequest {
     /// Number of the e-way bill, where one is needed.
     #[garde(inner(custom(validate::line), length(chars, max = 50)))]
     eway_bill_no: Option<String>,
     /// The pieces of lines whose product is followed by number, at most 500.
     #[serde(default)]
+    #[graphql(default)]
     #[garde(length(max = 500), dive)]
     lines: Vec<ShippedLine>,
 }
 
-#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
+#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema, InputObject)]
 #[serde(deny_unknown_fields)]
 #[garde(allow_unvalidated)]
+#[graphql(name = "ShipStockLineInput")]
 struct ShippedLine {
     /// Line of the transfer, from 1.
     line: i32,
     /// Serial numbers of its pieces, at most 1000.
     #[garde(custom(serial::numbers))]
     serials: Vec<String>,
+}
+
+impl ShipRequest {
+    /// The number of the e-way bill, and the pieces by line.
+    pub(super) fn named(self) -> (Option<String>, BTreeMap<i32, Vec<String>>) {
+        let mut serials: BTreeMap<i32, Vec<String>> = BTreeMap::new();
+        for line in self.lines {
+            serials.entry(line.line).or_default().extend(line.serials);
+        }
+        (self.eway_bill_no, serials)
+    }
 }
 
 /// Sends the goods, all of them or nothing.
@@ -245,18 +284,15 @@ async fn ship(
     req: Post<ShipRequest>,
 ) -> Result<HttpResponse, Problem> {
     req.caller.require("inventory.transfer.write")?;
-    let mut serials: BTreeMap<i32, Vec<String>> = BTreeMap::new();
-    for line in req.body.lines {
-        serials.entry(line.line).or_default().extend(line.serials);
-    }
-    let bill = req.body.eway_bill_no;
+    let (bill, serials) = req.body.named();
     let done = commands::ship(&state, &req.caller.ctx, *id, bill, serials).await?;
     Ok(ok(&done))
 }
 
-#[derive(Clone, Debug, Default, Deserialize, Validate, utoipa::ToSchema)]
+#[derive(Clone, Debug, Default, Deserialize, Validate, utoipa::ToSchema, InputObject)]
 #[serde(deny_unknown_fields)]
-struct ReceiveRequest {
+#[graphql(name = "ReceiveStockInput")]
+pub(super) struct ReceiveRequest {
     /// What arrived, 1 to 500; everything that is on its way when absent.
     #[garde(custom(some), dive)]
     lines: Option<Vec<ArrivedLine>>,
@@ -271,9 +307,10 @@ fn some(value: &Option<Vec<ArrivedLine>>, (): &()) -> garde::Result {
     }
 }
 
-#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
+#[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema, InputObject)]
 #[serde(deny_unknown_fields)]
 #[garde(allow_unvalidated)]
+#[graphql(name = "ReceiveStockLineInput")]
 struct ArrivedLine {
     /// Line of the transfer, from 1.
     line: i32,
@@ -283,8 +320,22 @@ struct ArrivedLine {
     qty: Quantity,
     /// Serial numbers of the pieces, for a product followed by number, unless all of the line has arrived. At most 1000.
     #[serde(default)]
+    #[graphql(default)]
     #[garde(custom(serial::numbers))]
     serials: Vec<String>,
+}
+
+impl ReceiveRequest {
+    /// What arrived; everything when nothing is said.
+    pub(super) fn arrived(self) -> Option<Vec<Arrived>> {
+        let line = |l: ArrivedLine| Arrived {
+            line: l.line,
+            batch: l.batch_id,
+            qty: l.qty,
+            serials: l.serials,
+        };
+        Some(self.lines?.into_iter().map(line).collect())
+    }
 }
 
 /// Goods arrive, in one go or in parts; never more than is on its way.
@@ -296,25 +347,16 @@ async fn receive(
     req: Post<ReceiveRequest>,
 ) -> Result<HttpResponse, Problem> {
     req.caller.require("inventory.transfer.receive")?;
-    let said = req.body.lines.map(|lines| {
-        let line = |l: ArrivedLine| Arrived {
-            line: l.line,
-            batch: l.batch_id,
-            qty: l.qty,
-            serials: l.serials,
-        };
-        lines.into_iter().map(line).collect()
-    });
-    let done = commands::receive(&state, &req.caller.ctx, *id, said).await?;
+    let done = commands::receive(&state, &req.caller.ctx, *id, req.body.arrived()).await?;
     Ok(ok(&done))
 }
 
 #[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-struct TransferReason {
+pub(super) struct TransferReason {
     /// Why; it is audited.
     #[garde(custom(validate::line))]
-    reason: String,
+    pub(super) reason: String,
 }
 
 /// No more will arrive: what is missing is lost.

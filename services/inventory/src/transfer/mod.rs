@@ -13,6 +13,7 @@
 //! * Between two registrations a transfer is a supply: its events carry both GSTINs, as they were when it was shipped.
 
 mod commands;
+pub(crate) mod graphql;
 mod http;
 mod model;
 mod store;

@@ -17,8 +17,11 @@ use crate::{
 pub(super) type Names = BTreeMap<(i32, BatchId), Vec<String>>;
 
 /// State of a transfer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema, async_graphql::Enum,
+)]
 #[serde(rename_all = "snake_case")]
+#[graphql(name = "StockTransferState")]
 pub enum TransferState {
     /// Written down.
     Draft,
@@ -87,9 +90,11 @@ pub enum Verb {
 }
 
 /// A transfer.
-#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema, async_graphql::SimpleObject)]
+#[graphql(name = "StockTransfer", complex)]
 pub struct Transfer {
     /// Id.
+    #[graphql(skip)]
     pub id: Uuid,
     /// State.
     pub state: TransferState,
@@ -134,7 +139,8 @@ pub struct Transfer {
 }
 
 /// A line of a transfer.
-#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema, async_graphql::SimpleObject)]
+#[graphql(name = "StockTransferLine", complex)]
 pub struct TransferLine {
     /// Line number, from 1.
     pub line: i32,
@@ -148,13 +154,15 @@ pub struct TransferLine {
     pub qty: Quantity,
     /// Whose cost layers they are on their way.
     #[serde(skip)]
+    #[graphql(skip)]
     pub origin: Uuid,
     /// What was sent, by batch; empty before it was shipped.
     pub parts: Vec<TransferPart>,
 }
 
 /// What was sent of a batch and what became of it.
-#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema, async_graphql::SimpleObject)]
+#[graphql(name = "StockTransferPart", complex)]
 pub struct TransferPart {
     /// Batch; absent for stock without batches.
     pub batch_id: Option<BatchId>,

@@ -204,6 +204,18 @@ pub(super) async fn get(tx: &mut Tx, id: Uuid) -> Result<Transfer> {
     one(tx, ONE, id).await
 }
 
+/// Transfers by id.
+pub(super) async fn by_ids(tx: &mut Tx, ids: &[Uuid]) -> Result<Vec<Transfer>> {
+    let rows: Vec<Row> = sql("select id, state, from_location, to_location, reference, registration_from, registration_to, gstin_from,
+           gstin_to, eway_bill_no, reason, created_by, approved_by, created_at, approved_at, shipped_at, ended_at, version
+         from transfer where tenant_id = $1 and id = any ($2)")
+        .bind::<SqlUuid, _>(tx.tenant())
+        .bind::<Array<SqlUuid>, _>(ids)
+        .load(tx.conn())
+        .await?;
+    whole(tx, rows).await
+}
+
 /// Locks a transfer.
 pub(super) async fn lock(tx: &mut Tx, id: Uuid) -> Result<Transfer> {
     one(tx, LOCKED, id).await

@@ -30,7 +30,7 @@ async fn kit_at(shop: &Shop, id: ProductId, version: i64, of: &[(ProductId, &str
     .await;
 }
 
-async fn kit(shop: &Shop, of: &[(ProductId, &str)]) -> ProductId {
+pub async fn kit(shop: &Shop, of: &[(ProductId, &str)]) -> ProductId {
     let id = ProductId::new();
     kit_at(shop, id, 1, of).await;
     id

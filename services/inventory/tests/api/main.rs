@@ -11,6 +11,7 @@ mod costing;
 mod costs;
 mod counting;
 mod documents;
+mod graphql;
 mod holding;
 mod integrity;
 mod issuing;

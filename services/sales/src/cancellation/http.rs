@@ -1,6 +1,7 @@
 //! Cancelling over HTTP.
 
 use actix_web::{HttpResponse, post, web};
+use async_graphql::InputObject;
 use bahi_http::{Fault, Post, Problem, ok};
 use bahi_types::{InvoiceId, PosSessionId};
 use garde::Validate;
@@ -24,20 +25,45 @@ pub(crate) fn routes(cfg: &mut ServiceConfig) {
 }
 
 /// An invoice that is to be cancelled.
-#[derive(Clone, Debug, Deserialize, Validate, ToSchema)]
+#[derive(Clone, Debug, Deserialize, Validate, ToSchema, InputObject)]
 #[serde(deny_unknown_fields)]
 #[garde(allow_unvalidated)]
-struct Cancel {
+#[graphql(name = "CancelInvoiceInput")]
+pub(super) struct Cancel {
     reason_code: Reason,
     /// Why, in words; needed where the code is `other`.
     #[garde(inner(custom(short_text)))]
     note: Option<String>,
     /// How what was paid is refunded; together exactly that, and never as credit.
     #[serde(default)]
+    #[graphql(default)]
     #[garde(length(max = 20), dive)]
     refund_tenders: Vec<NewTender>,
     /// The session whose drawer refunds, for an invoice of no till.
     session_id: Option<PosSessionId>,
+}
+
+impl Cancel {
+    /// As it is wished for.
+    pub(super) fn wish(self) -> Result<Wish, Fault> {
+        if self.reason_code == Reason::Other && self.note.is_none() {
+            return Err(Fault::field(
+                "note",
+                "is needed where the reason is another",
+            ));
+        }
+        let credit = |t: &NewTender| t.method == Method::Credit;
+        if let Some(at) = self.refund_tenders.iter().position(credit) {
+            let field = format!("refund_tenders[{at}].method");
+            return Err(Fault::field(field, "what is owed is credited without"));
+        }
+        Ok(Wish {
+            reason: self.reason_code,
+            note: self.note,
+            tenders: self.refund_tenders,
+            session: self.session_id,
+        })
+    }
 }
 
 /// Cancels an invoice; it keeps its number, and its goods come back.
@@ -53,24 +79,6 @@ async fn cancel(
     req: Post<Cancel>,
 ) -> Result<HttpResponse, Problem> {
     req.caller.require("sales.invoice.cancel")?;
-    let body = req.body;
-    if body.reason_code == Reason::Other && body.note.is_none() {
-        return Err(Fault::field("note", "is needed where the reason is another").into());
-    }
-    if let Some(at) = body
-        .refund_tenders
-        .iter()
-        .position(|t| t.method == Method::Credit)
-    {
-        let field = format!("refund_tenders[{at}].method");
-        return Err(Fault::field(field, "what is owed is credited without").into());
-    }
-    let wish = Wish {
-        reason: body.reason_code,
-        note: body.note,
-        tenders: body.refund_tenders,
-        session: body.session_id,
-    };
-    let done = commands::cancel(&state, &req.caller, *id, wish).await?;
+    let done = commands::cancel(&state, &req.caller, *id, req.body.wish()?).await?;
     Ok(ok(&done.map(InvoiceBody::from)))
 }

@@ -14,6 +14,7 @@
 //! * Needs `sales.invoice.cancel`, and is audited.
 
 mod commands;
+pub(crate) mod graphql;
 mod http;
 mod model;
 mod store;

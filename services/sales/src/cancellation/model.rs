@@ -44,8 +44,11 @@ impl Window {
 }
 
 /// Why, as returns to the authorities name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, async_graphql::Enum,
+)]
 #[serde(rename_all = "snake_case")]
+#[graphql(name = "CancellationReason")]
 pub(crate) enum Reason {
     /// It was mistyped.
     DataEntry,

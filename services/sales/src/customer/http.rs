@@ -1,6 +1,7 @@
 //! Customers and their accounts over HTTP, read only: CRM keeps them.
 
 use actix_web::{HttpResponse, get, web};
+use async_graphql::{InputObject, SimpleObject};
 use bahi_db::Done;
 use bahi_http::{Caller, Fault, Problem, Versioned, ok, page};
 use bahi_types::{Cursor, CustomerGroupId, CustomerId, Money, Page, PageQuery};
@@ -23,8 +24,9 @@ pub(crate) fn routes(cfg: &mut ServiceConfig) {
 }
 
 /// An address of a customer.
-#[derive(Debug, Serialize, ToSchema)]
-struct AddressBody {
+#[derive(Clone, Debug, Serialize, ToSchema, SimpleObject)]
+#[graphql(name = "CustomerAddress")]
+pub(super) struct AddressBody {
     /// `billing` or `delivery`.
     kind: String,
     text: String,
@@ -32,9 +34,11 @@ struct AddressBody {
 }
 
 /// A customer, as CRM last told.
-#[derive(Debug, Serialize, ToSchema)]
-struct CustomerBody {
-    customer_id: CustomerId,
+#[derive(Clone, Debug, Serialize, ToSchema, SimpleObject)]
+#[graphql(name = "Customer", complex)]
+pub(crate) struct CustomerBody {
+    #[graphql(name = "id")]
+    pub(super) customer_id: CustomerId,
     name: String,
     phone: Option<String>,
     email: Option<String>,
@@ -76,9 +80,9 @@ impl From<Customer> for CustomerBody {
     }
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams, InputObject)]
 #[into_params(parameter_in = Query)]
-struct CustomerFilter {
+pub(super) struct CustomerFilter {
     /// Exactly this number, in E.164.
     phone: Option<String>,
     /// What the name begins with, in any case.
@@ -159,6 +163,16 @@ async fn list(
     query: web::Query<PageQuery>,
     filter: web::Query<CustomerFilter>,
 ) -> Result<HttpResponse, Problem> {
+    Ok(page(&listed(&state, &caller, &filter, &query).await?))
+}
+
+/// A part of the list.
+pub(super) async fn listed(
+    state: &State,
+    caller: &Caller,
+    filter: &CustomerFilter,
+    query: &PageQuery,
+) -> Result<Page<CustomerBody>, Error> {
     caller.require("sales.customer.read")?;
     let after = query.cursor.as_deref().map(Cursor::decode).transpose();
     let after = after.map_err(|e| Fault::field("cursor", e.to_string()))?;
@@ -175,11 +189,11 @@ async fn list(
             store::list(tx, &wanted).await.map_err(Error::from)
         })
         .await?;
-    let customers = Page::new(rows, &query, total, |c| Cursor {
+    let customers = Page::new(rows, query, total, |c| Cursor {
         key: c.name.clone(),
         id: c.customer_id.uuid(),
     });
-    Ok(page(&customers.map(CustomerBody::from)))
+    Ok(customers.map(CustomerBody::from))
 }
 
 /// One customer.
@@ -203,8 +217,10 @@ async fn get_one(
 }
 
 /// What a customer owes.
-#[derive(Debug, Serialize, ToSchema)]
-struct AccountBody {
+#[derive(Clone, Debug, Serialize, ToSchema, SimpleObject)]
+#[graphql(name = "CustomerAccount")]
+pub(super) struct AccountBody {
+    #[graphql(skip)]
     customer_id: CustomerId,
     status: String,
     /// None: no credit is given.

@@ -11,6 +11,7 @@
 //! * A sale on credit to a buyer without `customer_id` owes too, but has no account and no limit.
 
 mod commands;
+pub(crate) mod graphql;
 mod http;
 mod model;
 mod store;
@@ -18,6 +19,6 @@ mod store;
 #[allow(unused_imports, reason = "for sales orders")]
 pub(crate) use commands::release_order;
 pub(crate) use commands::{Claim, book, claim};
-pub(crate) use http::routes;
+pub(crate) use http::{CustomerBody, routes};
 pub(crate) use model::{Customer, Entry, EntryKind, Exceeded};
 pub(crate) use store::{customers, deleted, find, lock, lock_of, record};

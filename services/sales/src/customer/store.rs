@@ -37,6 +37,19 @@ pub(crate) async fn find(tx: &Tx, customer: CustomerId) -> Result<Option<Custome
     .optional()?)
 }
 
+/// Customers by id; deleted ones too.
+pub(super) async fn by_ids(tx: &mut Tx, ids: &[CustomerId]) -> Result<Vec<Customer>> {
+    Ok(sql(concat!(
+        "select ",
+        columns!(),
+        " from customer where tenant_id = $1 and customer_id = any ($2)"
+    ))
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(ids)
+    .load(tx.conn())
+    .await?)
+}
+
 /// Which customers a list shows.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Filter {
@@ -138,6 +151,19 @@ pub(super) async fn account(tx: &Tx, customer: CustomerId) -> Result<Option<Acco
     .get_result(&mut tx.shared())
     .await
     .optional()?)
+}
+
+/// Accounts of customers, as they stand.
+pub(super) async fn accounts(tx: &mut Tx, customers: &[CustomerId]) -> Result<Vec<Account>> {
+    Ok(sql("
+        select c.customer_id, coalesce(a.dues, 0) as dues, coalesce(a.orders, 0) as orders,
+               coalesce(a.advances, 0) as advances, c.status, c.credit_limit, c.credit_days
+          from customer c left join customer_account a on a.tenant_id = c.tenant_id and a.customer_id = c.customer_id
+         where c.tenant_id = $1 and c.customer_id = any ($2)")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(customers)
+    .load(tx.conn())
+    .await?)
 }
 
 /// Adds to the sums of a locked account.

@@ -1,6 +1,7 @@
 //! Invoices over HTTP.
 
 use actix_web::{HttpResponse, get, post, web};
+use async_graphql::{InputObject, SimpleObject};
 use bahi_db::Done;
 use bahi_events::{BatchAllocation, InvoicePromotion, LinePromotion, Tax};
 use bahi_http::{
@@ -204,7 +205,8 @@ pub(crate) fn folded(codes: &[String]) -> Vec<String> {
 }
 
 /// Where the buyer is found on a document.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema, SimpleObject)]
+#[graphql(name = "Buyer")]
 pub(crate) struct BuyerBody {
     pub name: Option<String>,
     pub phone: Option<String>,
@@ -214,10 +216,11 @@ pub(crate) struct BuyerBody {
 }
 
 /// Part of a line that comes from one batch.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema, SimpleObject)]
+#[graphql(name = "BatchAllocation", complex)]
 pub(crate) struct BatchBody {
     #[schema(value_type = Option<Uuid>)]
-    batch_id: Option<bahi_types::BatchId>,
+    pub batch_id: Option<bahi_types::BatchId>,
     qty: Quantity,
 }
 
@@ -231,7 +234,8 @@ impl From<BatchAllocation> for BatchBody {
 }
 
 /// Taxes.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema, SimpleObject)]
+#[graphql(name = "TaxAmounts")]
 pub(crate) struct TaxBody {
     cgst: Money,
     sgst: Money,
@@ -251,8 +255,9 @@ impl From<Tax> for TaxBody {
 }
 
 /// What a promotion has taken off a line.
-#[derive(Debug, Serialize, ToSchema)]
-struct LinePromotionBody {
+#[derive(Clone, Debug, Serialize, ToSchema, SimpleObject)]
+#[graphql(name = "LinePromotion")]
+pub(super) struct LinePromotionBody {
     promotion_id: PromotionId,
     /// Its name at the time.
     name: String,
@@ -273,8 +278,9 @@ impl From<LinePromotion> for LinePromotionBody {
 }
 
 /// What a promotion has taken off an invoice.
-#[derive(Debug, Serialize, ToSchema)]
-struct InvoicePromotionBody {
+#[derive(Clone, Debug, Serialize, ToSchema, SimpleObject)]
+#[graphql(name = "InvoicePromotion")]
+pub(super) struct InvoicePromotionBody {
     promotion_id: PromotionId,
     /// Its name at the time.
     name: String,
@@ -297,10 +303,11 @@ impl From<InvoicePromotion> for InvoicePromotionBody {
 }
 
 /// A line of an invoice.
-#[derive(Debug, Serialize, ToSchema)]
-struct LineBody {
+#[derive(Clone, Debug, Serialize, ToSchema, SimpleObject)]
+#[graphql(name = "InvoiceLine", complex)]
+pub(super) struct LineBody {
     line: i32,
-    product_id: ProductId,
+    pub(super) product_id: ProductId,
     sku: String,
     description: String,
     hsn: String,
@@ -336,15 +343,18 @@ struct LineBody {
     serials: Vec<String>,
     returned_qty: Quantity,
     /// The order that it bills.
-    order_id: Option<Uuid>,
+    #[graphql(skip)]
+    pub(super) order_id: Option<Uuid>,
     /// Line of that order.
     order_line: Option<i32>,
     /// The delivery with which the goods left, where they have.
-    fulfilment_id: Option<Uuid>,
+    #[graphql(skip)]
+    pub(super) fulfilment_id: Option<Uuid>,
 }
 
 /// A payment.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema, SimpleObject)]
+#[graphql(name = "Tender")]
 pub(crate) struct TenderBody {
     pub method: String,
     pub amount: Money,
@@ -362,22 +372,26 @@ impl From<Tender> for TenderBody {
 }
 
 /// What a cashier should know of a line.
-#[derive(Debug, Serialize, ToSchema)]
-struct WarningBody {
+#[derive(Clone, Debug, Serialize, ToSchema, SimpleObject)]
+#[graphql(name = "InvoiceWarning")]
+pub(super) struct WarningBody {
     /// `BELOW_COST`: sold for less than it cost.
     code: &'static str,
     line: i32,
 }
 
 /// An invoice.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema, SimpleObject)]
+#[graphql(name = "Invoice", complex)]
 pub(crate) struct InvoiceBody {
-    invoice_id: InvoiceId,
+    #[graphql(name = "id")]
+    pub(super) invoice_id: InvoiceId,
     number: String,
     date: NaiveDate,
     issued_at: DateTime<Utc>,
     /// `B2B` or `B2C`.
     #[serde(rename = "type")]
+    #[graphql(name = "type")]
     kind: String,
     /// `issued`, `credited_partially`, `credited_fully` or `cancelled`.
     status: String,
@@ -385,18 +399,19 @@ pub(crate) struct InvoiceBody {
     payment_status: String,
     registration_id: RegistrationId,
     gstin_supplier: Option<String>,
-    branch_id: BranchId,
-    location_id: LocationId,
-    till_id: Option<TillId>,
+    pub(super) branch_id: BranchId,
+    pub(super) location_id: LocationId,
+    pub(super) till_id: Option<TillId>,
     session_id: Option<PosSessionId>,
-    customer_id: Option<CustomerId>,
+    pub(super) customer_id: Option<CustomerId>,
     buyer: BuyerBody,
-    cashier_id: Option<UserId>,
-    salesperson_id: Option<UserId>,
+    pub(super) cashier_id: Option<UserId>,
+    pub(super) salesperson_id: Option<UserId>,
     place_of_supply: String,
     inter_state: bool,
     reverse_charge: bool,
-    lines: Vec<LineBody>,
+    #[graphql(skip)]
+    pub(super) lines: Vec<LineBody>,
     gross: Money,
     /// Of lines and bill.
     discount: Money,
@@ -409,7 +424,8 @@ pub(crate) struct InvoiceBody {
     round_off: Money,
     total: Money,
     currency: String,
-    tenders: Vec<TenderBody>,
+    #[graphql(skip)]
+    pub(super) tenders: Vec<TenderBody>,
     change: Money,
     returned: Money,
     /// Given back by notes on prices, or by its cancellation.
@@ -422,7 +438,8 @@ pub(crate) struct InvoiceBody {
     open: Money,
     /// What was sold although it gave cause to ask.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<WarningBody>,
+    #[graphql(skip)]
+    pub(super) warnings: Vec<WarningBody>,
     /// The buyer's reference.
     reference: Option<String>,
     note: Option<String>,
@@ -718,9 +735,9 @@ impl From<Header> for InvoiceSummary {
     }
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams, InputObject)]
 #[into_params(parameter_in = Query)]
-struct InvoiceFilter {
+pub(super) struct InvoiceFilter {
     /// Exactly this number, in any case.
     number: Option<String>,
     /// Posting date.
@@ -743,8 +760,19 @@ async fn list(
     query: web::Query<PageQuery>,
     filter: web::Query<InvoiceFilter>,
 ) -> Result<HttpResponse, Problem> {
+    let invoices = listed(&state, &caller, &filter, &query).await?;
+    Ok(page(&invoices.map(InvoiceSummary::from)))
+}
+
+/// A part of the list.
+pub(super) async fn listed(
+    state: &State,
+    caller: &Caller,
+    filter: &InvoiceFilter,
+    query: &PageQuery,
+) -> Result<Page<Header>, Error> {
     caller.require("sales.invoice.read")?;
-    let walk = Timed::read(&query, "issued_at")?;
+    let walk = Timed::read(query, "issued_at")?;
     let wanted = store::Filter {
         number: filter.number.as_deref().map(str::to_ascii_uppercase),
         date_from: filter.date.or(filter.date_from),
@@ -760,8 +788,9 @@ async fn list(
             store::list(tx, &wanted).await.map_err(Error::from)
         })
         .await?;
-    let invoices = paged_by_time(rows, &query, total, |h| (h.issued_at, h.invoice_id.uuid()));
-    Ok(page(&invoices.map(InvoiceSummary::from)))
+    Ok(paged_by_time(rows, query, total, |h| {
+        (h.issued_at, h.invoice_id.uuid())
+    }))
 }
 
 /// One invoice.

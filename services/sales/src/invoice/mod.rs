@@ -17,6 +17,7 @@
 //! * Every path through the protocol is in [`commands`]; what a decision means is in [`crate::reservation`].
 
 mod commands;
+pub(crate) mod graphql;
 mod http;
 mod model;
 mod order;

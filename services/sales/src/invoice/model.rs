@@ -1,5 +1,6 @@
 //! Baskets, prices, tax and payment: the rules of a sale, without a database.
 
+use async_graphql::{InputObject, OneofObject};
 use bahi_events::{BatchAllocation, InvoicePricing, LinePricing};
 use bahi_gst::{
     Amounts, Discount, Document, Gstin, Levy, Line as TaxLine, Pricing, RoundOff, StateCode,
@@ -38,8 +39,9 @@ pub(crate) const MOST_LINES: usize = 500;
 pub(crate) const MOST_COUPONS: usize = 20;
 
 /// A discount: per cent or an amount.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, OneofObject)]
 #[serde(rename_all = "snake_case")]
+#[graphql(name = "DiscountInput")]
 pub(crate) enum Discounted {
     /// 0 to 100.
     Percent(Rate),
@@ -74,9 +76,10 @@ impl Discounted {
 }
 
 /// A line of a basket. Exactly one of `product_id`, `barcode` and `sku` names the product.
-#[derive(Clone, Debug, Serialize, Deserialize, Validate, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, Validate, ToSchema, InputObject)]
 #[serde(deny_unknown_fields)]
 #[garde(allow_unvalidated)]
+#[graphql(name = "SalesLineInput")]
 pub(crate) struct NewLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub product_id: Option<ProductId>,
@@ -109,6 +112,7 @@ pub(crate) struct NewLine {
     /// Serial numbers of the pieces, of a product that is followed by number: at most as many as `qty`. Nobody else is
     /// promised these pieces.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[graphql(default)]
     #[garde(custom(serial_numbers))]
     pub serials: Vec<String>,
 }
@@ -186,9 +190,10 @@ pub(crate) struct Basket {
 }
 
 /// One means of payment.
-#[derive(Clone, Debug, Serialize, Deserialize, Validate, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, Validate, ToSchema, InputObject)]
 #[serde(deny_unknown_fields)]
 #[garde(allow_unvalidated)]
+#[graphql(name = "TenderInput")]
 pub(crate) struct NewTender {
     #[garde(custom(handed_over))]
     pub method: Method,
@@ -225,8 +230,11 @@ fn handed_over(method: &Method, (): &()) -> garde::Result {
 }
 
 /// Who buys, as the document names him.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Validate, ToSchema)]
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Validate, ToSchema, InputObject,
+)]
 #[serde(deny_unknown_fields)]
+#[graphql(name = "BuyerInput")]
 pub(crate) struct Buyer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[garde(inner(custom(short_text)))]

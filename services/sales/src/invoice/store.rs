@@ -1,5 +1,7 @@
 //! Every statement on invoices. What a sale writes goes out in one pipeline, one statement a table.
 
+use std::collections::HashMap;
+
 use bahi_db::{Result, Tx, sql};
 use bahi_http::Timed;
 use bahi_types::{InvoiceId, Money, Quantity};
@@ -247,6 +249,65 @@ pub(crate) async fn get(tx: &Tx, invoice: InvoiceId) -> Result<Option<Invoice>> 
         lines,
         tenders,
     }))
+}
+
+/// Invoices by id, with their lines and tenders.
+pub(super) async fn by_ids(tx: &Tx, ids: &[InvoiceId]) -> Result<Vec<Invoice>> {
+    #[derive(QueryableByName)]
+    struct LineRow {
+        #[diesel(sql_type = SqlUuid)]
+        invoice_id: InvoiceId,
+        #[diesel(embed)]
+        line: Line,
+    }
+    #[derive(QueryableByName)]
+    struct TenderRow {
+        #[diesel(sql_type = SqlUuid)]
+        invoice_id: InvoiceId,
+        #[diesel(embed)]
+        tender: Tender,
+    }
+    let (mut a, mut b, mut c) = (tx.shared(), tx.shared(), tx.shared());
+    let headers = sql(concat!(
+        "select ",
+        header_columns!(),
+        " from invoice where tenant_id = $1 and invoice_id = any ($2)"
+    ))
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(ids)
+    .load::<Header>(&mut a);
+    let lines = sql(concat!(
+        "select invoice_id, ",
+        line_columns!(),
+        " from invoice_line where tenant_id = $1 and invoice_id = any ($2) order by invoice_id, line"
+    ))
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(ids)
+    .load::<LineRow>(&mut b);
+    let tenders = sql(
+        "select invoice_id, method, amount, reference from invoice_tender
+                        where tenant_id = $1 and invoice_id = any ($2) order by invoice_id, tender",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(ids)
+    .load::<TenderRow>(&mut c);
+    let (headers, lines, tenders) = futures::try_join!(headers, lines, tenders)?;
+    let mut parts: HashMap<InvoiceId, (Vec<Line>, Vec<Tender>)> = HashMap::new();
+    for row in lines {
+        parts.entry(row.invoice_id).or_default().0.push(row.line);
+    }
+    for row in tenders {
+        parts.entry(row.invoice_id).or_default().1.push(row.tender);
+    }
+    let whole = |header: Header| {
+        let (lines, tenders) = parts.remove(&header.invoice_id).unwrap_or_default();
+        Invoice {
+            header,
+            lines,
+            tenders,
+        }
+    };
+    Ok(headers.into_iter().map(whole).collect())
 }
 
 /// An invoice's header, locked.

@@ -1,5 +1,6 @@
 //! How offers are shown.
 
+use async_graphql::SimpleObject;
 use bahi_events::Tax;
 use bahi_types::{CustomerGroupId, Money, Price, PriceListId, ProductId, Quantity, Rate, UserId};
 use serde::Serialize;
@@ -20,10 +21,11 @@ pub(crate) fn no_serials(lines: &[NewLine], (): &()) -> garde::Result {
 }
 
 /// A line of a quotation or an order.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema, SimpleObject)]
+#[graphql(name = "OfferLine")]
 pub(crate) struct OfferLineBody {
     line: i32,
-    product_id: ProductId,
+    pub product_id: ProductId,
     sku: String,
     description: String,
     /// Moves stock.
@@ -87,12 +89,13 @@ impl From<Line> for OfferLineBody {
 }
 
 /// To whom, and what it comes to; the tax is today's until there is an invoice.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema, SimpleObject)]
+#[graphql(name = "Offer")]
 pub(crate) struct OfferBody {
     buyer: BuyerBody,
     delivery_state: Option<String>,
     customer_group_id: Option<CustomerGroupId>,
-    salesperson_id: Option<UserId>,
+    pub salesperson_id: Option<UserId>,
     external_reference: Option<String>,
     place_of_supply: String,
     inter_state: bool,

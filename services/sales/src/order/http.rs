@@ -1,6 +1,7 @@
 //! Orders over HTTP.
 
 use actix_web::{HttpResponse, get, post, put, web};
+use async_graphql::{InputObject, SimpleObject};
 use bahi_db::{Done, Error as DbError};
 use bahi_events::BatchAllocation;
 use bahi_http::{
@@ -51,10 +52,10 @@ pub(crate) fn routes(cfg: &mut ServiceConfig) {
 }
 
 /// What an order says.
-#[derive(Clone, Debug, Deserialize, Validate, ToSchema)]
+#[derive(Clone, Debug, Deserialize, Validate, ToSchema, InputObject)]
 #[serde(deny_unknown_fields)]
 #[garde(allow_unvalidated)]
-struct OrderInput {
+pub(super) struct OrderInput {
     /// Where the goods come from; its branch and registration sell.
     location_id: LocationId,
     /// A series opened for the registration; its newest when absent. A draft that is changed keeps its number.
@@ -91,6 +92,7 @@ struct OrderInput {
     external_reference: Option<String>,
     /// What there is not enough of is promised when it comes; no when absent.
     #[serde(default)]
+    #[graphql(default)]
     allow_back_order: bool,
     #[serde(default)]
     expected_date: Option<NaiveDate>,
@@ -123,10 +125,12 @@ impl From<OrderInput> for Terms {
 }
 
 /// A line of an order.
-#[derive(Debug, Serialize, ToSchema)]
-struct OrderLineBody {
+#[derive(Clone, Debug, Serialize, ToSchema, SimpleObject)]
+#[graphql(name = "OrderLine", complex)]
+pub(super) struct OrderLineBody {
     #[serde(flatten)]
-    offer: OfferLineBody,
+    #[graphql(flatten)]
+    pub(super) offer: OfferLineBody,
     /// Promised from stock and not delivered yet.
     held: Quantity,
     /// Neither held nor delivered: promised when stock comes. Zero before the order is confirmed and after its end.
@@ -136,30 +140,35 @@ struct OrderLineBody {
 }
 
 /// An order.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema, SimpleObject)]
+#[graphql(name = "Order", complex)]
 pub(crate) struct OrderBody {
-    order_id: OrderId,
+    #[graphql(name = "id")]
+    pub(super) order_id: OrderId,
     number: String,
     date: NaiveDate,
     /// `draft`, `confirmed`, `partially_fulfilled`, `fulfilled`, `closed` or `cancelled`.
     status: String,
     registration_id: RegistrationId,
-    branch_id: BranchId,
-    location_id: LocationId,
-    customer_id: Option<CustomerId>,
+    pub(super) branch_id: BranchId,
+    pub(super) location_id: LocationId,
+    pub(super) customer_id: Option<CustomerId>,
     /// The quotation that it accepts.
-    quotation_id: Option<Uuid>,
+    #[graphql(skip)]
+    pub(super) quotation_id: Option<Uuid>,
     allow_back_order: bool,
     expected_date: Option<NaiveDate>,
     #[serde(flatten)]
-    offer: OfferBody,
-    lines: Vec<OrderLineBody>,
+    #[graphql(flatten)]
+    pub(super) offer: OfferBody,
+    #[graphql(skip)]
+    pub(super) lines: Vec<OrderLineBody>,
     note: Option<String>,
     /// What it claims of the customer's credit.
     exposure: Money,
     /// Why it was cancelled or closed.
     reason: Option<String>,
-    created_by: Option<UserId>,
+    pub(super) created_by: Option<UserId>,
     created_at: DateTime<Utc>,
     confirmed_at: Option<DateTime<Utc>>,
     ended_at: Option<DateTime<Utc>>,
@@ -172,9 +181,10 @@ impl Versioned for OrderBody {
     }
 }
 
-impl OrderBody {
-    pub(crate) fn of(done: Done<Order>) -> Result<Done<Self>, Error> {
-        let order = done.value;
+impl TryFrom<Order> for OrderBody {
+    type Error = Error;
+
+    fn try_from(order: Order) -> Result<Self, Error> {
         let offer = order.offer()?;
         let h = order.head;
         let waits = matches!(h.status.as_str(), "confirmed" | "partially_fulfilled");
@@ -191,7 +201,7 @@ impl OrderBody {
                 invoiced: l.invoiced,
             })
         });
-        let body = Self {
+        Ok(Self {
             order_id: h.order_id,
             number: h.number,
             date: h.date,
@@ -213,9 +223,14 @@ impl OrderBody {
             confirmed_at: h.confirmed_at,
             ended_at: h.ended_at,
             version: h.version,
-        };
+        })
+    }
+}
+
+impl OrderBody {
+    pub(crate) fn of(done: Done<Order>) -> Result<Done<Self>, Error> {
         Ok(Done {
-            value: body,
+            value: done.value.try_into()?,
             replayed: done.replayed,
         })
     }
@@ -252,11 +267,11 @@ async fn amend(
 #[derive(Clone, Debug, Default, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[garde(allow_unvalidated)]
-struct Confirmation {
+pub(super) struct Confirmation {
     /// Why it may go beyond the customer's credit limit; needs a permission.
     #[serde(default)]
     #[garde(inner(custom(short_text)))]
-    credit_override: Option<String>,
+    pub(super) credit_override: Option<String>,
 }
 
 /// Confirms an order: claims the customer's credit and holds the stock. Confirmed again, it is the same.
@@ -283,10 +298,10 @@ async fn confirm(
 #[derive(Clone, Debug, Default, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[garde(allow_unvalidated)]
-struct Ending {
+pub(super) struct Ending {
     #[serde(default)]
     #[garde(inner(custom(short_text)))]
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
 }
 
 /// Cancels an order of which nothing was delivered or billed, and gives back what is held for it.
@@ -602,9 +617,9 @@ impl From<Head> for OrderSummary {
     }
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams, InputObject)]
 #[into_params(parameter_in = Query)]
-struct OrderFilter {
+pub(super) struct OrderFilter {
     /// Exactly this number, in any case.
     number: Option<String>,
     /// `draft`, `confirmed`, `partially_fulfilled`, `fulfilled`, `closed` or `cancelled`.
@@ -624,8 +639,19 @@ async fn list(
     query: web::Query<PageQuery>,
     filter: web::Query<OrderFilter>,
 ) -> Result<HttpResponse, Problem> {
+    let orders = listed(&state, &caller, &filter, &query).await?;
+    Ok(page(&orders.map(OrderSummary::from)))
+}
+
+/// A part of the list.
+pub(super) async fn listed(
+    state: &State,
+    caller: &Caller,
+    filter: &OrderFilter,
+    query: &PageQuery,
+) -> Result<Page<Head>, Error> {
     caller.require("sales.order.read")?;
-    let walk = Timed::read(&query, "created_at")?;
+    let walk = Timed::read(query, "created_at")?;
     let wanted = store::Filter {
         number: filter.number.as_deref().map(str::to_ascii_uppercase),
         status: filter.status.clone(),
@@ -640,8 +666,9 @@ async fn list(
             store::list(tx, &wanted).await.map_err(Error::from)
         })
         .await?;
-    let orders = paged_by_time(rows, &query, total, |h| (h.created_at, h.order_id.uuid()));
-    Ok(page(&orders.map(OrderSummary::from)))
+    Ok(paged_by_time(rows, query, total, |h| {
+        (h.created_at, h.order_id.uuid())
+    }))
 }
 
 /// One order.

@@ -25,6 +25,7 @@
 //! * Locks: the customer's account, then the order, then numbers.
 
 mod commands;
+pub(crate) mod graphql;
 mod http;
 mod model;
 mod steps;

@@ -176,6 +176,42 @@ pub(crate) async fn get(tx: &Tx, id: OrderId) -> Result<Option<Order>> {
     Ok(head.map(|head| Order { head, lines }))
 }
 
+/// Orders by id.
+pub(super) async fn by_ids(tx: &Tx, ids: &[OrderId]) -> Result<Vec<Order>> {
+    #[derive(QueryableByName)]
+    struct LineRow {
+        #[diesel(sql_type = SqlUuid)]
+        order_id: OrderId,
+        #[diesel(embed)]
+        line: OrderLine,
+    }
+    let (mut a, mut b) = (tx.shared(), tx.shared());
+    let heads = sql(concat!(
+        "select ",
+        columns!(),
+        " from sales_order where tenant_id = $1 and order_id = any ($2)"
+    ))
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(ids)
+    .load::<Head>(&mut a);
+    let lines = sql("select order_id, line, product_id, stocked, qty, held, delivered, invoiced, invoiced_discount,
+                            invoiced_bill_discount, priced
+                       from sales_order_line where tenant_id = $1 and order_id = any ($2) order by order_id, line")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(ids)
+    .load::<LineRow>(&mut b);
+    let (heads, lines) = futures::try_join!(heads, lines)?;
+    let mut parts: BTreeMap<OrderId, Vec<OrderLine>> = BTreeMap::new();
+    for row in lines {
+        parts.entry(row.order_id).or_default().push(row.line);
+    }
+    let whole = |head: Head| Order {
+        lines: parts.remove(&head.order_id).unwrap_or_default(),
+        head,
+    };
+    Ok(heads.into_iter().map(whole).collect())
+}
+
 /// Whose an order is.
 pub(super) async fn customer_of(tx: &mut Tx, id: OrderId) -> Result<Option<Option<CustomerId>>> {
     #[derive(QueryableByName)]

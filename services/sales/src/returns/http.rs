@@ -1,6 +1,7 @@
 //! Returns over HTTP.
 
 use actix_web::{HttpResponse, get, post, web};
+use async_graphql::{InputObject, SimpleObject};
 use bahi_db::Done;
 use bahi_http::{
     Caller, Fault, Post, Problem, Timed, Versioned, created, ok, page, paged_by_time, validate,
@@ -32,9 +33,10 @@ pub(crate) fn routes(cfg: &mut ServiceConfig) {
 }
 
 /// A line that comes back. With a bill: `original_line`. Without: exactly one of `product_id`, `barcode` and `sku`.
-#[derive(Clone, Debug, Deserialize, Validate, ToSchema)]
+#[derive(Clone, Debug, Deserialize, Validate, ToSchema, InputObject)]
 #[serde(deny_unknown_fields)]
 #[garde(allow_unvalidated)]
+#[graphql(name = "ReturnLineInput")]
 struct NewReturnLine {
     /// Line of the original invoice.
     original_line: Option<i32>,
@@ -53,18 +55,21 @@ struct NewReturnLine {
     reason: Option<String>,
     /// `restock` when absent.
     #[serde(default)]
+    #[graphql(default)]
     disposition: Disposition,
     /// Serial numbers of the pieces, of a product that is followed by number: at most as many as `qty`.
     #[serde(default)]
+    #[graphql(default)]
     #[garde(custom(serial_numbers))]
     serials: Vec<String>,
 }
 
 /// Goods that come back.
-#[derive(Clone, Debug, Deserialize, Validate, ToSchema)]
+#[derive(Clone, Debug, Deserialize, Validate, ToSchema, InputObject)]
 #[serde(deny_unknown_fields)]
 #[garde(allow_unvalidated)]
-struct NewReturn {
+#[graphql(name = "ReturnInput")]
+pub(super) struct NewReturn {
     /// The bill; without it the permission `sales.return.unbilled` is needed.
     original_invoice_id: Option<InvoiceId>,
     /// The session whose drawer refunds.
@@ -75,6 +80,7 @@ struct NewReturn {
     lines: Vec<NewReturnLine>,
     /// How it is refunded; together exactly what is due.
     #[serde(default)]
+    #[graphql(default)]
     #[garde(length(max = 20), dive)]
     refund_tenders: Vec<NewTender>,
     /// Why.
@@ -165,11 +171,12 @@ fn unbilled(lines: &[NewReturnLine]) -> Result<Vec<NewLine>, Fault> {
 }
 
 /// A line of a credit note.
-#[derive(Debug, Serialize, ToSchema)]
-struct ReturnLineBody {
+#[derive(Clone, Debug, Serialize, ToSchema, SimpleObject)]
+#[graphql(name = "ReturnLine", complex)]
+pub(super) struct ReturnLineBody {
     line: i32,
     original_line: Option<i32>,
-    product_id: ProductId,
+    pub(super) product_id: ProductId,
     description: String,
     hsn: String,
     uqc: String,
@@ -190,12 +197,16 @@ struct ReturnLineBody {
 }
 
 /// A return, as its credit note.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema, SimpleObject)]
+#[graphql(name = "Return", complex)]
 pub(crate) struct ReturnBody {
     #[serde(flatten)]
-    summary: ReturnSummary,
-    lines: Vec<ReturnLineBody>,
-    refund_tenders: Vec<TenderBody>,
+    #[graphql(flatten)]
+    pub(super) summary: ReturnSummary,
+    #[graphql(skip)]
+    pub(super) lines: Vec<ReturnLineBody>,
+    #[graphql(skip)]
+    pub(super) refund_tenders: Vec<TenderBody>,
 }
 impl Versioned for ReturnBody {
     fn version(&self) -> Option<i64> {
@@ -204,18 +215,20 @@ impl Versioned for ReturnBody {
 }
 
 /// A return in a list.
-#[derive(Debug, Serialize, ToSchema)]
-struct ReturnSummary {
-    credit_note_id: InvoiceId,
+#[derive(Clone, Debug, Serialize, ToSchema, SimpleObject)]
+#[graphql(name = "ReturnSummary")]
+pub(super) struct ReturnSummary {
+    #[graphql(name = "id")]
+    pub(super) credit_note_id: InvoiceId,
     number: String,
     date: NaiveDate,
     issued_at: DateTime<Utc>,
-    original_invoice_id: Option<InvoiceId>,
-    branch_id: BranchId,
-    location_id: LocationId,
-    till_id: Option<TillId>,
+    pub(super) original_invoice_id: Option<InvoiceId>,
+    pub(super) branch_id: BranchId,
+    pub(super) location_id: LocationId,
+    pub(super) till_id: Option<TillId>,
     session_id: Option<PosSessionId>,
-    cashier_id: Option<UserId>,
+    pub(super) cashier_id: Option<UserId>,
     place_of_supply: String,
     inter_state: bool,
     reason: Option<String>,
@@ -300,8 +313,17 @@ impl From<CreditNote> for ReturnBody {
     (status = 422, description = "EXCEEDS_SOLD, NO_SUCH_LINE, REFUND_MISMATCH (says what is due), REFUND_EXCEEDS_PAID, DRAWER_SHORT")))]
 #[post("/api/v1/sales/returns")]
 async fn take_back(state: web::Data<State>, req: Post<NewReturn>) -> Result<HttpResponse, Problem> {
-    req.caller.require("sales.return.write")?;
-    let body = req.body;
+    let made = taken_back(&state, &req.caller, req.body).await?;
+    Ok(created(&made.map(ReturnBody::from)))
+}
+
+/// Takes goods back, with their bill or without.
+pub(super) async fn taken_back(
+    state: &State,
+    caller: &Caller,
+    body: NewReturn,
+) -> Result<Done<CreditNote>, Error> {
+    caller.require("sales.return.write")?;
     let common = Common {
         session_id: body.session_id,
         location_id: body.location_id,
@@ -310,24 +332,23 @@ async fn take_back(state: web::Data<State>, req: Post<NewReturn>) -> Result<Http
         external_reference: body.external_reference,
         slip: None,
     };
-    let made = match body.original_invoice_id {
+    match body.original_invoice_id {
         Some(original) => {
             let backs = billed(&body.lines)?;
-            commands::take_back(&state, &req.caller, original, backs, common).await?
+            commands::take_back(state, caller, original, backs, common).await
         }
         None => {
-            req.caller.require("sales.return.unbilled")?;
+            caller.require("sales.return.unbilled")?;
             let lines = unbilled(&body.lines)?;
             let dispositions = body.lines.iter().map(|l| l.disposition).collect();
-            commands::take_back_unbilled(&state, &req.caller, lines, dispositions, common).await?
+            commands::take_back_unbilled(state, caller, lines, dispositions, common).await
         }
-    };
-    Ok(created(&made.map(ReturnBody::from)))
+    }
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams, InputObject)]
 #[into_params(parameter_in = Query)]
-struct ReturnFilter {
+pub(super) struct ReturnFilter {
     /// Exactly this number, in any case.
     number: Option<String>,
     original_invoice_id: Option<InvoiceId>,
@@ -344,8 +365,19 @@ async fn list(
     query: web::Query<PageQuery>,
     filter: web::Query<ReturnFilter>,
 ) -> Result<HttpResponse, Problem> {
+    let notes = listed(&state, &caller, &filter, &query).await?;
+    Ok(page(&notes.map(ReturnSummary::from)))
+}
+
+/// A part of the list.
+pub(super) async fn listed(
+    state: &State,
+    caller: &Caller,
+    filter: &ReturnFilter,
+    query: &PageQuery,
+) -> Result<Page<NoteHeader>, Error> {
     caller.require("sales.return.read")?;
-    let walk = Timed::read(&query, "issued_at")?;
+    let walk = Timed::read(query, "issued_at")?;
     let wanted = store::Filter {
         number: filter.number.as_deref().map(str::to_ascii_uppercase),
         original_invoice_id: filter.original_invoice_id.map(InvoiceId::uuid),
@@ -359,10 +391,9 @@ async fn list(
             store::list(tx, &wanted).await.map_err(Error::from)
         })
         .await?;
-    let notes = paged_by_time(rows, &query, total, |h| {
+    Ok(paged_by_time(rows, query, total, |h| {
         (h.issued_at, h.credit_note_id.uuid())
-    });
-    Ok(page(&notes.map(ReturnSummary::from)))
+    }))
 }
 
 /// One return.

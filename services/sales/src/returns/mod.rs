@@ -13,6 +13,7 @@
 //! * Each line says what becomes of the goods: `restock`, `quarantine` or `scrap`.
 
 mod commands;
+pub(crate) mod graphql;
 mod http;
 mod model;
 mod store;

@@ -22,8 +22,20 @@ use crate::{
 };
 
 /// What becomes of goods that came back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    async_graphql::Enum,
+)]
 #[serde(rename_all = "snake_case")]
+#[graphql(name = "ReturnDisposition")]
 pub(crate) enum Disposition {
     /// Back on the shelf.
     #[default]

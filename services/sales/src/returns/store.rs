@@ -1,5 +1,7 @@
 //! Every statement on credit notes.
 
+use std::collections::HashMap;
+
 use bahi_db::{Result, Tx, sql};
 use bahi_http::Timed;
 use bahi_types::{InvoiceId, Money};
@@ -178,6 +180,80 @@ pub(crate) async fn get(tx: &Tx, note: InvoiceId) -> Result<Option<CreditNote>> 
         lines,
         tenders,
     }))
+}
+
+/// Credit notes by id, with their lines and refunds.
+pub(super) async fn by_ids(tx: &Tx, ids: &[InvoiceId]) -> Result<Vec<CreditNote>> {
+    #[derive(QueryableByName)]
+    struct LineRow {
+        #[diesel(sql_type = SqlUuid)]
+        credit_note_id: InvoiceId,
+        #[diesel(embed)]
+        line: NoteLine,
+    }
+    #[derive(QueryableByName)]
+    struct TenderRow {
+        #[diesel(sql_type = SqlUuid)]
+        credit_note_id: InvoiceId,
+        #[diesel(embed)]
+        tender: Tender,
+    }
+    let (mut a, mut b, mut c) = (tx.shared(), tx.shared(), tx.shared());
+    let headers = sql(concat!(
+        "select ",
+        columns!(),
+        " from credit_note where tenant_id = $1 and credit_note_id = any ($2)"
+    ))
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(ids)
+    .load::<NoteHeader>(&mut a);
+    let lines = sql("select credit_note_id, line, original_line, product_id, description, stocked, hsn, uqc, qty, tax_category,
+                            rate, cess_rate, taxable, cgst, sgst, igst, cess, total, disposition, serials
+                       from credit_note_line where tenant_id = $1 and credit_note_id = any ($2)
+                      order by credit_note_id, line")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(ids)
+    .load::<LineRow>(&mut b);
+    let tenders = sql("select credit_note_id, method, amount, reference from credit_note_tender
+                        where tenant_id = $1 and credit_note_id = any ($2) order by credit_note_id, tender")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(ids)
+    .load::<TenderRow>(&mut c);
+    let (headers, lines, tenders) = futures::try_join!(headers, lines, tenders)?;
+    let mut parts: HashMap<InvoiceId, (Vec<NoteLine>, Vec<Tender>)> = HashMap::new();
+    for row in lines {
+        parts
+            .entry(row.credit_note_id)
+            .or_default()
+            .0
+            .push(row.line);
+    }
+    for row in tenders {
+        let of = parts.entry(row.credit_note_id).or_default();
+        of.1.push(row.tender);
+    }
+    let whole = |header: NoteHeader| {
+        let (lines, tenders) = parts.remove(&header.credit_note_id).unwrap_or_default();
+        CreditNote {
+            header,
+            lines,
+            tenders,
+        }
+    };
+    Ok(headers.into_iter().map(whole).collect())
+}
+
+/// Headers of what came back of these invoices, the oldest first.
+pub(super) async fn of_invoices(tx: &mut Tx, ids: &[InvoiceId]) -> Result<Vec<NoteHeader>> {
+    Ok(sql(concat!(
+        "select ",
+        columns!(),
+        " from credit_note where tenant_id = $1 and original_invoice_id = any ($2) order by issued_at, credit_note_id"
+    ))
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(ids)
+    .load(tx.conn())
+    .await?)
 }
 
 /// Which credit notes a list shows.

@@ -12,9 +12,21 @@ use utoipa::ToSchema;
 
 /// A means of payment.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    async_graphql::Enum,
 )]
 #[serde(rename_all = "snake_case")]
+#[graphql(name = "PaymentMethod")]
 pub(crate) enum Method {
     /// Notes and coins.
     Cash,

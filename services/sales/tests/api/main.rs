@@ -11,6 +11,7 @@ mod commission;
 mod counting;
 mod exchanges;
 mod faults;
+mod graphql;
 mod held;
 mod house;
 mod kits;
