@@ -451,7 +451,7 @@ mod tests {
             None
         );
         assert_eq!(
-            beyond(&format!("{}a{}", "{a".repeat(10), "}".repeat(10))),
+            beyond(&format!("{}a{}", "{a".repeat(11), "}".repeat(11))),
             Some("nested fields")
         );
         assert_eq!(
