@@ -42,11 +42,12 @@ fn rank(name: &str, folder: &str) -> u32 {
         "bahi-events" | "bahi-gst" | "bahi-proto-messages" => 1,
         "bahi-db" | "bahi-pricing" | "bahi-prints" => 2,
         "bahi-kafka" | "bahi-http" => 3,
-        "bahi-proto" | "bahi-service" => 4,
-        "bahi-testkit" | "bahi-objects" => 5,
-        _ if folder.starts_with("services/") => 6,
-        "bahi-demo" => 7,
-        _ => 8,
+        "bahi-graphql" => 4,
+        "bahi-proto" | "bahi-service" => 5,
+        "bahi-testkit" | "bahi-objects" => 6,
+        _ if folder.starts_with("services/") => 7,
+        "bahi-demo" => 8,
+        _ => 9,
     }
 }
 
@@ -74,7 +75,7 @@ fn dependencies_run_one_way() {
                 ]
                 .contains(&name.as_str()),
                 "actix-web" => {
-                    ["bahi-http", "bahi-service"].contains(&name.as_str())
+                    ["bahi-http", "bahi-graphql", "bahi-service"].contains(&name.as_str())
                         || folder.starts_with("services/")
                 }
                 "diesel" => !["bahi-http", "bahi-gst", "bahi-pricing"].contains(&name.as_str()),

@@ -24,14 +24,10 @@ async fn refused(client: &Client, query: &str, variables: Value) -> Value {
 
 /// Runs a query of so many rows three times, and asserts that many need no more statements than two.
 async fn assert_flat(app: &App, owner: &Client, query: &str, variables: impl Fn(usize) -> Value) {
-    let mut counted = Vec::new();
-    // The first of all opens connections.
-    for rows in [2, 2, 50] {
-        let before = app.db.statements();
+    let ask = async |rows: usize| {
         ask(owner, query, variables(rows)).await;
-        counted.push(app.db.statements() - before);
-    }
-    assert_eq!(counted[1], counted[2], "{query}");
+    };
+    bahi_testkit::assert_flat(&app.db, ask).await;
 }
 
 const TILLS: &str = "query($n: Int!, $after: String) { tills(first: $n, after: $after) {

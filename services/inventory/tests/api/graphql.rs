@@ -34,14 +34,10 @@ async fn stocked(count: usize) -> (Shop, Vec<ProductId>) {
 
 /// Runs a query of so many rows three times, and asserts that many need no more statements than two.
 async fn assert_flat(shop: &Shop, query: &str, variables: impl Fn(usize) -> Value) {
-    let mut counted = Vec::new();
-    // The first of all opens connections.
-    for rows in [2, 2, 50] {
-        let before = shop.app.db.statements();
+    let ask = async |rows: usize| {
         ask(shop, query, variables(rows)).await;
-        counted.push(shop.app.db.statements() - before);
-    }
-    assert_eq!(counted[1], counted[2], "{query}");
+    };
+    bahi_testkit::assert_flat(&shop.app.db, ask).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,14 +21,10 @@ async fn refused(client: &Client, query: &str, variables: Value) -> Value {
 
 /// Runs a query of so many rows three times, and asserts that many need no more statements than two.
 async fn assert_flat(shop: &Shop, query: &str, variables: impl Fn(usize) -> Value) {
-    let mut counted = Vec::new();
-    // The first of all opens connections.
-    for rows in [2, 2, 50] {
-        let before = shop.sales.db.statements();
+    let ask = async |rows: usize| {
         ask(shop, query, variables(rows)).await;
-        counted.push(shop.sales.db.statements() - before);
-    }
-    assert_eq!(counted[1], counted[2], "{query}");
+    };
+    bahi_testkit::assert_flat(&shop.sales.db, ask).await;
 }
 
 /// A sale of some goods at the till; the invoice as REST answered it.
