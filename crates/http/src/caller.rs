@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::{
-    Claims, Fault, Keys, Problem,
+    Claims, Fault, Keys, Operations, Problem, operation,
     token::{API_KEY, AUDIENCE_INTERNAL, INTERNAL},
 };
 
@@ -57,7 +57,8 @@ fn bound(grant: &str) -> Option<(&str, u32)> {
     Some((stem, number.parse().ok()?))
 }
 
-/// The caller of a request. As an extractor it answers 401 to anything but a valid internal token.
+/// The caller of a request. As an extractor it answers 401 to anything but a valid internal token, and 403 to one that does
+/// not hold what the operation asks for.
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// Tenant, actor, trace, idempotency key.
@@ -73,7 +74,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Refuses a caller without `permission`.
+    /// Refuses a caller without `permission`, which some uses of an operation need beside its own.
     ///
     /// # Errors
     /// [`Fault::Forbidden`].
@@ -81,7 +82,7 @@ impl Caller {
         if self.grants.allow(permission) {
             Ok(())
         } else {
-            Err(Fault::Forbidden(permission))
+            Err(Fault::Forbidden(permission.into()))
         }
     }
 
@@ -97,7 +98,7 @@ impl Caller {
     pub fn user(&self) -> Result<UserId, Fault> {
         match &self.ctx.actor {
             Actor::User { id } => Ok(UserId::from_uuid(*id)),
-            Actor::Service { .. } => Err(Fault::Forbidden("a person's session")),
+            Actor::Service { .. } => Err(Fault::Forbidden("a person's session".into())),
         }
     }
 
@@ -176,6 +177,11 @@ pub(crate) fn caller_of(req: &HttpRequest) -> Result<Caller, Fault> {
     let text = |name: &str| req.headers().get(name).and_then(|v| v.to_str().ok());
     let authorization = text(header::AUTHORIZATION.as_str()).ok_or(Fault::Unauthenticated)?;
     let mut caller = Caller::from_bearer(keys, authorization).ok_or(Fault::Unauthenticated)?;
+    let operations = req.app_data::<web::Data<Operations>>();
+    let operations = operations.ok_or(Fault::Unauthenticated)?;
+    let pattern = req.match_pattern().unwrap_or_default();
+    let operation = operation::name(req.method().as_str(), &pattern);
+    operations.admit(&operation, &caller.grants)?;
     if let Ok(id) = Uuid::parse_str(&crate::request_id()) {
         caller.ctx.correlation_id = id;
     }

@@ -1,5 +1,7 @@
 //! The refusals that every service shares, and what database errors mean to a client.
 
+use std::borrow::Cow;
+
 use actix_web::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -29,7 +31,7 @@ pub enum Fault {
     Unauthenticated,
     /// The token lacks a permission.
     #[error("The permission {0} is needed.")]
-    Forbidden(&'static str),
+    Forbidden(Cow<'static, str>),
     /// The approval that was presented lends nothing here.
     #[error("The approval {0}.")]
     Approval(&'static str),

@@ -105,10 +105,12 @@ pub async fn observe<B: MessageBody + 'static>(
         Err(error) => error.as_response_error().status_code(),
     };
     span.record("http.response.status_code", status.as_u16());
-    let label = answer
-        .as_ref()
-        .ok()
-        .and_then(|r| r.request().extensions().get::<RouteTemplate>().cloned());
+    let routed = answer.as_ref().ok().map(|r| r.request());
+    let label = routed.and_then(|r| r.extensions().get::<RouteTemplate>().cloned());
+    // Before a request is routed only its path is looked at: `{id}` and `{id}:cancel` are told apart by who answered.
+    let route = routed.and_then(|r| r.match_pattern()).unwrap_or(route);
+    span.record("http.route", field::display(&route));
+    span.record("otel.name", format!("{method} {route}"));
     let route = label.as_ref().map_or(route.as_str(), |l| &l.0);
     REQUESTS
         .with_label_values(&[method.as_str(), route, status.as_str()])

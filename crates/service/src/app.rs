@@ -1,10 +1,10 @@
 //! What a service is made of.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bahi_db::{Db, EmbeddedMigrations};
 use bahi_graphql::Subgraph;
-use bahi_http::{Keys, Signer};
+use bahi_http::{Keys, Needs, Signer};
 use bahi_kafka::{Consumer, Follow};
 use bahi_types::Clock;
 use tokio_util::sync::CancellationToken;
@@ -58,6 +58,7 @@ pub struct App<S> {
     pub(crate) jobs: fn(&S) -> Vec<Job>,
     pub(crate) grpc: Option<fn(&S) -> tonic::service::Routes>,
     pub(crate) graphql: Option<fn() -> Subgraph>,
+    pub(crate) permissions: &'static [(&'static str, &'static str)],
 }
 
 impl<S: Clone + Send + Sync + 'static> App<S> {
@@ -76,6 +77,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             jobs: |_| Vec::new(),
             grpc: None,
             graphql: None,
+            permissions: &[],
         }
     }
 
@@ -127,6 +129,31 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     pub fn graphql(mut self, graphql: fn() -> Subgraph) -> Self {
         self.graphql = Some(graphql);
         self
+    }
+
+    /// Permissions that no operation asks for by itself but some uses of one do, each with what it allows. `<n>` stands for a
+    /// number.
+    pub fn permissions(mut self, permissions: &'static [(&'static str, &'static str)]) -> Self {
+        self.permissions = permissions;
+        self
+    }
+
+    /// What can be granted in this service, and what each permission opens.
+    pub fn catalogue(&self) -> BTreeMap<String, Vec<String>> {
+        let mut all = BTreeMap::<String, Vec<String>>::new();
+        let api = serde_json::to_value(self.openapi()).unwrap_or_default();
+        for (name, operation) in bahi_http::described(&api) {
+            if let Some(Needs::Permission(permission)) = bahi_http::needs(operation) {
+                let line = operation["summary"].as_str().unwrap_or_default();
+                let line = format!("{name}: {}", line.trim_end_matches('.'));
+                all.entry(permission).or_default().push(line);
+            }
+        }
+        for (permission, what) in self.permissions {
+            let entry = all.entry((*permission).to_owned()).or_default();
+            entry.push((*what).to_owned());
+        }
+        all
     }
 
     /// The schema of its part of the graph. `None` for a service that is not in the graph.

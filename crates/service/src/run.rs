@@ -8,7 +8,7 @@ use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 use actix_web::{HttpServer, dev::ServerHandle, middleware::from_fn, web};
 use anyhow::Context;
 use bahi_db::{Db, DbConfig};
-use bahi_http::{Keys, Ready, Signer};
+use bahi_http::{Keys, Operations, Ready, Signer};
 use bahi_kafka::{Heard, Operator};
 use bahi_types::Clock;
 use tokio::task::JoinSet;
@@ -269,7 +269,9 @@ fn serve_http<S: Clone + Send + Sync + 'static>(
     let state = web::Data::new(state.clone());
     let keys = web::Data::from(parts.keys.clone());
     let ready = web::Data::new(ready.clone());
-    let openapi = web::Data::new(app.openapi().to_json()?);
+    let openapi = app.openapi();
+    let operations = web::Data::new(Operations::of(&serde_json::to_value(&openapi)?)?);
+    let openapi = web::Data::new(openapi.to_json()?);
     let (routes, fallback) = (app.routes, app.fallback);
     let subgraph = app.graphql.map(|graphql| graphql());
     let db = parts.db.clone();
@@ -282,6 +284,7 @@ fn serve_http<S: Clone + Send + Sync + 'static>(
             .configure(routes)
             .into_app()
             .app_data(openapi.clone())
+            .app_data(operations.clone())
             .configure(bahi_http::extractor_config)
             .configure(bahi_http::health_routes)
             .route("/openapi.json", web::get().to(openapi_document));

@@ -70,6 +70,12 @@ pub(crate) fn service_token(service: &str, tenant: TenantId) -> String {
     sign(service, service.to_owned(), tenant, &[])
 }
 
+/// Signs the token of an API key.
+pub(crate) fn key_token(tenant: TenantId, permissions: &[&str]) -> String {
+    let sub = format!("{}{}", token::API_KEY, uuid::Uuid::now_v7());
+    sign("api-gateway", sub, tenant, permissions)
+}
+
 fn sign(issuer: &str, sub: String, tid: TenantId, permissions: &[&str]) -> String {
     let file = format!("{}/private/{issuer}.pem", test_env("BAHI_TEST_KEYS"));
     let signer = Signer::from_file(file.as_ref()).expect("key of the tests");

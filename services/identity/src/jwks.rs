@@ -37,7 +37,7 @@ struct Key {
 }
 
 /// The public keys of access tokens.
-#[utoipa::path(tag = "auth", responses((status = 200, body = KeySet)))]
+#[utoipa::path(tag = "auth", security(()), responses((status = 200, body = KeySet)))]
 #[get("/.well-known/jwks.json")]
 async fn jwks(state: web::Data<State>) -> HttpResponse {
     let issuer = state.signer.issuer().to_owned();

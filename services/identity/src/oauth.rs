@@ -91,7 +91,7 @@ fn uncached(response: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
 
 /// Gives a short access token to a client that shows its key, in the header or in the form.
 #[utoipa::path(tag = "auth",
-    request_body(content = TokenRequest, content_type = "application/x-www-form-urlencoded"),
+    security(()), request_body(content = TokenRequest, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, body = TokenAnswer),
         (status = 400, description = "invalid_request, unsupported_grant_type, invalid_scope (RFC 6749, 5.2)"),
@@ -214,14 +214,14 @@ fn metadata(state: &State) -> Result<HttpResponse, Problem> {
 }
 
 /// What clients may know of the token endpoint (RFC 8414); 404 where the fleet does not know its own address.
-#[utoipa::path(tag = "auth", responses((status = 200, body = Metadata), (status = 404)))]
+#[utoipa::path(tag = "auth", security(()), responses((status = 200, body = Metadata), (status = 404)))]
 #[get("/.well-known/oauth-authorization-server")]
 async fn authorization_server(state: web::Data<State>) -> Result<HttpResponse, Problem> {
     metadata(&state)
 }
 
 /// The same where many clients look first (RFC 8414, section 5).
-#[utoipa::path(tag = "auth", responses((status = 200, body = Metadata), (status = 404)))]
+#[utoipa::path(tag = "auth", security(()), responses((status = 200, body = Metadata), (status = 404)))]
 #[get("/.well-known/openid-configuration")]
 async fn openid_configuration(state: web::Data<State>) -> Result<HttpResponse, Problem> {
     metadata(&state)

@@ -57,6 +57,20 @@ pub fn app() -> App<State> {
         .consumers(consumers::table)
         .jobs(jobs::table)
         .grpc(grpc::routes)
+        .permissions(&[
+            (
+                "inventory.batch.override",
+                "Reserve a batch against the rules, with a reason",
+            ),
+            (
+                "inventory.count.approve_any",
+                "Approve a count whatever its difference is worth",
+            ),
+            (
+                "inventory.stock.adjust_any",
+                "Adjust stock whatever the difference is worth",
+            ),
+        ])
 }
 
 fn routes(cfg: &mut ServiceConfig) {

@@ -60,6 +60,35 @@ pub fn app() -> App<State> {
         .follows(live::follows)
         .jobs(jobs::table)
         .grpc(grpc::routes)
+        .permissions(&[
+            (
+                "sales.credit.override",
+                "Sell beyond a customer's credit limit, with a reason",
+            ),
+            ("sales.commission.read_all", "See the commission of others"),
+            ("sales.discount.give", "Give any discount"),
+            (
+                "sales.discount.up_to_<n>",
+                "Give at most n per cent of each line",
+            ),
+            (
+                "sales.held_bill.take_over",
+                "Take over a bill that another till holds",
+            ),
+            ("sales.price.below_cost", "Sell below cost, with a reason"),
+            (
+                "sales.price.override",
+                "Sell at another price than the list's, with a reason",
+            ),
+            (
+                "sales.price.up_to_<n>",
+                "Sell at most n per cent below the list's price, with a reason",
+            ),
+            (
+                "sales.return.unbilled",
+                "Take goods back without their bill",
+            ),
+        ])
 }
 
 fn routes(cfg: &mut ServiceConfig) {

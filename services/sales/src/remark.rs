@@ -140,7 +140,7 @@ impl Remarks {
 
 /// Edits what is not fiscal of an invoice, by a merge patch: null takes a field away.
 #[utoipa::path(tag = "invoices",
-    request_body(content = Remarks, content_type = "application/merge-patch+json"),
+    security(("bearer" = ["sales.invoice.edit"])), request_body(content = Remarks, content_type = "application/merge-patch+json"),
     params(("If-Match" = String, Header)),
     responses(
         (status = 200, body = InvoiceBody),
@@ -154,7 +154,6 @@ async fn edit(
     id: web::Path<InvoiceId>,
     req: Amend<Patch>,
 ) -> std::result::Result<HttpResponse, Problem> {
-    req.caller.require("sales.invoice.edit")?;
     let done = save(&state, &req.caller, *id, req.version, req.body).await?;
     Ok(ok(&done.map(InvoiceBody::from)))
 }

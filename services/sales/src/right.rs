@@ -82,7 +82,7 @@ impl Rights {
     /// [`Fault::Forbidden`].
     pub(crate) fn may_discount(self) -> Result<()> {
         match self.discount {
-            Allowance::None => Err(Fault::Forbidden(DISCOUNT).into()),
+            Allowance::None => Err(Fault::Forbidden(DISCOUNT.into()).into()),
             _ => Ok(()),
         }
     }
@@ -116,7 +116,7 @@ impl Rights {
     pub(crate) fn price(self, line: usize, listed: Decimal, charged: Decimal) -> Result<()> {
         let cap = match self.price {
             Allowance::Any => return Ok(()),
-            Allowance::None => return Err(Fault::Forbidden(OVERRIDE).into()),
+            Allowance::None => return Err(Fault::Forbidden(OVERRIDE.into()).into()),
             Allowance::UpTo(cap) => cap,
         };
         let off = listed - charged;

@@ -119,7 +119,7 @@ async fn find(tx: &Tx, invoice: InvoiceId, walk: Timed) -> DbResult<(Vec<Happene
 }
 
 /// What happened to an invoice, oldest first.
-#[utoipa::path(tag = "invoices", params(PageQuery), responses((status = 200, body = Page<Happened>), (status = 404)))]
+#[utoipa::path(tag = "invoices", security(("bearer" = ["sales.invoice.read"])), params(PageQuery), responses((status = 200, body = Page<Happened>), (status = 404)))]
 #[get("/api/v1/sales/invoices/{id:[^:/]+}/timeline")]
 async fn timeline(
     state: web::Data<State>,
@@ -127,7 +127,6 @@ async fn timeline(
     id: web::Path<InvoiceId>,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("sales.invoice.read")?;
     let walk = Timed::oldest_first(&query)?;
     let (rows, total) = state
         .db

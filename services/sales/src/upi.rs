@@ -79,7 +79,7 @@ impl Versioned for LinkBody {
 }
 
 /// The link and QR code of a payment by UPI to the branch of a till.
-#[utoipa::path(tag = "sessions", params(Wanted), responses(
+#[utoipa::path(tag = "sessions", security(("bearer" = ["sales.pos.use"])), params(Wanted), responses(
     (status = 200, body = LinkBody), (status = 404), (status = 409, description = "SESSION_CLOSED"),
     (status = 422, description = "NO_UPI_ADDRESS: the branch has none")))]
 #[get("/api/v1/pos/upi-link")]
@@ -88,7 +88,6 @@ async fn show(
     caller: Caller,
     wanted: web::Query<Wanted>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("sales.pos.use")?;
     if !wanted.amount.is_positive() {
         return Err(Fault::field("amount", "must be above zero").into());
     }

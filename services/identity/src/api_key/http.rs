@@ -158,11 +158,10 @@ fn private(mut response: HttpResponse) -> HttpResponse {
 }
 
 /// Makes a key.
-#[utoipa::path(tag = "api-keys", request_body = KeyInput, responses(
+#[utoipa::path(tag = "api-keys", security(("bearer" = ["identity.api_key.write"])), request_body = KeyInput, responses(
     (status = 201, body = Shown), (status = 403, description = "ESCALATION"), (status = 422, description = "KEY_EXPIRY")))]
 #[post("/api/v1/api-keys")]
 async fn create(state: web::Data<State>, req: Post<KeyInput>) -> Result<HttpResponse, Problem> {
-    req.caller.require("identity.api_key.write")?;
     let new = NewKey {
         name: req.body.name,
         permissions: req.body.permissions,
@@ -174,14 +173,13 @@ async fn create(state: web::Data<State>, req: Post<KeyInput>) -> Result<HttpResp
 }
 
 /// Keys, by name unless sorted otherwise.
-#[utoipa::path(tag = "api-keys", params(PageQuery), responses((status = 200, body = Page<KeyBody>)))]
+#[utoipa::path(tag = "api-keys", security(("bearer" = ["identity.api_key.read"])), params(PageQuery), responses((status = 200, body = Page<KeyBody>)))]
 #[get("/api/v1/api-keys")]
 async fn list(
     state: web::Data<State>,
     caller: Caller,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("identity.api_key.read")?;
     let walk = Walk::read(&query, &store::SORTS)?;
     let keys = state.db.read(&caller.ctx, async move |tx: &mut Tx| {
         store::list(tx, &query, &walk).await
@@ -190,14 +188,13 @@ async fn list(
 }
 
 /// A key.
-#[utoipa::path(tag = "api-keys", responses((status = 200, body = KeyBody)))]
+#[utoipa::path(tag = "api-keys", security(("bearer" = ["identity.api_key.read"])), responses((status = 200, body = KeyBody)))]
 #[get("/api/v1/api-keys/{id:[^:/]+}")]
 async fn get_one(
     state: web::Data<State>,
     caller: Caller,
     id: web::Path<Uuid>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("identity.api_key.read")?;
     let found = state.db.read(&caller.ctx, async move |tx: &mut Tx| {
         Ok::<_, Error>(store::get(tx, *id).await?)
     });
@@ -205,7 +202,7 @@ async fn get_one(
 }
 
 /// Makes the secret of a key anew; the one before is void at once.
-#[utoipa::path(tag = "api-keys", request_body = Rotation, responses(
+#[utoipa::path(tag = "api-keys", security(("bearer" = ["identity.api_key.write"])), request_body = Rotation, responses(
     (status = 200, body = Shown), (status = 403, description = "ESCALATION"), (status = 409, description = "KEY_ENDED"),
     (status = 422, description = "KEY_EXPIRY")))]
 #[post("/api/v1/api-keys/{id:[^:/]+}:rotate")]
@@ -214,13 +211,12 @@ async fn rotate(
     id: web::Path<Uuid>,
     req: Post<Rotation>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("identity.api_key.write")?;
     let made = commands::rotate(&state, &req.caller, *id, req.body.expires_at).await?;
     Ok(private(ok(&made.map(|key| Shown::new(&state, key)))))
 }
 
 /// Ends a key.
-#[utoipa::path(tag = "api-keys", request_body = Revocation, responses(
+#[utoipa::path(tag = "api-keys", security(("bearer" = ["identity.api_key.write"])), request_body = Revocation, responses(
     (status = 200, body = KeyBody), (status = 403, description = "ESCALATION")))]
 #[post("/api/v1/api-keys/{id:[^:/]+}:revoke")]
 async fn revoke(
@@ -228,7 +224,6 @@ async fn revoke(
     id: web::Path<Uuid>,
     req: Post<Revocation>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("identity.api_key.write")?;
     let (ctx, grants) = (&req.caller.ctx, &req.caller.grants);
     let ended = commands::revoke(&state, ctx, grants, *id, req.body.reason).await?;
     Ok(ok(&ended.map(KeyBody::from)))
@@ -261,7 +256,7 @@ struct Principal {
 }
 
 /// Looks at a key that was presented at the gateway: 404 for whatever is wrong with it.
-#[utoipa::path(tag = "internal", request_body = Presentation, responses((status = 200, body = Principal), (status = 404)))]
+#[utoipa::path(tag = "internal", security(("bearer" = [])), request_body = Presentation, responses((status = 200, body = Principal), (status = 404)))]
 #[post("/internal/v1/api-keys:verify")]
 async fn verify(state: web::Data<State>, req: Post<Presentation>) -> Result<HttpResponse, Problem> {
     revocation::gateway(&req.caller)?;

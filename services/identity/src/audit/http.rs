@@ -84,7 +84,7 @@ impl From<Kept> for AuditBody {
 }
 
 /// The audit trail, the newest first unless sorted otherwise.
-#[utoipa::path(tag = "audit", params(PageQuery, Filter), responses((status = 200, body = Page<AuditBody>)))]
+#[utoipa::path(tag = "audit", security(("bearer" = ["identity.audit.read"])), params(PageQuery, Filter), responses((status = 200, body = Page<AuditBody>)))]
 #[get("/api/v1/audit")]
 async fn list(
     state: web::Data<State>,
@@ -92,7 +92,6 @@ async fn list(
     query: web::Query<PageQuery>,
     filter: web::Query<Filter>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("identity.audit.read")?;
     let mut walk = Walk::read(&query, &store::SORTS)?;
     walk.sort.descending |= query.sort.is_none();
     let Filter {
@@ -168,14 +167,13 @@ impl From<Verdict> for AuditVerdictBody {
 }
 
 /// Sums the whole trail up again, and says whether it still leads to what was noted of it.
-#[utoipa::path(tag = "audit", params(Noted), responses((status = 200, body = AuditVerdictBody)))]
+#[utoipa::path(tag = "audit", security(("bearer" = ["identity.audit.read"])), params(Noted), responses((status = 200, body = AuditVerdictBody)))]
 #[get("/api/v1/audit:verify")]
 async fn verify(
     state: web::Data<State>,
     caller: Caller,
     query: web::Query<Noted>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("identity.audit.read")?;
     let noted = query.into_inner().read()?;
     let verify = async move |tx: &mut Tx| store::verify(tx, noted).await;
     let verdict = state.db.read_snapshot(&caller.ctx, verify).await?;

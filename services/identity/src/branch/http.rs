@@ -176,18 +176,17 @@ pub(super) struct Filter {
 }
 
 /// Opens a branch.
-#[utoipa::path(tag = "organisation", request_body = BranchInput, responses(
+#[utoipa::path(tag = "organisation", security(("bearer" = ["identity.organisation.write"])), request_body = BranchInput, responses(
     (status = 201, body = BranchBody), (status = 409, description = "CODE_TAKEN"),
     (status = 422, description = "UNKNOWN_REFERENCE, CLOSED_REFERENCE")))]
 #[post("/api/v1/branches")]
 async fn create(state: web::Data<State>, req: Post<BranchInput>) -> Result<HttpResponse, Problem> {
-    req.caller.require("identity.organisation.write")?;
     let made = commands::create(&state, &req.caller.ctx, req.body.into()).await?;
     Ok(created(&made.map(BranchBody::from)))
 }
 
 /// Branches, by code unless sorted otherwise.
-#[utoipa::path(tag = "organisation", params(PageQuery, Filter), responses((status = 200, body = Page<BranchBody>)))]
+#[utoipa::path(tag = "organisation", security(("bearer" = ["identity.organisation.read"])), params(PageQuery, Filter), responses((status = 200, body = Page<BranchBody>)))]
 #[get("/api/v1/branches")]
 async fn list(
     state: web::Data<State>,
@@ -220,14 +219,13 @@ pub(super) async fn listed(
 }
 
 /// A branch.
-#[utoipa::path(tag = "organisation", responses((status = 200, body = BranchBody)))]
+#[utoipa::path(tag = "organisation", security(("bearer" = ["identity.organisation.read"])), responses((status = 200, body = BranchBody)))]
 #[get("/api/v1/branches/{id}")]
 async fn get_one(
     state: web::Data<State>,
     caller: Caller,
     id: web::Path<BranchId>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("identity.organisation.read")?;
     let found = state.db.read(&caller.ctx, async move |tx: &mut Tx| {
         Ok::<_, Error>(store::get(tx, *id).await?)
     });
@@ -235,7 +233,7 @@ async fn get_one(
 }
 
 /// Changes a branch, closes it or opens it again.
-#[utoipa::path(tag = "organisation", request_body = BranchChange, responses(
+#[utoipa::path(tag = "organisation", security(("bearer" = ["identity.organisation.write"])), request_body = BranchChange, responses(
     (status = 200, body = BranchBody), (status = 422, description = "STILL_IN_USE, CLOSED_REFERENCE")))]
 #[put("/api/v1/branches/{id}")]
 async fn update(
@@ -243,7 +241,6 @@ async fn update(
     id: web::Path<BranchId>,
     req: Amend<BranchChange>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("identity.organisation.write")?;
     let (which, change) = ((*id, req.version), req.body.into());
     let done = commands::update(&state, &req.caller.ctx, which, change).await?;
     Ok(ok(&done.map(BranchBody::from)))

@@ -108,10 +108,9 @@ impl Versioned for CompanyBody {
 }
 
 /// The company.
-#[utoipa::path(tag = "organisation", responses((status = 200, body = CompanyBody)))]
+#[utoipa::path(tag = "organisation", security(("bearer" = ["identity.organisation.read"])), responses((status = 200, body = CompanyBody)))]
 #[get("/api/v1/company")]
 async fn get_one(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Problem> {
-    caller.require("identity.organisation.read")?;
     let found = state.db.read(&caller.ctx, async move |tx: &mut Tx| {
         Ok::<_, Error>(store::get(tx).await?)
     });
@@ -119,14 +118,13 @@ async fn get_one(state: web::Data<State>, caller: Caller) -> Result<HttpResponse
 }
 
 /// Changes the company's details.
-#[utoipa::path(tag = "organisation", request_body = CompanyInput, responses(
+#[utoipa::path(tag = "organisation", security(("bearer" = ["identity.organisation.write"])), request_body = CompanyInput, responses(
     (status = 200, body = CompanyBody), (status = 422, description = "PAN_MISMATCH")))]
 #[put("/api/v1/company")]
 async fn update(
     state: web::Data<State>,
     req: Amend<CompanyInput>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("identity.organisation.write")?;
     let done = commands::update(&state, &req.caller.ctx, req.version, req.body.into()).await?;
     Ok(ok(&done.map(CompanyBody::from)))
 }

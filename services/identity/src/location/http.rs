@@ -127,7 +127,7 @@ pub(super) struct Filter {
 }
 
 /// Adds a location.
-#[utoipa::path(tag = "organisation", request_body = LocationInput, responses(
+#[utoipa::path(tag = "organisation", security(("bearer" = ["identity.organisation.write"])), request_body = LocationInput, responses(
     (status = 201, body = LocationBody), (status = 409, description = "CODE_TAKEN"),
     (status = 422, description = "UNKNOWN_REFERENCE, CLOSED_REFERENCE")))]
 #[post("/api/v1/locations")]
@@ -135,13 +135,12 @@ async fn create(
     state: web::Data<State>,
     req: Post<LocationInput>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("identity.organisation.write")?;
     let made = commands::create(&state, &req.caller.ctx, req.body.into()).await?;
     Ok(created(&made.map(LocationBody::from)))
 }
 
 /// Locations, by code unless sorted otherwise.
-#[utoipa::path(tag = "organisation", params(PageQuery, Filter), responses((status = 200, body = Page<LocationBody>)))]
+#[utoipa::path(tag = "organisation", security(("bearer" = ["identity.organisation.read"])), params(PageQuery, Filter), responses((status = 200, body = Page<LocationBody>)))]
 #[get("/api/v1/locations")]
 async fn list(
     state: web::Data<State>,
@@ -174,14 +173,13 @@ pub(super) async fn listed(
 }
 
 /// A location.
-#[utoipa::path(tag = "organisation", responses((status = 200, body = LocationBody)))]
+#[utoipa::path(tag = "organisation", security(("bearer" = ["identity.organisation.read"])), responses((status = 200, body = LocationBody)))]
 #[get("/api/v1/locations/{id}")]
 async fn get_one(
     state: web::Data<State>,
     caller: Caller,
     id: web::Path<LocationId>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("identity.organisation.read")?;
     let found = state.db.read(&caller.ctx, async move |tx: &mut Tx| {
         Ok::<_, Error>(store::get(tx, *id).await?)
     });
@@ -189,7 +187,7 @@ async fn get_one(
 }
 
 /// Changes a location, closes it or opens it again.
-#[utoipa::path(tag = "organisation", request_body = LocationChange, responses(
+#[utoipa::path(tag = "organisation", security(("bearer" = ["identity.organisation.write"])), request_body = LocationChange, responses(
     (status = 200, body = LocationBody), (status = 422, description = "STILL_IN_USE, CLOSED_REFERENCE")))]
 #[put("/api/v1/locations/{id}")]
 async fn update(
@@ -197,7 +195,6 @@ async fn update(
     id: web::Path<LocationId>,
     req: Amend<LocationChange>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("identity.organisation.write")?;
     let (which, change) = ((*id, req.version), req.body.into());
     let done = commands::update(&state, &req.caller.ctx, which, change).await?;
     Ok(ok(&done.map(LocationBody::from)))

@@ -99,14 +99,13 @@ struct Filter {
 }
 
 /// Adds a registration.
-#[utoipa::path(tag = "organisation", request_body = RegistrationInput, responses(
+#[utoipa::path(tag = "organisation", security(("bearer" = ["identity.organisation.write"])), request_body = RegistrationInput, responses(
     (status = 201, body = RegistrationBody), (status = 409, description = "GSTIN_TAKEN"), (status = 422, description = "PAN_MISMATCH")))]
 #[post("/api/v1/registrations")]
 async fn create(
     state: web::Data<State>,
     req: Post<RegistrationInput>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("identity.organisation.write")?;
     let RegistrationInput {
         gstin,
         state_code,
@@ -127,7 +126,7 @@ async fn create(
 }
 
 /// Registrations, in the order they were added unless sorted otherwise.
-#[utoipa::path(tag = "organisation", params(PageQuery, Filter), responses((status = 200, body = Page<RegistrationBody>)))]
+#[utoipa::path(tag = "organisation", security(("bearer" = ["identity.organisation.read"])), params(PageQuery, Filter), responses((status = 200, body = Page<RegistrationBody>)))]
 #[get("/api/v1/registrations")]
 async fn list(
     state: web::Data<State>,
@@ -135,7 +134,6 @@ async fn list(
     query: web::Query<PageQuery>,
     filter: web::Query<Filter>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("identity.organisation.read")?;
     let walk = Walk::read(&query, &store::SORTS)?;
     let rows = state.db.read(&caller.ctx, async move |tx: &mut Tx| {
         store::list(tx, &query, &walk, filter.active).await
@@ -144,14 +142,13 @@ async fn list(
 }
 
 /// A registration.
-#[utoipa::path(tag = "organisation", responses((status = 200, body = RegistrationBody)))]
+#[utoipa::path(tag = "organisation", security(("bearer" = ["identity.organisation.read"])), responses((status = 200, body = RegistrationBody)))]
 #[get("/api/v1/registrations/{id}")]
 async fn get_one(
     state: web::Data<State>,
     caller: Caller,
     id: web::Path<RegistrationId>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("identity.organisation.read")?;
     let found = state.db.read(&caller.ctx, async move |tx: &mut Tx| {
         Ok::<_, Error>(store::get(tx, *id).await?)
     });
@@ -159,7 +156,7 @@ async fn get_one(
 }
 
 /// Changes a registration, or closes it.
-#[utoipa::path(tag = "organisation", request_body = RegistrationChange, responses(
+#[utoipa::path(tag = "organisation", security(("bearer" = ["identity.organisation.write"])), request_body = RegistrationChange, responses(
     (status = 200, body = RegistrationBody), (status = 422, description = "GSTIN_FIXED, PAN_MISMATCH, STILL_IN_USE")))]
 #[put("/api/v1/registrations/{id}")]
 async fn update(
@@ -167,7 +164,6 @@ async fn update(
     id: web::Path<RegistrationId>,
     req: Amend<RegistrationChange>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("identity.organisation.write")?;
     let RegistrationChange {
         gstin,
         legal_name,

@@ -44,12 +44,12 @@ struct UserRevocation {
 pub fn gateway(caller: &Caller) -> Result<(), Fault> {
     match &caller.ctx.actor {
         Actor::Service { id } if id == "api-gateway" => Ok(()),
-        _ => Err(Fault::Forbidden("the gateway itself")),
+        _ => Err(Fault::Forbidden("the gateway itself".into())),
     }
 }
 
 /// What to refuse: a full snapshot, across tenants.
-#[utoipa::path(tag = "internal", responses((status = 200, body = Revocations)))]
+#[utoipa::path(tag = "internal", security(("bearer" = [])), responses((status = 200, body = Revocations)))]
 #[get("/internal/v1/revocations")]
 async fn revocations(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Problem> {
     gateway(&caller)?;

@@ -14,7 +14,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::{
     commands,
-    model::{Role, is_grant},
+    model::{PERMISSIONS, Role, is_grant, opens},
     store,
 };
 use crate::{Error, State};
@@ -25,7 +25,8 @@ pub fn routes(cfg: &mut ServiceConfig) {
         .service(list)
         .service(get_one)
         .service(update)
-        .service(delete_one);
+        .service(delete_one)
+        .service(list_permissions);
 }
 
 /// Name and permissions.
@@ -45,13 +46,15 @@ struct RoleInput {
 /// # Errors
 /// When it is none.
 pub fn grant(value: &str, (): &()) -> garde::Result {
-    if is_grant(value) {
-        Ok(())
-    } else {
-        Err(garde::Error::new(
+    if !is_grant(value) {
+        return Err(garde::Error::new(
             "must be <service>.<noun>.<verb>, or end early in *",
-        ))
+        ));
     }
+    if !opens(value) {
+        return Err(garde::Error::new("is no permission that any service knows"));
+    }
+    Ok(())
 }
 
 /// A role.
@@ -89,11 +92,10 @@ impl Versioned for RoleBody {
 }
 
 /// Makes a role.
-#[utoipa::path(tag = "roles", request_body = RoleInput, responses(
+#[utoipa::path(tag = "roles", security(("bearer" = ["identity.role.write"])), request_body = RoleInput, responses(
     (status = 201, body = RoleBody), (status = 403, description = "ESCALATION"), (status = 409, description = "ROLE_NAME_TAKEN")))]
 #[post("/api/v1/roles")]
 async fn create(state: web::Data<State>, req: Post<RoleInput>) -> Result<HttpResponse, Problem> {
-    req.caller.require("identity.role.write")?;
     let RoleInput { name, permissions } = req.body;
     let made = commands::create(
         &state,
@@ -107,14 +109,13 @@ async fn create(state: web::Data<State>, req: Post<RoleInput>) -> Result<HttpRes
 }
 
 /// Roles, by name unless sorted otherwise.
-#[utoipa::path(tag = "roles", params(PageQuery), responses((status = 200, body = Page<RoleBody>)))]
+#[utoipa::path(tag = "roles", security(("bearer" = ["identity.role.read"])), params(PageQuery), responses((status = 200, body = Page<RoleBody>)))]
 #[get("/api/v1/roles")]
 async fn list(
     state: web::Data<State>,
     caller: Caller,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("identity.role.read")?;
     let walk = Walk::read(&query, &store::SORTS)?;
     let roles = state.db.read(&caller.ctx, async move |tx: &mut Tx| {
         store::list(tx, &query, &walk).await
@@ -123,14 +124,13 @@ async fn list(
 }
 
 /// A role.
-#[utoipa::path(tag = "roles", responses((status = 200, body = RoleBody)))]
+#[utoipa::path(tag = "roles", security(("bearer" = ["identity.role.read"])), responses((status = 200, body = RoleBody)))]
 #[get("/api/v1/roles/{id}")]
 async fn get_one(
     state: web::Data<State>,
     caller: Caller,
     id: web::Path<RoleId>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("identity.role.read")?;
     let found = state.db.read(&caller.ctx, async move |tx: &mut Tx| {
         Ok::<_, Error>(store::get(tx, *id).await?)
     });
@@ -138,7 +138,7 @@ async fn get_one(
 }
 
 /// Changes name and permissions.
-#[utoipa::path(tag = "roles", request_body = RoleInput, responses(
+#[utoipa::path(tag = "roles", security(("bearer" = ["identity.role.write"])), request_body = RoleInput, responses(
     (status = 200, body = RoleBody), (status = 403, description = "ESCALATION"), (status = 422, description = "OWNER_ROLE_FIXED")))]
 #[put("/api/v1/roles/{id}")]
 async fn update(
@@ -146,7 +146,6 @@ async fn update(
     id: web::Path<RoleId>,
     req: Amend<RoleInput>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("identity.role.write")?;
     let RoleInput { name, permissions } = req.body;
     let (caller, which) = (req.caller, (*id, req.version));
     let done = commands::update(
@@ -162,14 +161,13 @@ async fn update(
 }
 
 /// Deletes a role that nobody has.
-#[utoipa::path(tag = "roles", responses((status = 204), (status = 409, description = "ROLE_IN_USE")))]
+#[utoipa::path(tag = "roles", security(("bearer" = ["identity.role.write"])), responses((status = 204), (status = 409, description = "ROLE_IN_USE")))]
 #[delete("/api/v1/roles/{id}")]
 async fn delete_one(
     state: web::Data<State>,
     id: web::Path<RoleId>,
     req: Amend<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("identity.role.write")?;
     let gone = commands::delete(
         &state,
         &req.caller.ctx,
@@ -178,4 +176,31 @@ async fn delete_one(
     )
     .await?;
     Ok(no_content(&gone))
+}
+
+/// A permission, and what it opens.
+#[derive(Debug, Serialize, ToSchema)]
+struct PermissionBody {
+    /// What a role names to hold it. In the place of `<n>` stands a number, which holds every lower one too.
+    permission: &'static str,
+    /// Operations, by method and path with a line about each, or what else it allows.
+    opens: &'static [String],
+}
+
+/// All permissions that there are.
+#[derive(Debug, Serialize, ToSchema)]
+struct PermissionList {
+    items: Vec<PermissionBody>,
+}
+
+/// What can be granted, by name.
+#[utoipa::path(tag = "roles", security(("bearer" = ["identity.role.read"])), responses((status = 200, body = PermissionList)))]
+#[get("/api/v1/permissions")]
+async fn list_permissions(_: Caller) -> HttpResponse {
+    let items = PERMISSIONS
+        .iter()
+        .map(|(permission, opens)| PermissionBody { permission, opens });
+    HttpResponse::Ok().json(PermissionList {
+        items: items.collect(),
+    })
 }

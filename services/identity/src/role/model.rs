@@ -1,5 +1,7 @@
 //! What a role is, which grants make sense, and who may give them.
 
+use std::{collections::BTreeMap, sync::LazyLock};
+
 use bahi_http::Grants;
 use bahi_types::{RoleId, TenantId};
 use chrono::{DateTime, Utc};
@@ -35,96 +37,29 @@ pub struct Role {
 /// The name of the owner role.
 pub const OWNER: &str = "owner";
 
-/// The roles that every tenant begins with; each may be changed but the owner's.
-pub const DEFAULTS: [(&str, &[&str]); 5] = [
-    (OWNER, &["*"]),
-    (
-        "manager",
-        &[
-            "identity.audit.read",
-            "identity.organisation.read",
-            "identity.role.read",
-            "identity.user.read",
-            "identity.user.write",
-            "inventory.*",
-            "product.*",
-            "sales.*",
-        ],
-    ),
-    (
-        "cashier",
-        &[
-            "identity.organisation.read",
-            "inventory.stock.read",
-            "product.brand.read",
-            "product.category.read",
-            "product.product.read",
-            "product.tax_profile.read",
-            "product.unit.read",
-            "sales.commission.read",
-            "sales.customer.read",
-            "sales.invoice.read",
-            "sales.pos.*",
-            "sales.receipt.read",
-            "sales.receipt.write",
-            "sales.return.read",
-            "sales.return.write",
-        ],
-    ),
-    (
-        "accountant",
-        &[
-            "identity.organisation.read",
-            "inventory.stock.read",
-            "inventory.valuation.read",
-            "product.brand.read",
-            "product.category.read",
-            "product.price_list.read",
-            "product.product.read",
-            "product.promotion.read",
-            "product.tax_profile.*",
-            "product.unit.read",
-            "sales.commission.*",
-            "sales.commission_plan.read",
-            "sales.customer.read",
-            "sales.due.read",
-            "sales.invoice.*",
-            "sales.note.*",
-            "sales.pos.read",
-            "sales.receipt.*",
-            "sales.return.read",
-            "sales.return.write",
-            "sales.series.write",
-        ],
-    ),
-    (
-        "auditor",
-        &[
-            "identity.audit.read",
-            "identity.organisation.read",
-            "identity.role.read",
-            "identity.user.read",
-            "inventory.stock.read",
-            "inventory.valuation.read",
-            "product.brand.read",
-            "product.category.read",
-            "product.price_list.read",
-            "product.product.read",
-            "product.promotion.read",
-            "product.tax_profile.read",
-            "product.unit.read",
-            "sales.commission.*",
-            "sales.commission_plan.read",
-            "sales.customer.read",
-            "sales.due.read",
-            "sales.invoice.read",
-            "sales.note.read",
-            "sales.pos.read",
-            "sales.receipt.read",
-            "sales.return.read",
-        ],
-    ),
-];
+/// The roles that every tenant begins with, by name; each may be changed but the owner's.
+#[allow(clippy::unwrap_used)] // The file is compiled in, and a test reads it.
+pub static DEFAULTS: LazyLock<BTreeMap<String, Vec<String>>> =
+    LazyLock::new(|| serde_json::from_str(include_str!("../../../../deploy/roles.json")).unwrap());
+
+/// What can be granted, and what each permission opens: said by the services, and written down by their tests.
+#[allow(clippy::unwrap_used)]
+pub static PERMISSIONS: LazyLock<BTreeMap<String, Vec<String>>> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("../../../../deploy/permissions.json")).unwrap()
+});
+
+/// Whether a grant opens anything: it is a permission, the beginning of one, or a number in the place of `<n>`.
+pub fn opens(grant: &str) -> bool {
+    if let Some(prefix) = grant.strip_suffix('*') {
+        return PERMISSIONS.keys().any(|known| known.starts_with(prefix));
+    }
+    let bounded = || {
+        let (stem, number) = grant.rsplit_once("up_to_")?;
+        number.parse::<u32>().ok()?;
+        Some(PERMISSIONS.contains_key(&format!("{stem}up_to_<n>")))
+    };
+    PERMISSIONS.contains_key(grant) || bounded() == Some(true)
+}
 
 /// Grants in order and once each.
 pub fn grant_set(mut grants: Vec<String>) -> Vec<String> {
@@ -191,9 +126,34 @@ mod tests {
         ] {
             assert!(!is_grant(wrong), "{wrong}");
         }
-        for (name, grants) in DEFAULTS {
-            assert!(grants.iter().all(|grant| is_grant(grant)), "{name}");
+        assert!(DEFAULTS.contains_key(OWNER));
+        for (name, grants) in &*DEFAULTS {
+            assert!(grants.iter().all(|g| is_grant(g) && opens(g)), "{name}");
             assert!(grants.is_sorted(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_grant_opens_something_or_is_a_slip() {
+        for right in [
+            "*",
+            "sales.*",
+            "sales.pos.*",
+            "sales.pos.use",
+            "sales.discount.up_to_10",
+        ] {
+            assert!(opens(right), "{right}");
+        }
+        for wrong in [
+            "sale.*",
+            "sales.pos.sue",
+            "sales.poss.*",
+            "sales.pos.up_to_10",
+            "sales.discount.up_to_",
+            "sales.discount.up_to_<n>",
+            "sales.discount.up_to_-1",
+        ] {
+            assert!(!is_grant(wrong) || !opens(wrong), "{wrong}");
         }
     }
 

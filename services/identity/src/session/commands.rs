@@ -575,5 +575,5 @@ pub async fn sessions(state: &State, ctx: &Ctx, user: UserId) -> Result<Vec<Sess
 pub fn session_of(session: Option<Uuid>) -> Result<SessionId, Fault> {
     session
         .map(SessionId::from_uuid)
-        .ok_or(Fault::Forbidden("a person's session"))
+        .ok_or(Fault::Forbidden("a person's session".into()))
 }

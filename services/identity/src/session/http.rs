@@ -322,7 +322,7 @@ struct MeBody {
 }
 
 /// Signs in.
-#[utoipa::path(tag = "auth", request_body = Login, responses(
+#[utoipa::path(tag = "auth", security(()), request_body = Login, responses(
     (status = 200, body = Tokens),
     (status = 202, body = Challenge, description = "The password is right, a second factor is needed"),
     (status = 401, description = "INVALID_CREDENTIALS"),
@@ -354,7 +354,7 @@ async fn login(
 }
 
 /// Replaces a refresh token.
-#[utoipa::path(tag = "auth", request_body = RefreshToken, responses(
+#[utoipa::path(tag = "auth", security(()), request_body = RefreshToken, responses(
     (status = 200, body = Tokens), (status = 401, description = "SESSION_ENDED")))]
 #[post("/api/v1/auth/refresh")]
 async fn refresh(
@@ -367,7 +367,7 @@ async fn refresh(
 }
 
 /// Signs out: ends the session of a refresh token, known or not.
-#[utoipa::path(tag = "auth", request_body = RefreshToken, responses((status = 204)))]
+#[utoipa::path(tag = "auth", security(()), request_body = RefreshToken, responses((status = 204)))]
 #[post("/api/v1/auth/logout")]
 async fn logout(
     state: web::Data<State>,
@@ -380,7 +380,7 @@ async fn logout(
 }
 
 /// Who the caller is.
-#[utoipa::path(tag = "auth", responses((status = 200, body = MeBody)))]
+#[utoipa::path(tag = "auth", security(("bearer" = [])), responses((status = 200, body = MeBody)))]
 #[get("/api/v1/auth/me")]
 async fn me(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Problem> {
     let found = commands::me(&state, &caller.ctx, caller.user()?).await?;
@@ -401,7 +401,7 @@ async fn me(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Pro
 }
 
 /// Changes the caller's password; his other sessions end.
-#[utoipa::path(tag = "auth", request_body = PasswordChange, responses(
+#[utoipa::path(tag = "auth", security(("bearer" = [])), request_body = PasswordChange, responses(
     (status = 200, body = Tokens), (status = 422, description = "WRONG_PASSWORD, PASSWORD_IS_ADDRESS, PASSWORD_IS_NAME, PASSWORD_BREACHED")))]
 #[post("/api/v1/auth/password")]
 async fn change_password(
@@ -430,7 +430,7 @@ async fn change_password(
 }
 
 /// The caller's open sessions.
-#[utoipa::path(tag = "auth", responses((status = 200, body = Sessions)))]
+#[utoipa::path(tag = "auth", security(("bearer" = [])), responses((status = 200, body = Sessions)))]
 #[get("/api/v1/auth/sessions")]
 async fn list(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Problem> {
     let sessions = commands::sessions(&state, &caller.ctx, caller.user()?).await?;
@@ -441,7 +441,7 @@ async fn list(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, P
 }
 
 /// Ends one of the caller's sessions.
-#[utoipa::path(tag = "auth", responses((status = 204)))]
+#[utoipa::path(tag = "auth", security(("bearer" = [])), responses((status = 204)))]
 #[delete("/api/v1/auth/sessions/{id}")]
 async fn revoke(
     state: web::Data<State>,
@@ -453,7 +453,7 @@ async fn revoke(
 }
 
 /// Ends the caller's sessions, all but the one he asks with.
-#[utoipa::path(tag = "auth", responses((status = 204)))]
+#[utoipa::path(tag = "auth", security(("bearer" = [])), responses((status = 204)))]
 #[delete("/api/v1/auth/sessions")]
 async fn revoke_others(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Problem> {
     let who = (caller.user()?, commands::session_of(caller.session)?);
@@ -462,14 +462,13 @@ async fn revoke_others(state: web::Data<State>, caller: Caller) -> Result<HttpRe
 }
 
 /// The open sessions of a user.
-#[utoipa::path(tag = "users", responses((status = 200, body = Sessions)))]
+#[utoipa::path(tag = "users", security(("bearer" = ["identity.user.read"])), responses((status = 200, body = Sessions)))]
 #[get("/api/v1/users/{id}/sessions")]
 async fn list_of(
     state: web::Data<State>,
     caller: Caller,
     id: web::Path<UserId>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("identity.user.read")?;
     let sessions = commands::sessions(&state, &caller.ctx, *id).await?;
     Ok(HttpResponse::Ok().json(Sessions::of(
         sessions,
@@ -478,27 +477,25 @@ async fn list_of(
 }
 
 /// Ends every session of a user.
-#[utoipa::path(tag = "users", responses((status = 204), (status = 403, description = "ESCALATION")))]
+#[utoipa::path(tag = "users", security(("bearer" = ["identity.user.write"])), responses((status = 204), (status = 403, description = "ESCALATION")))]
 #[delete("/api/v1/users/{id}/sessions")]
 async fn revoke_of(
     state: web::Data<State>,
     caller: Caller,
     id: web::Path<UserId>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("identity.user.write")?;
     let ended = commands::revoke_of(&state, &caller.ctx, &caller.grants, *id, None).await?;
     Ok(no_content(&ended))
 }
 
 /// Ends one session of a user.
-#[utoipa::path(tag = "users", responses((status = 204), (status = 403, description = "ESCALATION")))]
+#[utoipa::path(tag = "users", security(("bearer" = ["identity.user.write"])), responses((status = 204), (status = 403, description = "ESCALATION")))]
 #[delete("/api/v1/users/{id}/sessions/{session}")]
 async fn revoke_one_of(
     state: web::Data<State>,
     caller: Caller,
     path: web::Path<(UserId, SessionId)>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("identity.user.write")?;
     let (id, session) = path.into_inner();
     let ended = commands::revoke_of(&state, &caller.ctx, &caller.grants, id, Some(session)).await?;
     Ok(no_content(&ended))

@@ -177,12 +177,12 @@ async fn claim_slug(tx: &mut Tx, new: &Registration) -> Result<String, Error> {
 }
 
 fn default_roles(tx: &Tx) -> Vec<Role> {
-    let role = |(name, grants): &(&str, &[&str])| Role {
+    let role = |(name, grants): (&String, &Vec<String>)| Role {
         tenant_id: tx.tenant(),
         id: RoleId::new(),
-        name: (*name).to_owned(),
-        permissions: grants.iter().map(|grant| (*grant).to_owned()).collect(),
-        is_owner: *name == role::model::OWNER,
+        name: name.clone(),
+        permissions: grants.clone(),
+        is_owner: name == role::model::OWNER,
         version: 1,
         created_at: tx.now(),
         updated_at: tx.now(),

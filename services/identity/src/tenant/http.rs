@@ -54,7 +54,7 @@ fn short_name(value: &str, (): &()) -> garde::Result {
 }
 
 /// Registers a business and signs its owner in.
-#[utoipa::path(tag = "auth", request_body = Registration, responses(
+#[utoipa::path(tag = "auth", security(()), request_body = Registration, responses(
     (status = 201, body = Tokens), (status = 409, description = "SLUG_TAKEN"), (status = 422, description = "PASSWORD_IS_ADDRESS, PASSWORD_IS_NAME, PASSWORD_BREACHED")))]
 #[post("/api/v1/auth/register")]
 async fn register(

@@ -47,7 +47,7 @@ struct Completion {
 }
 
 /// Accepts an invitation and signs in.
-#[utoipa::path(tag = "auth", request_body = Acceptance, responses(
+#[utoipa::path(tag = "auth", security(()), request_body = Acceptance, responses(
     (status = 200, body = Tokens),
     (status = 202, body = Challenge, description = "The company asks for a second factor"),
     (status = 422, description = "TOKEN_INVALID, PASSWORD_IS_ADDRESS, PASSWORD_IS_NAME, PASSWORD_BREACHED")))]
@@ -63,7 +63,7 @@ async fn accept(
 }
 
 /// Sets a new password with a reset token.
-#[utoipa::path(tag = "auth", request_body = Completion, responses(
+#[utoipa::path(tag = "auth", security(()), request_body = Completion, responses(
     (status = 204), (status = 422, description = "TOKEN_INVALID, PASSWORD_IS_ADDRESS, PASSWORD_IS_NAME, PASSWORD_BREACHED")))]
 #[post("/api/v1/auth/password-resets:complete")]
 async fn complete(

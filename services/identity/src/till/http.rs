@@ -172,18 +172,17 @@ pub(super) struct Filter {
 }
 
 /// Adds a till.
-#[utoipa::path(tag = "organisation", request_body = TillInput, responses(
+#[utoipa::path(tag = "organisation", security(("bearer" = ["identity.organisation.write"])), request_body = TillInput, responses(
     (status = 201, body = TillBody), (status = 409, description = "CODE_TAKEN, SERIES_TAKEN"),
     (status = 422, description = "UNKNOWN_REFERENCE, CLOSED_REFERENCE")))]
 #[post("/api/v1/tills")]
 async fn create(state: web::Data<State>, req: Post<TillInput>) -> Result<HttpResponse, Problem> {
-    req.caller.require("identity.organisation.write")?;
     let made = commands::create(&state, &req.caller.ctx, req.body.try_into()?).await?;
     Ok(created(&made.map(TillBody::from)))
 }
 
 /// Tills, by code unless sorted otherwise.
-#[utoipa::path(tag = "organisation", params(PageQuery, Filter), responses((status = 200, body = Page<TillBody>)))]
+#[utoipa::path(tag = "organisation", security(("bearer" = ["identity.organisation.read"])), params(PageQuery, Filter), responses((status = 200, body = Page<TillBody>)))]
 #[get("/api/v1/tills")]
 async fn list(
     state: web::Data<State>,
@@ -217,14 +216,13 @@ pub(super) async fn listed(
 }
 
 /// A till.
-#[utoipa::path(tag = "organisation", responses((status = 200, body = TillBody)))]
+#[utoipa::path(tag = "organisation", security(("bearer" = ["identity.organisation.read"])), responses((status = 200, body = TillBody)))]
 #[get("/api/v1/tills/{id}")]
 async fn get_one(
     state: web::Data<State>,
     caller: Caller,
     id: web::Path<TillId>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("identity.organisation.read")?;
     let found = state.db.read(&caller.ctx, async move |tx: &mut Tx| {
         Ok::<_, Error>(store::get(tx, *id).await?)
     });
@@ -232,7 +230,7 @@ async fn get_one(
 }
 
 /// Changes a till, retires it or brings it back.
-#[utoipa::path(tag = "organisation", request_body = TillChange, responses(
+#[utoipa::path(tag = "organisation", security(("bearer" = ["identity.organisation.write"])), request_body = TillChange, responses(
     (status = 200, body = TillBody), (status = 422, description = "UNKNOWN_REFERENCE, CLOSED_REFERENCE")))]
 #[put("/api/v1/tills/{id}")]
 async fn update(
@@ -240,7 +238,6 @@ async fn update(
     id: web::Path<TillId>,
     req: Amend<TillChange>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("identity.organisation.write")?;
     let (which, change) = ((*id, req.version), req.body.into());
     let done = commands::update(&state, &req.caller.ctx, which, change).await?;
     Ok(ok(&done.map(TillBody::from)))

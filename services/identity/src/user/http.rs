@@ -188,10 +188,9 @@ pub(super) struct Filter {
 }
 
 /// Invites a person.
-#[utoipa::path(tag = "users", request_body = Invite, responses((status = 201, body = Handed)))]
+#[utoipa::path(tag = "users", security(("bearer" = ["identity.user.write"])), request_body = Invite, responses((status = 201, body = Handed)))]
 #[post("/api/v1/users")]
 async fn invite(state: web::Data<State>, req: Post<Invite>) -> Result<HttpResponse, Problem> {
-    req.caller.require("identity.user.write")?;
     let Invite {
         email,
         name,
@@ -209,7 +208,7 @@ async fn invite(state: web::Data<State>, req: Post<Invite>) -> Result<HttpRespon
 }
 
 /// Users, by name unless sorted otherwise.
-#[utoipa::path(tag = "users", params(PageQuery, Filter), responses((status = 200, body = Page<UserBody>)))]
+#[utoipa::path(tag = "users", security(("bearer" = ["identity.user.read"])), params(PageQuery, Filter), responses((status = 200, body = Page<UserBody>)))]
 #[get("/api/v1/users")]
 async fn list(
     state: web::Data<State>,
@@ -248,14 +247,13 @@ pub(super) async fn listed(
 }
 
 /// A user.
-#[utoipa::path(tag = "users", responses((status = 200, body = UserBody)))]
+#[utoipa::path(tag = "users", security(("bearer" = ["identity.user.read"])), responses((status = 200, body = UserBody)))]
 #[get("/api/v1/users/{id:[^:/]+}")]
 async fn get_one(
     state: web::Data<State>,
     caller: Caller,
     id: web::Path<UserId>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("identity.user.read")?;
     let found = state.db.read(&caller.ctx, async move |tx: &mut Tx| {
         Ok::<_, Error>(store::get(tx, *id).await?)
     });
@@ -263,7 +261,7 @@ async fn get_one(
 }
 
 /// Changes name, roles and address.
-#[utoipa::path(tag = "users", request_body = Change, responses(
+#[utoipa::path(tag = "users", security(("bearer" = ["identity.user.write"])), request_body = Change, responses(
     (status = 200, body = UserBody), (status = 403, description = "ESCALATION"), (status = 409, description = "EMAIL_TAKEN"), (status = 422, description = "LAST_OWNER")))]
 #[put("/api/v1/users/{id:[^:/]+}")]
 async fn update(
@@ -272,7 +270,6 @@ async fn update(
     id: web::Path<UserId>,
     req: Amend<Change>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("identity.user.write")?;
     let change = commands::Change {
         name: req.body.name,
         role_ids: req.body.role_ids,
@@ -285,14 +282,13 @@ async fn update(
 }
 
 /// Shuts a user out.
-#[utoipa::path(tag = "users", request_body = Disable, responses((status = 200, body = UserBody)))]
+#[utoipa::path(tag = "users", security(("bearer" = ["identity.user.write"])), request_body = Disable, responses((status = 200, body = UserBody)))]
 #[post("/api/v1/users/{id:[^:/]+}:disable")]
 async fn disable(
     state: web::Data<State>,
     id: web::Path<UserId>,
     req: Post<Disable>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("identity.user.write")?;
     let done = commands::disable(
         &state,
         &req.caller.ctx,
@@ -305,27 +301,25 @@ async fn disable(
 }
 
 /// Lets a disabled user in again.
-#[utoipa::path(tag = "users", request_body = Empty, responses((status = 200, body = UserBody)))]
+#[utoipa::path(tag = "users", security(("bearer" = ["identity.user.write"])), request_body = Empty, responses((status = 200, body = UserBody)))]
 #[post("/api/v1/users/{id:[^:/]+}:enable")]
 async fn enable(
     state: web::Data<State>,
     id: web::Path<UserId>,
     req: Post<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("identity.user.write")?;
     let done = commands::enable(&state, &req.caller.ctx, &req.caller.grants, *id).await?;
     Ok(ok(&done.map(UserBody::from)))
 }
 
 /// Gives an invited user a new invitation; the one before is void.
-#[utoipa::path(tag = "users", request_body = Empty, responses((status = 200, body = Handed)))]
+#[utoipa::path(tag = "users", security(("bearer" = ["identity.user.write"])), request_body = Empty, responses((status = 200, body = Handed)))]
 #[post("/api/v1/users/{id:[^:/]+}:invite")]
 async fn invite_again(
     state: web::Data<State>,
     id: web::Path<UserId>,
     req: Post<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("identity.user.write")?;
     let done = commands::invite_again(&state, &req.caller.ctx, &req.caller.grants, *id).await?;
     Ok(Handed::private(ok(
         &done.map(|made| Handed::new(&state, made))
@@ -333,14 +327,13 @@ async fn invite_again(
 }
 
 /// Gives a user a one-time token with which he sets a new password.
-#[utoipa::path(tag = "users", request_body = Empty, responses((status = 200, body = Handed)))]
+#[utoipa::path(tag = "users", security(("bearer" = ["identity.user.write"])), request_body = Empty, responses((status = 200, body = Handed)))]
 #[post("/api/v1/users/{id:[^:/]+}:reset-password")]
 async fn reset_password(
     state: web::Data<State>,
     id: web::Path<UserId>,
     req: Post<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("identity.user.write")?;
     let done = commands::reset_password(&state, &req.caller.ctx, &req.caller.grants, *id).await?;
     Ok(Handed::private(ok(
         &done.map(|made| Handed::new(&state, made))

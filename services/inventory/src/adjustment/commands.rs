@@ -180,7 +180,7 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewAdjustment) -> Result<Done<Ad
                 .map(|m| if m.value.is_negative() { -m.value } else { m.value })
                 .sum();
             if !new.any && policy.adjust_limit.is_some_and(|most| moved > most) {
-                return Err(Fault::Forbidden("inventory.stock.adjust_any").into());
+                return Err(Fault::Forbidden("inventory.stock.adjust_any".into()).into());
             }
             // What was found may have left at once, for whoever waited for it.
             for (n, key) in keys.iter().enumerate() {

@@ -113,13 +113,12 @@ impl Versioned for Adjustment {
 }
 
 /// Corrects stock by hand.
-#[utoipa::path(tag = "adjustments", request_body = AdjustmentRequest, responses((status = 201, body = Adjustment)))]
+#[utoipa::path(tag = "adjustments", security(("bearer" = ["inventory.stock.adjust"])), request_body = AdjustmentRequest, responses((status = 201, body = Adjustment)))]
 #[post("/api/v1/inventory/adjust")]
 async fn create(
     state: web::Data<State>,
     req: Post<AdjustmentRequest>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.stock.adjust")?;
     let new = req.body.by(&req.caller);
     Ok(created(
         &commands::post(&state, &req.caller.ctx, new).await?,
@@ -148,7 +147,7 @@ struct AdjustmentHead {
 }
 
 /// Adjustments, in the order they were posted.
-#[utoipa::path(tag = "adjustments", params(Filter, PageQuery), responses((status = 200, body = Page<AdjustmentHead>)))]
+#[utoipa::path(tag = "adjustments", security(("bearer" = ["inventory.stock.read"])), params(Filter, PageQuery), responses((status = 200, body = Page<AdjustmentHead>)))]
 #[get("/api/v1/inventory/adjustments")]
 async fn list(
     state: web::Data<State>,
@@ -161,7 +160,7 @@ async fn list(
 }
 
 /// A posted adjustment.
-#[utoipa::path(tag = "adjustments", responses((status = 200, body = Adjustment)))]
+#[utoipa::path(tag = "adjustments", security(("bearer" = ["inventory.stock.read"])), responses((status = 200, body = Adjustment)))]
 #[get("/api/v1/inventory/adjustments/{id}")]
 async fn find(
     state: web::Data<State>,

@@ -88,7 +88,7 @@ pub(crate) struct BatchFilter {
 }
 
 /// Batches, in the order they came first.
-#[utoipa::path(tag = "batches", params(BatchFilter, PageQuery), responses((status = 200, body = Page<BatchBody>)))]
+#[utoipa::path(tag = "batches", security(("bearer" = ["inventory.stock.read"])), params(BatchFilter, PageQuery), responses((status = 200, body = Page<BatchBody>)))]
 #[get("/api/v1/inventory/batches")]
 async fn list(
     state: web::Data<State>,
@@ -150,7 +150,7 @@ pub(crate) struct Reason {
 }
 
 /// Blocks a batch at every location: nothing of it is promised any more.
-#[utoipa::path(tag = "batches", request_body = Reason, responses((status = 200, body = BatchBody)))]
+#[utoipa::path(tag = "batches", security(("bearer" = ["inventory.batch.write"])), request_body = Reason, responses((status = 200, body = BatchBody)))]
 #[post("/api/v1/inventory/batches/{id:[^:/]+}:block")]
 async fn block(
     state: web::Data<State>,
@@ -162,7 +162,7 @@ async fn block(
 
 /// Lifts the block. What is owed of the product is served at once. A recall is lifted only with the permission
 /// `inventory.batch.recall`.
-#[utoipa::path(tag = "batches", request_body = Reason, responses((status = 200, body = BatchBody)))]
+#[utoipa::path(tag = "batches", security(("bearer" = ["inventory.batch.write"])), request_body = Reason, responses((status = 200, body = BatchBody)))]
 #[post("/api/v1/inventory/batches/{id:[^:/]+}:unblock")]
 async fn unblock(
     state: web::Data<State>,

@@ -384,7 +384,7 @@ pub(super) async fn approve(
                 return Err(if own.is_some_and(|most| value > most) {
                     Error::SecondPerson
                 } else {
-                    Fault::Forbidden("inventory.count.approve_any").into()
+                    Fault::Forbidden("inventory.count.approve_any".into()).into()
                 });
             }
             let now = tx.now();

@@ -122,10 +122,9 @@ fn counted(lines: Vec<CountedLineRequest>) -> Vec<Counted> {
 }
 
 /// Orders a count.
-#[utoipa::path(tag = "counts", request_body = CountRequest, responses((status = 201, body = Count)))]
+#[utoipa::path(tag = "counts", security(("bearer" = ["inventory.count.write"])), request_body = CountRequest, responses((status = 201, body = Count)))]
 #[post("/api/v1/inventory/counts")]
 async fn create(state: web::Data<State>, req: Post<CountRequest>) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.count.write")?;
     let keys = req.body.lines.iter();
     let new = NewCount {
         location: req.body.location_id,
@@ -154,13 +153,12 @@ struct ReconcileRequest {
 }
 
 /// Orders, counts and submits in one go; somebody approves it as any other count.
-#[utoipa::path(tag = "counts", request_body = ReconcileRequest, responses((status = 201, body = Count)))]
+#[utoipa::path(tag = "counts", security(("bearer" = ["inventory.count.write"])), request_body = ReconcileRequest, responses((status = 201, body = Count)))]
 #[post("/api/v1/inventory/reconcile")]
 async fn reconcile(
     state: web::Data<State>,
     req: Post<ReconcileRequest>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.count.write")?;
     let counted = counted(req.body.lines);
     let new = NewCount {
         location: req.body.location_id,
@@ -180,7 +178,7 @@ struct Filter {
 }
 
 /// Counts, in the order they were ordered.
-#[utoipa::path(tag = "counts", params(Filter, PageQuery), responses((status = 200, body = Page<Count>)))]
+#[utoipa::path(tag = "counts", security(("bearer" = ["inventory.stock.read"])), params(Filter, PageQuery), responses((status = 200, body = Page<Count>)))]
 #[get("/api/v1/inventory/counts")]
 async fn list(
     state: web::Data<State>,
@@ -188,7 +186,6 @@ async fn list(
     filter: web::Query<Filter>,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("inventory.stock.read")?;
     let after = after_id(&query)?;
     let filter = store::Filter {
         state: filter.state,
@@ -208,53 +205,49 @@ async fn list(
 }
 
 /// A count. What the books say is shown once it is submitted.
-#[utoipa::path(tag = "counts", responses((status = 200, body = Count)))]
+#[utoipa::path(tag = "counts", security(("bearer" = ["inventory.stock.read"])), responses((status = 200, body = Count)))]
 #[get("/api/v1/inventory/counts/{id}")]
 async fn find(
     state: web::Data<State>,
     caller: Caller,
     id: web::Path<Uuid>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("inventory.stock.read")?;
     let found = commands::find(&state, &caller.ctx, *id).await?;
     Ok(ok(&Done::first(found)))
 }
 
 /// Enters what somebody has counted just now. Counting a key again replaces what was counted before.
-#[utoipa::path(tag = "counts", request_body = CountedRequest, responses((status = 200, body = Count)))]
+#[utoipa::path(tag = "counts", security(("bearer" = ["inventory.count.write"])), request_body = CountedRequest, responses((status = 200, body = Count)))]
 #[post("/api/v1/inventory/counts/{id}/lines")]
 async fn count(
     state: web::Data<State>,
     id: web::Path<Uuid>,
     req: Post<CountedRequest>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.count.write")?;
     let counted = counted(req.body.lines);
     let done = commands::count(&state, &req.caller.ctx, *id, counted).await?;
     Ok(ok(&done.map(Count::blind)))
 }
 
 /// Hands the count in; every line must have been counted.
-#[utoipa::path(tag = "counts", request_body = Empty, responses((status = 200, body = Count)))]
+#[utoipa::path(tag = "counts", security(("bearer" = ["inventory.count.write"])), request_body = Empty, responses((status = 200, body = Count)))]
 #[post("/api/v1/inventory/counts/{id:[^:/]+}:submit")]
 async fn submit(
     state: web::Data<State>,
     id: web::Path<Uuid>,
     req: Post<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.count.write")?;
     Ok(ok(&commands::submit(&state, &req.caller.ctx, *id).await?))
 }
 
 /// Approves the count. It is posted as soon as everything that happened before it has been heard, often at once.
-#[utoipa::path(tag = "counts", request_body = Empty, responses((status = 200, body = Count)))]
+#[utoipa::path(tag = "counts", security(("bearer" = ["inventory.count.approve"])), request_body = Empty, responses((status = 200, body = Count)))]
 #[post("/api/v1/inventory/counts/{id:[^:/]+}:approve")]
 async fn approve(
     state: web::Data<State>,
     id: web::Path<Uuid>,
     req: Post<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.count.approve")?;
     let any = req.caller.grants.allow("inventory.count.approve_any");
     let done = commands::approve(&state, &req.caller.ctx, *id, any).await?;
     Ok(ok(&done))
@@ -269,26 +262,24 @@ struct RecountRequest {
 }
 
 /// Has lines counted again.
-#[utoipa::path(tag = "counts", request_body = RecountRequest, responses((status = 200, body = Count)))]
+#[utoipa::path(tag = "counts", security(("bearer" = ["inventory.count.approve"])), request_body = RecountRequest, responses((status = 200, body = Count)))]
 #[post("/api/v1/inventory/counts/{id:[^:/]+}:recount")]
 async fn recount(
     state: web::Data<State>,
     id: web::Path<Uuid>,
     req: Post<RecountRequest>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.count.approve")?;
     let done = commands::recount(&state, &req.caller.ctx, *id, req.body.lines).await?;
     Ok(ok(&done.map(Count::blind)))
 }
 
 /// Calls off a count that has not been submitted.
-#[utoipa::path(tag = "counts", request_body = Empty, responses((status = 200, body = Count)))]
+#[utoipa::path(tag = "counts", security(("bearer" = ["inventory.count.write"])), request_body = Empty, responses((status = 200, body = Count)))]
 #[post("/api/v1/inventory/counts/{id:[^:/]+}:cancel")]
 async fn cancel(
     state: web::Data<State>,
     id: web::Path<Uuid>,
     req: Post<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.count.write")?;
     Ok(ok(&commands::cancel(&state, &req.caller.ctx, *id).await?))
 }

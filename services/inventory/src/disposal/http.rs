@@ -33,14 +33,13 @@ impl Versioned for Disposal {
 }
 
 /// Throws away what is left of a batch that is blocked, recalled or expired.
-#[utoipa::path(tag = "batches", request_body = DisposalRequest, responses((status = 201, body = Disposal)))]
+#[utoipa::path(tag = "batches", security(("bearer" = ["inventory.batch.dispose"])), request_body = DisposalRequest, responses((status = 201, body = Disposal)))]
 #[post("/api/v1/inventory/batches/{id:[^:/]+}:dispose")]
 async fn create(
     state: web::Data<State>,
     id: web::Path<BatchId>,
     req: Post<DisposalRequest>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.batch.dispose")?;
     let new = NewDisposal {
         batch: *id,
         location: req.body.location_id,

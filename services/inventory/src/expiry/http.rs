@@ -70,7 +70,7 @@ fn place(cursor: &Cursor) -> Option<(NaiveDate, BatchId, LocationId)> {
 }
 
 /// Goods near or past their last day, the nearest first.
-#[utoipa::path(tag = "batches", params(AlertFilter, PageQuery), responses((status = 200, body = ExpiryAlerts)))]
+#[utoipa::path(tag = "batches", security(("bearer" = ["inventory.stock.read"])), params(AlertFilter, PageQuery), responses((status = 200, body = ExpiryAlerts)))]
 #[get("/api/v1/inventory/expiry-alerts")]
 async fn list(
     state: web::Data<State>,
@@ -78,7 +78,6 @@ async fn list(
     filter: web::Query<AlertFilter>,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("inventory.stock.read")?;
     let values = caller.grants.allow("inventory.valuation.read");
     query
         .sort(&["expiry"])

@@ -71,13 +71,12 @@ impl Versioned for LandedCost {
 }
 
 /// Spreads a cost that came late over goods that were received.
-#[utoipa::path(tag = "landed_costs", request_body = LandedCostRequest, responses((status = 201, body = LandedCost)))]
+#[utoipa::path(tag = "landed_costs", security(("bearer" = ["inventory.stock.revalue"])), request_body = LandedCostRequest, responses((status = 201, body = LandedCost)))]
 #[post("/api/v1/inventory/landed-costs")]
 async fn create(
     state: web::Data<State>,
     req: Post<LandedCostRequest>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.stock.revalue")?;
     let body = req.body;
     let named: Vec<Option<usize>> = body
         .receipts
@@ -114,7 +113,7 @@ struct Filter {
 }
 
 /// Landed costs, in the order they were posted.
-#[utoipa::path(tag = "landed_costs", params(Filter, PageQuery), responses((status = 200, body = Page<Head>)))]
+#[utoipa::path(tag = "landed_costs", security(("bearer" = ["inventory.valuation.read"])), params(Filter, PageQuery), responses((status = 200, body = Page<Head>)))]
 #[get("/api/v1/inventory/landed-costs")]
 async fn list(
     state: web::Data<State>,
@@ -122,7 +121,6 @@ async fn list(
     filter: web::Query<Filter>,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("inventory.valuation.read")?;
     let after = after_id(&query)?;
     let (receipt, asked) = (filter.receipt, query.clone());
     let (rows, total) = state
@@ -137,14 +135,13 @@ async fn list(
 }
 
 /// A landed cost.
-#[utoipa::path(tag = "landed_costs", responses((status = 200, body = LandedCost)))]
+#[utoipa::path(tag = "landed_costs", security(("bearer" = ["inventory.valuation.read"])), responses((status = 200, body = LandedCost)))]
 #[get("/api/v1/inventory/landed-costs/{id}")]
 async fn find(
     state: web::Data<State>,
     caller: Caller,
     id: web::Path<Uuid>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("inventory.valuation.read")?;
     let (head, lines) = state
         .db
         .read(&caller.ctx, async move |tx: &mut Tx| {

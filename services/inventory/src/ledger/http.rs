@@ -94,7 +94,7 @@ fn as_of(text: Option<&str>) -> Result<Option<AsOf>, Fault> {
 }
 
 /// Balances, by product, location and batch.
-#[utoipa::path(tag = "stock", params(StockFilter, PageQuery), responses((status = 200, body = Page<Stock>)))]
+#[utoipa::path(tag = "stock", security(("bearer" = ["inventory.stock.read"])), params(StockFilter, PageQuery), responses((status = 200, body = Page<Stock>)))]
 #[get("/api/v1/inventory/stock")]
 async fn stock(
     state: web::Data<State>,
@@ -227,14 +227,13 @@ fn wanted(items: &str) -> Result<(Vec<ProductId>, Vec<Ask>), Fault> {
 }
 
 /// What may be promised now.
-#[utoipa::path(tag = "stock", params(AvailabilityQuery), responses((status = 200, body = Availabilities)))]
+#[utoipa::path(tag = "stock", security(("bearer" = ["inventory.stock.read"])), params(AvailabilityQuery), responses((status = 200, body = Availabilities)))]
 #[get("/api/v1/inventory/availability")]
 async fn availability(
     state: web::Data<State>,
     caller: Caller,
     query: web::Query<AvailabilityQuery>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("inventory.stock.read")?;
     let (ids, asks) = wanted(&query.items)?;
     let (location, named) = (query.location, query.batches);
     let read = async move |tx: &mut Tx| -> Result<Availabilities, Error> {
@@ -297,7 +296,7 @@ pub(super) struct LedgerFilter {
 }
 
 /// Movements, in the order they were posted. `total` is counted with the first page of a walk.
-#[utoipa::path(tag = "stock", params(LedgerFilter, PageQuery), responses((status = 200, body = Page<Entry>)))]
+#[utoipa::path(tag = "stock", security(("bearer" = ["inventory.stock.read"])), params(LedgerFilter, PageQuery), responses((status = 200, body = Page<Entry>)))]
 #[get("/api/v1/inventory/ledger")]
 async fn ledger(
     state: web::Data<State>,
@@ -371,7 +370,7 @@ struct Valuation {
 }
 
 /// What stock is worth, by each product's method.
-#[utoipa::path(tag = "stock", params(ValuationFilter, PageQuery), responses((status = 200, body = Valuation)))]
+#[utoipa::path(tag = "stock", security(("bearer" = ["inventory.valuation.read"])), params(ValuationFilter, PageQuery), responses((status = 200, body = Valuation)))]
 #[get("/api/v1/inventory/valuation")]
 async fn valuation(
     state: web::Data<State>,
@@ -379,7 +378,6 @@ async fn valuation(
     filter: web::Query<ValuationFilter>,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("inventory.valuation.read")?;
     query
         .sort(&["product"])
         .map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;
@@ -428,14 +426,13 @@ struct IntegrityQuery {
 
 /// Whether balances, ledger, layers, holds, transfers and shortages agree, and whether the ledger, replayed, makes the
 /// same of them. A page looks at some products and blocks nobody.
-#[utoipa::path(tag = "stock", operation_id = "integrity", params(IntegrityQuery), responses((status = 200, body = Integrity)))]
+#[utoipa::path(tag = "stock", security(("bearer" = ["inventory.stock.read"])), operation_id = "integrity", params(IntegrityQuery), responses((status = 200, body = Integrity)))]
 #[get("/api/v1/inventory/integrity")]
 async fn check(
     state: web::Data<State>,
     caller: Caller,
     query: web::Query<IntegrityQuery>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("inventory.stock.read")?;
     let after = query.cursor.as_deref().map(Cursor::decode).transpose();
     let after = after.map_err(|_| foreign_cursor())?;
     let after = after.map(|c| ProductId::from_uuid(c.id));
@@ -498,13 +495,12 @@ struct Preview {
 }
 
 /// Which batches a demand would take, and what they cost. Nothing is held.
-#[utoipa::path(tag = "stock", request_body = PreviewRequest, responses((status = 200, body = Preview)))]
+#[utoipa::path(tag = "stock", security(("bearer" = ["inventory.stock.read"])), request_body = PreviewRequest, responses((status = 200, body = Preview)))]
 #[post("/api/v1/inventory/allocations:preview")]
 async fn preview(
     state: web::Data<State>,
     req: Post<PreviewRequest>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.stock.read")?;
     let ask = req.body;
     let preview = state
         .db

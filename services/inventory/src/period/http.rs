@@ -32,14 +32,13 @@ fn month(text: &str) -> Result<NaiveDate, Fault> {
 }
 
 /// The months of the books, the current one first, back to the first movement.
-#[utoipa::path(tag = "periods", params(PageQuery), responses((status = 200, body = Page<Period>)))]
+#[utoipa::path(tag = "periods", security(("bearer" = ["inventory.stock.read"])), params(PageQuery), responses((status = 200, body = Page<Period>)))]
 #[get("/api/v1/inventory/periods")]
 async fn list(
     state: web::Data<State>,
     caller: Caller,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("inventory.stock.read")?;
     if query.cursor.is_some() {
         return Err(Fault::field("cursor", "this list is walked by page").into());
     }
@@ -80,14 +79,13 @@ async fn list(
 }
 
 /// A month of the books.
-#[utoipa::path(tag = "periods", responses((status = 200, body = Period)))]
+#[utoipa::path(tag = "periods", security(("bearer" = ["inventory.stock.read"])), responses((status = 200, body = Period)))]
 #[get("/api/v1/inventory/periods/{period}")]
 async fn find(
     state: web::Data<State>,
     caller: Caller,
     period: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("inventory.stock.read")?;
     let month = month(&period)?;
     let calendar = state
         .db
@@ -109,14 +107,13 @@ struct PeriodRequest {
 }
 
 /// Closes a month with every earlier one, or opens it with every later one.
-#[utoipa::path(tag = "periods", request_body = PeriodRequest, responses((status = 200, body = Period)))]
+#[utoipa::path(tag = "periods", security(("bearer" = ["inventory.period.write"])), request_body = PeriodRequest, responses((status = 200, body = Period)))]
 #[put("/api/v1/inventory/periods/{period}")]
 async fn set(
     state: web::Data<State>,
     period: web::Path<String>,
     req: Amend<PeriodRequest>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.period.write")?;
     let at = (month(&period)?, req.version);
     let done = commands::set(
         &state,

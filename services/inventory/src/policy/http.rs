@@ -27,10 +27,9 @@ impl Versioned for Policy {
 }
 
 /// Limits of adjustments and counts, and the reasons of adjustments.
-#[utoipa::path(tag = "policy", responses((status = 200, body = Policy)))]
+#[utoipa::path(tag = "policy", security(("bearer" = ["inventory.stock.read"])), responses((status = 200, body = Policy)))]
 #[get("/api/v1/inventory/policy")]
 async fn find(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Problem> {
-    caller.require("inventory.stock.read")?;
     let policy = state
         .db
         .read(&caller.ctx, async |tx: &mut Tx| {
@@ -68,13 +67,12 @@ fn once(value: &[Reason], (): &()) -> garde::Result {
 }
 
 /// Replaces the whole of it.
-#[utoipa::path(tag = "policy", request_body = PolicyRequest, responses((status = 200, body = Policy)))]
+#[utoipa::path(tag = "policy", security(("bearer" = ["inventory.policy.write"])), request_body = PolicyRequest, responses((status = 200, body = Policy)))]
 #[put("/api/v1/inventory/policy")]
 async fn replace(
     state: web::Data<State>,
     req: Amend<PolicyRequest>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.policy.write")?;
     let policy = Policy {
         adjust_limit: req.body.adjust_limit,
         count_limit: req.body.count_limit,

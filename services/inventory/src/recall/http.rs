@@ -43,14 +43,13 @@ impl Versioned for Recall {
 }
 
 /// Calls a batch back: nothing of it is promised any more, anywhere, and held carts lose it.
-#[utoipa::path(tag = "batches", request_body = Reason, responses((status = 200, body = Recall)))]
+#[utoipa::path(tag = "batches", security(("bearer" = ["inventory.batch.recall"])), request_body = Reason, responses((status = 200, body = Recall)))]
 #[post("/api/v1/inventory/batches/{id:[^:/]+}:recall")]
 async fn recall(
     state: web::Data<State>,
     id: web::Path<BatchId>,
     req: Post<Reason>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.batch.recall")?;
     let (done, answered) = commands::recall(&state, &req.caller.ctx, *id, req.body.reason).await?;
     let today = business_date(state.db.clock().now());
     Ok(ok(&done.map(|r| Recall {
@@ -81,7 +80,7 @@ struct Trace {
 }
 
 /// Where goods of a batch came from and went: receipts, transfers, invoices, returns and the rest, in their order.
-#[utoipa::path(tag = "batches", params(TraceFilter, PageQuery), responses((status = 200, body = Trace)))]
+#[utoipa::path(tag = "batches", security(("bearer" = ["inventory.stock.read"])), params(TraceFilter, PageQuery), responses((status = 200, body = Trace)))]
 #[get("/api/v1/inventory/batches/{id}/trace")]
 async fn trace(
     state: web::Data<State>,
@@ -90,7 +89,6 @@ async fn trace(
     filter: web::Query<TraceFilter>,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("inventory.stock.read")?;
     query
         .sort(&["at"])
         .map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;

@@ -96,13 +96,12 @@ impl Versioned for Receipt {
 }
 
 /// Receives goods.
-#[utoipa::path(tag = "receipts", request_body = ReceiptRequest, responses((status = 201, body = Receipt)))]
+#[utoipa::path(tag = "receipts", security(("bearer" = ["inventory.stock.write"])), request_body = ReceiptRequest, responses((status = 201, body = Receipt)))]
 #[post("/api/v1/inventory/receipts")]
 async fn create(
     state: web::Data<State>,
     req: Post<ReceiptRequest>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.stock.write")?;
     Ok(created(
         &commands::post(&state, &req.caller.ctx, req.body.into()).await?,
     ))
@@ -126,7 +125,7 @@ struct ReceiptHead {
 }
 
 /// Receipts, in the order they were posted.
-#[utoipa::path(tag = "receipts", params(Filter, PageQuery), responses((status = 200, body = Page<ReceiptHead>)))]
+#[utoipa::path(tag = "receipts", security(("bearer" = ["inventory.stock.read"])), params(Filter, PageQuery), responses((status = 200, body = Page<ReceiptHead>)))]
 #[get("/api/v1/inventory/receipts")]
 async fn list(
     state: web::Data<State>,
@@ -139,7 +138,7 @@ async fn list(
 }
 
 /// A posted receipt.
-#[utoipa::path(tag = "receipts", responses((status = 200, body = Receipt)))]
+#[utoipa::path(tag = "receipts", security(("bearer" = ["inventory.stock.read"])), responses((status = 200, body = Receipt)))]
 #[get("/api/v1/inventory/receipts/{id}")]
 async fn find(
     state: web::Data<State>,

@@ -208,7 +208,7 @@ fn cursor_of((level, _): &(Level, Quantity)) -> Cursor {
 }
 
 /// Reorder levels, by location and product.
-#[utoipa::path(tag = "planning", params(LevelFilter, PageQuery), responses((status = 200, body = Page<LevelBody>)))]
+#[utoipa::path(tag = "planning", security(("bearer" = ["inventory.stock.read"])), params(LevelFilter, PageQuery), responses((status = 200, body = Page<LevelBody>)))]
 #[get("/api/v1/inventory/reorder-levels")]
 async fn list(
     state: web::Data<State>,
@@ -216,7 +216,6 @@ async fn list(
     filter: web::Query<LevelFilter>,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("inventory.stock.read")?;
     let wanted = store::Filter {
         location: filter.location,
         product: filter.product,
@@ -230,13 +229,12 @@ async fn list(
 }
 
 /// States the reorder level of a product at a location, and plans it. `If-Match: "0"` for one that is not there yet.
-#[utoipa::path(tag = "planning", request_body = LevelRequest, responses((status = 200, body = LevelBody), (status = 412, description = "STALE_VERSION")))]
+#[utoipa::path(tag = "planning", security(("bearer" = ["inventory.planning.write"])), request_body = LevelRequest, responses((status = 200, body = LevelBody), (status = 412, description = "STALE_VERSION")))]
 #[put("/api/v1/inventory/reorder-levels")]
 async fn state_level(
     state: web::Data<State>,
     req: Amend<LevelRequest>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.planning.write")?;
     let body = req.body;
     if body
         .max_qty
@@ -307,7 +305,7 @@ struct SuggestionRow {
 }
 
 /// What to buy: places of which available and on order together are below the reorder point.
-#[utoipa::path(tag = "planning", params(SuggestionFilter, PageQuery), responses((status = 200, body = Page<SuggestionRow>)))]
+#[utoipa::path(tag = "planning", security(("bearer" = ["inventory.stock.read"])), params(SuggestionFilter, PageQuery), responses((status = 200, body = Page<SuggestionRow>)))]
 #[get("/api/v1/inventory/reorder-suggestions")]
 async fn suggestions(
     state: web::Data<State>,
@@ -315,7 +313,6 @@ async fn suggestions(
     filter: web::Query<SuggestionFilter>,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("inventory.stock.read")?;
     let wanted = store::Filter {
         location: filter.location,
         product: filter.product,

@@ -53,7 +53,7 @@ struct DeadStock {
 }
 
 /// Stock that lies and does not move, the dearest first.
-#[utoipa::path(tag = "reports", params(DeadFilter, PageQuery), responses((status = 200, body = DeadStock)))]
+#[utoipa::path(tag = "reports", security(("bearer" = ["inventory.valuation.read"])), params(DeadFilter, PageQuery), responses((status = 200, body = DeadStock)))]
 #[get("/api/v1/inventory/dead-stock")]
 async fn dead_stock(
     state: web::Data<State>,
@@ -61,7 +61,6 @@ async fn dead_stock(
     filter: web::Query<DeadFilter>,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("inventory.valuation.read")?;
     only_order(&query, "value")?;
     let days = filter.days.unwrap_or(DEAD_DAYS.unsigned_abs());
     if !(1..=3650).contains(&days) {
@@ -155,7 +154,7 @@ fn buckets(qtys: &[Quantity], values: &[Money]) -> Vec<AgeBucket> {
 }
 
 /// Stock by the age of its cost layers.
-#[utoipa::path(tag = "reports", params(PlaceFilter, PageQuery), responses((status = 200, body = Ageing)))]
+#[utoipa::path(tag = "reports", security(("bearer" = ["inventory.valuation.read"])), params(PlaceFilter, PageQuery), responses((status = 200, body = Ageing)))]
 #[get("/api/v1/inventory/ageing")]
 async fn ageing(
     state: web::Data<State>,
@@ -163,7 +162,6 @@ async fn ageing(
     filter: web::Query<PlaceFilter>,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("inventory.valuation.read")?;
     only_order(&query, "product")?;
     let after = match cursor(&query)? {
         None => None,
@@ -267,7 +265,7 @@ struct Abc {
 }
 
 /// Products by the value issued (ABC) and the steadiness of their demand (XYZ), the most valuable first.
-#[utoipa::path(tag = "reports", params(AbcFilter, PageQuery), responses((status = 200, body = Abc)))]
+#[utoipa::path(tag = "reports", security(("bearer" = ["inventory.valuation.read"])), params(AbcFilter, PageQuery), responses((status = 200, body = Abc)))]
 #[get("/api/v1/inventory/abc")]
 async fn abc(
     state: web::Data<State>,
@@ -275,7 +273,6 @@ async fn abc(
     filter: web::Query<AbcFilter>,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("inventory.valuation.read")?;
     only_order(&query, "value")?;
     let after = match cursor(&query)? {
         None => None,

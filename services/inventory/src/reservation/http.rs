@@ -163,13 +163,12 @@ struct ReservationLineRequest {
 }
 
 /// Holds stock until a deadline, or until an order closes; all of it or nothing.
-#[utoipa::path(tag = "reservations", request_body = ReservationRequest, responses((status = 201, body = HoldBody)))]
+#[utoipa::path(tag = "reservations", security(("bearer" = ["inventory.reservation.write"])), request_body = ReservationRequest, responses((status = 201, body = HoldBody)))]
 #[post("/api/v1/inventory/reservations")]
 async fn create(
     state: web::Data<State>,
     req: Post<ReservationRequest>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.reservation.write")?;
     let body = req.body;
     if body.override_reason.is_some() {
         req.caller.require("inventory.batch.override")?;
@@ -206,14 +205,13 @@ async fn create(
 }
 
 /// A hold.
-#[utoipa::path(tag = "reservations", responses((status = 200, body = HoldBody)))]
+#[utoipa::path(tag = "reservations", security(("bearer" = ["inventory.stock.read"])), responses((status = 200, body = HoldBody)))]
 #[get("/api/v1/inventory/reservations/{id}")]
 async fn find(
     state: web::Data<State>,
     caller: Caller,
     id: web::Path<ReservationId>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("inventory.stock.read")?;
     Ok(ok(&Done::first(body(&state, &caller.ctx, *id).await?)))
 }
 
@@ -245,14 +243,13 @@ struct CommitLine {
 }
 
 /// Issues what is held; what is not issued is released, except of an order's hold.
-#[utoipa::path(tag = "reservations", request_body = CommitRequest, responses((status = 200, body = HoldBody)))]
+#[utoipa::path(tag = "reservations", security(("bearer" = ["inventory.reservation.write"])), request_body = CommitRequest, responses((status = 200, body = HoldBody)))]
 #[post("/api/v1/inventory/reservations/{id:[^:/]+}:commit")]
 async fn commit(
     state: web::Data<State>,
     id: web::Path<ReservationId>,
     req: Post<CommitRequest>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.reservation.write")?;
     let mut serials = Vec::new();
     let wanted = req.body.lines.map(|lines| {
         let mut sums: BTreeMap<i32, Quantity> = BTreeMap::new();
@@ -273,14 +270,13 @@ async fn commit(
 }
 
 /// Gives a hold back.
-#[utoipa::path(tag = "reservations", request_body = Empty, responses((status = 200, body = HoldBody)))]
+#[utoipa::path(tag = "reservations", security(("bearer" = ["inventory.reservation.write"])), request_body = Empty, responses((status = 200, body = HoldBody)))]
 #[post("/api/v1/inventory/reservations/{id:[^:/]+}:release")]
 async fn release(
     state: web::Data<State>,
     id: web::Path<ReservationId>,
     req: Post<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.reservation.write")?;
     let done = commands::let_go(&state, &req.caller.ctx, *id).await?;
     Ok(ok(&answer(&state, &req.caller.ctx, done).await?))
 }

@@ -95,13 +95,12 @@ fn line(n: usize, line: RevaluationLineRequest) -> Result<NewLine, Fault> {
 }
 
 /// Changes what goods on hand are worth, or how a product is valued.
-#[utoipa::path(tag = "revaluations", request_body = RevaluationRequest, responses((status = 201, body = Revaluation)))]
+#[utoipa::path(tag = "revaluations", security(("bearer" = ["inventory.stock.revalue"])), request_body = RevaluationRequest, responses((status = 201, body = Revaluation)))]
 #[post("/api/v1/inventory/revaluations")]
 async fn create(
     state: web::Data<State>,
     req: Post<RevaluationRequest>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.stock.revalue")?;
     let lines = req.body.lines.into_iter().enumerate();
     let new = NewRevaluation {
         reason: req.body.reason,
@@ -120,7 +119,7 @@ struct Filter {
 }
 
 /// Revaluations, in the order they were posted.
-#[utoipa::path(tag = "revaluations", params(Filter, PageQuery), responses((status = 200, body = Page<Head>)))]
+#[utoipa::path(tag = "revaluations", security(("bearer" = ["inventory.valuation.read"])), params(Filter, PageQuery), responses((status = 200, body = Page<Head>)))]
 #[get("/api/v1/inventory/revaluations")]
 async fn list(
     state: web::Data<State>,
@@ -128,7 +127,6 @@ async fn list(
     filter: web::Query<Filter>,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("inventory.valuation.read")?;
     let after = after_id(&query)?;
     let (product, asked) = (filter.product, query.clone());
     let (rows, total) = state
@@ -143,14 +141,13 @@ async fn list(
 }
 
 /// A revaluation.
-#[utoipa::path(tag = "revaluations", responses((status = 200, body = Revaluation)))]
+#[utoipa::path(tag = "revaluations", security(("bearer" = ["inventory.valuation.read"])), responses((status = 200, body = Revaluation)))]
 #[get("/api/v1/inventory/revaluations/{id}")]
 async fn find(
     state: web::Data<State>,
     caller: Caller,
     id: web::Path<Uuid>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("inventory.valuation.read")?;
     let (head, lines) = state
         .db
         .read(&caller.ctx, async move |tx: &mut Tx| {

@@ -65,7 +65,7 @@ fn text(field: &str, value: Option<String>) -> Result<Option<String>, Fault> {
 }
 
 /// Pieces, in the order they came first.
-#[utoipa::path(tag = "serials", operation_id = "list_serials", params(Filter, PageQuery), responses((status = 200, body = Page<SerialRow>)))]
+#[utoipa::path(tag = "serials", security(("bearer" = ["inventory.stock.read"])), operation_id = "list_serials", params(Filter, PageQuery), responses((status = 200, body = Page<SerialRow>)))]
 #[get("/api/v1/inventory/serials")]
 async fn list(
     state: web::Data<State>,
@@ -73,7 +73,6 @@ async fn list(
     filter: web::Query<Filter>,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("inventory.stock.read")?;
     let after = after_id(&query)?;
     let filter = filter.into_inner();
     let filter = store::Filter {
@@ -115,7 +114,7 @@ struct Trace {
 }
 
 /// Every movement of the pieces with a number: where they were received, moved to, who bought them, what came back.
-#[utoipa::path(tag = "serials", operation_id = "trace_serial", params(TraceFilter, PageQuery), responses((status = 200, body = Trace)))]
+#[utoipa::path(tag = "serials", security(("bearer" = ["inventory.stock.read"])), operation_id = "trace_serial", params(TraceFilter, PageQuery), responses((status = 200, body = Trace)))]
 #[get("/api/v1/inventory/serials/{serial}/trace")]
 async fn trace(
     state: web::Data<State>,
@@ -124,7 +123,6 @@ async fn trace(
     filter: web::Query<TraceFilter>,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("inventory.stock.read")?;
     let after = cursor(&query)?
         .map(|c| c.key.parse::<i64>())
         .transpose()

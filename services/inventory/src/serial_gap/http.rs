@@ -34,7 +34,7 @@ struct Filter {
 }
 
 /// Pieces that moved without a number, or with one that was not there; oldest first.
-#[utoipa::path(tag = "serials", operation_id = "list_serial_discrepancies", params(Filter, PageQuery), responses((status = 200, body = Page<GapRow>)))]
+#[utoipa::path(tag = "serials", security(("bearer" = ["inventory.stock.read"])), operation_id = "list_serial_discrepancies", params(Filter, PageQuery), responses((status = 200, body = Page<GapRow>)))]
 #[get("/api/v1/inventory/serial-discrepancies")]
 async fn list(
     state: web::Data<State>,
@@ -42,7 +42,6 @@ async fn list(
     filter: web::Query<Filter>,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("inventory.stock.read")?;
     let after = after_id(&query)?;
     let (filter, asked) = (filter.into_inner(), query.clone());
     let (rows, total) = state
@@ -73,14 +72,13 @@ impl Versioned for Assigned {
 }
 
 /// Names pieces that a document moved without their numbers: the piece that was sold, or the one that came in.
-#[utoipa::path(tag = "serials", operation_id = "assign_serials", request_body = AssignRequest, responses((status = 200, body = Assigned)))]
+#[utoipa::path(tag = "serials", security(("bearer" = ["inventory.stock.adjust"])), operation_id = "assign_serials", request_body = AssignRequest, responses((status = 200, body = Assigned)))]
 #[post("/api/v1/inventory/serial-discrepancies/{id:[^:/]+}:assign")]
 async fn assign(
     state: web::Data<State>,
     id: web::Path<Uuid>,
     req: Post<AssignRequest>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.stock.adjust")?;
     let done = commands::assign(&state, &req.caller.ctx, *id, req.body.serials).await?;
     Ok(ok(&done))
 }
@@ -103,14 +101,13 @@ impl Versioned for Offset {
 }
 
 /// Takes pieces that left without a number for those that came without one: nobody will ever know which they were.
-#[utoipa::path(tag = "serials", operation_id = "offset_serials", request_body = OffsetRequest, responses((status = 200, body = Offset)))]
+#[utoipa::path(tag = "serials", security(("bearer" = ["inventory.stock.adjust"])), operation_id = "offset_serials", request_body = OffsetRequest, responses((status = 200, body = Offset)))]
 #[post("/api/v1/inventory/serial-discrepancies/{id:[^:/]+}:offset")]
 async fn offset(
     state: web::Data<State>,
     id: web::Path<Uuid>,
     req: Post<OffsetRequest>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.stock.adjust")?;
     let pair = (*id, req.body.against);
     let done = commands::offset(&state, &req.caller.ctx, pair, req.body.reason).await?;
     Ok(ok(&done))

@@ -69,7 +69,7 @@ fn days(days: u32) -> i32 {
 }
 
 /// Rules of minimum shelf life, in the order they were made.
-#[utoipa::path(tag = "shelf life", params(RuleFilter, PageQuery), responses((status = 200, body = Page<Rule>)))]
+#[utoipa::path(tag = "shelf life", security(("bearer" = ["inventory.stock.read"])), params(RuleFilter, PageQuery), responses((status = 200, body = Page<Rule>)))]
 #[get("/api/v1/inventory/shelf-life-rules")]
 async fn list(
     state: web::Data<State>,
@@ -77,7 +77,6 @@ async fn list(
     filter: web::Query<RuleFilter>,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("inventory.stock.read")?;
     let after = after_id(&query)?;
     let (customer, asked) = (filter.customer, query.clone());
     let (rows, total) = state
@@ -92,10 +91,9 @@ async fn list(
 }
 
 /// Adds a rule for a customer or a group.
-#[utoipa::path(tag = "shelf life", request_body = RuleRequest, responses((status = 201, body = Rule), (status = 409, description = "RULE_TAKEN")))]
+#[utoipa::path(tag = "shelf life", security(("bearer" = ["inventory.planning.write"])), request_body = RuleRequest, responses((status = 201, body = Rule), (status = 409, description = "RULE_TAKEN")))]
 #[post("/api/v1/inventory/shelf-life-rules")]
 async fn create(state: web::Data<State>, req: Post<RuleRequest>) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.planning.write")?;
     let body = req.body;
     if body.customer_id.is_some() == body.customer_group.is_some() {
         return Err(Fault::field("customer_id", "name a customer or a group, and not both").into());
@@ -114,28 +112,26 @@ async fn create(state: web::Data<State>, req: Post<RuleRequest>) -> Result<HttpR
 }
 
 /// Gives a rule other days.
-#[utoipa::path(tag = "shelf life", request_body = RuleChange, responses((status = 200, body = Rule), (status = 412, description = "STALE_VERSION")))]
+#[utoipa::path(tag = "shelf life", security(("bearer" = ["inventory.planning.write"])), request_body = RuleChange, responses((status = 200, body = Rule), (status = 412, description = "STALE_VERSION")))]
 #[put("/api/v1/inventory/shelf-life-rules/{id}")]
 async fn change(
     state: web::Data<State>,
     id: web::Path<Uuid>,
     req: Amend<RuleChange>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.planning.write")?;
     let seen = (*id, req.version);
     let done = commands::change(&state, &req.caller.ctx, seen, days(req.body.min_days)).await?;
     Ok(ok(&done))
 }
 
 /// Deletes a rule.
-#[utoipa::path(tag = "shelf life", responses((status = 204), (status = 412, description = "STALE_VERSION")))]
+#[utoipa::path(tag = "shelf life", security(("bearer" = ["inventory.planning.write"])), responses((status = 204), (status = 412, description = "STALE_VERSION")))]
 #[delete("/api/v1/inventory/shelf-life-rules/{id}")]
 async fn remove(
     state: web::Data<State>,
     id: web::Path<Uuid>,
     req: Amend<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.planning.write")?;
     let done = commands::delete(&state, &req.caller.ctx, (*id, req.version)).await?;
     Ok(no_content(&done))
 }

@@ -24,7 +24,7 @@ struct Filter {
 }
 
 /// Open shortages, oldest sale first.
-#[utoipa::path(tag = "shortages", params(Filter, PageQuery), responses((status = 200, body = Page<ShortageRow>)))]
+#[utoipa::path(tag = "shortages", security(("bearer" = ["inventory.stock.read"])), params(Filter, PageQuery), responses((status = 200, body = Page<ShortageRow>)))]
 #[get("/api/v1/inventory/shortages")]
 async fn list(
     state: web::Data<State>,
@@ -32,7 +32,6 @@ async fn list(
     filter: web::Query<Filter>,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("inventory.stock.read")?;
     query
         .sort(&["occurred_at"])
         .map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;

@@ -103,13 +103,12 @@ impl Versioned for StatusChange {
 }
 
 /// Moves goods to another status; all lines or none.
-#[utoipa::path(tag = "status-changes", request_body = StatusChangeRequest, responses((status = 201, body = StatusChange)))]
+#[utoipa::path(tag = "status-changes", security(("bearer" = ["inventory.stock.adjust"])), request_body = StatusChangeRequest, responses((status = 201, body = StatusChange)))]
 #[post("/api/v1/inventory/status-changes")]
 async fn create(
     state: web::Data<State>,
     req: Post<StatusChangeRequest>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.stock.adjust")?;
     Ok(created(
         &commands::post(&state, &req.caller.ctx, req.body.into()).await?,
     ))
@@ -131,7 +130,7 @@ struct StatusChangeHead {
 }
 
 /// Changes of status, in the order they were posted.
-#[utoipa::path(tag = "status-changes", params(Filter, PageQuery), responses((status = 200, body = Page<StatusChangeHead>)))]
+#[utoipa::path(tag = "status-changes", security(("bearer" = ["inventory.stock.read"])), params(Filter, PageQuery), responses((status = 200, body = Page<StatusChangeHead>)))]
 #[get("/api/v1/inventory/status-changes")]
 async fn list(
     state: web::Data<State>,
@@ -144,7 +143,7 @@ async fn list(
 }
 
 /// A posted change of status.
-#[utoipa::path(tag = "status-changes", responses((status = 200, body = StatusChange)))]
+#[utoipa::path(tag = "status-changes", security(("bearer" = ["inventory.stock.read"])), responses((status = 200, body = StatusChange)))]
 #[get("/api/v1/inventory/status-changes/{id}")]
 async fn find(
     state: web::Data<State>,

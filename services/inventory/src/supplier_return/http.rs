@@ -94,13 +94,12 @@ fn line(n: usize, line: SupplierReturnLineRequest) -> Result<NewLine, Fault> {
 }
 
 /// Sends goods back to their supplier; all lines or none.
-#[utoipa::path(tag = "supplier_returns", request_body = SupplierReturnRequest, responses((status = 201, body = SupplierReturn)))]
+#[utoipa::path(tag = "supplier_returns", security(("bearer" = ["inventory.supplier_return.write"])), request_body = SupplierReturnRequest, responses((status = 201, body = SupplierReturn)))]
 #[post("/api/v1/inventory/supplier-returns")]
 async fn create(
     state: web::Data<State>,
     req: Post<SupplierReturnRequest>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.supplier_return.write")?;
     let body = req.body;
     let lines = body.lines.into_iter().enumerate();
     let new = NewReturn {
@@ -139,7 +138,7 @@ struct SupplierReturnHead {
 }
 
 /// Returns to suppliers, in the order they were posted.
-#[utoipa::path(tag = "supplier_returns", params(Filter, PageQuery), responses((status = 200, body = Page<SupplierReturnHead>)))]
+#[utoipa::path(tag = "supplier_returns", security(("bearer" = ["inventory.stock.read"])), params(Filter, PageQuery), responses((status = 200, body = Page<SupplierReturnHead>)))]
 #[get("/api/v1/inventory/supplier-returns")]
 async fn list(
     state: web::Data<State>,
@@ -160,7 +159,7 @@ async fn list(
 }
 
 /// A return to a supplier.
-#[utoipa::path(tag = "supplier_returns", responses((status = 200, body = SupplierReturn)))]
+#[utoipa::path(tag = "supplier_returns", security(("bearer" = ["inventory.stock.read"])), responses((status = 200, body = SupplierReturn)))]
 #[get("/api/v1/inventory/supplier-returns/{id}")]
 async fn find(
     state: web::Data<State>,

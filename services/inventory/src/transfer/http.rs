@@ -118,25 +118,23 @@ impl From<TransferRequest> for NewTransfer {
 }
 
 /// Writes a draft of a transfer; no goods move yet.
-#[utoipa::path(tag = "transfers", request_body = TransferRequest, responses((status = 201, body = Transfer)))]
+#[utoipa::path(tag = "transfers", security(("bearer" = ["inventory.transfer.write"])), request_body = TransferRequest, responses((status = 201, body = Transfer)))]
 #[post("/api/v1/inventory/transfers")]
 async fn create(
     state: web::Data<State>,
     req: Post<TransferRequest>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.transfer.write")?;
     let done = commands::create(&state, &req.caller.ctx, req.body.draft()?).await?;
     Ok(created(&done))
 }
 
 /// Writes, approves and ships a transfer in one go. Its receiver confirms what arrives.
-#[utoipa::path(tag = "transfers", request_body = TransferRequest, responses((status = 201, body = Transfer)))]
+#[utoipa::path(tag = "transfers", security(("bearer" = ["inventory.transfer.write"])), request_body = TransferRequest, responses((status = 201, body = Transfer)))]
 #[post("/api/v1/inventory/transfer")]
 async fn send(
     state: web::Data<State>,
     req: Post<TransferRequest>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.transfer.write")?;
     req.caller.require("inventory.transfer.approve")?;
     let done = commands::send(&state, &req.caller.ctx, req.body.into(), None).await?;
     Ok(created(&done))
@@ -164,7 +162,7 @@ struct Transfers {
 }
 
 /// Transfers, in the order they were written.
-#[utoipa::path(tag = "transfers", params(Filter, PageQuery), responses((status = 200, body = Transfers)))]
+#[utoipa::path(tag = "transfers", security(("bearer" = ["inventory.stock.read"])), params(Filter, PageQuery), responses((status = 200, body = Transfers)))]
 #[get("/api/v1/inventory/transfers")]
 async fn list(
     state: web::Data<State>,
@@ -208,14 +206,13 @@ pub(super) async fn listed(
 }
 
 /// A transfer.
-#[utoipa::path(tag = "transfers", responses((status = 200, body = Transfer)))]
+#[utoipa::path(tag = "transfers", security(("bearer" = ["inventory.stock.read"])), responses((status = 200, body = Transfer)))]
 #[get("/api/v1/inventory/transfers/{id}")]
 async fn find(
     state: web::Data<State>,
     caller: Caller,
     id: web::Path<Uuid>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("inventory.stock.read")?;
     let id = *id;
     let found = state
         .db
@@ -227,14 +224,13 @@ async fn find(
 }
 
 /// Lets a draft be shipped.
-#[utoipa::path(tag = "transfers", request_body = Empty, responses((status = 200, body = Transfer)))]
+#[utoipa::path(tag = "transfers", security(("bearer" = ["inventory.transfer.approve"])), request_body = Empty, responses((status = 200, body = Transfer)))]
 #[post("/api/v1/inventory/transfers/{id:[^:/]+}:approve")]
 async fn approve(
     state: web::Data<State>,
     id: web::Path<Uuid>,
     req: Post<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.transfer.approve")?;
     Ok(ok(&commands::approve(&state, &req.caller.ctx, *id).await?))
 }
 
@@ -276,14 +272,13 @@ impl ShipRequest {
 }
 
 /// Sends the goods, all of them or nothing.
-#[utoipa::path(tag = "transfers", request_body = ShipRequest, responses((status = 200, body = Transfer)))]
+#[utoipa::path(tag = "transfers", security(("bearer" = ["inventory.transfer.write"])), request_body = ShipRequest, responses((status = 200, body = Transfer)))]
 #[post("/api/v1/inventory/transfers/{id:[^:/]+}:ship")]
 async fn ship(
     state: web::Data<State>,
     id: web::Path<Uuid>,
     req: Post<ShipRequest>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.transfer.write")?;
     let (bill, serials) = req.body.named();
     let done = commands::ship(&state, &req.caller.ctx, *id, bill, serials).await?;
     Ok(ok(&done))
@@ -339,14 +334,13 @@ impl ReceiveRequest {
 }
 
 /// Goods arrive, in one go or in parts; never more than is on its way.
-#[utoipa::path(tag = "transfers", request_body = ReceiveRequest, responses((status = 200, body = Transfer)))]
+#[utoipa::path(tag = "transfers", security(("bearer" = ["inventory.transfer.receive"])), request_body = ReceiveRequest, responses((status = 200, body = Transfer)))]
 #[post("/api/v1/inventory/transfers/{id:[^:/]+}:receive")]
 async fn receive(
     state: web::Data<State>,
     id: web::Path<Uuid>,
     req: Post<ReceiveRequest>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.transfer.receive")?;
     let done = commands::receive(&state, &req.caller.ctx, *id, req.body.arrived()).await?;
     Ok(ok(&done))
 }
@@ -360,27 +354,25 @@ pub(super) struct TransferReason {
 }
 
 /// No more will arrive: what is missing is lost.
-#[utoipa::path(tag = "transfers", request_body = TransferReason, responses((status = 200, body = Transfer)))]
+#[utoipa::path(tag = "transfers", security(("bearer" = ["inventory.transfer.receive"])), request_body = TransferReason, responses((status = 200, body = Transfer)))]
 #[post("/api/v1/inventory/transfers/{id:[^:/]+}:close-short")]
 async fn close_short(
     state: web::Data<State>,
     id: web::Path<Uuid>,
     req: Post<TransferReason>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.transfer.receive")?;
     let done = commands::close_short(&state, &req.caller.ctx, *id, req.body.reason).await?;
     Ok(ok(&done))
 }
 
 /// Calls off a transfer that has not left.
-#[utoipa::path(tag = "transfers", request_body = TransferReason, responses((status = 200, body = Transfer)))]
+#[utoipa::path(tag = "transfers", security(("bearer" = ["inventory.transfer.write"])), request_body = TransferReason, responses((status = 200, body = Transfer)))]
 #[post("/api/v1/inventory/transfers/{id:[^:/]+}:cancel")]
 async fn cancel(
     state: web::Data<State>,
     id: web::Path<Uuid>,
     req: Post<TransferReason>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("inventory.transfer.write")?;
     let done = commands::cancel(&state, &req.caller.ctx, *id, req.body.reason).await?;
     Ok(ok(&done))
 }

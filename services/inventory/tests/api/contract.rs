@@ -1,6 +1,6 @@
 //! What others rely on: the catalogue of tables, the OpenAPI document, refusals, permissions.
 
-use bahi_testkit::assert_tenant_tables;
+use bahi_testkit::{assert_operations, assert_permissions_written_down, assert_tenant_tables};
 use bahi_types::{BatchId, ReservationId};
 use serde_json::json;
 
@@ -138,64 +138,14 @@ async fn wrong_requests_are_named_and_never_a_500() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_permission_opens_its_own_door_only() {
+async fn each_operation_opens_to_those_who_hold_what_it_asks_for() {
     let shop = Shop::open().await;
     let tea = shop.product().await;
     shop.receive(tea, "5", "5").await;
-    let line = json!([{ "product_id": tea, "qty": "1", "unit_cost": "1" }]);
-    let posts = [
-        (
-            "inventory.stock.write",
-            "/api/v1/inventory/receipts",
-            json!({ "location_id": shop.location, "lines": line }),
-        ),
-        (
-            "inventory.stock.adjust",
-            "/api/v1/inventory/adjust",
-            json!({ "location_id": shop.location, "reason": "x", "lines": [{ "product_id": tea, "qty_delta": "-1" }] }),
-        ),
-        (
-            "inventory.reservation.write",
-            "/api/v1/inventory/reservations",
-            json!({ "location_id": shop.location, "lines": [{ "product_id": tea, "qty": "1" }] }),
-        ),
-    ];
-    for (needed, path, body) in &posts {
-        let others: Vec<&str> = posts.iter().map(|p| p.0).filter(|p| p != needed).collect();
-        let refused = shop
-            .owner
-            .with_permissions(&others)
-            .post(path, body.clone())
-            .await
-            .expect(403);
-        assert_eq!(refused.body["permission"], *needed);
-        shop.owner
-            .with_permissions(&[needed])
-            .post(path, body.clone())
-            .await
-            .expect(201);
-    }
-    let reader = shop.owner.with_permissions(&["inventory.stock.read"]);
-    for path in ["stock", "ledger", "batches", "shortages", "integrity"] {
-        reader
-            .get(&format!("/api/v1/inventory/{path}"))
-            .await
-            .expect(200);
-        shop.owner
-            .with_permissions(&[])
-            .get(&format!("/api/v1/inventory/{path}"))
-            .await
-            .expect(403);
-    }
-    reader.get("/api/v1/inventory/valuation").await.expect(403);
-    let batch = format!("/api/v1/inventory/batches/{}:block", BatchId::new());
-    reader
-        .post(&batch, json!({ "reason": "x" }))
-        .await
-        .expect(403);
-    shop.owner
-        .with_token("e30.e30.")
-        .get("/api/v1/inventory/stock")
-        .await
-        .expect(401);
+    assert_operations(&shop.app, inventory::app, &shop.owner).await;
+}
+
+#[test]
+fn who_may_do_what_is_as_written_down() {
+    assert_permissions_written_down(&inventory::app());
 }

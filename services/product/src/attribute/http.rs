@@ -141,7 +141,7 @@ paging!(ListAttributes);
 
 #[utoipa::path(
     tag = "attributes",
-    operation_id = "create_attribute",
+    security(("bearer" = ["product.attribute.write"])), operation_id = "create_attribute",
     request_body = AttributeInput,
     responses(
         (status = 201, body = AttributeBody),
@@ -154,14 +154,13 @@ async fn create(
     state: web::Data<State>,
     req: Post<AttributeInput>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.attribute.write")?;
     let made = commands::create(&state, &req.caller.ctx, req.body.into()).await?;
     Ok(created(&made.map(AttributeBody::from)))
 }
 
 #[utoipa::path(
     tag = "attributes",
-    operation_id = "list_attributes",
+    security(("bearer" = ["product.attribute.read"])), operation_id = "list_attributes",
     params(ListAttributes),
     responses((status = 200, body = Page<AttributeBody>))
 )]
@@ -171,7 +170,6 @@ async fn list(
     caller: Caller,
     query: web::Query<ListAttributes>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.attribute.read")?;
     let paging = query.paging();
     let walk = Walk::read(&paging, &["name"])?;
     let filter = Filter {
@@ -191,7 +189,7 @@ async fn list(
 
 #[utoipa::path(
     tag = "attributes",
-    operation_id = "read_attribute",
+    security(("bearer" = ["product.attribute.read"])), operation_id = "read_attribute",
     params(("id" = uuid::Uuid, Path)),
     responses((status = 200, body = AttributeBody))
 )]
@@ -201,7 +199,6 @@ async fn read(
     caller: Caller,
     id: web::Path<AttributeId>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.attribute.read")?;
     let attribute = state
         .db
         .read(&caller.ctx, async |tx: &mut Tx| store::get(tx, *id).await)
@@ -211,7 +208,7 @@ async fn read(
 
 #[utoipa::path(
     tag = "attributes",
-    operation_id = "update_attribute",
+    security(("bearer" = ["product.attribute.write"])), operation_id = "update_attribute",
     params(("id" = uuid::Uuid, Path)),
     request_body = AttributeInput,
     responses(
@@ -227,14 +224,13 @@ async fn update(
     id: web::Path<AttributeId>,
     req: Amend<AttributeInput>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.attribute.write")?;
     let done = commands::amend(&state, &req.caller.ctx, *id, req.version, req.body.into()).await?;
     Ok(ok(&done.map(AttributeBody::from)))
 }
 
 #[utoipa::path(
     tag = "attributes",
-    operation_id = "delete_attribute",
+    security(("bearer" = ["product.attribute.write"])), operation_id = "delete_attribute",
     params(("id" = uuid::Uuid, Path)),
     responses(
         (status = 204),
@@ -248,7 +244,6 @@ async fn remove(
     id: web::Path<AttributeId>,
     req: Amend<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.attribute.write")?;
     Ok(no_content(
         &commands::delete(&state, &req.caller.ctx, *id, req.version).await?,
     ))

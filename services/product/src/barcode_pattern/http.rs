@@ -129,7 +129,7 @@ paging!(ListPatterns);
 
 #[utoipa::path(
     tag = "barcode patterns",
-    operation_id = "create_barcode_pattern",
+    security(("bearer" = ["product.product.write"])), operation_id = "create_barcode_pattern",
     request_body = PatternInput,
     responses(
         (status = 201, body = PatternBody),
@@ -138,7 +138,6 @@ paging!(ListPatterns);
 )]
 #[post("/api/v1/barcode-patterns")]
 async fn create(state: web::Data<State>, req: Post<PatternInput>) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.product.write")?;
     let made = commands::create(&state, &req.caller.ctx, req.body.into()).await?;
     Ok(created(&made.map(PatternBody::from)))
 }
@@ -146,7 +145,7 @@ async fn create(state: web::Data<State>, req: Post<PatternInput>) -> Result<Http
 /// The tenant's patterns. While there are none, `21.....{NNDDD}` (weight) and `23.....{NNNDD}` (price) are used.
 #[utoipa::path(
     tag = "barcode patterns",
-    operation_id = "list_barcode_patterns",
+    security(("bearer" = ["product.product.read"])), operation_id = "list_barcode_patterns",
     params(ListPatterns),
     responses((status = 200, body = Page<PatternBody>))
 )]
@@ -156,7 +155,6 @@ async fn list(
     caller: Caller,
     query: web::Query<ListPatterns>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.product.read")?;
     let paging = query.paging();
     let walk = Walk::read(&paging, &["position", "name"])?;
     let (patterns, total) = state
@@ -180,7 +178,7 @@ async fn list(
 
 #[utoipa::path(
     tag = "barcode patterns",
-    operation_id = "read_barcode_pattern",
+    security(("bearer" = ["product.product.read"])), operation_id = "read_barcode_pattern",
     params(("id" = PatternId, Path)),
     responses((status = 200, body = PatternBody))
 )]
@@ -190,7 +188,6 @@ async fn read(
     caller: Caller,
     id: web::Path<PatternId>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.product.read")?;
     let pattern = state
         .db
         .read(&caller.ctx, async |tx: &mut Tx| store::get(tx, *id).await)
@@ -200,7 +197,7 @@ async fn read(
 
 #[utoipa::path(
     tag = "barcode patterns",
-    operation_id = "update_barcode_pattern",
+    security(("bearer" = ["product.product.write"])), operation_id = "update_barcode_pattern",
     params(("id" = PatternId, Path)),
     request_body = PatternInput,
     responses(
@@ -215,14 +212,13 @@ async fn update(
     id: web::Path<PatternId>,
     req: Amend<PatternInput>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.product.write")?;
     let done = commands::amend(&state, &req.caller.ctx, *id, req.version, req.body.into()).await?;
     Ok(ok(&done.map(PatternBody::from)))
 }
 
 #[utoipa::path(
     tag = "barcode patterns",
-    operation_id = "delete_barcode_pattern",
+    security(("bearer" = ["product.product.write"])), operation_id = "delete_barcode_pattern",
     params(("id" = PatternId, Path)),
     responses((status = 204), (status = 412, description = "STALE_VERSION"))
 )]
@@ -232,7 +228,6 @@ async fn remove(
     id: web::Path<PatternId>,
     req: Amend<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.product.write")?;
     Ok(no_content(
         &commands::delete(&state, &req.caller.ctx, *id, req.version).await?,
     ))

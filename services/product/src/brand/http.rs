@@ -103,20 +103,19 @@ paging!(ListBrands);
 
 #[utoipa::path(
     tag = "brands",
-    operation_id = "create_brand",
+    security(("bearer" = ["product.brand.write"])), operation_id = "create_brand",
     request_body = BrandInput,
     responses((status = 201, body = BrandBody), (status = 409, description = "NAME_TAKEN"))
 )]
 #[post("/api/v1/brands")]
 async fn create(state: web::Data<State>, req: Post<BrandInput>) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.brand.write")?;
     let made = commands::create(&state, &req.caller.ctx, req.body.name).await?;
     Ok(created(&made.map(BrandBody::from)))
 }
 
 #[utoipa::path(
     tag = "brands",
-    operation_id = "list_brands",
+    security(("bearer" = ["product.brand.read"])), operation_id = "list_brands",
     params(ListBrands),
     responses((status = 200, body = Page<BrandBody>))
 )]
@@ -161,7 +160,7 @@ pub async fn listed(
 
 #[utoipa::path(
     tag = "brands",
-    operation_id = "read_brand",
+    security(("bearer" = ["product.brand.read"])), operation_id = "read_brand",
     params(("id" = BrandId, Path)),
     responses((status = 200, body = BrandBody))
 )]
@@ -171,7 +170,6 @@ async fn read(
     caller: Caller,
     id: web::Path<BrandId>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.brand.read")?;
     let brand = state
         .db
         .read(&caller.ctx, async |tx: &mut Tx| store::get(tx, *id).await)
@@ -181,7 +179,7 @@ async fn read(
 
 #[utoipa::path(
     tag = "brands",
-    operation_id = "update_brand",
+    security(("bearer" = ["product.brand.write"])), operation_id = "update_brand",
     params(("id" = BrandId, Path)),
     request_body = BrandInput,
     responses(
@@ -196,14 +194,13 @@ async fn update(
     id: web::Path<BrandId>,
     req: Amend<BrandInput>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.brand.write")?;
     let done = commands::rename(&state, &req.caller.ctx, *id, req.version, req.body.name).await?;
     Ok(ok(&done.map(BrandBody::from)))
 }
 
 #[utoipa::path(
     tag = "brands",
-    operation_id = "delete_brand",
+    security(("bearer" = ["product.brand.write"])), operation_id = "delete_brand",
     params(("id" = BrandId, Path)),
     responses(
         (status = 204),
@@ -217,7 +214,6 @@ async fn remove(
     id: web::Path<BrandId>,
     req: Amend<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.brand.write")?;
     Ok(no_content(
         &commands::delete(&state, &req.caller.ctx, *id, req.version).await?,
     ))

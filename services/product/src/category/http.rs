@@ -119,7 +119,7 @@ paging!(ListCategories);
 
 #[utoipa::path(
     tag = "categories",
-    operation_id = "create_category",
+    security(("bearer" = ["product.category.write"])), operation_id = "create_category",
     request_body = CategoryInput,
     responses(
         (status = 201, body = CategoryBody),
@@ -132,14 +132,13 @@ async fn create(
     state: web::Data<State>,
     req: Post<CategoryInput>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.category.write")?;
     let made = commands::create(&state, &req.caller.ctx, req.body.name, req.body.parent_id).await?;
     Ok(created(&made.map(CategoryBody::from)))
 }
 
 #[utoipa::path(
     tag = "categories",
-    operation_id = "list_categories",
+    security(("bearer" = ["product.category.read"])), operation_id = "list_categories",
     params(ListCategories),
     responses((status = 200, body = Page<CategoryBody>))
 )]
@@ -229,7 +228,7 @@ fn hang(categories: Vec<Category>, root: Option<CategoryId>) -> Vec<CategoryNode
 /// The tree of categories.
 #[utoipa::path(
     tag = "categories",
-    operation_id = "read_category_tree",
+    security(("bearer" = ["product.category.read"])), operation_id = "read_category_tree",
     params(ReadTree),
     responses(
         (status = 200, body = Vec<CategoryNode>),
@@ -242,7 +241,6 @@ async fn tree(
     caller: Caller,
     query: web::Query<ReadTree>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.category.read")?;
     let root = query.root;
     let hanging = async |tx: &mut Tx| -> Result<Vec<Category>, Error> {
         if let Some(root) = root {
@@ -261,7 +259,7 @@ async fn tree(
 
 #[utoipa::path(
     tag = "categories",
-    operation_id = "read_category",
+    security(("bearer" = ["product.category.read"])), operation_id = "read_category",
     params(("id" = CategoryId, Path)),
     responses((status = 200, body = CategoryBody))
 )]
@@ -271,7 +269,6 @@ async fn read(
     caller: Caller,
     id: web::Path<CategoryId>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.category.read")?;
     let category = state
         .db
         .read(&caller.ctx, async |tx: &mut Tx| store::get(tx, *id).await)
@@ -281,7 +278,7 @@ async fn read(
 
 #[utoipa::path(
     tag = "categories",
-    operation_id = "update_category",
+    security(("bearer" = ["product.category.write"])), operation_id = "update_category",
     params(("id" = CategoryId, Path)),
     request_body = CategoryInput,
     responses(
@@ -297,7 +294,6 @@ async fn update(
     id: web::Path<CategoryId>,
     req: Amend<CategoryInput>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.category.write")?;
     let CategoryInput { name, parent_id } = req.body;
     let done = commands::amend(&state, &req.caller.ctx, *id, req.version, name, parent_id).await?;
     Ok(ok(&done.map(CategoryBody::from)))
@@ -305,7 +301,7 @@ async fn update(
 
 #[utoipa::path(
     tag = "categories",
-    operation_id = "delete_category",
+    security(("bearer" = ["product.category.write"])), operation_id = "delete_category",
     params(("id" = CategoryId, Path)),
     responses(
         (status = 204),
@@ -319,7 +315,6 @@ async fn remove(
     id: web::Path<CategoryId>,
     req: Amend<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.category.write")?;
     Ok(no_content(
         &commands::delete(&state, &req.caller.ctx, *id, req.version).await?,
     ))

@@ -157,7 +157,7 @@ paging!(ListCoupons);
 
 #[utoipa::path(
     tag = "promotions",
-    operation_id = "create_coupon",
+    security(("bearer" = ["product.promotion.write"])), operation_id = "create_coupon",
     params(("id" = PromotionId, Path)),
     request_body = CouponInput,
     responses(
@@ -172,14 +172,13 @@ async fn create(
     id: web::Path<PromotionId>,
     req: Post<CouponInput>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.promotion.write")?;
     let made = commands::create(&state, &req.caller.ctx, *id, req.body.into()).await?;
     Ok(created(&made.map(CouponBody::from)))
 }
 
 #[utoipa::path(
     tag = "promotions",
-    operation_id = "list_coupons",
+    security(("bearer" = ["product.promotion.read"])), operation_id = "list_coupons",
     params(("id" = PromotionId, Path), ListCoupons),
     responses((status = 200, body = Page<CouponBody>))
 )]
@@ -190,7 +189,6 @@ async fn list(
     id: web::Path<PromotionId>,
     query: web::Query<ListCoupons>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.promotion.read")?;
     let paging = query.paging();
     let walk = Walk::read(&paging, &["code"])?;
     let (coupons, total) = state
@@ -211,7 +209,7 @@ async fn list(
 
 #[utoipa::path(
     tag = "promotions",
-    operation_id = "read_coupon",
+    security(("bearer" = ["product.promotion.read"])), operation_id = "read_coupon",
     params(("id" = PromotionId, Path), ("coupon_id" = CouponId, Path)),
     responses((status = 200, body = CouponBody))
 )]
@@ -221,7 +219,6 @@ async fn read(
     caller: Caller,
     ids: web::Path<(PromotionId, CouponId)>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.promotion.read")?;
     let (promotion, id) = *ids;
     let coupon = state
         .db
@@ -235,7 +232,7 @@ async fn read(
 /// Changes a coupon; its code only while the promotion is a draft.
 #[utoipa::path(
     tag = "promotions",
-    operation_id = "update_coupon",
+    security(("bearer" = ["product.promotion.write"])), operation_id = "update_coupon",
     params(("id" = PromotionId, Path), ("coupon_id" = CouponId, Path)),
     request_body = CouponInput,
     responses(
@@ -250,7 +247,6 @@ async fn update(
     ids: web::Path<(PromotionId, CouponId)>,
     req: Amend<CouponInput>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.promotion.write")?;
     let (ctx, draft) = (&req.caller.ctx, req.body.into());
     let done = commands::amend(&state, ctx, *ids, req.version, draft).await?;
     Ok(ok(&done.map(CouponBody::from)))
@@ -259,7 +255,7 @@ async fn update(
 /// Deletes a coupon of a draft; later it can be disabled.
 #[utoipa::path(
     tag = "promotions",
-    operation_id = "delete_coupon",
+    security(("bearer" = ["product.promotion.write"])), operation_id = "delete_coupon",
     params(("id" = PromotionId, Path), ("coupon_id" = CouponId, Path)),
     responses(
         (status = 204),
@@ -273,7 +269,6 @@ async fn remove(
     ids: web::Path<(PromotionId, CouponId)>,
     req: Amend<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.promotion.write")?;
     Ok(no_content(
         &commands::delete(&state, &req.caller.ctx, *ids, req.version).await?,
     ))

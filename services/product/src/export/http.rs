@@ -67,7 +67,7 @@ pub struct ExportProducts {
 /// Products as a file that can be imported again.
 #[utoipa::path(
     tag = "products",
-    operation_id = "export_products",
+    security(("bearer" = ["product.product.read"])), operation_id = "export_products",
     params(ExportProducts),
     responses(
         (status = 200, body = String, content_type = "text/csv"),
@@ -81,7 +81,6 @@ async fn export(
     caller: Caller,
     query: web::Query<ExportProducts>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.product.read")?;
     let query = query.into_inner();
     let text = query.q.as_deref().map(search::text).transpose()?;
     let format = query.format;

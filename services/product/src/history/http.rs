@@ -93,7 +93,7 @@ impl From<Written> for HistoryEntry {
 /// Who changed what of a product, and when; also of one that was deleted.
 #[utoipa::path(
     tag = "products",
-    operation_id = "list_product_history",
+    security(("bearer" = ["product.product.read"])), operation_id = "list_product_history",
     params(("id" = ProductId, Path), ListHistory),
     responses((status = 200, body = Page<HistoryEntry>))
 )]
@@ -104,7 +104,6 @@ async fn list(
     id: web::Path<ProductId>,
     query: web::Query<ListHistory>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.product.read")?;
     let paging = query.paging();
     let mut walk = Walk::read(&paging, &["version"])?;
     walk.sort.descending |= paging.sort.is_none();

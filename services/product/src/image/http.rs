@@ -192,7 +192,7 @@ paging!(ListImages);
 /// Announces a picture. The answer holds the URL to send it to; `:complete` follows.
 #[utoipa::path(
     tag = "images",
-    operation_id = "announce_image",
+    security(("bearer" = ["product.product.write"])), operation_id = "announce_image",
     params(("id" = ProductId, Path)),
     request_body = ImageInput,
     responses(
@@ -207,7 +207,6 @@ async fn announce(
     id: web::Path<ProductId>,
     req: Post<ImageInput>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.product.write")?;
     let objects = state.objects()?;
     let (content_type, size) = (req.body.content_type, req.body.size);
     let done = commands::announce(&state, &req.caller.ctx, *id, content_type, size).await?;
@@ -217,7 +216,7 @@ async fn announce(
 /// The pictures of a product, with URLs to fetch them.
 #[utoipa::path(
     tag = "images",
-    operation_id = "list_images",
+    security(("bearer" = ["product.product.read"])), operation_id = "list_images",
     params(("id" = ProductId, Path), ListImages),
     responses((status = 200, body = Page<ImageBody>))
 )]
@@ -228,7 +227,6 @@ async fn list(
     id: web::Path<ProductId>,
     query: web::Query<ListImages>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.product.read")?;
     let objects = state.objects()?;
     let paging = query.paging();
     let walk = Walk::read(&paging, &["position"])?;
@@ -261,7 +259,7 @@ async fn list(
 /// Puts the pictures into another order: the first is the product's face.
 #[utoipa::path(
     tag = "images",
-    operation_id = "reorder_images",
+    security(("bearer" = ["product.product.write"])), operation_id = "reorder_images",
     params(("id" = ProductId, Path)),
     request_body = ImageOrder,
     responses(
@@ -275,7 +273,6 @@ async fn reorder(
     id: web::Path<ProductId>,
     req: Post<ImageOrder>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.product.write")?;
     let done = commands::reorder(&state, &req.caller.ctx, *id, req.body.image_ids).await?;
     Ok(no_content(&done))
 }
@@ -283,7 +280,7 @@ async fn reorder(
 /// Says that a picture was sent. What has arrived is looked at: it becomes ready, or is refused and removed.
 #[utoipa::path(
     tag = "images",
-    operation_id = "complete_image",
+    security(("bearer" = ["product.product.write"])), operation_id = "complete_image",
     params(("id" = ProductId, Path), ("image_id" = Uuid, Path)),
     request_body = Empty,
     responses(
@@ -299,7 +296,6 @@ async fn complete(
     path: web::Path<(ProductId, Uuid)>,
     req: Post<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.product.write")?;
     let (product, id) = path.into_inner();
     let objects = state.objects()?;
     let done = commands::complete(&state, &req.caller.ctx, product, id).await?;
@@ -308,7 +304,7 @@ async fn complete(
 
 #[utoipa::path(
     tag = "images",
-    operation_id = "delete_image",
+    security(("bearer" = ["product.product.write"])), operation_id = "delete_image",
     params(("id" = ProductId, Path), ("image_id" = Uuid, Path)),
     responses(
         (status = 204),
@@ -321,7 +317,6 @@ async fn remove(
     path: web::Path<(ProductId, Uuid)>,
     req: Amend<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.product.write")?;
     let (product, id) = path.into_inner();
     let done = commands::delete(&state, &req.caller.ctx, product, id, req.version).await?;
     Ok(no_content(&done))

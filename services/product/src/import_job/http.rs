@@ -142,7 +142,7 @@ paging!(ListImportJobs);
 /// track_batch, track_serial, track_expiry.
 #[utoipa::path(
     tag = "imports",
-    operation_id = "import_products",
+    security(("bearer" = ["product.product.write"])), operation_id = "import_products",
     params(UploadQuery),
     request_body(content(
         (String = "text/csv"),
@@ -163,7 +163,6 @@ async fn import(
     req: HttpRequest,
     mut body: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.product.write")?;
     let format = format_of(&req)?;
     let mut upload = Upload::begin(&state, &caller.ctx, format, query.dry_run)?;
     match take(&mut upload, &mut body).await {
@@ -204,7 +203,7 @@ async fn take(upload: &mut Upload, body: &mut web::Payload) -> Result<Done<Impor
 
 #[utoipa::path(
     tag = "imports",
-    operation_id = "list_import_jobs",
+    security(("bearer" = ["product.product.read"])), operation_id = "list_import_jobs",
     params(ListImportJobs),
     responses((status = 200, body = Page<ImportJobBody>))
 )]
@@ -214,7 +213,6 @@ async fn list(
     caller: Caller,
     query: web::Query<ListImportJobs>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.product.read")?;
     let mut paging = query.paging();
     paging.sort.get_or_insert_with(|| "created_at:desc".into());
     let walk = Walk::read(&paging, &["created_at"])?;
@@ -237,7 +235,7 @@ async fn list(
 
 #[utoipa::path(
     tag = "imports",
-    operation_id = "read_import_job",
+    security(("bearer" = ["product.product.read"])), operation_id = "read_import_job",
     params(("id" = Uuid, Path)),
     responses((status = 200, body = ImportJobBody))
 )]
@@ -247,7 +245,6 @@ async fn read(
     caller: Caller,
     id: web::Path<Uuid>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.product.read")?;
     let job = state
         .db
         .read(&caller.ctx, async |tx: &mut Tx| store::get(tx, *id).await)
@@ -259,7 +256,7 @@ async fn read(
 /// What is wrong with which cell: line, column, value, reason.
 #[utoipa::path(
     tag = "imports",
-    operation_id = "read_import_errors",
+    security(("bearer" = ["product.product.read"])), operation_id = "read_import_errors",
     params(("id" = Uuid, Path)),
     responses((status = 200, body = String, content_type = "text/csv"))
 )]
@@ -269,7 +266,6 @@ async fn errors(
     caller: Caller,
     id: web::Path<Uuid>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.product.read")?;
     state
         .db
         .read(&caller.ctx, async |tx: &mut Tx| store::get(tx, *id).await)
@@ -331,7 +327,7 @@ fn cell(text: &str) -> String {
 /// Applies a dry run that is ready.
 #[utoipa::path(
     tag = "imports",
-    operation_id = "apply_import_job",
+    security(("bearer" = ["product.product.write"])), operation_id = "apply_import_job",
     params(("id" = Uuid, Path)),
     request_body = Empty,
     responses(
@@ -345,7 +341,6 @@ async fn apply(
     id: web::Path<Uuid>,
     req: Post<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.product.write")?;
     let now = state.db.clock().now();
     let done = commands::apply(&state, &req.caller.ctx, *id).await?;
     Ok(accepted(&done.map(|job| ImportJobBody::of(job, now))))
@@ -354,7 +349,7 @@ async fn apply(
 /// Stops a job that is ready or applying; what went in stays in.
 #[utoipa::path(
     tag = "imports",
-    operation_id = "cancel_import_job",
+    security(("bearer" = ["product.product.write"])), operation_id = "cancel_import_job",
     params(("id" = Uuid, Path)),
     request_body = Empty,
     responses(
@@ -368,7 +363,6 @@ async fn cancel(
     id: web::Path<Uuid>,
     req: Post<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.product.write")?;
     let now = state.db.clock().now();
     let done = commands::cancel(&state, &req.caller.ctx, *id).await?;
     Ok(ok(&done.map(|job| ImportJobBody::of(job, now))))

@@ -34,7 +34,7 @@ pub fn routes(cfg: &mut ServiceConfig) {
 /// The stream ends then, or after 50 seconds.
 #[utoipa::path(
     tag = "imports",
-    operation_id = "watch_import_job",
+    security(("bearer" = ["product.product.read"])), operation_id = "watch_import_job",
     params(("id" = Uuid, Path)),
     responses(
         (status = 200, body = String, content_type = "text/event-stream"),
@@ -47,7 +47,6 @@ async fn events(
     caller: Caller,
     id: web::Path<Uuid>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.product.read")?;
     let turn = Arc::clone(&state.watchers);
     let turn = turn.try_acquire_owned().map_err(|_| Error::Crowded)?;
     let watch = Watch {

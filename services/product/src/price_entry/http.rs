@@ -172,7 +172,7 @@ paging!(ListPriceEntries);
 /// Adds prices to a list: all, or none.
 #[utoipa::path(
     tag = "price lists",
-    operation_id = "add_prices",
+    security(("bearer" = ["product.price_list.write"])), operation_id = "add_prices",
     params(("id" = PriceListId, Path)),
     request_body = PriceEntriesInput,
     responses(
@@ -187,7 +187,6 @@ async fn add(
     id: web::Path<PriceListId>,
     req: Post<PriceEntriesInput>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.price_list.write")?;
     let drafts = req.body.entries.into_iter().map(Draft::from).collect();
     let made = commands::add(&state, &req.caller.ctx, *id, drafts).await?;
     Ok(created(&made.map(PriceEntriesBody::from)))
@@ -195,7 +194,7 @@ async fn add(
 
 #[utoipa::path(
     tag = "price lists",
-    operation_id = "list_prices",
+    security(("bearer" = ["product.price_list.read"])), operation_id = "list_prices",
     params(("id" = PriceListId, Path), ListPriceEntries),
     responses((status = 200, body = Page<PriceEntryBody>))
 )]
@@ -206,7 +205,6 @@ async fn list(
     id: web::Path<PriceListId>,
     query: web::Query<ListPriceEntries>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.price_list.read")?;
     let paging = query.paging();
     let walk = Walk::read(&paging, &["product_id"])?;
     let filter = Filter {
@@ -232,7 +230,7 @@ async fn list(
 /// Changes a price; `If-Match` has the version of its list.
 #[utoipa::path(
     tag = "price lists",
-    operation_id = "update_price",
+    security(("bearer" = ["product.price_list.write"])), operation_id = "update_price",
     params(("id" = PriceListId, Path), ("entry_id" = PriceEntryId, Path)),
     request_body = PriceEntryInput,
     responses(
@@ -248,7 +246,6 @@ async fn update(
     ids: web::Path<(PriceListId, PriceEntryId)>,
     req: Amend<PriceEntryInput>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.price_list.write")?;
     let (ctx, draft) = (&req.caller.ctx, req.body.into());
     let done = commands::amend(&state, ctx, *ids, req.version, draft).await?;
     Ok(ok(&done.map(PriceEntriesBody::from)))
@@ -257,7 +254,7 @@ async fn update(
 /// Takes a price off its list; `If-Match` has the version of the list.
 #[utoipa::path(
     tag = "price lists",
-    operation_id = "delete_price",
+    security(("bearer" = ["product.price_list.write"])), operation_id = "delete_price",
     params(("id" = PriceListId, Path), ("entry_id" = PriceEntryId, Path)),
     responses((status = 204), (status = 412, description = "STALE_VERSION"))
 )]
@@ -267,7 +264,6 @@ async fn remove(
     ids: web::Path<(PriceListId, PriceEntryId)>,
     req: Amend<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.price_list.write")?;
     Ok(no_content(
         &commands::delete(&state, &req.caller.ctx, *ids, req.version).await?,
     ))

@@ -163,7 +163,7 @@ paging!(ListPriceLists);
 
 #[utoipa::path(
     tag = "price lists",
-    operation_id = "create_price_list",
+    security(("bearer" = ["product.price_list.write"])), operation_id = "create_price_list",
     request_body = PriceListInput,
     responses(
         (status = 201, body = PriceListBody),
@@ -175,14 +175,13 @@ async fn create(
     state: web::Data<State>,
     req: Post<PriceListInput>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.price_list.write")?;
     let made = commands::create(&state, &req.caller.ctx, req.body.into()).await?;
     Ok(created(&made.map(PriceListBody::from)))
 }
 
 #[utoipa::path(
     tag = "price lists",
-    operation_id = "list_price_lists",
+    security(("bearer" = ["product.price_list.read"])), operation_id = "list_price_lists",
     params(ListPriceLists),
     responses((status = 200, body = Page<PriceListBody>))
 )]
@@ -192,7 +191,6 @@ async fn list(
     caller: Caller,
     query: web::Query<ListPriceLists>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.price_list.read")?;
     let paging = query.paging();
     let walk = Walk::read(&paging, &["name", "priority"])?;
     let query = query.into_inner();
@@ -222,7 +220,7 @@ async fn list(
 
 #[utoipa::path(
     tag = "price lists",
-    operation_id = "read_price_list",
+    security(("bearer" = ["product.price_list.read"])), operation_id = "read_price_list",
     params(("id" = PriceListId, Path)),
     responses((status = 200, body = PriceListBody))
 )]
@@ -232,7 +230,6 @@ async fn read(
     caller: Caller,
     id: web::Path<PriceListId>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.price_list.read")?;
     let found = state
         .db
         .read(&caller.ctx, async |tx: &mut Tx| store::get(tx, *id).await)
@@ -242,7 +239,7 @@ async fn read(
 
 #[utoipa::path(
     tag = "price lists",
-    operation_id = "update_price_list",
+    security(("bearer" = ["product.price_list.write"])), operation_id = "update_price_list",
     params(("id" = PriceListId, Path)),
     request_body = PriceListInput,
     responses(
@@ -257,7 +254,6 @@ async fn update(
     id: web::Path<PriceListId>,
     req: Amend<PriceListInput>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.price_list.write")?;
     let done = commands::amend(&state, &req.caller.ctx, *id, req.version, req.body.into()).await?;
     Ok(ok(&done.map(PriceListBody::from)))
 }
@@ -265,7 +261,7 @@ async fn update(
 /// Deletes a list with all its prices.
 #[utoipa::path(
     tag = "price lists",
-    operation_id = "delete_price_list",
+    security(("bearer" = ["product.price_list.write"])), operation_id = "delete_price_list",
     params(("id" = PriceListId, Path)),
     responses((status = 204), (status = 412, description = "STALE_VERSION"))
 )]
@@ -275,7 +271,6 @@ async fn remove(
     id: web::Path<PriceListId>,
     req: Amend<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.price_list.write")?;
     Ok(no_content(
         &commands::delete(&state, &req.caller.ctx, *id, req.version).await?,
     ))

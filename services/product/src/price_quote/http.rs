@@ -306,7 +306,7 @@ fn line_body(line: model::Line, priced: PricedLine, explain: bool) -> QuoteLineB
 /// What a basket would cost, and why. Nothing is written.
 #[utoipa::path(
     tag = "price quotes",
-    operation_id = "quote_prices",
+    security(("bearer" = ["product.product.read"])), operation_id = "quote_prices",
     request_body = QuoteInput,
     responses(
         (status = 200, body = QuoteBody),
@@ -315,7 +315,6 @@ fn line_body(line: model::Line, priced: PricedLine, explain: bool) -> QuoteLineB
 )]
 #[post("/api/v1/price-quotes")]
 async fn price(state: web::Data<State>, req: Post<QuoteInput>) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.product.read")?;
     let explain = req.body.explain;
     let request = req.body.read(business_date(state.db.clock().now()))?;
     let (quoted, names) = state

@@ -346,7 +346,7 @@ paging!(ListProducts);
 
 #[utoipa::path(
     tag = "products",
-    operation_id = "create_product",
+    security(("bearer" = ["product.product.write"])), operation_id = "create_product",
     request_body = ProductInput,
     responses(
         (status = 201, body = ProductBody),
@@ -356,14 +356,13 @@ paging!(ListProducts);
 )]
 #[post("/api/v1/products")]
 async fn create(state: web::Data<State>, req: Post<ProductInput>) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.product.write")?;
     let made = commands::create(&state, &req.caller.ctx, req.body.into()).await?;
     Ok(created(&made.map(ProductBody::from)))
 }
 
 #[utoipa::path(
     tag = "products",
-    operation_id = "list_products",
+    security(("bearer" = ["product.product.read"])), operation_id = "list_products",
     params(ListProducts),
     responses((status = 200, body = Page<ProductBody>))
 )]
@@ -467,7 +466,7 @@ pub fn values(text: Option<&str>) -> Result<Vec<ValueId>, Fault> {
 
 #[utoipa::path(
     tag = "products",
-    operation_id = "read_product",
+    security(("bearer" = ["product.product.read"])), operation_id = "read_product",
     params(("id" = ProductId, Path)),
     responses((status = 200, body = ProductBody))
 )]
@@ -477,7 +476,6 @@ async fn read(
     caller: Caller,
     id: web::Path<ProductId>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.product.read")?;
     let product = state
         .db
         .read(&caller.ctx, async |tx: &mut Tx| store::get(tx, *id).await)
@@ -487,7 +485,7 @@ async fn read(
 
 #[utoipa::path(
     tag = "products",
-    operation_id = "update_product",
+    security(("bearer" = ["product.product.write"])), operation_id = "update_product",
     params(("id" = ProductId, Path)),
     request_body = ProductInput,
     responses(
@@ -503,7 +501,6 @@ async fn update(
     id: web::Path<ProductId>,
     req: Amend<ProductInput>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.product.write")?;
     let draft = Draft::from(req.body);
     let said = move |_: &Product| Ok(draft.clone());
     let done = commands::amend(&state, &req.caller.ctx, *id, req.version, said).await?;
@@ -513,7 +510,7 @@ async fn update(
 /// Changes some fields of a product, by a merge patch of what PUT takes: null takes a field away.
 #[utoipa::path(
     tag = "products",
-    operation_id = "amend_product",
+    security(("bearer" = ["product.product.write"])), operation_id = "amend_product",
     params(("id" = ProductId, Path)),
     request_body(content = Object, content_type = "application/merge-patch+json", description = "Fields of ProductInput"),
     responses(
@@ -530,7 +527,6 @@ async fn amend(
     id: web::Path<ProductId>,
     req: Amend<ProductPatch>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.product.write")?;
     let patch = Arc::new(req.body);
     let said = move |product: &Product| patch.of(product);
     let done = commands::amend(&state, &req.caller.ctx, *id, req.version, said).await?;
@@ -539,7 +535,7 @@ async fn amend(
 
 #[utoipa::path(
     tag = "products",
-    operation_id = "delete_product",
+    security(("bearer" = ["product.product.write"])), operation_id = "delete_product",
     params(("id" = ProductId, Path)),
     responses(
         (status = 204),
@@ -554,7 +550,6 @@ async fn remove(
     id: web::Path<ProductId>,
     req: Amend<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.product.write")?;
     Ok(no_content(
         &commands::delete(&state, &req.caller.ctx, *id, req.version).await?,
     ))
@@ -563,7 +558,7 @@ async fn remove(
 /// Puts a draft or an archived product on sale.
 #[utoipa::path(
     tag = "products",
-    operation_id = "activate_product",
+    security(("bearer" = ["product.product.write"])), operation_id = "activate_product",
     params(("id" = ProductId, Path)),
     request_body = Empty,
     responses(
@@ -583,7 +578,7 @@ async fn activate(
 /// Ends the buying of an active product; what is left is sold.
 #[utoipa::path(
     tag = "products",
-    operation_id = "discontinue_product",
+    security(("bearer" = ["product.product.write"])), operation_id = "discontinue_product",
     params(("id" = ProductId, Path)),
     request_body = Empty,
     responses(
@@ -604,7 +599,7 @@ async fn discontinue(
 /// of it anywhere, or some of it is sold and not delivered.
 #[utoipa::path(
     tag = "products",
-    operation_id = "archive_product",
+    security(("bearer" = ["product.product.write"])), operation_id = "archive_product",
     params(("id" = ProductId, Path)),
     request_body = Empty,
     responses(

@@ -56,7 +56,7 @@ impl Versioned for ConversionBody {
 /// Converts between two units of a product, exactly.
 #[utoipa::path(
     tag = "products",
-    operation_id = "convert_quantity",
+    security(("bearer" = ["product.product.read"])), operation_id = "convert_quantity",
     params(("id" = ProductId, Path), Convert),
     responses((status = 200, body = ConversionBody), (status = 422, description = "UNKNOWN_REFERENCE"))
 )]
@@ -67,7 +67,6 @@ async fn convert(
     id: web::Path<ProductId>,
     query: web::Query<Convert>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.product.read")?;
     let wrong =
         |error: crate::product_unit::model::ExactError| Fault::field("qty", error.to_string());
     let qty: Exact = query.qty.parse().map_err(wrong)?;

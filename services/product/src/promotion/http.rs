@@ -181,7 +181,7 @@ paging!(ListPromotions);
 
 #[utoipa::path(
     tag = "promotions",
-    operation_id = "create_promotion",
+    security(("bearer" = ["product.promotion.write"])), operation_id = "create_promotion",
     request_body = PromotionInput,
     responses(
         (status = 201, body = PromotionBody),
@@ -193,14 +193,13 @@ async fn create(
     state: web::Data<State>,
     req: Post<PromotionInput>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.promotion.write")?;
     let made = commands::create(&state, &req.caller.ctx, req.body.into()).await?;
     Ok(created(&made.map(PromotionBody::from)))
 }
 
 #[utoipa::path(
     tag = "promotions",
-    operation_id = "list_promotions",
+    security(("bearer" = ["product.promotion.read"])), operation_id = "list_promotions",
     params(ListPromotions),
     responses((status = 200, body = Page<PromotionBody>))
 )]
@@ -210,7 +209,6 @@ async fn list(
     caller: Caller,
     query: web::Query<ListPromotions>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.promotion.read")?;
     let paging = query.paging();
     let walk = Walk::read(&paging, &["name", "priority"])?;
     let filter = Filter {
@@ -237,7 +235,7 @@ async fn list(
 
 #[utoipa::path(
     tag = "promotions",
-    operation_id = "read_promotion",
+    security(("bearer" = ["product.promotion.read"])), operation_id = "read_promotion",
     params(("id" = PromotionId, Path)),
     responses((status = 200, body = PromotionBody))
 )]
@@ -247,7 +245,6 @@ async fn read(
     caller: Caller,
     id: web::Path<PromotionId>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.promotion.read")?;
     let promotion = state
         .db
         .read(&caller.ctx, async |tx: &mut Tx| store::get(tx, *id).await)
@@ -258,7 +255,7 @@ async fn read(
 /// Changes a draft; of an active promotion, its name and its end.
 #[utoipa::path(
     tag = "promotions",
-    operation_id = "update_promotion",
+    security(("bearer" = ["product.promotion.write"])), operation_id = "update_promotion",
     params(("id" = PromotionId, Path)),
     request_body = PromotionInput,
     responses(
@@ -274,7 +271,6 @@ async fn update(
     id: web::Path<PromotionId>,
     req: Amend<PromotionInput>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.promotion.write")?;
     let done = commands::amend(&state, &req.caller.ctx, *id, req.version, req.body.into()).await?;
     Ok(ok(&done.map(PromotionBody::from)))
 }
@@ -282,7 +278,7 @@ async fn update(
 /// Deletes a draft with its coupons.
 #[utoipa::path(
     tag = "promotions",
-    operation_id = "delete_promotion",
+    security(("bearer" = ["product.promotion.write"])), operation_id = "delete_promotion",
     params(("id" = PromotionId, Path)),
     responses(
         (status = 204),
@@ -296,7 +292,6 @@ async fn remove(
     id: web::Path<PromotionId>,
     req: Amend<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.promotion.write")?;
     Ok(no_content(
         &commands::delete(&state, &req.caller.ctx, *id, req.version).await?,
     ))
@@ -305,7 +300,7 @@ async fn remove(
 /// Lets a draft apply from now on, while its period holds.
 #[utoipa::path(
     tag = "promotions",
-    operation_id = "activate_promotion",
+    security(("bearer" = ["product.promotion.write"])), operation_id = "activate_promotion",
     params(("id" = PromotionId, Path)),
     request_body = Empty,
     responses(
@@ -325,7 +320,7 @@ async fn activate(
 /// Ends an active promotion for good.
 #[utoipa::path(
     tag = "promotions",
-    operation_id = "end_promotion",
+    security(("bearer" = ["product.promotion.write"])), operation_id = "end_promotion",
     params(("id" = PromotionId, Path)),
     request_body = Empty,
     responses(

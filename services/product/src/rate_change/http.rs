@@ -205,7 +205,7 @@ paging!(RateChangePage);
 /// Gives many profiles a new rate from a day on, all or none; or says what that would come to.
 #[utoipa::path(
     tag = "tax profiles",
-    operation_id = "change_rates",
+    security(("bearer" = ["product.tax_profile.write"])), operation_id = "change_rates",
     params(RateChangePage),
     request_body = RateChangeInput,
     responses(
@@ -220,7 +220,6 @@ async fn change(
     query: web::Query<RateChangePage>,
     req: Post<RateChangeInput>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.tax_profile.write")?;
     let walk = Walk::read(&query.paging(), &["sku"])?;
     let ctx = &req.caller.ctx;
     let (target, rate, dry_run) = req.body.read()?;

@@ -123,7 +123,7 @@ impl Versioned for LookupBody {
 /// What a scanned code stands for; archived products have no codes. `transacted` may be a few minutes old.
 #[utoipa::path(
     tag = "products",
-    operation_id = "look_up_barcode",
+    security(("bearer" = ["product.product.read"])), operation_id = "look_up_barcode",
     params(Lookup),
     responses(
         (status = 200, body = LookupBody),
@@ -137,7 +137,6 @@ async fn lookup(
     caller: Caller,
     query: web::Query<Lookup>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.product.read")?;
     let found = commands::find(&state, &caller.ctx, &query.barcode).await?;
     Ok(ok(&Done::first(LookupBody::of(found)?)))
 }

@@ -168,7 +168,7 @@ pub struct ValueCount {
 /// Looks for products, and counts what it finds.
 #[utoipa::path(
     tag = "products",
-    operation_id = "search_products",
+    security(("bearer" = ["product.product.read"])), operation_id = "search_products",
     params(Search),
     responses((status = 200, body = SearchBody))
 )]
@@ -178,7 +178,6 @@ async fn search(
     caller: Caller,
     query: web::Query<Search>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.product.read")?;
     let paging = query.paging();
     if paging.cursor.is_some() {
         return Err(Fault::field("cursor", "a search has pages only").into());

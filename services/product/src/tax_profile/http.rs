@@ -269,7 +269,7 @@ paging!(ListTaxProfiles);
 
 #[utoipa::path(
     tag = "tax profiles",
-    operation_id = "create_tax_profile",
+    security(("bearer" = ["product.tax_profile.write"])), operation_id = "create_tax_profile",
     request_body = TaxProfileInput,
     responses(
         (status = 201, body = TaxProfileBody),
@@ -282,14 +282,13 @@ async fn create(
     state: web::Data<State>,
     req: Post<TaxProfileInput>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.tax_profile.write")?;
     let made = commands::create(&state, &req.caller.ctx, req.body.into()).await?;
     Ok(created(&made.map(TaxProfileBody::from)))
 }
 
 #[utoipa::path(
     tag = "tax profiles",
-    operation_id = "list_tax_profiles",
+    security(("bearer" = ["product.tax_profile.read"])), operation_id = "list_tax_profiles",
     params(ListTaxProfiles),
     responses((status = 200, body = Page<TaxProfileBody>))
 )]
@@ -344,7 +343,7 @@ pub async fn listed(
 
 #[utoipa::path(
     tag = "tax profiles",
-    operation_id = "read_tax_profile",
+    security(("bearer" = ["product.tax_profile.read"])), operation_id = "read_tax_profile",
     params(("id" = TaxProfileId, Path)),
     responses((status = 200, body = TaxProfileBody))
 )]
@@ -354,7 +353,6 @@ async fn read(
     caller: Caller,
     id: web::Path<TaxProfileId>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.tax_profile.read")?;
     let profile = state
         .db
         .read(&caller.ctx, async |tx: &mut Tx| store::get(tx, *id).await)
@@ -364,7 +362,7 @@ async fn read(
 
 #[utoipa::path(
     tag = "tax profiles",
-    operation_id = "update_tax_profile",
+    security(("bearer" = ["product.tax_profile.write"])), operation_id = "update_tax_profile",
     params(("id" = TaxProfileId, Path)),
     request_body = TaxProfileInput,
     responses(
@@ -380,7 +378,6 @@ async fn update(
     id: web::Path<TaxProfileId>,
     req: Amend<TaxProfileInput>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.tax_profile.write")?;
     let done = commands::amend(&state, &req.caller.ctx, *id, req.version, req.body.into()).await?;
     Ok(ok(&done.map(TaxProfileBody::from)))
 }
@@ -388,7 +385,7 @@ async fn update(
 /// Adds a rate that holds from a day on; the one before it ends there.
 #[utoipa::path(
     tag = "tax profiles",
-    operation_id = "add_tax_rate",
+    security(("bearer" = ["product.tax_profile.write"])), operation_id = "add_tax_rate",
     params(("id" = TaxProfileId, Path)),
     request_body = NewRateInput,
     responses(
@@ -403,14 +400,13 @@ async fn add_rate(
     id: web::Path<TaxProfileId>,
     req: Post<NewRateInput>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.tax_profile.write")?;
     let made = commands::add_rate(&state, &req.caller.ctx, *id, req.body.into()).await?;
     Ok(created(&made.map(TaxProfileBody::from)))
 }
 
 #[utoipa::path(
     tag = "tax profiles",
-    operation_id = "delete_tax_profile",
+    security(("bearer" = ["product.tax_profile.write"])), operation_id = "delete_tax_profile",
     params(("id" = TaxProfileId, Path)),
     responses(
         (status = 204),
@@ -424,7 +420,6 @@ async fn remove(
     id: web::Path<TaxProfileId>,
     req: Amend<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.tax_profile.write")?;
     Ok(no_content(
         &commands::delete(&state, &req.caller.ctx, *id, req.version).await?,
     ))

@@ -147,20 +147,19 @@ paging!(ListUnits);
 
 #[utoipa::path(
     tag = "units",
-    operation_id = "create_unit",
+    security(("bearer" = ["product.unit.write"])), operation_id = "create_unit",
     request_body = UnitInput,
     responses((status = 201, body = UnitBody), (status = 409, description = "CODE_TAKEN"))
 )]
 #[post("/api/v1/units")]
 async fn create(state: web::Data<State>, req: Post<UnitInput>) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.unit.write")?;
     let made = commands::create(&state, &req.caller.ctx, req.body.into()).await?;
     Ok(created(&made.map(UnitBody::from)))
 }
 
 #[utoipa::path(
     tag = "units",
-    operation_id = "list_units",
+    security(("bearer" = ["product.unit.read"])), operation_id = "list_units",
     params(ListUnits),
     responses((status = 200, body = Page<UnitBody>))
 )]
@@ -206,7 +205,7 @@ pub async fn listed(
 
 #[utoipa::path(
     tag = "units",
-    operation_id = "read_unit",
+    security(("bearer" = ["product.unit.read"])), operation_id = "read_unit",
     params(("id" = UnitId, Path)),
     responses((status = 200, body = UnitBody))
 )]
@@ -216,7 +215,6 @@ async fn read(
     caller: Caller,
     id: web::Path<UnitId>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.unit.read")?;
     let unit = state
         .db
         .read(&caller.ctx, async |tx: &mut Tx| store::get(tx, *id).await)
@@ -226,7 +224,7 @@ async fn read(
 
 #[utoipa::path(
     tag = "units",
-    operation_id = "update_unit",
+    security(("bearer" = ["product.unit.write"])), operation_id = "update_unit",
     params(("id" = UnitId, Path)),
     request_body = UnitInput,
     responses(
@@ -241,14 +239,13 @@ async fn update(
     id: web::Path<UnitId>,
     req: Amend<UnitInput>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.unit.write")?;
     let done = commands::amend(&state, &req.caller.ctx, *id, req.version, req.body.into()).await?;
     Ok(ok(&done.map(UnitBody::from)))
 }
 
 #[utoipa::path(
     tag = "units",
-    operation_id = "delete_unit",
+    security(("bearer" = ["product.unit.write"])), operation_id = "delete_unit",
     params(("id" = UnitId, Path)),
     responses(
         (status = 204),
@@ -262,7 +259,6 @@ async fn remove(
     id: web::Path<UnitId>,
     req: Amend<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.unit.write")?;
     Ok(no_content(
         &commands::delete(&state, &req.caller.ctx, *id, req.version).await?,
     ))

@@ -114,7 +114,7 @@ impl Versioned for VariantsBody {
 /// Makes the variants of a matrix that are missing; at most 1,000 of one template.
 #[utoipa::path(
     tag = "variants",
-    operation_id = "generate_variants",
+    security(("bearer" = ["product.product.write"])), operation_id = "generate_variants",
     params(("id" = ProductId, Path), Generate),
     request_body = VariantsInput,
     responses(
@@ -130,7 +130,6 @@ async fn generate(
     query: web::Query<Generate>,
     req: Post<VariantsInput>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.product.write")?;
     let VariantsInput {
         attributes,
         sku_pattern,
@@ -186,7 +185,7 @@ paging!(ListVariants);
 /// The variants of a template.
 #[utoipa::path(
     tag = "variants",
-    operation_id = "list_variants",
+    security(("bearer" = ["product.product.read"])), operation_id = "list_variants",
     params(("id" = ProductId, Path), ListVariants),
     responses((status = 200, body = Page<ProductBody>))
 )]
@@ -197,7 +196,6 @@ async fn list(
     id: web::Path<ProductId>,
     query: web::Query<ListVariants>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("product.product.read")?;
     let paging = query.paging();
     let walk = Walk::read(
         &paging,
@@ -241,7 +239,7 @@ fn inheritable(field: &str, (): &()) -> garde::Result {
 /// Lets a variant have fields from its template again that it said itself.
 #[utoipa::path(
     tag = "variants",
-    operation_id = "inherit_fields",
+    security(("bearer" = ["product.product.write"])), operation_id = "inherit_fields",
     params(("id" = ProductId, Path)),
     request_body = InheritInput,
     responses(
@@ -256,7 +254,6 @@ async fn inherit(
     id: web::Path<ProductId>,
     req: Post<InheritInput>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.product.write")?;
     let done = commands::inherit(&state, &req.caller.ctx, *id, req.body.fields).await?;
     Ok(ok(&done.map(ProductBody::from)))
 }

@@ -144,7 +144,7 @@ impl Packer {
 /// come. Then, for each section, `{"section", "columns"}`, its rows as arrays in the order of the columns, and lines
 /// `{"gone": [..]}` of ids to forget. A till that gets the whole forgets all it had. The last is `{"end": rows}`; without it
 /// the bundle is not whole. Packed with zstd or gzip as `Accept-Encoding` asks.
-#[utoipa::path(tag = "offline", params(Ask), responses(
+#[utoipa::path(tag = "offline", security(("bearer" = ["sales.pos.use"])), params(Ask), responses(
     (status = 200, description = "Lines of JSON", content_type = "application/x-ndjson", body = String),
     (status = 304, description = "Nothing has changed since the ETag in If-None-Match"),
     (status = 404, description = "No such till"),
@@ -156,7 +156,6 @@ async fn catalogue(
     ask: web::Query<Ask>,
     req: HttpRequest,
 ) -> std::result::Result<HttpResponse, Problem> {
-    caller.require("sales.pos.use")?;
     let till = ask.till_id;
     let (version, branch, head, date) = state
         .db

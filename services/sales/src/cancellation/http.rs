@@ -67,7 +67,7 @@ impl Cancel {
 }
 
 /// Cancels an invoice; it keeps its number, and its goods come back.
-#[utoipa::path(tag = "invoices", request_body = Cancel, responses(
+#[utoipa::path(tag = "invoices", security(("bearer" = ["sales.invoice.cancel"])), request_body = Cancel, responses(
     (status = 200, body = InvoiceBody),
     (status = 404),
     (status = 409, description = "CANCEL_TOO_LATE, INVOICE_CANCELLED, INVOICE_CREDITED (something came back, or a note was issued), SESSION_CLOSED"),
@@ -78,7 +78,6 @@ async fn cancel(
     id: web::Path<InvoiceId>,
     req: Post<Cancel>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("sales.invoice.cancel")?;
     let done = commands::cancel(&state, &req.caller, *id, req.body.wish()?).await?;
     Ok(ok(&done.map(InvoiceBody::from)))
 }

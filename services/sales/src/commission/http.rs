@@ -115,7 +115,7 @@ fn whose(caller: &Caller, asked: Option<UserId>) -> Result<Option<UserId>, Fault
     }
     let own = caller.user()?;
     match asked {
-        Some(other) if other != own => Err(Fault::Forbidden(all)),
+        Some(other) if other != own => Err(Fault::Forbidden(all.into())),
         _ => Ok(Some(own)),
     }
 }
@@ -134,7 +134,7 @@ fn wanted(caller: &Caller, asked: &EntryFilter) -> Result<Filter, Fault> {
 }
 
 /// Entries of the ledger, newest first unless sorted by `booked_at:asc`.
-#[utoipa::path(tag = "commissions", params(PageQuery, EntryFilter), responses(
+#[utoipa::path(tag = "commissions", security(("bearer" = ["sales.commission.read"])), params(PageQuery, EntryFilter), responses(
     (status = 200, body = Page<EntryBody>), (status = 403, description = "Another's, without sales.commission.read_all")))]
 #[get("/api/v1/sales/commissions")]
 async fn list(
@@ -200,7 +200,7 @@ fn date_cursor(text: &str) -> Result<(NaiveDate, Uuid), Fault> {
 }
 
 /// Commission by sales person and period of the documents, the latest first.
-#[utoipa::path(tag = "commissions", params(PageQuery, Summed), responses(
+#[utoipa::path(tag = "commissions", security(("bearer" = ["sales.commission.read"])), params(PageQuery, Summed), responses(
     (status = 200, body = Page<EarnedBody>), (status = 403, description = "Another's, without sales.commission.read_all")))]
 #[get("/api/v1/sales/commissions/summary")]
 async fn summary(
@@ -267,7 +267,7 @@ fn row(e: &EntryBody) -> String {
 }
 
 /// The same entries as a CSV file, oldest first.
-#[utoipa::path(tag = "commissions", params(EntryFilter), responses(
+#[utoipa::path(tag = "commissions", security(("bearer" = ["sales.commission.read"])), params(EntryFilter), responses(
     (status = 200, content_type = "text/csv", body = String),
     (status = 400, description = "More than 50,000 rows"),
     (status = 403, description = "Another's, without sales.commission.read_all")))]

@@ -75,18 +75,17 @@ fn shown(state: &State, done: Done<Plan>) -> Done<PlanBody> {
 }
 
 /// Drafts a plan of commission.
-#[utoipa::path(tag = "commissions", request_body = Terms, params(("Idempotency-Key" = Option<String>, Header)), responses(
+#[utoipa::path(tag = "commissions", security(("bearer" = [WRITE])), request_body = Terms, params(("Idempotency-Key" = Option<String>, Header)), responses(
     (status = 201, body = PlanBody),
     (status = 409, description = "NOT_YET_KNOWN: a product or category that has not arrived")))]
 #[post("/api/v1/sales/commission-plans")]
 async fn draft(state: web::Data<State>, req: Post<Terms>) -> Result<HttpResponse, Problem> {
-    req.caller.require(WRITE)?;
     let done = commands::draft(&state, &req.caller, req.body).await?;
     Ok(created(&shown(&state, done)))
 }
 
 /// Lets a draft say something else.
-#[utoipa::path(tag = "commissions", request_body = Terms, params(("If-Match" = String, Header)), responses(
+#[utoipa::path(tag = "commissions", security(("bearer" = [WRITE])), request_body = Terms, params(("If-Match" = String, Header)), responses(
     (status = 200, body = PlanBody), (status = 404), (status = 409, description = "PLAN_STATE, NOT_YET_KNOWN"),
     (status = 412, description = "STALE_VERSION")))]
 #[put("/api/v1/sales/commission-plans/{id:[^:/]+}")]
@@ -95,13 +94,12 @@ async fn revise(
     id: web::Path<PlanId>,
     req: Amend<Terms>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require(WRITE)?;
     let done = commands::revise(&state, &req.caller, *id, req.version, req.body).await?;
     Ok(ok(&shown(&state, done)))
 }
 
 /// Takes a draft away.
-#[utoipa::path(tag = "commissions", params(("If-Match" = String, Header)), responses(
+#[utoipa::path(tag = "commissions", security(("bearer" = [WRITE])), params(("If-Match" = String, Header)), responses(
     (status = 204), (status = 404), (status = 409, description = "PLAN_STATE"), (status = 412, description = "STALE_VERSION")))]
 #[delete("/api/v1/sales/commission-plans/{id:[^:/]+}")]
 async fn discard(
@@ -109,13 +107,12 @@ async fn discard(
     id: web::Path<PlanId>,
     req: Amend<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require(WRITE)?;
     let done = commands::discard(&state, &req.caller, *id, req.version).await?;
     Ok(no_content(&done))
 }
 
 /// Lets a draft pay, also the sales since its first day.
-#[utoipa::path(tag = "commissions", request_body = Empty, responses(
+#[utoipa::path(tag = "commissions", security(("bearer" = [WRITE])), request_body = Empty, responses(
     (status = 200, body = PlanBody), (status = 404), (status = 409, description = "PLAN_STATE")))]
 #[post("/api/v1/sales/commission-plans/{id:[^:/]+}:activate")]
 async fn activate(
@@ -123,7 +120,6 @@ async fn activate(
     id: web::Path<PlanId>,
     req: Post<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require(WRITE)?;
     let done = commands::activate(&state, &req.caller, *id).await?;
     Ok(ok(&shown(&state, done)))
 }
@@ -139,7 +135,7 @@ struct Ending {
 }
 
 /// Ends an active plan. What it paid for stays in its care: a return takes back what its sale earned.
-#[utoipa::path(tag = "commissions", request_body = Ending, responses(
+#[utoipa::path(tag = "commissions", security(("bearer" = [WRITE])), request_body = Ending, responses(
     (status = 200, body = PlanBody), (status = 404), (status = 409, description = "PLAN_STATE")))]
 #[post("/api/v1/sales/commission-plans/{id:[^:/]+}:end")]
 async fn end(
@@ -147,7 +143,6 @@ async fn end(
     id: web::Path<PlanId>,
     req: Post<Ending>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require(WRITE)?;
     let done = commands::end(&state, &req.caller, *id, req.body.valid_to).await?;
     Ok(ok(&shown(&state, done)))
 }
@@ -162,7 +157,7 @@ struct PlanFilter {
 }
 
 /// Plans, newest first unless sorted by `created_at:asc`.
-#[utoipa::path(tag = "commissions", params(PageQuery, PlanFilter), responses((status = 200, body = Page<PlanBody>)))]
+#[utoipa::path(tag = "commissions", security(("bearer" = [READ])), params(PageQuery, PlanFilter), responses((status = 200, body = Page<PlanBody>)))]
 #[get("/api/v1/sales/commission-plans")]
 async fn list(
     state: web::Data<State>,
@@ -170,7 +165,6 @@ async fn list(
     query: web::Query<PageQuery>,
     filter: web::Query<PlanFilter>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require(READ)?;
     let walk = Timed::read(&query, "created_at")?;
     let wanted = store::Filter {
         status: filter.status.clone(),
@@ -189,14 +183,13 @@ async fn list(
 }
 
 /// One plan.
-#[utoipa::path(tag = "commissions", responses((status = 200, body = PlanBody), (status = 404)))]
+#[utoipa::path(tag = "commissions", security(("bearer" = [READ])), responses((status = 200, body = PlanBody), (status = 404)))]
 #[get("/api/v1/sales/commission-plans/{id:[^:/]+}")]
 async fn get_one(
     state: web::Data<State>,
     caller: Caller,
     id: web::Path<PlanId>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require(READ)?;
     let plan = state
         .db
         .read(&caller.ctx, async |tx| {

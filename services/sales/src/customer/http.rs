@@ -119,14 +119,13 @@ impl Versioned for Callers {
 }
 
 /// The customers who have a telephone number, at most 20: for a till, which needs no other permission.
-#[utoipa::path(tag = "customers", params(Phone), responses((status = 200, body = Callers)))]
+#[utoipa::path(tag = "customers", security(("bearer" = ["sales.pos.use"])), params(Phone), responses((status = 200, body = Callers)))]
 #[get("/api/v1/pos/customers")]
 async fn by_phone(
     state: web::Data<State>,
     caller: Caller,
     query: web::Query<Phone>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("sales.pos.use")?;
     // A `+` of a query that was not encoded has become a space.
     let digits = query.phone.trim().trim_start_matches('+');
     if !(4..=15).contains(&digits.len()) || !digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -155,7 +154,7 @@ async fn by_phone(
 }
 
 /// Customers by name, as CRM last told.
-#[utoipa::path(tag = "customers", params(PageQuery, CustomerFilter), responses((status = 200, body = Page<CustomerBody>)))]
+#[utoipa::path(tag = "customers", security(("bearer" = ["sales.customer.read"])), params(PageQuery, CustomerFilter), responses((status = 200, body = Page<CustomerBody>)))]
 #[get("/api/v1/sales/customers")]
 async fn list(
     state: web::Data<State>,
@@ -197,14 +196,13 @@ pub(super) async fn listed(
 }
 
 /// One customer.
-#[utoipa::path(tag = "customers", responses((status = 200, body = CustomerBody), (status = 404)))]
+#[utoipa::path(tag = "customers", security(("bearer" = ["sales.customer.read"])), responses((status = 200, body = CustomerBody), (status = 404)))]
 #[get("/api/v1/sales/customers/{id:[^:/]+}")]
 async fn get_one(
     state: web::Data<State>,
     caller: Caller,
     id: web::Path<CustomerId>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("sales.customer.read")?;
     let found = state
         .db
         .read(&caller.ctx, async |tx| {
@@ -260,14 +258,13 @@ impl From<Account> for AccountBody {
 }
 
 /// What a customer owes and may owe.
-#[utoipa::path(tag = "customers", responses((status = 200, body = AccountBody), (status = 404)))]
+#[utoipa::path(tag = "customers", security(("bearer" = ["sales.customer.read"])), responses((status = 200, body = AccountBody), (status = 404)))]
 #[get("/api/v1/sales/customers/{id:[^:/]+}/account")]
 async fn account(
     state: web::Data<State>,
     caller: Caller,
     id: web::Path<CustomerId>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("sales.customer.read")?;
     let found = state
         .db
         .read(&caller.ctx, async |tx| {

@@ -125,7 +125,7 @@ fn day(tx: &Tx, asked: Option<NaiveDate>) -> Result<NaiveDate, Fault> {
 }
 
 /// Who owes what, at the end of a day.
-#[utoipa::path(tag = "dues", params(PageQuery, DueFilter), responses((status = 200, body = DuesBody)))]
+#[utoipa::path(tag = "dues", security(("bearer" = ["sales.due.read"])), params(PageQuery, DueFilter), responses((status = 200, body = DuesBody)))]
 #[get("/api/v1/sales/dues")]
 async fn dues(
     state: web::Data<State>,
@@ -133,7 +133,6 @@ async fn dues(
     query: web::Query<PageQuery>,
     filter: web::Query<DueFilter>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("sales.due.read")?;
     let after = query.cursor.as_deref().map(Cursor::decode).transpose();
     let after = after.map_err(|e| Fault::field("cursor", e.to_string()))?;
     let (as_of, (rows, total, sums)) = state
@@ -204,7 +203,7 @@ fn item(as_of: NaiveDate, item: OpenItem) -> OpenItemBody {
 }
 
 /// Invoices of a customer that are not paid at the end of a day, by due date.
-#[utoipa::path(tag = "dues", params(PageQuery, AsOf), responses((status = 200, body = Page<OpenItemBody>), (status = 404)))]
+#[utoipa::path(tag = "dues", security(("bearer" = ["sales.due.read"])), params(PageQuery, AsOf), responses((status = 200, body = Page<OpenItemBody>), (status = 404)))]
 #[get("/api/v1/sales/customers/{id:[^:/]+}/open-items")]
 async fn items(
     state: web::Data<State>,
@@ -213,7 +212,6 @@ async fn items(
     query: web::Query<PageQuery>,
     asked: web::Query<AsOf>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("sales.due.read")?;
     let wrong = || Fault::field("cursor", "is not one of this list");
     let after = match &query.cursor {
         None => None,
@@ -255,7 +253,7 @@ pub(crate) fn field(text: &str) -> String {
 }
 
 /// The same as a CSV file.
-#[utoipa::path(tag = "dues", params(AsOf), responses(
+#[utoipa::path(tag = "dues", security(("bearer" = ["sales.due.read"])), params(AsOf), responses(
     (status = 200, content_type = "text/csv", body = String),
     (status = 400, description = "More than 50,000 rows"),
     (status = 404)))]
@@ -266,7 +264,6 @@ async fn export(
     id: web::Path<CustomerId>,
     asked: web::Query<AsOf>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("sales.due.read")?;
     let text = state
         .db
         .read_snapshot(&caller.ctx, async |tx| {

@@ -147,7 +147,7 @@ impl From<Exchanged> for ExchangeBody {
 }
 
 /// Takes goods back and sells others for them. Both documents are there, or neither.
-#[utoipa::path(tag = "exchanges", request_body = NewExchange, params(("Idempotency-Key" = Option<String>, Header)), responses(
+#[utoipa::path(tag = "exchanges", security(("bearer" = ["sales.pos.use"])), request_body = NewExchange, params(("Idempotency-Key" = Option<String>, Header)), responses(
     (status = 201, body = ExchangeBody),
     (status = 404, description = "The session or the original invoice"),
     (status = 409, description = "INSUFFICIENT_STOCK, SESSION_CLOSED, ABANDONED, INVOICE_CANCELLED, ..."),
@@ -157,7 +157,6 @@ async fn exchange(
     state: web::Data<State>,
     req: Post<NewExchange>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("sales.pos.use")?;
     req.caller.require("sales.return.write")?;
     let body = req.body;
     let request_hash = hash("exchange", &body)?;
@@ -202,14 +201,13 @@ async fn exchange(
 }
 
 /// The exchange that an invoice is part of.
-#[utoipa::path(tag = "exchanges", responses((status = 200, body = ExchangeBody), (status = 404)))]
+#[utoipa::path(tag = "exchanges", security(("bearer" = ["sales.invoice.read"])), responses((status = 200, body = ExchangeBody), (status = 404)))]
 #[get("/api/v1/pos/exchanges/{invoice_id}")]
 async fn get_one(
     state: web::Data<State>,
     caller: Caller,
     id: web::Path<InvoiceId>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("sales.invoice.read")?;
     let found = commands::find(&state, &caller, *id).await?;
     Ok(ok(&Done::first(ExchangeBody::from(found))))
 }

@@ -109,11 +109,10 @@ impl HeldBillBody {
 }
 
 /// Puts a basket aside.
-#[utoipa::path(tag = "held bills", request_body = Hold, responses(
+#[utoipa::path(tag = "held bills", security(("bearer" = ["sales.pos.use"])), request_body = Hold, responses(
     (status = 201, body = HeldBillBody), (status = 409, description = "SESSION_CLOSED")))]
 #[post("/api/v1/pos/hold")]
 async fn hold(state: web::Data<State>, req: Post<Hold>) -> Result<HttpResponse, Problem> {
-    req.caller.require("sales.pos.use")?;
     let body = req.body;
     let basket = serde_json::to_value(&body.basket).map_err(bahi_db::Error::from)?;
     let keep = Duration::minutes(body.expires_in_minutes.unwrap_or(KEEP));
@@ -141,7 +140,7 @@ struct HeldFilter {
 }
 
 /// Held bills, newest first unless sorted by `held_at:asc`.
-#[utoipa::path(tag = "held bills", params(PageQuery, HeldFilter), responses((status = 200, body = Page<HeldBillBody>)))]
+#[utoipa::path(tag = "held bills", security(("bearer" = ["sales.pos.read"])), params(PageQuery, HeldFilter), responses((status = 200, body = Page<HeldBillBody>)))]
 #[get("/api/v1/pos/held-bills")]
 async fn list(
     state: web::Data<State>,
@@ -149,7 +148,6 @@ async fn list(
     query: web::Query<PageQuery>,
     filter: web::Query<HeldFilter>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("sales.pos.read")?;
     let walk = Timed::read(&query, "held_at")?;
     let wanted = store::Filter {
         branch_id: filter.branch_id,
@@ -255,7 +253,7 @@ impl Versioned for ResumedBody {
 }
 
 /// Takes a held bill up, and says what it comes to by now. One till has it until it is sold or given back.
-#[utoipa::path(tag = "held bills", request_body = Resume, responses(
+#[utoipa::path(tag = "held bills", security(("bearer" = ["sales.pos.use"])), request_body = Resume, responses(
     (status = 200, body = ResumedBody),
     (status = 409, description = "BILL_TAKEN: another till has it, and which; NOT_HELD: it is over")))]
 #[post("/api/v1/pos/held-bills/{id:[^:/]+}:resume")]
@@ -264,7 +262,6 @@ async fn resume(
     id: web::Path<HeldBillId>,
     req: Post<Resume>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("sales.pos.use")?;
     let (session, take_over) = (req.body.session_id, req.body.take_over);
     let done = commands::resume(&state, &req.caller, *id, session, take_over).await?;
     let check = commands::check(&state, &req.caller, session, &done.value).await?;
@@ -276,7 +273,7 @@ async fn resume(
 }
 
 /// Gives a bill back that was taken up.
-#[utoipa::path(tag = "held bills", request_body = Empty, responses(
+#[utoipa::path(tag = "held bills", security(("bearer" = ["sales.pos.use"])), request_body = Empty, responses(
     (status = 200, body = HeldBillBody), (status = 409, description = "NOT_HELD, BILL_TAKEN")))]
 #[post("/api/v1/pos/held-bills/{id:[^:/]+}:release")]
 async fn release(
@@ -284,14 +281,13 @@ async fn release(
     id: web::Path<HeldBillId>,
     req: Post<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("sales.pos.use")?;
     let done = commands::release(&state, &req.caller, *id).await?;
     let now = state.db.clock().now();
     Ok(ok(&done.map(|b| HeldBillBody::at(now, b))))
 }
 
 /// Throws a held bill away.
-#[utoipa::path(tag = "held bills", request_body = Empty, responses(
+#[utoipa::path(tag = "held bills", security(("bearer" = ["sales.pos.use"])), request_body = Empty, responses(
     (status = 200, body = HeldBillBody), (status = 409, description = "NOT_HELD")))]
 #[post("/api/v1/pos/held-bills/{id:[^:/]+}:discard")]
 async fn discard(
@@ -299,7 +295,6 @@ async fn discard(
     id: web::Path<HeldBillId>,
     req: Post<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("sales.pos.use")?;
     let done = commands::discard(&state, &req.caller, *id).await?;
     let now = state.db.clock().now();
     Ok(ok(&done.map(|b| HeldBillBody::at(now, b))))

@@ -574,7 +574,7 @@ impl From<Invoice> for InvoiceBody {
 }
 
 /// Sells at a till. The goods are promised before the answer; the same request again gets the same invoice, for ever.
-#[utoipa::path(tag = "invoices", request_body = PosInvoice, params(("Idempotency-Key" = Option<String>, Header)), responses(
+#[utoipa::path(tag = "invoices", security(("bearer" = ["sales.pos.use"])), request_body = PosInvoice, params(("Idempotency-Key" = Option<String>, Header)), responses(
     (status = 201, body = InvoiceBody),
     (status = 409, description = "INSUFFICIENT_STOCK (names each short product with its lines), SESSION_CLOSED, ABANDONED, NOT_YET_KNOWN, COUPON_USED_UP, CREDIT_LIMIT_EXCEEDED (with the figures)"),
     (status = 422, description = "IDEMPOTENCY_KEY_REUSED, TENDER_SHORT, CHANGE_NOT_CASH, ABOVE_MRP, DISCOUNT_ABOVE_CAP, PRICE_ABOVE_CAP, BELOW_COST (each names the permission that an approval would have to lend), REASON_NEEDED, COUPON_REFUSED (says why), COUPON_NEEDS_CUSTOMER, ..."),
@@ -584,7 +584,6 @@ async fn sell_at_till(
     state: web::Data<State>,
     req: Post<PosInvoice>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("sales.pos.use")?;
     let body = req.body;
     let draft = Draft {
         invoice_id: identity(&req.caller, body.invoice_id)?,
@@ -610,7 +609,7 @@ async fn sell_at_till(
 }
 
 /// Sells from the office, by the same protocol as a till.
-#[utoipa::path(tag = "invoices", request_body = SalesInvoice, params(("Idempotency-Key" = Option<String>, Header)), responses(
+#[utoipa::path(tag = "invoices", security(("bearer" = ["sales.invoice.write"])), request_body = SalesInvoice, params(("Idempotency-Key" = Option<String>, Header)), responses(
     (status = 201, body = InvoiceBody),
     (status = 409, description = "INSUFFICIENT_STOCK, ABANDONED, NOT_ACTIVE, NOT_YET_KNOWN, COUPON_USED_UP, CREDIT_LIMIT_EXCEEDED (with the figures)"),
     (status = 422, description = "IDEMPOTENCY_KEY_REUSED, UNKNOWN_SERIES, CREDIT_NEEDS_BUYER, COUPON_REFUSED (says why), COUPON_NEEDS_CUSTOMER, ..."),
@@ -620,7 +619,6 @@ async fn sell_from_office(
     state: web::Data<State>,
     req: Post<SalesInvoice>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("sales.invoice.write")?;
     let body = req.body;
     let draft = Draft {
         invoice_id: identity(&req.caller, body.invoice_id)?,
@@ -664,7 +662,7 @@ impl Versioned for AbandonedBody {
 }
 
 /// Gives an invoice id up: no request on it, however slow, will issue it any more.
-#[utoipa::path(tag = "invoices", request_body = Empty, responses(
+#[utoipa::path(tag = "invoices", security(("bearer" = ["sales.pos.use"])), request_body = Empty, responses(
     (status = 200, body = AbandonedBody),
     (status = 409, description = "ALREADY_ISSUED: it was sold, with its number")))]
 #[post("/api/v1/pos/invoices/{id:[^:/]+}:abandon")]
@@ -673,7 +671,6 @@ async fn abandon(
     id: web::Path<InvoiceId>,
     req: Post<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("sales.pos.use")?;
     let done = commands::abandon(&state, &req.caller, *id).await?;
     Ok(ok(&done.map(|a| AbandonedBody {
         invoice_id: a.invoice_id,
@@ -752,7 +749,7 @@ pub(super) struct InvoiceFilter {
 }
 
 /// Invoices, newest first unless sorted by `issued_at:asc`.
-#[utoipa::path(tag = "invoices", params(PageQuery, InvoiceFilter), responses((status = 200, body = Page<InvoiceSummary>)))]
+#[utoipa::path(tag = "invoices", security(("bearer" = ["sales.invoice.read"])), params(PageQuery, InvoiceFilter), responses((status = 200, body = Page<InvoiceSummary>)))]
 #[get("/api/v1/sales/invoices")]
 async fn list(
     state: web::Data<State>,
@@ -794,14 +791,13 @@ pub(super) async fn listed(
 }
 
 /// One invoice.
-#[utoipa::path(tag = "invoices", responses((status = 200, body = InvoiceBody), (status = 404)))]
+#[utoipa::path(tag = "invoices", security(("bearer" = ["sales.invoice.read"])), responses((status = 200, body = InvoiceBody), (status = 404)))]
 #[get("/api/v1/sales/invoices/{id:[^:/]+}")]
 async fn get_one(
     state: web::Data<State>,
     caller: Caller,
     id: web::Path<InvoiceId>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("sales.invoice.read")?;
     let found = state
         .db
         .read(&caller.ctx, async |tx| {

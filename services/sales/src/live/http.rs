@@ -85,7 +85,7 @@ enum Frame<'a> {
 }
 
 /// A WebSocket: what happens to stock, prices, held bills and sessions. See the service's README for its frames.
-#[utoipa::path(tag = "live", responses((status = 101, description = "Switching to WebSocket")))]
+#[utoipa::path(tag = "live", security(("bearer" = ["sales.pos.use"])), responses((status = 101, description = "Switching to WebSocket")))]
 #[get("/ws/pos")]
 async fn pos(
     req: HttpRequest,
@@ -93,7 +93,6 @@ async fn pos(
     caller: Caller,
     state: web::Data<State>,
 ) -> std::result::Result<HttpResponse, Problem> {
-    caller.require("sales.pos.use")?;
     let malformed = |e: actix_web::Error| Fault::Malformed(e.to_string());
     let (mut response, session, messages) = actix_ws::handle(&req, body).map_err(malformed)?;
     let offered = req.headers().get("sec-websocket-protocol");

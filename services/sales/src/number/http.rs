@@ -52,7 +52,7 @@ impl Versioned for SeriesBody {
 }
 
 /// Opens a series; documents of the registration that name none take the one opened last.
-#[utoipa::path(tag = "series", request_body = OpenSeries, responses(
+#[utoipa::path(tag = "series", security(("bearer" = ["sales.series.write"])), request_body = OpenSeries, responses(
     (status = 201, body = SeriesBody),
     (status = 409, description = "SERIES_TAKEN, ALREADY_EXISTS or NOT_YET_KNOWN")))]
 #[post("/api/v1/sales/series")]
@@ -60,7 +60,6 @@ async fn open(
     state: web::Data<State>,
     req: Post<OpenSeries>,
 ) -> std::result::Result<HttpResponse, Problem> {
-    req.caller.require("sales.series.write")?;
     let made = open_series(&state, &req.caller, req.body).await?;
     Ok(created(&made))
 }
@@ -109,14 +108,13 @@ struct CounterBody {
 }
 
 /// The series in use, by registration, prefix and fiscal year.
-#[utoipa::path(tag = "series", params(PageQuery), responses((status = 200, body = Page<CounterBody>)))]
+#[utoipa::path(tag = "series", security(("bearer" = ["sales.invoice.read"])), params(PageQuery), responses((status = 200, body = Page<CounterBody>)))]
 #[get("/api/v1/sales/series")]
 async fn list(
     state: web::Data<State>,
     caller: Caller,
     query: web::Query<PageQuery>,
 ) -> std::result::Result<HttpResponse, Problem> {
-    caller.require("sales.invoice.read")?;
     let (limit, offset) = (query.limit(), query.offset());
     let (rows, total) = state
         .db

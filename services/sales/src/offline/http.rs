@@ -172,7 +172,7 @@ fn body(items: &[Value], synced: Synced) -> SyncBody {
 
 /// Takes in what a till sold and took back while it was away. The answer is 200 whatever became of the items; each says
 /// for itself. Any batch, and any part of one, may be sent again at any time.
-#[utoipa::path(tag = "offline", request_body = SyncBatch, responses(
+#[utoipa::path(tag = "offline", security(("bearer" = ["sales.pos.sync"])), request_body = SyncBatch, responses(
     (status = 200, body = SyncBody),
     (status = 404, description = "No such till"),
     (status = 409, description = "SERIES_TAKEN, NOT_YET_KNOWN"),
@@ -182,7 +182,6 @@ async fn sync(
     state: web::Data<State>,
     req: Post<SyncBatch>,
 ) -> std::result::Result<HttpResponse, Problem> {
-    req.caller.require("sales.pos.sync")?;
     let batch = Batch {
         till: req.body.till_id,
         sent_at: req.body.sent_at,
@@ -251,7 +250,7 @@ struct NumberFilter {
 }
 
 /// The numbers that tills have printed while they were away, those received last first.
-#[utoipa::path(tag = "offline", params(PageQuery, NumberFilter), responses((status = 200, body = Page<NumberBody>)))]
+#[utoipa::path(tag = "offline", security(("bearer" = ["sales.pos.read"])), params(PageQuery, NumberFilter), responses((status = 200, body = Page<NumberBody>)))]
 #[get("/api/v1/pos/offline-numbers")]
 async fn numbers(
     state: web::Data<State>,
@@ -259,7 +258,6 @@ async fn numbers(
     query: web::Query<PageQuery>,
     filter: web::Query<NumberFilter>,
 ) -> std::result::Result<HttpResponse, Problem> {
-    caller.require("sales.pos.read")?;
     let (till, differing) = (filter.till_id, filter.differing);
     let (limit, offset) = (query.limit(), query.offset());
     let (rows, total) = state
@@ -333,7 +331,7 @@ impl Versioned for OfflineSeriesBody {
 }
 
 /// Opens an offline series for a till that has none yet; without it one is opened with the till's first session.
-#[utoipa::path(tag = "offline", request_body = OpenOfflineSeries, responses(
+#[utoipa::path(tag = "offline", security(("bearer" = ["sales.series.write"])), request_body = OpenOfflineSeries, responses(
     (status = 201, body = OfflineSeriesBody),
     (status = 404, description = "No such till"),
     (status = 409, description = "SERIES_TAKEN, ALREADY_EXISTS (the till has one), NOT_YET_KNOWN")))]
@@ -342,7 +340,6 @@ async fn open_series(
     state: web::Data<State>,
     req: Post<OpenOfflineSeries>,
 ) -> std::result::Result<HttpResponse, Problem> {
-    req.caller.require("sales.series.write")?;
     let body = req.body;
     let made = state
         .db
@@ -408,14 +405,13 @@ impl Versioned for OfflineSeriesList {
 }
 
 /// The offline series of a till, how far they have come and what is missing in them.
-#[utoipa::path(tag = "offline", params(SeriesFilter), responses((status = 200, body = OfflineSeriesList)))]
+#[utoipa::path(tag = "offline", security(("bearer" = ["sales.pos.read"])), params(SeriesFilter), responses((status = 200, body = OfflineSeriesList)))]
 #[get("/api/v1/pos/offline-series")]
 async fn list_series(
     state: web::Data<State>,
     caller: Caller,
     filter: web::Query<SeriesFilter>,
 ) -> std::result::Result<HttpResponse, Problem> {
-    caller.require("sales.pos.read")?;
     let till = filter.till_id;
     let items = state
         .db

@@ -237,19 +237,18 @@ impl OrderBody {
 }
 
 /// Takes an order down. It is a draft: nothing is promised yet.
-#[utoipa::path(tag = "orders", request_body = OrderInput, params(("Idempotency-Key" = Option<String>, Header)), responses(
+#[utoipa::path(tag = "orders", security(("bearer" = ["sales.order.write"])), request_body = OrderInput, params(("Idempotency-Key" = Option<String>, Header)), responses(
     (status = 201, body = OrderBody),
     (status = 409, description = "NOT_ACTIVE, NOT_YET_KNOWN"),
     (status = 422, description = "NOT_FOR_SALE, ABOVE_MRP, REASON_NEEDED, CREDIT_NEEDS_BUYER, UNKNOWN_SERIES, ...")))]
 #[post("/api/v1/sales/orders")]
 async fn create(state: web::Data<State>, req: Post<OrderInput>) -> Result<HttpResponse, Problem> {
-    req.caller.require("sales.order.write")?;
     let made = commands::create(&state, &req.caller, req.body.into()).await?;
     Ok(created(&OrderBody::of(made)?))
 }
 
 /// Says something else, while it is a draft. It is priced anew, and keeps its number.
-#[utoipa::path(tag = "orders", request_body = OrderInput, params(("If-Match" = String, Header)), responses(
+#[utoipa::path(tag = "orders", security(("bearer" = ["sales.order.write"])), request_body = OrderInput, params(("If-Match" = String, Header)), responses(
     (status = 200, body = OrderBody), (status = 404), (status = 409, description = "ORDER_STATE"), (status = 412), (status = 428),
     (status = 503, description = "ORDER_BUSY")))]
 #[put("/api/v1/sales/orders/{id:[^:/]+}")]
@@ -258,7 +257,6 @@ async fn amend(
     id: web::Path<OrderId>,
     req: Amend<OrderInput>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("sales.order.write")?;
     let done = commands::amend(&state, &req.caller, *id, req.version, req.body.into()).await?;
     Ok(ok(&OrderBody::of(done)?))
 }
@@ -275,7 +273,7 @@ pub(super) struct Confirmation {
 }
 
 /// Confirms an order: claims the customer's credit and holds the stock. Confirmed again, it is the same.
-#[utoipa::path(tag = "orders", request_body = Confirmation, responses(
+#[utoipa::path(tag = "orders", security(("bearer" = ["sales.order.write"])), request_body = Confirmation, responses(
     (status = 200, body = OrderBody), (status = 404),
     (status = 409, description = "INSUFFICIENT_STOCK (names each short product with its lines), CREDIT_LIMIT_EXCEEDED (with the figures), ORDER_STATE, NOT_ACTIVE"),
     (status = 422, description = "INVENTORY_REFUSED"),
@@ -286,7 +284,6 @@ async fn confirm(
     id: web::Path<OrderId>,
     req: Post<Confirmation>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("sales.order.write")?;
     if req.body.credit_override.is_some() {
         req.caller.require("sales.credit.override")?;
     }
@@ -305,7 +302,7 @@ pub(super) struct Ending {
 }
 
 /// Cancels an order of which nothing was delivered or billed, and gives back what is held for it.
-#[utoipa::path(tag = "orders", request_body = Ending, responses(
+#[utoipa::path(tag = "orders", security(("bearer" = ["sales.order.write"])), request_body = Ending, responses(
     (status = 200, body = OrderBody), (status = 404), (status = 409, description = "ORDER_STATE, NOT_SETTLED"),
     (status = 503, description = "ORDER_BUSY, INVENTORY_UNAVAILABLE: while its confirmation is unanswered")))]
 #[post("/api/v1/sales/orders/{id:[^:/]+}:cancel")]
@@ -314,7 +311,6 @@ async fn cancel(
     id: web::Path<OrderId>,
     req: Post<Ending>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("sales.order.write")?;
     let reason = req.body.reason;
     let done = commands::end(&state, &req.caller, *id, End::Cancelled, reason).await?;
     Ok(ok(&OrderBody::of(done)?))
@@ -322,7 +318,7 @@ async fn cancel(
 
 /// Closes an order of which something was delivered, and gives back the rest. What was delivered must be billed, and what
 /// was billed delivered.
-#[utoipa::path(tag = "orders", request_body = Ending, responses(
+#[utoipa::path(tag = "orders", security(("bearer" = ["sales.order.write"])), request_body = Ending, responses(
     (status = 200, body = OrderBody), (status = 404), (status = 409, description = "ORDER_STATE, NOT_SETTLED (names the line)"),
     (status = 503, description = "ORDER_BUSY, INVENTORY_UNAVAILABLE: while a delivery is unanswered")))]
 #[post("/api/v1/sales/orders/{id:[^:/]+}:close")]
@@ -331,14 +327,13 @@ async fn close(
     id: web::Path<OrderId>,
     req: Post<Ending>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("sales.order.write")?;
     let reason = req.body.reason;
     let done = commands::end(&state, &req.caller, *id, End::Closed, reason).await?;
     Ok(ok(&OrderBody::of(done)?))
 }
 
 /// Looks at once for stock for what is back ordered; a job does so when stock comes, and every quarter of an hour.
-#[utoipa::path(tag = "orders", request_body = Empty, responses(
+#[utoipa::path(tag = "orders", security(("bearer" = ["sales.order.write"])), request_body = Empty, responses(
     (status = 200, body = OrderBody), (status = 404), (status = 409, description = "ORDER_STATE"),
     (status = 503, description = "INVENTORY_UNAVAILABLE")))]
 #[post("/api/v1/sales/orders/{id:[^:/]+}:allocate")]
@@ -347,7 +342,6 @@ async fn allocate(
     id: web::Path<OrderId>,
     req: Post<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("sales.order.write")?;
     let done = commands::allocate(&state, &req.caller, *id).await?;
     Ok(ok(&OrderBody::of(done)?))
 }
@@ -457,7 +451,7 @@ impl From<(Fulfilment, Vec<FulfilmentLine>)> for FulfilmentBody {
 }
 
 /// Delivers what is held, or part of it. The goods have left stock when this is answered.
-#[utoipa::path(tag = "orders", request_body = Delivery, params(("Idempotency-Key" = Option<String>, Header)), responses(
+#[utoipa::path(tag = "orders", security(("bearer" = ["sales.order.write"])), request_body = Delivery, params(("Idempotency-Key" = Option<String>, Header)), responses(
     (status = 201, body = FulfilmentBody), (status = 404),
     (status = 409, description = "NOT_PROMISED (it is back ordered), DELIVERY_REFUSED (says why: a batch is blocked or expired, a piece is not there), ORDER_STATE"),
     (status = 422, description = "EXCEEDS_ORDERED, NO_SUCH_LINE, NOTHING_LEFT, IDEMPOTENCY_KEY_REUSED"),
@@ -468,7 +462,6 @@ async fn fulfil(
     id: web::Path<OrderId>,
     req: Post<Delivery>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("sales.order.write")?;
     let request_id = req.caller.ctx.idempotency.as_ref().map(|key| {
         let name = format!("{}\n{}\n{}", req.caller.ctx.principal(), key.route, key.key);
         InvoiceId::derived(req.caller.tenant().uuid(), &name).uuid()
@@ -548,7 +541,7 @@ fn each_once(lines: &Option<Vec<BillLine>>, (): &()) -> garde::Result {
 
 /// Bills an order or a part of it, at the prices agreed on and the tax of today. It moves no stock: goods leave with
 /// deliveries, before or after.
-#[utoipa::path(tag = "orders", request_body = OrderBill, params(("Idempotency-Key" = Option<String>, Header)), responses(
+#[utoipa::path(tag = "orders", security(("bearer" = ["sales.invoice.write"])), request_body = OrderBill, params(("Idempotency-Key" = Option<String>, Header)), responses(
     (status = 201, body = InvoiceBody), (status = 404),
     (status = 409, description = "ORDER_STATE, CREDIT_LIMIT_EXCEEDED, NOT_ACTIVE, NOT_YET_KNOWN"),
     (status = 422, description = "EXCEEDS_DELIVERED, EXCEEDS_ORDERED, NO_SUCH_LINE, NOTHING_LEFT, IDEMPOTENCY_KEY_REUSED, UNKNOWN_SERIES, TENDER_SHORT, ...")))]
@@ -558,7 +551,6 @@ async fn bill(
     id: web::Path<OrderId>,
     req: Post<OrderBill>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("sales.invoice.write")?;
     let body = req.body;
     if body.credit_override.is_some() {
         req.caller.require("sales.credit.override")?;
@@ -631,7 +623,7 @@ pub(super) struct OrderFilter {
 }
 
 /// Orders, newest first unless sorted by `created_at:asc`.
-#[utoipa::path(tag = "orders", params(PageQuery, OrderFilter), responses((status = 200, body = Page<OrderSummary>)))]
+#[utoipa::path(tag = "orders", security(("bearer" = ["sales.order.read"])), params(PageQuery, OrderFilter), responses((status = 200, body = Page<OrderSummary>)))]
 #[get("/api/v1/sales/orders")]
 async fn list(
     state: web::Data<State>,
@@ -672,14 +664,13 @@ pub(super) async fn listed(
 }
 
 /// One order.
-#[utoipa::path(tag = "orders", responses((status = 200, body = OrderBody), (status = 404)))]
+#[utoipa::path(tag = "orders", security(("bearer" = ["sales.order.read"])), responses((status = 200, body = OrderBody), (status = 404)))]
 #[get("/api/v1/sales/orders/{id:[^:/]+}")]
 async fn get_one(
     state: web::Data<State>,
     caller: Caller,
     id: web::Path<OrderId>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("sales.order.read")?;
     let found = state
         .db
         .read(&caller.ctx, async |tx| {
@@ -702,7 +693,7 @@ struct FulfilmentSummary {
 }
 
 /// Deliveries of an order, oldest first.
-#[utoipa::path(tag = "orders", params(PageQuery), responses((status = 200, body = Page<FulfilmentSummary>), (status = 404)))]
+#[utoipa::path(tag = "orders", security(("bearer" = ["sales.order.read"])), params(PageQuery), responses((status = 200, body = Page<FulfilmentSummary>), (status = 404)))]
 #[get("/api/v1/sales/orders/{id:[^:/]+}/fulfilments")]
 async fn deliveries(
     state: web::Data<State>,
@@ -710,7 +701,6 @@ async fn deliveries(
     id: web::Path<OrderId>,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("sales.order.read")?;
     let walk = Timed::oldest_first(&query)?;
     let (rows, total) = state
         .db
@@ -734,14 +724,13 @@ async fn deliveries(
 }
 
 /// One delivery of an order.
-#[utoipa::path(tag = "orders", responses((status = 200, body = FulfilmentBody), (status = 404)))]
+#[utoipa::path(tag = "orders", security(("bearer" = ["sales.order.read"])), responses((status = 200, body = FulfilmentBody), (status = 404)))]
 #[get("/api/v1/sales/orders/{id:[^:/]+}/fulfilments/{fulfilment:[^:/]+}")]
 async fn get_delivery(
     state: web::Data<State>,
     caller: Caller,
     path: web::Path<(OrderId, Uuid)>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("sales.order.read")?;
     let (order, fulfilment) = path.into_inner();
     let found = state
         .db

@@ -221,7 +221,7 @@ impl From<Note> for NoteBody {
 }
 
 /// Issues a credit note on prices; goods that come back are a return.
-#[utoipa::path(tag = "notes", request_body = NewCreditNote, responses(
+#[utoipa::path(tag = "notes", security(("bearer" = ["sales.note.write"])), request_body = NewCreditNote, responses(
     (status = 201, body = NoteBody),
     (status = 404),
     (status = 409, description = "INVOICE_CANCELLED or SESSION_CLOSED"),
@@ -231,7 +231,6 @@ async fn credit(
     state: web::Data<State>,
     req: Post<NewCreditNote>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("sales.note.write")?;
     let draft = Draft {
         kind: Kind::Credit,
         original: req.body.original_invoice_id,
@@ -246,14 +245,13 @@ async fn credit(
 }
 
 /// Issues a debit note on prices.
-#[utoipa::path(tag = "notes", request_body = NewDebitNote, responses(
+#[utoipa::path(tag = "notes", security(("bearer" = ["sales.note.write"])), request_body = NewDebitNote, responses(
     (status = 201, body = NoteBody),
     (status = 404),
     (status = 409, description = "INVOICE_CANCELLED or CREDIT_LIMIT_EXCEEDED (with the figures)"),
     (status = 422, description = "NO_SUCH_LINE or CREDIT_NEEDS_BUYER")))]
 #[post("/api/v1/sales/debit-notes")]
 async fn debit(state: web::Data<State>, req: Post<NewDebitNote>) -> Result<HttpResponse, Problem> {
-    req.caller.require("sales.note.write")?;
     let draft = Draft {
         kind: Kind::Debit,
         original: req.body.original_invoice_id,
@@ -321,7 +319,7 @@ async fn one(
 }
 
 /// Credit notes on prices, newest first unless sorted by `issued_at:asc`.
-#[utoipa::path(tag = "notes", params(PageQuery, NoteFilter), responses((status = 200, body = Page<NoteSummary>)))]
+#[utoipa::path(tag = "notes", security(("bearer" = ["sales.note.read"])), params(PageQuery, NoteFilter), responses((status = 200, body = Page<NoteSummary>)))]
 #[get("/api/v1/sales/credit-notes")]
 async fn credit_notes(
     state: web::Data<State>,
@@ -333,7 +331,7 @@ async fn credit_notes(
 }
 
 /// Debit notes, newest first unless sorted by `issued_at:asc`.
-#[utoipa::path(tag = "notes", params(PageQuery, NoteFilter), responses((status = 200, body = Page<NoteSummary>)))]
+#[utoipa::path(tag = "notes", security(("bearer" = ["sales.note.read"])), params(PageQuery, NoteFilter), responses((status = 200, body = Page<NoteSummary>)))]
 #[get("/api/v1/sales/debit-notes")]
 async fn debit_notes(
     state: web::Data<State>,
@@ -345,7 +343,7 @@ async fn debit_notes(
 }
 
 /// One credit note on prices.
-#[utoipa::path(tag = "notes", responses((status = 200, body = NoteBody), (status = 404)))]
+#[utoipa::path(tag = "notes", security(("bearer" = ["sales.note.read"])), responses((status = 200, body = NoteBody), (status = 404)))]
 #[get("/api/v1/sales/credit-notes/{id:[^:/]+}")]
 async fn credit_note(
     state: web::Data<State>,
@@ -356,7 +354,7 @@ async fn credit_note(
 }
 
 /// One debit note.
-#[utoipa::path(tag = "notes", responses((status = 200, body = NoteBody), (status = 404)))]
+#[utoipa::path(tag = "notes", security(("bearer" = ["sales.note.read"])), responses((status = 200, body = NoteBody), (status = 404)))]
 #[get("/api/v1/sales/debit-notes/{id:[^:/]+}")]
 async fn debit_note(
     state: web::Data<State>,

@@ -155,7 +155,7 @@ async fn printed(
 }
 
 /// Prints the receipt of an invoice. Each call is a print, and logged; from the second on it is marked as a reprint.
-#[utoipa::path(tag = "prints", params(("id" = InvoiceId, Path), ReceiptQuery), responses(
+#[utoipa::path(tag = "prints", security(("bearer" = ["sales.pos.read"])), params(("id" = InvoiceId, Path), ReceiptQuery), responses(
     (status = 200, description = "The receipt: application/octet-stream with ESC/POS, text/html, or application/pdf", body = String, content_type = "application/octet-stream"),
     (status = 404), (status = 503, description = "FONTS_MISSING, PRINT_BUSY")))]
 #[get("/api/v1/pos/invoices/{id:[^:/]+}/receipt")]
@@ -165,12 +165,11 @@ async fn invoice_receipt(
     id: web::Path<InvoiceId>,
     query: web::Query<ReceiptQuery>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("sales.pos.read")?;
     printed(&state, &caller, Subject::Invoice(*id), query.form()).await
 }
 
 /// Prints the receipt of a credit note, as that of an invoice.
-#[utoipa::path(tag = "prints", params(("id" = InvoiceId, Path), ReceiptQuery), responses(
+#[utoipa::path(tag = "prints", security(("bearer" = ["sales.pos.read"])), params(("id" = InvoiceId, Path), ReceiptQuery), responses(
     (status = 200, description = "The receipt: application/octet-stream with ESC/POS, text/html, or application/pdf", body = String, content_type = "application/octet-stream"),
     (status = 404), (status = 503, description = "FONTS_MISSING, PRINT_BUSY")))]
 #[get("/api/v1/pos/returns/{id:[^:/]+}/receipt")]
@@ -180,13 +179,12 @@ async fn note_receipt(
     id: web::Path<InvoiceId>,
     query: web::Query<ReceiptQuery>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("sales.pos.read")?;
     printed(&state, &caller, Subject::CreditNote(*id), query.form()).await
 }
 
 /// Prints a copy of an invoice on A4. Each call is a print, and logged; from the second of a copy on it is marked as a
 /// reprint.
-#[utoipa::path(tag = "prints", params(("id" = InvoiceId, Path), CopyQuery), responses(
+#[utoipa::path(tag = "prints", security(("bearer" = ["sales.invoice.read"])), params(("id" = InvoiceId, Path), CopyQuery), responses(
     (status = 200, description = "The document", body = String, content_type = "application/pdf"),
     (status = 404), (status = 503, description = "FONTS_MISSING, PRINT_BUSY")))]
 #[get("/api/v1/sales/invoices/{id:[^:/]+}/pdf")]
@@ -196,12 +194,11 @@ async fn invoice_pdf(
     id: web::Path<InvoiceId>,
     query: web::Query<CopyQuery>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("sales.invoice.read")?;
     printed(&state, &caller, Subject::Invoice(*id), query.form()).await
 }
 
 /// Prints a copy of a credit note on A4, as that of an invoice.
-#[utoipa::path(tag = "prints", params(("id" = InvoiceId, Path), CopyQuery), responses(
+#[utoipa::path(tag = "prints", security(("bearer" = ["sales.return.read"])), params(("id" = InvoiceId, Path), CopyQuery), responses(
     (status = 200, description = "The document", body = String, content_type = "application/pdf"),
     (status = 404), (status = 503, description = "FONTS_MISSING, PRINT_BUSY")))]
 #[get("/api/v1/sales/returns/{id:[^:/]+}/pdf")]
@@ -211,7 +208,6 @@ async fn note_pdf(
     id: web::Path<InvoiceId>,
     query: web::Query<CopyQuery>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("sales.return.read")?;
     printed(&state, &caller, Subject::CreditNote(*id), query.form()).await
 }
 
@@ -269,7 +265,7 @@ async fn prints(
 }
 
 /// Prints of an invoice, the oldest first.
-#[utoipa::path(tag = "prints", params(("id" = InvoiceId, Path), PageQuery), responses(
+#[utoipa::path(tag = "prints", security(("bearer" = ["sales.invoice.read"])), params(("id" = InvoiceId, Path), PageQuery), responses(
     (status = 200, body = Page<PrintBody>), (status = 404)))]
 #[get("/api/v1/sales/invoices/{id:[^:/]+}/prints")]
 async fn invoice_prints(
@@ -278,12 +274,11 @@ async fn invoice_prints(
     id: web::Path<InvoiceId>,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("sales.invoice.read")?;
     prints(&state, &caller, Subject::Invoice(*id), &query).await
 }
 
 /// Prints of a credit note, the oldest first.
-#[utoipa::path(tag = "prints", params(("id" = InvoiceId, Path), PageQuery), responses(
+#[utoipa::path(tag = "prints", security(("bearer" = ["sales.return.read"])), params(("id" = InvoiceId, Path), PageQuery), responses(
     (status = 200, body = Page<PrintBody>), (status = 404)))]
 #[get("/api/v1/sales/returns/{id:[^:/]+}/prints")]
 async fn note_prints(
@@ -292,6 +287,5 @@ async fn note_prints(
     id: web::Path<InvoiceId>,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("sales.return.read")?;
     prints(&state, &caller, Subject::CreditNote(*id), &query).await
 }

@@ -193,7 +193,7 @@ async fn make(state: &State, req: Post<QuotationInput>) -> Result<HttpResponse, 
 }
 
 /// Makes a quotation.
-#[utoipa::path(tag = "quotations", request_body = QuotationInput, params(("Idempotency-Key" = Option<String>, Header)), responses(
+#[utoipa::path(tag = "quotations", security(("bearer" = ["sales.quotation.write"])), request_body = QuotationInput, params(("Idempotency-Key" = Option<String>, Header)), responses(
     (status = 201, body = QuotationBody),
     (status = 409, description = "NOT_ACTIVE, NOT_YET_KNOWN"),
     (status = 422, description = "NOT_FOR_SALE, ABOVE_MRP, REASON_NEEDED, CREDIT_NEEDS_BUYER, UNKNOWN_SERIES, ...")))]
@@ -206,7 +206,7 @@ async fn create(
 }
 
 /// Makes a quotation.
-#[utoipa::path(tag = "quotations", request_body = QuotationInput, params(("Idempotency-Key" = Option<String>, Header)), responses(
+#[utoipa::path(tag = "quotations", security(("bearer" = ["sales.quotation.write"])), request_body = QuotationInput, params(("Idempotency-Key" = Option<String>, Header)), responses(
     (status = 201, body = QuotationBody)))]
 #[post("/api/v1/quotations")]
 async fn create_here(
@@ -217,7 +217,7 @@ async fn create_here(
 }
 
 /// Says something else, while nobody has answered. It is a draft then, and keeps its number.
-#[utoipa::path(tag = "quotations", request_body = QuotationInput, params(("If-Match" = String, Header)), responses(
+#[utoipa::path(tag = "quotations", security(("bearer" = ["sales.quotation.write"])), request_body = QuotationInput, params(("If-Match" = String, Header)), responses(
     (status = 200, body = QuotationBody), (status = 404),
     (status = 409, description = "QUOTATION_STATE"), (status = 412), (status = 428)))]
 #[put("/api/v1/sales/quotations/{id:[^:/]+}")]
@@ -226,13 +226,12 @@ async fn revise(
     id: web::Path<QuotationId>,
     req: Amend<QuotationInput>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("sales.quotation.write")?;
     let done = commands::revise(&state, &req.caller, *id, req.version, req.body.into()).await?;
     Ok(ok(&shown(&state, done)?))
 }
 
 /// It went to the buyer.
-#[utoipa::path(tag = "quotations", request_body = Empty, responses(
+#[utoipa::path(tag = "quotations", security(("bearer" = ["sales.quotation.write"])), request_body = Empty, responses(
     (status = 200, body = QuotationBody), (status = 404), (status = 409, description = "QUOTATION_STATE")))]
 #[post("/api/v1/sales/quotations/{id:[^:/]+}:send")]
 async fn send(
@@ -240,7 +239,6 @@ async fn send(
     id: web::Path<QuotationId>,
     req: Post<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("sales.quotation.write")?;
     let done = commands::send(&state, &req.caller, *id).await?;
     Ok(ok(&shown(&state, done)?))
 }
@@ -262,7 +260,7 @@ struct Acceptance {
 }
 
 /// The buyer says yes: an order, a draft still, of its lines at its prices. Once: again it is the same order.
-#[utoipa::path(tag = "quotations", request_body = Acceptance, responses(
+#[utoipa::path(tag = "quotations", security(("bearer" = ["sales.quotation.write"])), request_body = Acceptance, responses(
     (status = 201, body = OrderBody), (status = 404),
     (status = 409, description = "QUOTATION_STATE: not sent, expired, or answered otherwise")))]
 #[post("/api/v1/sales/quotations/{id:[^:/]+}:accept")]
@@ -271,7 +269,6 @@ async fn accept(
     id: web::Path<QuotationId>,
     req: Post<Acceptance>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("sales.quotation.write")?;
     req.caller.require("sales.order.write")?;
     let body = req.body;
     let done = commands::accept(
@@ -297,7 +294,7 @@ struct Refusal {
 }
 
 /// The buyer says no.
-#[utoipa::path(tag = "quotations", request_body = Refusal, responses(
+#[utoipa::path(tag = "quotations", security(("bearer" = ["sales.quotation.write"])), request_body = Refusal, responses(
     (status = 200, body = QuotationBody), (status = 404), (status = 409, description = "QUOTATION_STATE")))]
 #[post("/api/v1/sales/quotations/{id:[^:/]+}:decline")]
 async fn decline(
@@ -305,7 +302,6 @@ async fn decline(
     id: web::Path<QuotationId>,
     req: Post<Refusal>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("sales.quotation.write")?;
     let done = commands::decline(&state, &req.caller, *id, req.body.reason).await?;
     Ok(ok(&shown(&state, done)?))
 }
@@ -376,7 +372,7 @@ async fn page_of(
 }
 
 /// Quotations, newest first unless sorted by `created_at:asc`.
-#[utoipa::path(tag = "quotations", params(PageQuery, QuotationFilter), responses((status = 200, body = Page<QuotationSummary>)))]
+#[utoipa::path(tag = "quotations", security(("bearer" = ["sales.quotation.read"])), params(PageQuery, QuotationFilter), responses((status = 200, body = Page<QuotationSummary>)))]
 #[get("/api/v1/sales/quotations")]
 async fn list(
     state: web::Data<State>,
@@ -388,7 +384,7 @@ async fn list(
 }
 
 /// Quotations, newest first unless sorted by `created_at:asc`.
-#[utoipa::path(tag = "quotations", params(PageQuery, QuotationFilter), responses((status = 200, body = Page<QuotationSummary>)))]
+#[utoipa::path(tag = "quotations", security(("bearer" = ["sales.quotation.read"])), params(PageQuery, QuotationFilter), responses((status = 200, body = Page<QuotationSummary>)))]
 #[get("/api/v1/quotations")]
 async fn list_here(
     state: web::Data<State>,
@@ -412,7 +408,7 @@ async fn one(state: &State, caller: &Caller, id: QuotationId) -> Result<HttpResp
 }
 
 /// One quotation.
-#[utoipa::path(tag = "quotations", responses((status = 200, body = QuotationBody), (status = 404)))]
+#[utoipa::path(tag = "quotations", security(("bearer" = ["sales.quotation.read"])), responses((status = 200, body = QuotationBody), (status = 404)))]
 #[get("/api/v1/sales/quotations/{id:[^:/]+}")]
 async fn get_one(
     state: web::Data<State>,
@@ -423,7 +419,7 @@ async fn get_one(
 }
 
 /// One quotation.
-#[utoipa::path(tag = "quotations", responses((status = 200, body = QuotationBody), (status = 404)))]
+#[utoipa::path(tag = "quotations", security(("bearer" = ["sales.quotation.read"])), responses((status = 200, body = QuotationBody), (status = 404)))]
 #[get("/api/v1/quotations/{id:[^:/]+}")]
 async fn get_one_here(
     state: web::Data<State>,

@@ -284,13 +284,12 @@ impl From<Whole> for ReceiptBody {
 }
 
 /// Receives money.
-#[utoipa::path(tag = "receipts", request_body = NewReceipt, responses(
+#[utoipa::path(tag = "receipts", security(("bearer" = ["sales.receipt.write"])), request_body = NewReceipt, responses(
     (status = 201, body = ReceiptBody),
     (status = 409, description = "SESSION_CLOSED or NOT_YET_KNOWN"),
     (status = 422, description = "EXCEEDS_OPEN, EXCEEDS_RECEIPT, OTHER_CUSTOMER, RECEIPT_NEEDS_CUSTOMER")))]
 #[post("/api/v1/sales/receipts")]
 async fn receive(state: web::Data<State>, req: Post<NewReceipt>) -> Result<HttpResponse, Problem> {
-    req.caller.require("sales.receipt.write")?;
     let body = req.body;
     if body.session_id.is_some() && body.method.at_till().is_none() {
         return Err(Fault::field("method", "is not taken at a till").into());
@@ -317,7 +316,7 @@ async fn receive(state: web::Data<State>, req: Post<NewReceipt>) -> Result<HttpR
 }
 
 /// Allocates what is left of a receipt.
-#[utoipa::path(tag = "receipts", request_body = MoreAllocations, responses(
+#[utoipa::path(tag = "receipts", security(("bearer" = ["sales.receipt.write"])), request_body = MoreAllocations, responses(
     (status = 201, body = ReceiptBody),
     (status = 404),
     (status = 409, description = "RECEIPT_REVERSED"),
@@ -328,14 +327,13 @@ async fn allocate(
     id: web::Path<ReceiptId>,
     req: Post<MoreAllocations>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("sales.receipt.write")?;
     let wish = req.body.allocations.map_or(Wish::Oldest, chosen);
     let made = commands::allocate(&state, &req.caller, *id, wish).await?;
     Ok(created(&made.map(ReceiptBody::from)))
 }
 
 /// Gives what is left of a receipt back, in part or whole.
-#[utoipa::path(tag = "receipts", request_body = NewRefund, responses(
+#[utoipa::path(tag = "receipts", security(("bearer" = ["sales.receipt.refund"])), request_body = NewRefund, responses(
     (status = 200, body = ReceiptBody),
     (status = 404),
     (status = 409, description = "RECEIPT_REVERSED or SESSION_CLOSED"),
@@ -346,7 +344,6 @@ async fn refund(
     id: web::Path<ReceiptId>,
     req: Post<NewRefund>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("sales.receipt.refund")?;
     let back = GiveBack {
         means: req.body.method,
         amount: req.body.amount,
@@ -359,7 +356,7 @@ async fn refund(
 }
 
 /// Undoes a receipt that turned out to be none, such as a cheque that bounced. What it paid is owed again.
-#[utoipa::path(tag = "receipts", request_body = Reversal, responses(
+#[utoipa::path(tag = "receipts", security(("bearer" = ["sales.receipt.reverse"])), request_body = Reversal, responses(
     (status = 200, body = ReceiptBody),
     (status = 404),
     (status = 409, description = "RECEIPT_REVERSED, RECEIPT_REFUNDED or SESSION_CLOSED"),
@@ -370,7 +367,6 @@ async fn reverse(
     id: web::Path<ReceiptId>,
     req: Post<Reversal>,
 ) -> Result<HttpResponse, Problem> {
-    req.caller.require("sales.receipt.reverse")?;
     let (reason, drawer) = (req.body.reason, req.body.session_id);
     let done = commands::reverse(&state, &req.caller, *id, reason, drawer).await?;
     Ok(ok(&done.map(ReceiptBody::from)))
@@ -392,7 +388,7 @@ struct ReceiptFilter {
 }
 
 /// Receipts, newest first unless sorted by `received_at:asc`.
-#[utoipa::path(tag = "receipts", params(PageQuery, ReceiptFilter), responses((status = 200, body = Page<ReceiptSummary>)))]
+#[utoipa::path(tag = "receipts", security(("bearer" = ["sales.receipt.read"])), params(PageQuery, ReceiptFilter), responses((status = 200, body = Page<ReceiptSummary>)))]
 #[get("/api/v1/sales/receipts")]
 async fn list(
     state: web::Data<State>,
@@ -400,7 +396,6 @@ async fn list(
     query: web::Query<PageQuery>,
     filter: web::Query<ReceiptFilter>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("sales.receipt.read")?;
     let walk = Timed::read(&query, "received_at")?;
     let wanted = store::Filter {
         number: filter.number.as_deref().map(str::to_ascii_uppercase),
@@ -424,14 +419,13 @@ async fn list(
 }
 
 /// One receipt.
-#[utoipa::path(tag = "receipts", responses((status = 200, body = ReceiptBody), (status = 404)))]
+#[utoipa::path(tag = "receipts", security(("bearer" = ["sales.receipt.read"])), responses((status = 200, body = ReceiptBody), (status = 404)))]
 #[get("/api/v1/sales/receipts/{id:[^:/]+}")]
 async fn get_one(
     state: web::Data<State>,
     caller: Caller,
     id: web::Path<ReceiptId>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("sales.receipt.read")?;
     let found = state
         .db
         .read(&caller.ctx, async |tx| {

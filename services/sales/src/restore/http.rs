@@ -36,14 +36,13 @@ struct OrphanBody {
 }
 
 /// What restores from a backup had lost, in the order in which it was found.
-#[utoipa::path(tag = "restore", params(PageQuery), responses((status = 200, body = Page<OrphanBody>)))]
+#[utoipa::path(tag = "restore", security(("bearer" = ["sales.invoice.read"])), params(PageQuery), responses((status = 200, body = Page<OrphanBody>)))]
 #[get("/api/v1/sales/restore-orphans")]
 async fn list(
     state: web::Data<State>,
     caller: Caller,
     query: web::Query<PageQuery>,
 ) -> std::result::Result<HttpResponse, Problem> {
-    caller.require("sales.invoice.read")?;
     let (limit, offset) = (query.limit(), query.offset());
     let (rows, total) = state
         .db

@@ -306,7 +306,7 @@ impl From<CreditNote> for ReturnBody {
 }
 
 /// Takes goods back and issues the credit note.
-#[utoipa::path(tag = "returns", request_body = NewReturn, responses(
+#[utoipa::path(tag = "returns", security(("bearer" = ["sales.return.write"])), request_body = NewReturn, responses(
     (status = 201, body = ReturnBody),
     (status = 403, description = "Without a bill, and without sales.return.unbilled"),
     (status = 409, description = "SESSION_CLOSED or NOT_YET_KNOWN"),
@@ -357,7 +357,7 @@ pub(super) struct ReturnFilter {
 }
 
 /// Returns, newest first unless sorted by `issued_at:asc`.
-#[utoipa::path(tag = "returns", params(PageQuery, ReturnFilter), responses((status = 200, body = Page<ReturnSummary>)))]
+#[utoipa::path(tag = "returns", security(("bearer" = ["sales.return.read"])), params(PageQuery, ReturnFilter), responses((status = 200, body = Page<ReturnSummary>)))]
 #[get("/api/v1/sales/returns")]
 async fn list(
     state: web::Data<State>,
@@ -397,14 +397,13 @@ pub(super) async fn listed(
 }
 
 /// One return.
-#[utoipa::path(tag = "returns", responses((status = 200, body = ReturnBody), (status = 404)))]
+#[utoipa::path(tag = "returns", security(("bearer" = ["sales.return.read"])), responses((status = 200, body = ReturnBody), (status = 404)))]
 #[get("/api/v1/sales/returns/{id:[^:/]+}")]
 async fn get_one(
     state: web::Data<State>,
     caller: Caller,
     id: web::Path<InvoiceId>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require("sales.return.read")?;
     let found = state
         .db
         .read(&caller.ctx, async |tx| {

@@ -288,7 +288,7 @@ fn report(found: Found) -> Report {
 }
 
 /// Opens a session on a till.
-#[utoipa::path(tag = "sessions", request_body = OpenSession, responses(
+#[utoipa::path(tag = "sessions", security(("bearer" = ["sales.pos.use"])), request_body = OpenSession, responses(
     (status = 201, body = SessionBody),
     (status = 409, description = "TILL_IN_USE, NOT_YET_KNOWN or NOT_ACTIVE")))]
 #[post("/api/v1/pos/sessions:open")]
@@ -296,7 +296,6 @@ async fn open(
     state: web::Data<State>,
     req: Post<OpenSession>,
 ) -> std::result::Result<HttpResponse, Problem> {
-    req.caller.require("sales.pos.use")?;
     let made = commands::open(
         &state,
         &req.caller,
@@ -317,7 +316,7 @@ struct SessionFilter {
 }
 
 /// Sessions, newest first unless sorted by `opened_at:asc`.
-#[utoipa::path(tag = "sessions", params(PageQuery, SessionFilter), responses((status = 200, body = Page<SessionBody>)))]
+#[utoipa::path(tag = "sessions", security(("bearer" = ["sales.pos.read"])), params(PageQuery, SessionFilter), responses((status = 200, body = Page<SessionBody>)))]
 #[get("/api/v1/pos/sessions")]
 async fn list(
     state: web::Data<State>,
@@ -325,7 +324,6 @@ async fn list(
     query: web::Query<PageQuery>,
     filter: web::Query<SessionFilter>,
 ) -> std::result::Result<HttpResponse, Problem> {
-    caller.require("sales.pos.read")?;
     let walk = Timed::read(&query, "opened_at")?;
     let filter = store::Filter {
         till_id: filter.till_id.map(TillId::uuid),
@@ -343,14 +341,13 @@ async fn list(
 }
 
 /// One session.
-#[utoipa::path(tag = "sessions", responses((status = 200, body = SessionBody), (status = 404)))]
+#[utoipa::path(tag = "sessions", security(("bearer" = ["sales.pos.read"])), responses((status = 200, body = SessionBody), (status = 404)))]
 #[get("/api/v1/pos/sessions/{id:[^:/]+}")]
 async fn get_one(
     state: web::Data<State>,
     caller: Caller,
     id: web::Path<PosSessionId>,
 ) -> std::result::Result<HttpResponse, Problem> {
-    caller.require("sales.pos.read")?;
     let found = find(&state, &caller, *id).await?;
     Ok(ok(&bahi_db::Done::first(SessionBody::from(found.session))))
 }
@@ -381,27 +378,25 @@ async fn find(state: &State, caller: &Caller, id: PosSessionId) -> Result<Found>
 }
 
 /// The totals so far, at any time.
-#[utoipa::path(tag = "sessions", responses((status = 200, body = Report), (status = 404)))]
+#[utoipa::path(tag = "sessions", security(("bearer" = ["sales.pos.report"])), responses((status = 200, body = Report), (status = 404)))]
 #[get("/api/v1/pos/sessions/{id:[^:/]+}/x-report")]
 async fn x_report(
     state: web::Data<State>,
     caller: Caller,
     id: web::Path<PosSessionId>,
 ) -> std::result::Result<HttpResponse, Problem> {
-    caller.require("sales.pos.report")?;
     let found = find(&state, &caller, *id).await?;
     Ok(ok(&bahi_db::Done::first(report(found))))
 }
 
 /// The totals of a closed session.
-#[utoipa::path(tag = "sessions", responses((status = 200, body = Report), (status = 404), (status = 409, description = "TILL_IN_USE: still open")))]
+#[utoipa::path(tag = "sessions", security(("bearer" = ["sales.pos.report"])), responses((status = 200, body = Report), (status = 404), (status = 409, description = "TILL_IN_USE: still open")))]
 #[get("/api/v1/pos/sessions/{id:[^:/]+}/z-report")]
 async fn z_report(
     state: web::Data<State>,
     caller: Caller,
     id: web::Path<PosSessionId>,
 ) -> std::result::Result<HttpResponse, Problem> {
-    caller.require("sales.pos.report")?;
     let found = find(&state, &caller, *id).await?;
     if found.session.state == "open" {
         return Err(Error::TillInUse(found.session.session_id).into());
@@ -473,7 +468,7 @@ fn each_once(counted: &[CountedTender], (): &()) -> garde::Result {
 }
 
 /// Counts the drawer and closes the session.
-#[utoipa::path(tag = "sessions", request_body = CloseSession, responses(
+#[utoipa::path(tag = "sessions", security(("bearer" = ["sales.pos.use"])), request_body = CloseSession, responses(
     (status = 200, body = Report),
     (status = 409, description = "SESSION_CLOSED"),
     (status = 422, description = "COUNT_MISSING or RETAINED_TOO_MUCH")))]
@@ -483,7 +478,6 @@ async fn close(
     id: web::Path<PosSessionId>,
     req: Post<CloseSession>,
 ) -> std::result::Result<HttpResponse, Problem> {
-    req.caller.require("sales.pos.use")?;
     for (index, counted) in req.body.counted.iter().enumerate() {
         counted.adds_up(index)?;
     }
@@ -534,7 +528,7 @@ impl Versioned for Moved {
 }
 
 /// Puts cash into the drawer or takes it out.
-#[utoipa::path(tag = "sessions", request_body = MoveCash, responses(
+#[utoipa::path(tag = "sessions", security(("bearer" = ["sales.pos.use"])), request_body = MoveCash, responses(
     (status = 201, body = Moved),
     (status = 409, description = "SESSION_CLOSED"),
     (status = 422, description = "DRAWER_SHORT")))]
@@ -543,7 +537,6 @@ async fn move_cash(
     state: web::Data<State>,
     req: Post<MoveCash>,
 ) -> std::result::Result<HttpResponse, Problem> {
-    req.caller.require("sales.pos.use")?;
     let body = req.body;
     let direction = match body.direction {
         Direction::In => "in",

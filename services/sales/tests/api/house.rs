@@ -1,7 +1,9 @@
 //! What every service does alike: validation, permissions, tenants, tokens, lists, the schema, the contract.
 
 use bahi_http::{Claims, Signer, token};
-use bahi_testkit::{assert_tenant_tables, test_env};
+use bahi_testkit::{
+    assert_operations, assert_permissions_written_down, assert_tenant_tables, test_env,
+};
 use bahi_types::{InvoiceId, PosSessionId, ProductId};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -163,104 +165,6 @@ async fn huge_numbers_are_refused_and_never_fail() {
             "tenders": [{ "method": "cash", "amount": "1" }] });
         let reply = shop.sell(body).await;
         assert_eq!(reply.status, 422, "{qty} x {price}: {}", reply.text);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn each_endpoint_wants_its_permission() {
-    let shop = Shop::without_stock().await;
-    let nobody = shop.cashier(&["product.*"]);
-    let id = Uuid::now_v7();
-    let line = json!([{ "product_id": id, "qty": "1" }]);
-    let posts = [
-        (
-            "/api/v1/pos/sessions:open".to_owned(),
-            json!({ "till_id": id, "opening_float": "0" }),
-            "sales.pos.use",
-        ),
-        (
-            format!("/api/v1/pos/sessions/{id}:close"),
-            json!({ "counted": [{ "method": "cash", "amount": "0" }], "retained": "0" }),
-            "sales.pos.use",
-        ),
-        (
-            "/api/v1/pos/cash-movements".to_owned(),
-            json!({ "session_id": id, "direction": "in", "amount": "1", "reason": "x" }),
-            "sales.pos.use",
-        ),
-        (
-            "/api/v1/pos/hold".to_owned(),
-            json!({ "session_id": id, "basket": { "lines": line } }),
-            "sales.pos.use",
-        ),
-        (
-            format!("/api/v1/pos/held-bills/{id}:resume"),
-            json!({ "session_id": id }),
-            "sales.pos.use",
-        ),
-        (
-            format!("/api/v1/pos/held-bills/{id}:discard"),
-            json!({}),
-            "sales.pos.use",
-        ),
-        (
-            "/api/v1/pos/invoice".to_owned(),
-            json!({ "invoice_id": id, "session_id": id, "lines": line }),
-            "sales.pos.use",
-        ),
-        (
-            format!("/api/v1/pos/invoices/{id}:abandon"),
-            json!({}),
-            "sales.pos.use",
-        ),
-        (
-            "/api/v1/sales/invoices".to_owned(),
-            json!({ "invoice_id": id, "location_id": id, "lines": line }),
-            "sales.invoice.write",
-        ),
-        (
-            "/api/v1/sales/returns".to_owned(),
-            json!({ "lines": line }),
-            "sales.return.write",
-        ),
-        (
-            "/api/v1/sales/series".to_owned(),
-            json!({ "registration_id": id, "purpose": "invoice", "prefix": "A" }),
-            "sales.series.write",
-        ),
-    ];
-    for (path, body, permission) in posts {
-        let reply = nobody.post(&path, body).await;
-        assert_eq!(
-            (reply.status, reply.text_at("permission").as_str()),
-            (403, permission),
-            "{path}"
-        );
-    }
-    for (path, permission) in [
-        ("/api/v1/pos/sessions".to_owned(), "sales.pos.read"),
-        (format!("/api/v1/pos/sessions/{id}"), "sales.pos.read"),
-        (
-            format!("/api/v1/pos/sessions/{id}/x-report"),
-            "sales.pos.report",
-        ),
-        (
-            format!("/api/v1/pos/sessions/{id}/z-report"),
-            "sales.pos.report",
-        ),
-        ("/api/v1/pos/held-bills".to_owned(), "sales.pos.read"),
-        ("/api/v1/sales/invoices".to_owned(), "sales.invoice.read"),
-        (format!("/api/v1/sales/invoices/{id}"), "sales.invoice.read"),
-        ("/api/v1/sales/returns".to_owned(), "sales.return.read"),
-        (format!("/api/v1/sales/returns/{id}"), "sales.return.read"),
-        ("/api/v1/sales/series".to_owned(), "sales.invoice.read"),
-    ] {
-        let reply = nobody.get(&path).await;
-        assert_eq!(
-            (reply.status, reply.text_at("permission").as_str()),
-            (403, permission),
-            "{path}"
-        );
     }
 }
 
@@ -444,4 +348,15 @@ async fn invoices_are_listed_filtered_and_walked() {
         .await
         .expect(404);
     shop.owner.get("/api/v1/sales/invoices/x").await.expect(400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_operation_opens_to_those_who_hold_what_it_asks_for() {
+    let shop = Shop::open().await;
+    assert_operations(&shop.sales, sales::app, &shop.owner).await;
+}
+
+#[test]
+fn who_may_do_what_is_as_written_down() {
+    assert_permissions_written_down(&sales::app());
 }
