@@ -78,10 +78,9 @@ async fn insert(tx: &mut Tx, note: &Note) -> bahi_db::Result<()> {
     Ok(())
 }
 
-#[utoipa::path(request_body = NewNote, responses((status = 201, body = Note)))]
+#[utoipa::path(security(("bearer" = ["product.note.write"])), request_body = NewNote, responses((status = 201, body = Note)))]
 #[post("/api/v1/notes")]
 async fn add(state: web::Data<State>, req: Post<NewNote>) -> Result<HttpResponse, Problem> {
-    req.caller.require("product.note.write")?;
     let body = req.body;
     let made = state
         .db
@@ -102,7 +101,7 @@ async fn add(state: web::Data<State>, req: Post<NewNote>) -> Result<HttpResponse
 }
 
 /// Lists without a filter on the tenant, on purpose: row-level security alone must hold.
-#[utoipa::path(responses((status = 200, body = Vec<Note>)))]
+#[utoipa::path(security(("bearer" = [])), responses((status = 200, body = Vec<Note>)))]
 #[get("/api/v1/notes")]
 async fn list(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Problem> {
     let notes = state.db.read(&caller.ctx, notes).await?;
@@ -110,7 +109,7 @@ async fn list(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, P
 }
 
 /// The same as a command looks before it begins.
-#[utoipa::path(responses((status = 200, body = Vec<Note>)))]
+#[utoipa::path(security(("bearer" = [])), responses((status = 200, body = Vec<Note>)))]
 #[get("/api/v1/notes:look")]
 async fn look(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Problem> {
     let notes = state.db.look(&caller.ctx, notes).await?;
@@ -124,7 +123,7 @@ async fn notes(tx: &mut Tx) -> bahi_db::Result<Vec<Note>> {
 }
 
 /// Writes a note and takes a while, so that a test can hang up in the middle.
-#[utoipa::path(responses((status = 201)))]
+#[utoipa::path(security(("bearer" = [])), responses((status = 201)))]
 #[post("/api/v1/notes:stall")]
 async fn stall(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Problem> {
     state
