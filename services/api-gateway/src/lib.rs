@@ -58,15 +58,19 @@ where
 
 fn jobs(state: &State) -> Vec<Job> {
     let (health, revoked, keys) = (state.clone(), state.clone(), state.clone());
-    let graph = state.clone();
+    let (graph, full) = (state.clone(), state.clone());
     vec![
         Job::every("subgraph_drift", Duration::from_secs(30), move || {
             let state = graph.clone();
             async move { state.look_for_drift().await }
         }),
-        Job::every("upstream_health", Duration::from_secs(2), move || {
+        Job::every("upstream_health", Duration::from_millis(250), move || {
             let state = health.clone();
             async move { state.check_upstreams().await }
+        }),
+        Job::every("full_buckets", Duration::from_secs(2), move || {
+            let state = full.clone();
+            async move { state.sweep().await }
         }),
         Job::every("revocations", Duration::from_secs(1), move || {
             let state = revoked.clone();

@@ -58,8 +58,19 @@ pub(crate) async fn ready(state: web::Data<State>) -> HttpResponse {
         .map(|u| (u.name.clone(), if u.is_up() { "up" } else { "down" }.into()))
         .collect();
     let all = state.0.upstreams.values().all(|u| u.is_up());
+    // How each endpoint stands; where it is, is nobody's business here.
+    let endpoints: serde_json::Map<_, _> = state
+        .0
+        .upstreams
+        .values()
+        .map(|u| {
+            let standings: Vec<_> = u.endpoints().iter().map(|e| e.standing().name()).collect();
+            (u.name.clone(), standings.into())
+        })
+        .collect();
+    let status = if all { "ok" } else { "degraded" };
     let body =
-        serde_json::json!({ "status": if all { "ok" } else { "degraded" }, "services": services });
+        serde_json::json!({ "status": status, "services": services, "endpoints": endpoints });
     if all {
         HttpResponse::Ok().json(body)
     } else {

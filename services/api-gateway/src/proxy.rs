@@ -1,6 +1,6 @@
 //! Forwarding: the request is built anew from what is allowed, the answer streams back.
 
-use std::{net::IpAddr, time::Instant};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use actix_web::{
     HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError,
@@ -11,12 +11,10 @@ use actix_web::{
 use bahi_http::{Fault, Problem, RouteTemplate};
 use bahi_register::{Class, Route};
 use bytes::Bytes;
+use futures::StreamExt;
 use http_body_util::BodyExt;
-use hyper::{
-    Request, Response,
-    body::{Body as _, Incoming},
-    header::HeaderValue,
-};
+use hyper::{Request, body::Body as _, header::HeaderValue};
+use tokio::time::Instant;
 
 use crate::{
     State,
@@ -27,7 +25,7 @@ use crate::{
     limit::{Standing, Who},
     state::Target,
     tunnel,
-    upstream::{self, Body, Upstream},
+    upstream::{self, Again, Answer, Body, Contents, Endpoint, Failure, Upstream},
 };
 
 /// Answers no longer than this are read whole, which is cheaper than streaming.
@@ -91,9 +89,8 @@ pub(crate) async fn forward(
         token,
         client,
     };
-    let mut answer = tokio::time::timeout(limits.time, exchange(&head, upload, limits.body))
-        .await
-        .map_err(|_| Error::Slow(upstream.name.clone()))??;
+    let deadline = Instant::now() + limits.time;
+    let mut answer = exchange(&head, upload, limits.body, deadline).await?;
     if let Some(standing) = standing {
         limit_headers(answer.headers_mut(), standing);
     }
@@ -185,19 +182,24 @@ pub(crate) fn limit_headers(out: &mut header::HeaderMap, standing: Standing) {
 pub(crate) struct Head<'a> {
     pub req: &'a HttpRequest,
     pub method: hyper::Method,
-    pub upstream: &'a Upstream,
+    pub upstream: &'a Arc<Upstream>,
     pub token: Option<HeaderValue>,
     pub client: IpAddr,
 }
 
 impl Head<'_> {
-    /// The request towards the service.
-    pub(crate) fn with(&self, body: Body) -> Result<Request<Body>, Fault> {
-        let wrong = |e: hyper::http::Error| Fault::Malformed(e.to_string());
+    /// The request towards an endpoint of the service, which is told how much time is left.
+    pub(crate) fn with(
+        &self,
+        endpoint: &Endpoint,
+        left: Duration,
+        body: Body,
+    ) -> Result<Request<Body>, String> {
+        let wrong = |e: hyper::http::Error| e.to_string();
         let target = self.req.uri().path_and_query().map_or("/", |p| p.as_str());
         let mut out = Request::new(body);
         *out.method_mut() = self.method.clone();
-        *out.uri_mut() = self.upstream.uri(target).map_err(wrong)?;
+        *out.uri_mut() = endpoint.uri(target).map_err(wrong)?;
         let connection = self
             .req
             .headers()
@@ -218,6 +220,7 @@ impl Head<'_> {
         let own = |text: String| HeaderValue::try_from(text).map_err(|e| wrong(e.into()));
         headers.insert("x-request-id", own(bahi_http::request_id())?);
         headers.insert("x-forwarded-for", own(self.client.to_string())?);
+        headers.insert(upstream::TIME_LEFT, own(left.as_millis().to_string())?);
         if let Some(trace) = bahi_http::current_trace() {
             headers.insert("traceparent", own(trace.parent)?);
         }
@@ -236,35 +239,41 @@ impl Head<'_> {
     }
 }
 
-async fn exchange(head: &Head<'_>, upload: Upload, limit: usize) -> Result<HttpResponse, Error> {
-    let upstream = head.upstream;
-    let started = Instant::now();
-    let (body, again, overflow) = upload.split();
-    let mut answer = upstream::send(head.with(body)?).await;
-    // What only reads may be asked again, once; anything else must never be done twice.
-    if let (Err(_), Some(bytes)) = (&answer, again)
-        && head.method == hyper::Method::GET
-    {
-        answer = upstream::send(head.with(upstream::full(bytes))?).await;
-    }
-    upstream.seconds.observe(started.elapsed().as_secs_f64());
-    match answer {
-        Ok(response) => {
-            upstream.answered();
-            answer_of(head, response).await
-        }
+async fn exchange(
+    head: &Head<'_>,
+    upload: Upload,
+    limit: usize,
+    deadline: Instant,
+) -> Result<HttpResponse, Error> {
+    // What only reads may be asked again; anything else must never be done twice.
+    let again = match head.method {
+        hyper::Method::GET => Again::Read,
+        _ => Again::Change,
+    };
+    let (body, whole, overflow) = upload.split();
+    let mut body = Some(body);
+    let make = |endpoint: &Endpoint, left| {
+        let body = body.take().or_else(|| whole.clone().map(upstream::full))?;
+        Some(head.with(endpoint, left, body))
+    };
+    match head.upstream.exchange(again, deadline, None, make).await {
+        Ok(answer) => answer_of(head, answer, deadline).await,
         Err(_) if overflow.is_some_and(|o| o.happened()) => Err(Fault::TooLarge(limit).into()),
-        Err(error) if error.is_connect() => {
-            upstream.failed();
-            Err(Error::Down(upstream.name.clone()))
-        }
-        Err(error) => {
-            tracing::warn!(
-                service = upstream.name,
-                error = format!("{error:?}"),
-                "the exchange broke"
-            );
-            Err(Error::Broken(upstream.name.clone()))
+        Err(failure) => Err(refusal(&head.upstream.name, failure)),
+    }
+}
+
+/// What a client is told of a service that did not answer.
+pub(crate) fn refusal(service: &str, failure: Failure) -> Error {
+    let name = service.to_owned();
+    match failure {
+        Failure::Away => Error::Down(name),
+        Failure::Full => Error::Busy(name),
+        Failure::Slow => Error::Slow(name),
+        Failure::Malformed(why) => Fault::Malformed(why).into(),
+        Failure::Broken(_) | Failure::TooLong => {
+            tracing::warn!(service, %failure, "the exchange broke");
+            Error::Broken(name)
         }
     }
 }
@@ -272,27 +281,36 @@ async fn exchange(head: &Head<'_>, upload: Upload, limit: usize) -> Result<HttpR
 /// The service's answer, as the client gets it.
 pub(crate) async fn answer_of(
     head: &Head<'_>,
-    response: Response<Incoming>,
+    answer: Answer,
+    deadline: Instant,
 ) -> Result<HttpResponse, Error> {
-    let status =
-        StatusCode::from_u16(response.status().as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
+    let Answer {
+        head: response,
+        contents,
+        held,
+    } = answer;
+    let name = &head.upstream.name;
+    let status = StatusCode::from_u16(response.status.as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
     let mut out = HttpResponseBuilder::new(status);
     let connection = response
-        .headers()
+        .headers
         .get("connection")
         .and_then(|v| v.to_str().ok())
         .unwrap_or_default();
-    for (name, value) in response.headers() {
+    for (name, value) in &response.headers {
         if edge::returns(name.as_str(), connection) {
             out.append_header((name.as_str(), value.as_bytes()));
         }
     }
-    let body = response.into_body();
+    let body = match contents {
+        Contents::Coming(body) => body,
+        Contents::Whole(bytes) => return Ok(out.body(bytes)),
+    };
     let length = body.size_hint().exact();
     if *head.req.method() == Method::HEAD {
         // Only the length is told; a short body is read so that the connection can be used again.
         if length.is_some_and(|l| l <= SMALL) {
-            let _ = body.collect().await;
+            let _ = tokio::time::timeout_at(deadline, body.collect()).await;
         }
         let nothing = futures::stream::empty::<Result<Bytes, std::io::Error>>();
         return Ok(match length {
@@ -300,16 +318,25 @@ pub(crate) async fn answer_of(
             None => out.streaming(nothing),
         });
     }
+    // It is under way until its last piece has passed.
+    let coming = |body: hyper::body::Incoming| {
+        body.into_data_stream().map(move |piece| {
+            let _ = &held;
+            piece
+        })
+    };
     Ok(match length {
         Some(0) => out.finish(),
-        Some(length) if length <= SMALL => match body.collect().await {
-            Ok(whole) => out.body(whole.to_bytes()),
-            Err(error) => {
-                tracing::warn!(service = head.upstream.name, %error, "the answer broke off");
-                return Err(Error::Broken(head.upstream.name.clone()));
-            }
-        },
-        Some(length) => out.body(SizedStream::new(length, body.into_data_stream())),
-        None => out.streaming(body.into_data_stream()),
+        Some(length) if length <= SMALL => {
+            let whole = tokio::time::timeout_at(deadline, body.collect()).await;
+            let whole = whole.map_err(|_| Error::Slow(name.clone()))?;
+            let whole = whole.map_err(|error| {
+                tracing::warn!(service = name, %error, "the answer broke off");
+                Error::Broken(name.clone())
+            })?;
+            out.body(whole.to_bytes())
+        }
+        Some(length) => out.body(SizedStream::new(length, coming(body))),
+        None => out.streaming(coming(body)),
     })
 }

@@ -74,16 +74,11 @@ impl State {
             .unwrap_or_else(|| "deploy/services.toml".into());
         let register = Register::load(&file)?;
         let config = Config::read(&parts.env, &register)?;
-        let upstreams: BTreeMap<_, _> = config
-            .upstreams
-            .iter()
-            .map(|(name, authority)| {
-                (
-                    name.clone(),
-                    Arc::new(Upstream::new(name, authority.clone())),
-                )
-            })
-            .collect();
+        let mut upstreams = BTreeMap::new();
+        for (name, settings) in &config.upstreams {
+            let upstream = Upstream::new(name, settings.clone(), None)?;
+            upstreams.insert(name.clone(), Arc::new(upstream));
+        }
         let mut targets = Vec::new();
         for (service, route) in register.routes() {
             let upstream = upstreams
@@ -177,7 +172,13 @@ impl State {
     }
 
     pub(crate) async fn check_upstreams(&self) -> anyhow::Result<()> {
-        futures::future::join_all(self.0.upstreams.values().map(|u| u.check())).await;
+        for upstream in self.0.upstreams.values() {
+            upstream.tend();
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn sweep(&self) -> anyhow::Result<()> {
         self.0.limits.sweep();
         Ok(())
     }

@@ -23,11 +23,17 @@ use actix_web::{
 use bahi_http::{Fault, Problem};
 use bytes::Bytes;
 use futures::StreamExt;
-use hyper::{header::HeaderValue, upgrade::Upgraded};
+use hyper::{
+    header::HeaderValue,
+    upgrade::{OnUpgrade, Upgraded},
+};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use prometheus::{IntGaugeVec, register_int_gauge_vec};
-use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::{
+    io::{AsyncWriteExt, ReadHalf, WriteHalf},
+    time::Instant,
+};
 use tokio_util::{io::ReaderStream, sync::CancellationToken};
 use uuid::Uuid;
 
@@ -38,7 +44,7 @@ use crate::{
     error::Error,
     proxy::{self, Head},
     state::Target,
-    upstream,
+    upstream::{self, Again, Endpoint},
 };
 
 /// The subprotocol that carries a token begins with this.
@@ -212,38 +218,38 @@ pub(crate) async fn open(
         token: Some(state.0.auth.internal(&session)?),
         client,
     };
-    let mut request = head.with(upstream::full(Bytes::new()))?;
-    let headers = request.headers_mut();
-    headers.insert("connection", HeaderValue::from_static("upgrade"));
-    headers.insert("upgrade", HeaderValue::from_static("websocket"));
-    headers.insert("sec-websocket-version", HeaderValue::from_static("13"));
-    headers.insert("sec-websocket-key", asked.key);
-    for extension in asked.extensions {
-        headers.append("sec-websocket-extensions", extension);
-    }
-    if !asked.protocols.is_empty() {
-        let offered = HeaderValue::try_from(asked.protocols.join(", "));
-        let offered = offered.map_err(|e| Fault::Malformed(e.to_string()))?;
-        headers.insert("sec-websocket-protocol", offered);
-    }
-    let answer = tokio::time::timeout(target.limits.time, upstream::send(request))
-        .await
-        .map_err(|_| Error::Slow(upstream.name.clone()))?;
-    let mut answer = match answer {
-        Ok(answer) => answer,
-        Err(error) if error.is_connect() => {
-            upstream.failed();
-            return Err(Error::Down(upstream.name.clone()).into());
-        }
-        Err(error) => {
-            tracing::warn!(service = upstream.name, %error, "the handshake broke");
-            return Err(Error::Broken(upstream.name.clone()).into());
-        }
+    let offered = match asked.protocols.is_empty() {
+        true => None,
+        false => Some(
+            HeaderValue::try_from(asked.protocols.join(", "))
+                .map_err(|e| Fault::Malformed(e.to_string()))?,
+        ),
     };
-    upstream.answered();
-    if answer.status() != hyper::StatusCode::SWITCHING_PROTOCOLS {
+    let make = |endpoint: &Endpoint, left| {
+        let request = head.with(endpoint, left, upstream::full(Bytes::new()));
+        Some(request.map(|mut request| {
+            let headers = request.headers_mut();
+            headers.insert("connection", HeaderValue::from_static("upgrade"));
+            headers.insert("upgrade", HeaderValue::from_static("websocket"));
+            headers.insert("sec-websocket-version", HeaderValue::from_static("13"));
+            headers.insert("sec-websocket-key", asked.key.clone());
+            for extension in &asked.extensions {
+                headers.append("sec-websocket-extensions", extension.clone());
+            }
+            if let Some(offered) = &offered {
+                headers.insert("sec-websocket-protocol", offered.clone());
+            }
+            request
+        }))
+    };
+    let deadline = Instant::now() + target.limits.time;
+    let mut answer = upstream
+        .exchange(Again::Change, deadline, None, make)
+        .await
+        .map_err(|failure| proxy::refusal(&upstream.name, failure))?;
+    if answer.head.status != hyper::StatusCode::SWITCHING_PROTOCOLS {
         // Its refusal, as of any request.
-        return Ok(proxy::answer_of(&head, answer).await?);
+        return Ok(proxy::answer_of(&head, answer, deadline).await?);
     }
     let mut out = HttpResponseBuilder::new(StatusCode::SWITCHING_PROTOCOLS);
     out.upgrade("websocket");
@@ -252,13 +258,15 @@ pub(crate) async fn open(
         "sec-websocket-extensions",
         "sec-websocket-protocol",
     ] {
-        for value in answer.headers().get_all(name) {
+        for value in answer.head.headers.get_all(name) {
             out.append_header((name, value.as_bytes()));
         }
     }
-    let upgraded = hyper::upgrade::on(&mut answer).await.map_err(|error| {
+    let switched = answer.head.extensions.remove::<OnUpgrade>();
+    let broken = || Error::Broken(upstream.name.clone());
+    let upgraded = switched.ok_or_else(broken)?.await.map_err(|error| {
         tracing::warn!(service = upstream.name, %error, "the service did not switch");
-        Error::Broken(upstream.name.clone())
+        broken()
     })?;
     let (reads, writes) = tokio::io::split(TokioIo::new(upgraded));
     let life = Arc::new(Life {

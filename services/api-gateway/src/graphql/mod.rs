@@ -26,7 +26,10 @@ pub(crate) use http::serve;
 use self::{
     limits::Limits, persisted::Documents, prepare::Plans, schema::Schema, subgraphs::Subgraph,
 };
-use crate::{config::Config, upstream::Upstream};
+use crate::{
+    config::Config,
+    upstream::{Settings, Upstream},
+};
 
 /// The graph of the services that this gateway was built beside.
 const SUPERGRAPH: &str = include_str!("../../../../proto/graphql/supergraph.graphql");
@@ -87,10 +90,16 @@ impl Graph {
         let mut subgraphs = BTreeMap::new();
         for name in schema.services() {
             let (upstream, path) = match (graph.elsewhere.get(name), upstreams.get(name)) {
-                (Some((authority, path)), _) => (
-                    Arc::new(Upstream::new(name, authority.clone())),
-                    path.clone(),
-                ),
+                (Some((authority, path)), _) => {
+                    let mut settings = Settings {
+                        urls: vec![format!("http://{authority}")],
+                        ..Settings::default()
+                    };
+                    // What is no service of ours has no /readyz to come back by.
+                    settings.health.unhealthy = u32::MAX;
+                    let upstream = Upstream::new(name, settings, None)?;
+                    (Arc::new(upstream), path.clone())
+                }
                 (None, Some(upstream)) => (upstream.clone(), "/graphql".to_owned()),
                 (None, None) => anyhow::bail!("nothing says where the subgraph {name} is"),
             };

@@ -1,5 +1,7 @@
 //! The gateway's own settings.
 
+mod units;
+
 use std::{
     collections::BTreeMap,
     net::IpAddr,
@@ -14,7 +16,11 @@ use bahi_register::{Class, Register};
 use bahi_service::Env;
 use hyper::http::uri::{Authority, Uri};
 
-use crate::graphql::Mode;
+pub use self::units::{Size, Span};
+use crate::{
+    graphql::Mode,
+    upstream::{self, Settings},
+};
 
 /// How fast and how much at once: `rate/burst`, requests a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,9 +102,9 @@ impl Network {
 
 /// The settings.
 pub struct Config {
-    /// Host and port of each service that has routes: `BAHI_UPSTREAM_<SERVICE>` (`http://host:port`), by default this
-    /// host and the register's port.
-    pub upstreams: BTreeMap<String, Authority>,
+    /// How each service that has routes is reached: `BAHI_UPSTREAM_<SERVICE>` (`http://host:port`, several separated by
+    /// commas), by default this host and the register's port.
+    pub upstreams: BTreeMap<String, Settings>,
     /// Origins whose pages may call us: `BAHI_CORS_ORIGINS`, separated by commas.
     pub origins: Vec<String>,
     /// Load balancers in front of us, whose `X-Forwarded-For` is believed: `BAHI_TRUSTED_PROXIES`, blocks of addresses
@@ -177,12 +183,18 @@ impl Config {
         let mut upstreams = BTreeMap::new();
         for service in register.services().iter().filter(|s| !s.routes.is_empty()) {
             let name = format!("BAHI_UPSTREAM_{}", service.env_name());
-            let fallback = || format!("http://127.0.0.1:{}", service.http);
-            let url = env.optional(&name).unwrap_or_else(fallback);
-            upstreams.insert(
-                service.name.clone(),
-                authority(&url).with_context(|| format!("{name}={url}"))?,
-            );
+            let mut urls = list(env, &name);
+            if urls.is_empty() {
+                urls.push(format!("http://127.0.0.1:{}", service.http));
+            }
+            for url in &urls {
+                upstream::authority(url).with_context(|| format!("{name}={url}"))?;
+            }
+            let settings = Settings {
+                urls,
+                ..Settings::default()
+            };
+            upstreams.insert(service.name.clone(), settings);
         }
         let mut classes = BTreeMap::new();
         let defaults = [
@@ -241,17 +253,6 @@ fn list(env: &Env, name: &str) -> Vec<String> {
         .collect()
 }
 
-/// A service is a host and a port; a path in front of its own would make two readings of one request.
-fn authority(url: &str) -> anyhow::Result<Authority> {
-    let uri: Uri = url.parse()?;
-    anyhow::ensure!(uri.scheme_str() == Some("http"), "must begin with http://");
-    anyhow::ensure!(
-        matches!(uri.path(), "" | "/") && uri.query().is_none(),
-        "must be http://host:port"
-    );
-    uri.authority().cloned().context("has no host")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,6 +279,7 @@ mod tests {
 
     #[test]
     fn an_upstream_is_a_host_and_a_port() {
+        let authority = upstream::authority;
         assert_eq!(authority("http://sales:8003").unwrap(), "sales:8003");
         assert_eq!(authority("http://sales:8003/").unwrap(), "sales:8003");
         for wrong in [
