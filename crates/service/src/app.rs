@@ -1,6 +1,6 @@
 //! What a service is made of.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use bahi_db::{Db, EmbeddedMigrations};
 use bahi_graphql::Subgraph;
@@ -58,7 +58,11 @@ pub struct App<S> {
     pub(crate) jobs: fn(&S) -> Vec<Job>,
     pub(crate) grpc: Option<fn(&S) -> tonic::service::Routes>,
     pub(crate) graphql: Option<fn() -> Subgraph>,
+    pub(crate) checks: Option<Check>,
 }
+
+/// Looks whether a configuration file could be served, and says what is in it.
+pub(crate) type Check = fn(&Path, &Env) -> anyhow::Result<String>;
 
 impl<S: Clone + Send + Sync + 'static> App<S> {
     /// A service called `name` whose state is made by `state`.
@@ -76,6 +80,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             jobs: |_| Vec::new(),
             grpc: None,
             graphql: None,
+            checks: None,
         }
     }
 
@@ -126,6 +131,12 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     /// Its part of the graph.
     pub fn graphql(mut self, graphql: fn() -> Subgraph) -> Self {
         self.graphql = Some(graphql);
+        self
+    }
+
+    /// What looks at a configuration file of the service's own, for `--check-config`.
+    pub fn checks(mut self, checks: fn(&Path, &Env) -> anyhow::Result<String>) -> Self {
+        self.checks = Some(checks);
         self
     }
 

@@ -33,7 +33,11 @@ pub fn main<S: Clone + Send + Sync + 'static>(app: App<S>) -> ExitCode {
     };
     let name = app.name;
     // A wrong option prints the usage and ends the process with 2.
-    let command = cli::parse(name, app.has_consumers);
+    let has = cli::Has {
+        consumers: app.has_consumers,
+        config_file: app.checks.is_some(),
+    };
+    let command = cli::parse(name, has);
     let result = runtime.block_on(async move {
         match command {
             cli::Command::Run => run(app).await,
@@ -45,6 +49,14 @@ pub fn main<S: Clone + Send + Sync + 'static>(app: App<S>) -> ExitCode {
             }
             cli::Command::Graphql => {
                 print!("{}", app.sdl().context("this service is not in the graph")?);
+                Ok(())
+            }
+            cli::Command::CheckConfig(file) => {
+                let check = app
+                    .checks
+                    .context("this service has no configuration file")?;
+                let found = check(&file, &Env::default())?;
+                println!("{}: {found}", file.display());
                 Ok(())
             }
             cli::Command::Consumer(command) => return operate(app, command).await,

@@ -18,7 +18,7 @@ use actix_web::{
 };
 use bahi_http::Fault;
 
-use crate::{State, config::Network};
+use crate::{Gateway, config::Network};
 
 /// The path to route by. Refuses paths that two parsers might read differently, so that what we authorise is what the
 /// service serves.
@@ -169,7 +169,7 @@ pub async fn headers<B: MessageBody + 'static>(
     req: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let state = req.app_data::<web::Data<State>>().cloned();
+    let state = req.app_data::<web::Data<Gateway>>().map(|g| g.now());
     let origin = req.headers().get(header::ORIGIN).cloned();
     let allowed = origin.filter(|o| {
         let known = state

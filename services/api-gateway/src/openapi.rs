@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use actix_web::{HttpResponse, web};
+use actix_web::HttpResponse;
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 
@@ -15,7 +15,7 @@ pub struct Documents(Mutex<Option<(Instant, String)>>);
 const FRESH: Duration = Duration::from_secs(30);
 
 /// The document. A service that does not answer is left out until it does.
-pub(crate) async fn document(state: web::Data<State>) -> HttpResponse {
+pub(crate) async fn document(state: State) -> HttpResponse {
     let mut kept = state.0.documents.0.lock().await;
     let text = match kept.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
         Some((_, text)) => text.clone(),

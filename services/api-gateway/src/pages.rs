@@ -12,7 +12,7 @@ const PAGE_POLICY: &str = "default-src 'none'; style-src 'self' 'unsafe-inline';
                            img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'";
 
 /// The front page.
-pub(crate) async fn front(state: web::Data<State>) -> HttpResponse {
+pub(crate) async fn front(state: State) -> HttpResponse {
     let mut rows = String::new();
     for upstream in state.0.upstreams.values() {
         let word = if upstream.is_up() { "up" } else { "down" };
@@ -50,7 +50,7 @@ pub(crate) async fn live() -> HttpResponse {
 }
 
 /// Every service answers. The gateway itself takes traffic even when one does not.
-pub(crate) async fn ready(state: web::Data<State>) -> HttpResponse {
+pub(crate) async fn ready(state: State) -> HttpResponse {
     let services: serde_json::Map<_, _> = state
         .0
         .upstreams

@@ -35,7 +35,7 @@ const SMALL: u64 = 64 * 1024;
 pub(crate) async fn forward(
     req: HttpRequest,
     payload: web::Payload,
-    state: web::Data<State>,
+    state: State,
 ) -> Result<HttpResponse, Problem> {
     let path = edge::path_of(&req)?;
     let target = state.target(&path).ok_or(Fault::NotFound)?;

@@ -22,24 +22,45 @@ use crate::{
     upstream::Upstream,
 };
 
-/// The gateway's state; clones share it.
+/// What a request works with from its beginning to its end; clones share it.
 #[derive(Clone)]
 pub struct State(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub config: Config,
-    pub auth: Auth,
-    pub limits: Limits,
-    pub sockets: Sockets,
-    /// Cancelled when long connections are to end, because the process does.
-    pub leave: CancellationToken,
+    pub limits: Arc<Limits>,
     pub upstreams: BTreeMap<String, Arc<Upstream>>,
     /// Longest prefix first, so that the first that covers a path is the one.
     pub targets: Vec<Target>,
-    pub documents: Documents,
     pub graph: Graph,
+    /// Number of the configuration.
+    pub generation: u64,
+    pub auth: Arc<Auth>,
+    pub sockets: Arc<Sockets>,
+    /// Cancelled when long connections are to end, because the process does.
+    pub leave: CancellationToken,
+    pub documents: Arc<Documents>,
     /// What questions about API keys are counted under.
     pub asking: Arc<str>,
+}
+
+/// What a configuration is made into.
+pub(crate) struct Built {
+    pub config: Config,
+    limits: Arc<Limits>,
+    pub upstreams: BTreeMap<String, Arc<Upstream>>,
+    targets: Vec<Target>,
+    graph: Graph,
+}
+
+/// What outlives a change of the configuration.
+#[derive(Clone)]
+pub(crate) struct Lasting {
+    auth: Arc<Auth>,
+    sockets: Arc<Sockets>,
+    leave: CancellationToken,
+    documents: Arc<Documents>,
+    asking: Arc<str>,
 }
 
 /// Where a route leads, and what it takes to go there.
@@ -62,22 +83,42 @@ struct Jwk {
     x: String,
 }
 
-impl State {
-    /// Reads the register and the settings.
+impl Lasting {
+    pub fn new(parts: &Parts) -> Self {
+        let auth = Auth::new(
+            parts.keys.clone(),
+            parts.signer.clone(),
+            parts.clock.clone(),
+        );
+        Self {
+            auth: Arc::new(auth),
+            sockets: Arc::default(),
+            leave: parts.leave.clone(),
+            documents: Arc::default(),
+            asking: "api-keys".into(),
+        }
+    }
+}
+
+impl Built {
+    /// Makes a configuration into what is served. What of `old` is the same goes on: services, whose endpoints are as well
+    /// as they were, buckets, and plans.
     ///
     /// # Errors
-    /// When one of them is wrong.
-    pub fn new(parts: Parts) -> anyhow::Result<Self> {
-        let file = parts
-            .env
-            .optional("BAHI_REGISTER")
-            .unwrap_or_else(|| "deploy/services.toml".into());
-        let register = Register::load(&file)?;
-        let config = Config::read(&parts.env, &register)?;
+    /// When it cannot be served.
+    pub fn new(config: Config, register: &Register, old: Option<&State>) -> anyhow::Result<Self> {
+        let old = old.map(|old| &old.0);
         let mut upstreams = BTreeMap::new();
         for (name, settings) in &config.upstreams {
-            let upstream = Upstream::new(name, settings.clone(), None)?;
-            upstreams.insert(name.clone(), Arc::new(upstream));
+            let before = old.and_then(|old| old.upstreams.get(name));
+            let upstream = match before {
+                Some(before) if before.settings == *settings => before.clone(),
+                before => {
+                    let before = before.map(|before| &**before);
+                    Arc::new(Upstream::new(name, settings.clone(), before)?)
+                }
+            };
+            upstreams.insert(name.clone(), upstream);
         }
         let mut targets = Vec::new();
         for (service, route) in register.routes() {
@@ -96,27 +137,52 @@ impl State {
                 upstream,
             });
         }
-        let graph = Graph::new(&config, &upstreams)?;
-        let limits = Limits::new(&config)?;
-        let auth = Auth::new(
-            parts.keys.clone(),
-            parts.signer.clone(),
-            parts.clock.clone(),
-        );
-        Ok(Self(Arc::new(Inner {
+        let graph = Graph::new(&config, &upstreams, old.map(|old| &old.graph))?;
+        let same = |old: &&Arc<Inner>| {
+            let old = &old.config;
+            old.classes == config.classes
+                && old.redis == config.redis
+                && old.patience == config.patience
+        };
+        let limits = match old.filter(same) {
+            Some(old) => old.limits.clone(),
+            None => Arc::new(Limits::new(&config)?),
+        };
+        Ok(Self {
             config,
-            auth,
             limits,
-            sockets: Sockets::default(),
-            leave: parts.leave.clone(),
             upstreams,
             targets,
-            documents: Documents::default(),
             graph,
-            asking: "api-keys".into(),
-        })))
+        })
     }
 
+    /// With what lasts, as the configuration of this number.
+    pub fn with(self, lasting: &Lasting, generation: u64) -> Inner {
+        let Lasting {
+            auth,
+            sockets,
+            leave,
+            documents,
+            asking,
+        } = lasting.clone();
+        Inner {
+            config: self.config,
+            limits: self.limits,
+            upstreams: self.upstreams,
+            targets: self.targets,
+            graph: self.graph,
+            generation,
+            auth,
+            sockets,
+            leave,
+            documents,
+            asking,
+        }
+    }
+}
+
+impl State {
     /// Where a path leads.
     pub(crate) fn target(&self, path: &str) -> Option<&Target> {
         self.0

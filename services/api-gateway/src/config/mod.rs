@@ -1,11 +1,13 @@
 //! The gateway's own settings.
 
+mod file;
 mod units;
 
 use std::{
     collections::BTreeMap,
-    net::IpAddr,
-    num::{NonZeroU32, NonZeroU64},
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    num::NonZeroU32,
     path::PathBuf,
     str::FromStr,
     time::Duration,
@@ -15,21 +17,47 @@ use anyhow::Context;
 use bahi_register::{Class, Register};
 use bahi_service::Env;
 use hyper::http::uri::{Authority, Uri};
+use serde::{Deserialize, Serialize};
 
-pub use self::units::{Size, Span};
+pub use self::{
+    file::File,
+    units::{Size, Span},
+};
+use self::{file::GraphFile, units::text};
 use crate::{
     graphql::Mode,
     upstream::{self, Settings},
 };
 
 /// How fast and how much at once: `rate/burst`, requests a second.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Limit {
     /// Requests a second, for ever.
     pub rate: NonZeroU32,
     /// Requests at once.
     pub burst: NonZeroU32,
 }
+
+impl Limit {
+    /// Not less than one of each.
+    pub fn new(rate: u32, burst: u32) -> Self {
+        let some = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+        Self {
+            rate: some(rate),
+            burst: some(burst),
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.rate, self.burst)
+    }
+}
+
+text!(Limit, "^[1-9][0-9]*/[1-9][0-9]*$", "500/1000");
+text!(Network, "^[0-9a-fA-F.:]+(/[0-9]+)?$", "10.0.0.0/8");
 
 impl FromStr for Limit {
     type Err = String;
@@ -44,7 +72,7 @@ impl FromStr for Limit {
 }
 
 /// What requests of a class may take.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClassLimits {
     /// Longest body in bytes.
     pub body: usize,
@@ -55,7 +83,8 @@ pub struct ClassLimits {
 }
 
 /// A block of addresses, `10.0.0.0/8` or a single one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Network {
     base: IpAddr,
     bits: u32,
@@ -79,7 +108,29 @@ impl FromStr for Network {
     }
 }
 
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = if self.base.is_ipv4() { 32 } else { 128 };
+        match self.bits {
+            bits if bits == width => self.base.fmt(f),
+            bits => write!(f, "{}/{bits}", self.base),
+        }
+    }
+}
+
 impl Network {
+    /// This host.
+    pub const LOCAL: [Self; 2] = [
+        Self {
+            base: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)),
+            bits: 8,
+        },
+        Self {
+            base: IpAddr::V6(Ipv6Addr::LOCALHOST),
+            bits: 128,
+        },
+    ];
+
     /// Whether an address lies in it.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.base, address) {
@@ -110,6 +161,8 @@ pub struct Config {
     /// Load balancers in front of us, whose `X-Forwarded-For` is believed: `BAHI_TRUSTED_PROXIES`, blocks of addresses
     /// separated by commas.
     pub proxies: Vec<Network>,
+    /// Who is shown how the gateway is configured.
+    pub admins: Vec<Network>,
     /// Redis of the strict limits: `BAHI_REDIS`. Without it they are local.
     pub redis: Option<String>,
     /// How long Redis may take before a strict request is counted locally: `BAHI_REDIS_PATIENCE_MS`.
@@ -140,109 +193,152 @@ pub struct GraphConfig {
     pub open: bool,
     /// How long a query may take in all: `BAHI_GRAPHQL_BUDGET_MS`.
     pub budget: Duration,
+    /// How many of the operations most used are planned for a new supergraph before it is served.
+    pub warm: usize,
     /// Subgraphs that are no services of the register: `BAHI_GRAPHQL_SUBGRAPHS`, `name=http://host:port/path`, separated by
     /// commas.
     pub elsewhere: BTreeMap<String, (Authority, String)>,
 }
 
 impl GraphConfig {
-    fn read(env: &Env) -> anyhow::Result<Self> {
-        let mut elsewhere = BTreeMap::new();
+    fn read(env: &Env, file: &GraphFile) -> anyhow::Result<Self> {
+        let mut said = file.elsewhere.clone();
         for entry in list(env, "BAHI_GRAPHQL_SUBGRAPHS") {
             let (name, url) = entry.split_once('=').context("BAHI_GRAPHQL_SUBGRAPHS")?;
-            let uri: Uri = url.parse().with_context(|| entry.clone())?;
+            said.insert(name.to_owned(), url.to_owned());
+        }
+        let mut elsewhere = BTreeMap::new();
+        for (name, url) in said {
+            let uri: Uri = url.parse().with_context(|| url.clone())?;
             anyhow::ensure!(
                 uri.scheme_str() == Some("http"),
                 "{url} must begin with http://"
             );
-            let authority = uri.authority().cloned().with_context(|| entry.clone())?;
-            elsewhere.insert(name.to_owned(), (authority, uri.path().to_owned()));
+            let authority = uri.authority().cloned().with_context(|| url.clone())?;
+            elsewhere.insert(name, (authority, uri.path().to_owned()));
         }
+        let path = |name| env.optional(name).map(PathBuf::from);
+        let documents = path("BAHI_GRAPHQL_DOCUMENTS");
         Ok(Self {
-            supergraph: env.optional("BAHI_GRAPHQL_SUPERGRAPH").map(PathBuf::from),
-            documents: env
-                .optional("BAHI_GRAPHQL_DOCUMENTS")
-                .unwrap_or_else(|| "proto/graphql/documents".into())
-                .into(),
-            mode: env.parse("BAHI_GRAPHQL_MODE", Mode::Production)?,
-            open: env.parse("BAHI_GRAPHQL_OPEN", false)?,
-            budget: Duration::from_millis(env.parse("BAHI_GRAPHQL_BUDGET_MS", 5_000)?),
+            supergraph: path("BAHI_GRAPHQL_SUPERGRAPH").or_else(|| file.supergraph.clone()),
+            documents: documents.unwrap_or_else(|| file.documents.clone()),
+            mode: env.parse("BAHI_GRAPHQL_MODE", file.mode)?,
+            open: env.parse("BAHI_GRAPHQL_OPEN", file.open)?,
+            budget: millis(env, "BAHI_GRAPHQL_BUDGET_MS", file.budget)?,
             elsewhere,
+            warm: file.warm,
         })
     }
 }
 
-const KIB: usize = 1024;
-
 impl Config {
-    /// Reads the settings.
+    /// Puts the settings together: the file, and the environment before it.
     ///
     /// # Errors
-    /// When one is malformed.
-    pub fn read(env: &Env, register: &Register) -> anyhow::Result<Self> {
+    /// All that is wrong with them.
+    pub fn read(env: &Env, register: &Register, file: &File) -> anyhow::Result<Self> {
+        let mut wrong = Vec::new();
+        let routed = || register.services().iter().filter(|s| !s.routes.is_empty());
+        for name in file.upstreams.keys() {
+            if !routed().any(|service| service.name == *name) {
+                wrong.push(format!(
+                    "upstreams.{name}: the register has no service of this name with routes"
+                ));
+            }
+        }
         let mut upstreams = BTreeMap::new();
-        for service in register.services().iter().filter(|s| !s.routes.is_empty()) {
+        for service in routed() {
             let name = format!("BAHI_UPSTREAM_{}", service.env_name());
-            let mut urls = list(env, &name);
-            if urls.is_empty() {
-                urls.push(format!("http://127.0.0.1:{}", service.http));
+            let own = file.upstreams.get(&service.name);
+            let mut settings = own.unwrap_or(&file.upstream).clone();
+            let urls = list(env, &name);
+            if !urls.is_empty() {
+                settings.urls = urls;
+            } else if settings.urls.is_empty() {
+                settings.urls = vec![format!("http://127.0.0.1:{}", service.http)];
             }
-            for url in &urls {
-                upstream::authority(url).with_context(|| format!("{name}={url}"))?;
+            for url in &settings.urls {
+                if let Err(error) = upstream::authority(url) {
+                    wrong.push(format!(
+                        "{name}, or upstreams.{}.urls: {url}: {error:#}",
+                        service.name
+                    ));
+                }
             }
-            let settings = Settings {
-                urls,
-                ..Settings::default()
-            };
+            settings.problems(&service.name, &mut wrong);
             upstreams.insert(service.name.clone(), settings);
         }
         let mut classes = BTreeMap::new();
-        let defaults = [
-            (Class::Normal, 256 * KIB, 10_000, "500/1000"),
-            (Class::Strict, 64 * KIB, 10_000, "2/30"),
-            (Class::Pos, 256 * KIB, 10_000, "2000/4000"),
-            (Class::Bulk, 50 * KIB * KIB, 120_000, "2/20"),
+        let by_class = [
+            (Class::Normal, &file.classes.normal),
+            (Class::Strict, &file.classes.strict),
+            (Class::Pos, &file.classes.pos),
+            (Class::Bulk, &file.classes.bulk),
         ];
-        for (class, body, millis, rate) in defaults {
+        for (class, said) in by_class {
             let name = class.name().to_uppercase();
-            let fallback = rate.parse().map_err(anyhow::Error::msg)?;
-            let rate = env.parse::<Limit>(&format!("BAHI_LIMIT_{name}"), fallback)?;
-            let millis = env.parse(&format!("BAHI_TIME_{name}_MS"), millis)?;
-            let body = env.parse(&format!("BAHI_BODY_{name}"), body)?;
-            classes.insert(
-                class,
-                ClassLimits {
-                    body,
-                    time: Duration::from_millis(millis),
-                    rate,
-                },
-            );
+            let limits = ClassLimits {
+                body: env.parse(&format!("BAHI_BODY_{name}"), said.body.0)?,
+                time: millis(env, &format!("BAHI_TIME_{name}_MS"), said.time)?,
+                rate: env.parse(&format!("BAHI_LIMIT_{name}"), said.rate)?,
+            };
+            if limits.body == 0 || limits.time.is_zero() {
+                wrong.push(format!(
+                    "classes.{}: neither body nor time may be 0",
+                    class.name()
+                ));
+            }
+            classes.insert(class, limits);
         }
-        let mut proxies = Vec::new();
-        for block in list(env, "BAHI_TRUSTED_PROXIES") {
-            let block = block
-                .parse()
-                .map_err(anyhow::Error::msg)
-                .context("BAHI_TRUSTED_PROXIES")?;
-            proxies.push(block);
+        let mut proxies = file.edge.trusted_proxies.clone();
+        let said = list(env, "BAHI_TRUSTED_PROXIES");
+        if !said.is_empty() {
+            proxies.clear();
         }
-        let patience = env.parse(
-            "BAHI_REDIS_PATIENCE_MS",
-            const { NonZeroU64::new(100) }.unwrap_or(NonZeroU64::MIN),
-        )?;
-        Ok(Self {
+        for block in said {
+            match block.parse() {
+                Ok(block) => proxies.push(block),
+                Err(error) => wrong.push(format!("BAHI_TRUSTED_PROXIES: {error}")),
+            }
+        }
+        let mut origins = list(env, "BAHI_CORS_ORIGINS");
+        if origins.is_empty() {
+            origins.clone_from(&file.edge.origins);
+        }
+        for origin in &origins {
+            let host = origin.split_once("://").map(|(_, host)| host);
+            if host.is_none_or(|host| host.is_empty() || host.contains(['/', '*', ' '])) {
+                wrong.push(format!("{origin:?} is no origin: scheme, host and port"));
+            }
+        }
+        let url = (!file.redis.url.is_empty()).then(|| file.redis.url.clone());
+        let patience = millis(env, "BAHI_REDIS_PATIENCE_MS", file.redis.patience)?;
+        if patience.is_zero() {
+            wrong.push("redis.patience is 0".to_owned());
+        }
+        let sockets = &file.websockets;
+        let config = Self {
             upstreams,
-            origins: list(env, "BAHI_CORS_ORIGINS"),
+            origins,
             proxies,
-            redis: env.optional("BAHI_REDIS"),
-            patience: Duration::from_millis(patience.get()),
+            admins: file.edge.admins.clone(),
+            redis: env.optional("BAHI_REDIS").or(url),
+            patience,
             classes,
-            sockets_per_user: env.parse("BAHI_WEBSOCKETS_PER_USER", 20)?,
-            socket_idle: Duration::from_millis(env.parse("BAHI_WEBSOCKET_IDLE_MS", 60_000)?),
-            hsts: env.parse("BAHI_HSTS", false)?,
-            graph: GraphConfig::read(env)?,
-        })
+            sockets_per_user: env.parse("BAHI_WEBSOCKETS_PER_USER", sockets.per_user)?,
+            socket_idle: millis(env, "BAHI_WEBSOCKET_IDLE_MS", sockets.idle)?,
+            hsts: env.parse("BAHI_HSTS", file.edge.hsts)?,
+            graph: GraphConfig::read(env, &file.graph)?,
+        };
+        anyhow::ensure!(wrong.is_empty(), "{}", wrong.join("; "));
+        Ok(config)
     }
+}
+
+/// A length of time that the environment says in milliseconds.
+fn millis(env: &Env, name: &str, otherwise: Span) -> anyhow::Result<Duration> {
+    let otherwise = u64::try_from(otherwise.0.as_millis()).unwrap_or(u64::MAX);
+    Ok(Duration::from_millis(env.parse(name, otherwise)?))
 }
 
 fn list(env: &Env, name: &str) -> Vec<String> {

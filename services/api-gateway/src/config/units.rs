@@ -1,8 +1,7 @@
 //! Lengths of time and sizes as people write them: `250ms`, `2s`, `5m`; `64KiB`, `50MiB`.
 
-use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// A length of time.
@@ -104,16 +103,18 @@ macro_rules! text {
             }
         }
 
-        impl JsonSchema for $name {
-            fn schema_name() -> Cow<'static, str> {
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
                 stringify!($name).into()
             }
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "string", "pattern": $pattern, "examples": [$example] })
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "pattern": $pattern, "examples": [$example] })
             }
         }
     };
 }
+
+pub(super) use text;
 
 text!(Span, "^[0-9]+(ms|s|m|h)$", "2s");
 text!(Size, "^[0-9]+(B|KiB|MiB|GiB)$", "64KiB");

@@ -85,7 +85,7 @@ enum Media {
 pub(crate) async fn serve(
     req: HttpRequest,
     payload: web::Payload,
-    state: web::Data<State>,
+    state: State,
 ) -> Result<HttpResponse, Problem> {
     let route: Arc<str> = "/graphql".into();
     req.extensions_mut().insert(RouteTemplate(route));

@@ -18,8 +18,13 @@ pub async fn addresses(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
 }
 
 impl Upstream {
+    /// Asks the system for the addresses behind the names.
+    pub async fn find(&self) {
+        self.discover(addresses).await;
+    }
+
     /// Asks for the addresses behind the names again. What cannot be resolved leaves everything as it is.
-    pub async fn discover(
+    pub(super) async fn discover(
         &self,
         resolve: impl AsyncFn(String, u16) -> io::Result<Vec<SocketAddr>>,
     ) {

@@ -208,7 +208,7 @@ impl Upstream {
         let this = self.clone();
         tokio::spawn(async move {
             if resolve {
-                this.discover(discover::addresses).await;
+                this.find().await;
             }
             if check {
                 let set = this.endpoints();

@@ -10,6 +10,7 @@ mod headers;
 mod keys;
 mod limits;
 mod pages;
+mod reload;
 mod routing;
 mod support;
 mod tokens;

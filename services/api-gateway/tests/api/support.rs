@@ -10,7 +10,6 @@ use std::{
 };
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
-use api_gateway::State;
 use bahi_http::{Claims, Keys, Signer, token};
 use bahi_testkit::{Reply, TestEdge, test_env};
 use bahi_types::TenantId;
@@ -272,7 +271,7 @@ fn document(service: &str) -> Value {
 
 /// A gateway, and clients of it.
 pub struct Gateway {
-    pub edge: TestEdge<State>,
+    pub edge: TestEdge<api_gateway::Gateway>,
 }
 
 impl Gateway {
