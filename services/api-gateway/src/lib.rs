@@ -7,6 +7,7 @@ mod config;
 mod configz;
 mod edge;
 mod error;
+mod frames;
 mod gateway;
 mod graphql;
 mod limit;

@@ -1,15 +1,15 @@
 //! WebSockets (RFC 6455): the handshake is checked and made anew like any request, after the service's 101 bytes pass in
-//! both directions and no frame is read.
+//! both directions and no frame is read but for where it ends.
 //!
 //! A browser cannot send `Authorization` with a handshake: the token may come as a subprotocol, `bearer.<token>`, beside the
 //! one that is spoken. It goes no further than here. The service is told by the internal token until when the session
 //! lives and says goodbye by itself; a tunnel ends in any case when its session has ended or was revoked, when nothing
-//! passes for long, and when the gateway stops.
+//! passes for long, and when the gateway stops: with a goodbye of the gateway's, if the service has said none.
 
 use std::{
     collections::HashMap,
     sync::{
-        Arc, LazyLock,
+        Arc, LazyLock, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -42,6 +42,7 @@ use crate::{
     auth::Session,
     edge,
     error::Error,
+    frames::{self, Frames},
     proxy::{self, Head},
     state::Target,
     upstream::{self, Again, Endpoint},
@@ -51,6 +52,8 @@ use crate::{
 const BEARER: &str = "bearer.";
 /// How often a tunnel's session is looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long what is half said is waited for when a tunnel ends.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Seconds that a service has to say goodbye after the session has ended.
 const GRACE: i64 = 5;
 
@@ -272,6 +275,7 @@ pub(crate) async fn open(
     let life = Arc::new(Life {
         ended: CancellationToken::new(),
         passed: AtomicBool::new(true),
+        why: OnceLock::new(),
     });
     rt::spawn(upwards(payload, writes, life.clone()));
     rt::spawn(watch(state.clone(), session, life.clone(), socket));
@@ -283,7 +287,12 @@ struct Life {
     ended: CancellationToken,
     /// Since it was last looked at.
     passed: AtomicBool,
+    /// What a client is told, where the gateway ends it.
+    why: OnceLock<Option<Goodbye>>,
 }
+
+/// The code of a goodbye (RFC 6455, 7.4.1), and its reason.
+type Goodbye = (u16, &'static str);
 
 type Io = TokioIo<Upgraded>;
 
@@ -302,21 +311,71 @@ async fn upwards(mut payload: web::Payload, mut writes: WriteHalf<Io>, life: Arc
     life.ended.cancel();
 }
 
-/// From the service to the client; ends when the service ends it, or the tunnel does.
+/// From the service to the client; ends when the service ends it, or the tunnel does: then with a goodbye, where the gateway
+/// ends it and the service has not said it.
 fn downwards(
     reads: ReadHalf<Io>,
     life: Arc<Life>,
 ) -> impl futures::Stream<Item = Result<Bytes, std::io::Error>> {
-    let passing = life.clone();
-    let ended = life.ended.clone();
-    let _guard = Ends(life);
-    ReaderStream::new(reads)
-        .inspect(move |_| passing.passed.store(true, Ordering::Relaxed))
-        .take_until(ended.cancelled_owned())
-        .map(move |bytes| {
-            let _ = &_guard;
-            bytes
-        })
+    let down = Down {
+        reads: ReaderStream::new(reads),
+        frames: Frames::default(),
+        _guard: Ends(life.clone()),
+        life,
+        over: false,
+        until: None,
+    };
+    futures::stream::unfold(down, async |mut down| {
+        let piece = down.next().await?;
+        Some((piece, down))
+    })
+}
+
+/// The way from a service to a client.
+struct Down {
+    reads: ReaderStream<ReadHalf<Io>>,
+    frames: Frames,
+    life: Arc<Life>,
+    over: bool,
+    /// When the wait for what is half said ends.
+    until: Option<Instant>,
+    _guard: Ends,
+}
+
+impl Down {
+    async fn next(&mut self) -> Option<Result<Bytes, std::io::Error>> {
+        if self.over {
+            return None;
+        }
+        tokio::select! {
+            biased;
+            () = self.life.ended.cancelled() => {}
+            piece = self.reads.next() => {
+                let piece = piece?;
+                self.life.passed.store(true, Ordering::Relaxed);
+                if let Ok(bytes) = &piece {
+                    self.frames.follow(bytes);
+                }
+                return Some(piece);
+            }
+        }
+        let (code, reason) = (*self.life.why.get()?)?;
+        // What is half said is said to its end, if that does not take long.
+        if !self.frames.may_say_goodbye() && !self.frames.has_closed() {
+            let until = *self
+                .until
+                .get_or_insert_with(|| Instant::now() + LAST_WORDS);
+            let more = tokio::time::timeout_at(until, self.reads.next());
+            let piece = more.await.ok()??;
+            if let Ok(bytes) = &piece {
+                self.frames.follow(bytes);
+            }
+            return Some(piece);
+        }
+        self.over = true;
+        let goodbye = self.frames.may_say_goodbye();
+        goodbye.then(|| Ok(frames::goodbye(code, reason).into()))
+    }
 }
 
 /// Ends a tunnel when the answer's stream is over or dropped: the client is gone then.
@@ -340,15 +399,19 @@ async fn watch(state: State, session: Arc<Session>, life: Arc<Life>, _socket: So
                 quiet + LOOK
             };
             let over = !state.0.auth.lives(&session, GRACE);
-            if over || quiet >= state.0.config.socket_idle {
-                return;
+            if over {
+                return (1008, "the session has ended");
+            }
+            if quiet >= state.0.config.socket_idle {
+                return (1001, "nothing was said for long");
             }
         }
     };
-    tokio::select! {
-        () = looks => {}
-        () = state.0.leave.cancelled() => {}
-        () = life.ended.cancelled() => {}
-    }
+    let why = tokio::select! {
+        why = looks => Some(why),
+        () = state.0.leave.cancelled() => Some((1001, "the gateway stops")),
+        () = life.ended.cancelled() => None,
+    };
+    let _ = life.why.set(why);
     life.ended.cancel();
 }

@@ -32,7 +32,9 @@ fn measured(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 
 /// The largest unit that leaves no rest.
 fn written(amount: u64, units: &[(&'static str, u64)]) -> String {
-    let mut whole = units.iter().filter(|(_, factor)| amount % factor == 0);
+    let mut whole = units
+        .iter()
+        .filter(|(_, factor)| amount.is_multiple_of(*factor));
     let found = whole.by_ref().max_by_key(|(_, factor)| *factor);
     let (unit, factor) = found.copied().unwrap_or(("", 1));
     match amount {

@@ -4,6 +4,7 @@
 
 mod bodies;
 mod conformance;
+mod drain;
 mod framing;
 mod graph;
 mod headers;

@@ -50,6 +50,8 @@ pub struct Desk {
     pub keys: Mutex<BTreeMap<String, Value>>,
     /// How often it was asked about one.
     pub asked: AtomicUsize,
+    /// Lets requests for `?hold` be answered.
+    pub released: tokio::sync::Notify,
     /// `Authorization` of those who asked for revocations.
     pub asked_by: Mutex<Option<String>>,
     ports: Mutex<BTreeMap<u16, &'static str>>,
@@ -192,6 +194,9 @@ async fn stand_in(
         }
     }
     let script = req.query_string();
+    if script == "hold" {
+        desk.released.notified().await;
+    }
     if script.contains("slow") {
         std::future::pending::<()>().await;
     }
@@ -513,6 +518,68 @@ async fn treat(mut socket: TcpStream, manner: Manner, begun: Arc<AtomicUsize>) {
         }
         if socket.write_all(ANSWER).await.is_err() {
             return;
+        }
+    }
+}
+
+/// A gateway as a process of its own; it is killed when it is dropped.
+pub struct Process {
+    pub child: tokio::process::Child,
+    pub address: SocketAddr,
+}
+
+impl Process {
+    /// In front of the fleet, once it takes traffic.
+    pub async fn start(fleet: &Fleet, settings: &[(&str, &str)]) -> Self {
+        // A port that was free a moment ago.
+        let address = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let keys = test_env("BAHI_TEST_KEYS");
+        let child = tokio::process::Command::new(env!("CARGO_BIN_EXE_api-gateway"))
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+            .env("BAHI_LISTEN", address.to_string())
+            .env("BAHI_TRUST_DIR", format!("{keys}/public"))
+            .env("BAHI_KEY_FILE", format!("{keys}/private/api-gateway.pem"))
+            .env("BAHI_LOG", "warn")
+            .envs(fleet.urls.iter().map(|(n, v)| (n, v)))
+            .envs(settings.iter().copied())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let process = Self { child, address };
+        bahi_testkit::eventually(|| async {
+            let ready = process.somebody().http.get(process.url("/readyz"));
+            let answer = ready.send().await.ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
+        process
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().unwrap().to_string();
+        let kill = std::process::Command::new("kill")
+            .args([name, &pid])
+            .status();
+        assert!(kill.unwrap().success());
+    }
+
+    /// A user with every permission.
+    pub fn somebody(&self) -> Person {
+        let claims = claims(&["*"]);
+        Person {
+            base: self.url(""),
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            ip: Ipv4Addr::LOCALHOST,
+            token: Some(sign("identity", token::ACCESS, &claims)),
+            claims,
         }
     }
 }
