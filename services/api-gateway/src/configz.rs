@@ -79,6 +79,8 @@ fn configuration(state: &State) -> Value {
         "admins": config.admins,
         "hsts": config.hsts,
         "redis": config.redis.as_deref().map(without_password),
+        "stream_idle_ms": config.stream_idle.as_millis(),
+        "compression": config.compression,
         "websockets": {
             "per_user": config.sockets_per_user,
             "idle_ms": config.socket_idle.as_millis(),

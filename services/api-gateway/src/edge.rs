@@ -105,7 +105,7 @@ pub fn client(req: &HttpRequest, proxies: &[Network]) -> IpAddr {
 
 /// The headers of a client that go on to the service. Who the client is travels in the signed token alone, and whatever
 /// else looks like a claim of it stays here.
-const FORWARDED: [&str; 17] = [
+const FORWARDED: [&str; 18] = [
     "accept",
     "accept-encoding",
     "accept-language",
@@ -119,6 +119,7 @@ const FORWARDED: [&str; 17] = [
     "if-none-match",
     "if-range",
     "if-unmodified-since",
+    "last-event-id",
     "prefer",
     "range",
     "tracestate",

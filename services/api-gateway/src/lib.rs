@@ -3,6 +3,7 @@
 
 mod auth;
 mod body;
+mod compress;
 mod config;
 mod configz;
 mod edge;
@@ -13,9 +14,11 @@ mod graphql;
 mod limit;
 mod openapi;
 mod pages;
+mod progress;
 mod proxy;
 mod revocation;
 mod state;
+mod streams;
 mod tunnel;
 mod upstream;
 

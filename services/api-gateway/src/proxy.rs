@@ -11,7 +11,6 @@ use actix_web::{
 use bahi_http::{Fault, Problem, RouteTemplate};
 use bahi_register::{Class, Route};
 use bytes::Bytes;
-use futures::StreamExt;
 use http_body_util::BodyExt;
 use hyper::{Request, body::Body as _, header::HeaderValue};
 use tokio::time::Instant;
@@ -20,12 +19,13 @@ use crate::{
     State,
     auth::Session,
     body::{self, Upload},
+    compress::{self, Coding, Encoder},
     edge,
     error::Error,
     limit::{Standing, Who},
     state::Target,
-    tunnel,
-    upstream::{self, Again, Answer, Body, Contents, Endpoint, Failure, Upstream},
+    streams, tunnel,
+    upstream::{self, Again, Answer, Body, Coming, Contents, Endpoint, Failure, Upstream},
 };
 
 /// Answers no longer than this are read whole, which is cheaper than streaming.
@@ -86,11 +86,13 @@ pub(crate) async fn forward(
         req: &req,
         method,
         upstream,
+        state: &state,
+        target,
+        session: session.clone(),
         token,
         client,
     };
-    let deadline = Instant::now() + limits.time;
-    let mut answer = exchange(&head, upload, limits.body, deadline).await?;
+    let mut answer = exchange(&head, upload).await?;
     if let Some(standing) = standing {
         limit_headers(answer.headers_mut(), standing);
     }
@@ -183,6 +185,9 @@ pub(crate) struct Head<'a> {
     pub req: &'a HttpRequest,
     pub method: hyper::Method,
     pub upstream: &'a Arc<Upstream>,
+    pub state: &'a State,
+    pub target: &'a Target,
+    pub session: Option<Arc<Session>>,
     pub token: Option<HeaderValue>,
     pub client: IpAddr,
 }
@@ -192,7 +197,7 @@ impl Head<'_> {
     pub(crate) fn with(
         &self,
         endpoint: &Endpoint,
-        left: Duration,
+        left: Option<Duration>,
         body: Body,
     ) -> Result<Request<Body>, String> {
         let wrong = |e: hyper::http::Error| e.to_string();
@@ -220,7 +225,9 @@ impl Head<'_> {
         let own = |text: String| HeaderValue::try_from(text).map_err(|e| wrong(e.into()));
         headers.insert("x-request-id", own(bahi_http::request_id())?);
         headers.insert("x-forwarded-for", own(self.client.to_string())?);
-        headers.insert(upstream::TIME_LEFT, own(left.as_millis().to_string())?);
+        if let Some(left) = left {
+            headers.insert(upstream::TIME_LEFT, own(left.as_millis().to_string())?);
+        }
         if let Some(trace) = bahi_http::current_trace() {
             headers.insert("traceparent", own(trace.parent)?);
         }
@@ -239,26 +246,34 @@ impl Head<'_> {
     }
 }
 
-async fn exchange(
-    head: &Head<'_>,
-    upload: Upload,
-    limit: usize,
-    deadline: Instant,
-) -> Result<HttpResponse, Error> {
+async fn exchange(head: &Head<'_>, upload: Upload) -> Result<HttpResponse, Error> {
+    let limits = &head.target.limits;
     // What only reads may be asked again; anything else must never be done twice.
     let again = match head.method {
         hyper::Method::GET => Again::Read,
         _ => Again::Change,
     };
-    let (body, whole, overflow) = upload.split();
+    let (body, whole, coming) = upload.split();
     let mut body = Some(body);
     let make = |endpoint: &Endpoint, left| {
         let body = body.take().or_else(|| whole.clone().map(upstream::full))?;
         Some(head.with(endpoint, left, body))
     };
-    match head.upstream.exchange(again, deadline, None, make).await {
-        Ok(answer) => answer_of(head, answer, deadline).await,
-        Err(_) if overflow.is_some_and(|o| o.happened()) => Err(Fault::TooLarge(limit).into()),
+    let pieces = coming.as_ref().map(|coming| Coming {
+        progress: &coming.progress,
+        idle: head.state.0.config.stream_idle,
+        time: limits.time,
+    });
+    let deadline = Instant::now() + limits.time;
+    let answer = head
+        .upstream
+        .exchange(again, deadline, None, pieces, make)
+        .await;
+    match answer {
+        Ok(answer) => answer_of(head, answer).await,
+        Err(_) if coming.is_some_and(|c| c.overflow.happened()) => {
+            Err(Fault::TooLarge(limits.body).into())
+        }
         Err(failure) => Err(refusal(&head.upstream.name, failure)),
     }
 }
@@ -271,6 +286,7 @@ pub(crate) fn refusal(service: &str, failure: Failure) -> Error {
         Failure::Full => Error::Busy(name),
         Failure::Slow => Error::Slow(name),
         Failure::Malformed(why) => Fault::Malformed(why).into(),
+        Failure::NoBody(_) => Error::SlowBody,
         Failure::Broken(_) | Failure::TooLong => {
             tracing::warn!(service, %failure, "the exchange broke");
             Error::Broken(name)
@@ -279,17 +295,14 @@ pub(crate) fn refusal(service: &str, failure: Failure) -> Error {
 }
 
 /// The service's answer, as the client gets it.
-pub(crate) async fn answer_of(
-    head: &Head<'_>,
-    answer: Answer,
-    deadline: Instant,
-) -> Result<HttpResponse, Error> {
+pub(crate) async fn answer_of(head: &Head<'_>, answer: Answer) -> Result<HttpResponse, Error> {
     let Answer {
         head: response,
         contents,
         held,
     } = answer;
     let name = &head.upstream.name;
+    let deadline = Instant::now() + head.target.limits.time;
     let status = StatusCode::from_u16(response.status.as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
     let mut out = HttpResponseBuilder::new(status);
     let connection = response
@@ -307,6 +320,11 @@ pub(crate) async fn answer_of(
         Contents::Whole(bytes) => return Ok(out.body(bytes)),
     };
     let length = body.size_hint().exact();
+    let coding = coding(head, &response, length);
+    if coding.is_some() {
+        out.append_header((header::VARY, "accept-encoding"));
+    }
+    let coding = coding.flatten();
     if *head.req.method() == Method::HEAD {
         // Only the length is told; a short body is read so that the connection can be used again.
         if length.is_some_and(|l| l <= SMALL) {
@@ -318,25 +336,67 @@ pub(crate) async fn answer_of(
             None => out.streaming(nothing),
         });
     }
-    // It is under way until its last piece has passed.
-    let coming = |body: hyper::body::Incoming| {
-        body.into_data_stream().map(move |piece| {
-            let _ = &held;
-            piece
-        })
+    let kind = response.headers.get(hyper::header::CONTENT_TYPE);
+    if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream")) {
+        // It may last for hours; it is not under way as a request is.
+        drop(held);
+        return Ok(out.streaming(streams::events(body, head.state, head.session.clone())));
+    }
+    if let Some(coding) = coding {
+        out.insert_header((header::CONTENT_ENCODING, coding.name()));
+    }
+    let broken = |error: &dyn std::fmt::Display| {
+        tracing::warn!(service = name, %error, "the answer broke off");
+        Error::Broken(name.clone())
     };
+    let idle = head.state.0.config.stream_idle;
     Ok(match length {
         Some(0) => out.finish(),
         Some(length) if length <= SMALL => {
             let whole = tokio::time::timeout_at(deadline, body.collect()).await;
             let whole = whole.map_err(|_| Error::Slow(name.clone()))?;
-            let whole = whole.map_err(|error| {
-                tracing::warn!(service = name, %error, "the answer broke off");
-                Error::Broken(name.clone())
-            })?;
-            out.body(whole.to_bytes())
+            let whole = whole.map_err(|error| broken(&error))?.to_bytes();
+            match coding {
+                Some(coding) => {
+                    let written = Encoder::whole(coding, &whole);
+                    out.body(written.map_err(|error| broken(&error))?)
+                }
+                None => out.body(whole),
+            }
         }
-        Some(length) => out.body(SizedStream::new(length, coming(body))),
-        None => out.streaming(coming(body)),
+        length => {
+            let pieces = streams::pieces(body, held, idle);
+            match (coding, length) {
+                (Some(coding), _) => {
+                    let encoder = Encoder::new(coding).map_err(|error| broken(&error))?;
+                    out.streaming(streams::shorter(pieces, encoder))
+                }
+                (None, Some(length)) => out.body(SizedStream::new(length, pieces)),
+                (None, None) => out.streaming(pieces),
+            }
+        }
+    })
+}
+
+/// The coding that the client gets an answer in; nothing at all where it could get none, whatever it asked for.
+fn coding(
+    head: &Head<'_>,
+    answer: &hyper::http::response::Parts,
+    length: Option<u64>,
+) -> Option<Option<Coding>> {
+    let config = &head.state.0.config.compression;
+    let route = &head.target.route;
+    let read = head.method == hyper::Method::GET && head.session.is_some();
+    let secret = config.never.iter().any(|path| {
+        let rest = route.path.strip_prefix(path.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', ':']))
+    });
+    let fits = read
+        && !secret
+        && route.class != Class::Strict
+        && compress::fits(answer, length, config.least.0);
+    fits.then(|| {
+        let accept = head.req.headers().get(header::ACCEPT_ENCODING);
+        Coding::wanted(accept?.to_str().ok()?, &config.codings)
     })
 }

@@ -218,6 +218,9 @@ pub(crate) async fn open(
         req,
         method: hyper::Method::GET,
         upstream,
+        state,
+        target,
+        session: Some(session.clone()),
         token: Some(state.0.auth.internal(&session)?),
         client,
     };
@@ -247,12 +250,12 @@ pub(crate) async fn open(
     };
     let deadline = Instant::now() + target.limits.time;
     let mut answer = upstream
-        .exchange(Again::Change, deadline, None, make)
+        .exchange(Again::Change, deadline, None, None, make)
         .await
         .map_err(|failure| proxy::refusal(&upstream.name, failure))?;
     if answer.head.status != hyper::StatusCode::SWITCHING_PROTOCOLS {
         // Its refusal, as of any request.
-        return Ok(proxy::answer_of(&head, answer, deadline).await?);
+        return Ok(proxy::answer_of(&head, answer).await?);
     }
     let mut out = HttpResponseBuilder::new(StatusCode::SWITCHING_PROTOCOLS);
     out.upgrade("websocket");

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::{Limit, Network, Size, Span};
-use crate::{graphql::Mode, upstream::Settings};
+use crate::{compress::Coding, graphql::Mode, upstream::Settings};
 
 /// The configuration of the gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +27,10 @@ pub struct File {
     pub redis: Redis,
     /// WebSockets.
     pub websockets: WebSockets,
+    /// Bodies that pass in pieces.
+    pub streams: Streams,
+    /// Answers made shorter.
+    pub compression: Compression,
     /// The graph.
     pub graph: GraphFile,
 }
@@ -145,6 +149,44 @@ impl Default for WebSockets {
         Self {
             per_user: 20,
             idle: Span::secs(60),
+        }
+    }
+}
+
+/// Bodies that pass in pieces.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Streams {
+    /// After so long without a piece a body is given up, and a stream of events ended.
+    pub idle: Span,
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self {
+            idle: Span::secs(60),
+        }
+    }
+}
+
+/// Answers made shorter where the service has not done it: reads by a signed-in user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Compression {
+    /// The codings, the best first; none is none.
+    pub codings: Vec<Coding>,
+    /// What is shorter is sent as it is.
+    pub least: Size,
+    /// Paths below which answers hold secrets beside what a client has said.
+    pub never: Vec<String>,
+}
+
+impl Default for Compression {
+    fn default() -> Self {
+        Self {
+            codings: vec![Coding::Zstd, Coding::Br, Coding::Gzip],
+            least: Size(1024),
+            never: vec!["/api/v1/auth".to_owned(), "/api/v1/api-keys".to_owned()],
         }
     }
 }

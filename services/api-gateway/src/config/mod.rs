@@ -19,11 +19,11 @@ use bahi_service::Env;
 use hyper::http::uri::{Authority, Uri};
 use serde::{Deserialize, Serialize};
 
+use self::{file::GraphFile, units::text};
 pub use self::{
-    file::File,
+    file::{Compression, File},
     units::{Size, Span},
 };
-use self::{file::GraphFile, units::text};
 use crate::{
     graphql::Mode,
     upstream::{self, Settings},
@@ -174,6 +174,10 @@ pub struct Config {
     pub sockets_per_user: u32,
     /// After so long without a byte in either direction a WebSocket is closed: `BAHI_WEBSOCKET_IDLE_MS`.
     pub socket_idle: Duration,
+    /// After so long without a piece a body is given up, and a stream of events ended: `BAHI_STREAM_IDLE_MS`.
+    pub stream_idle: Duration,
+    /// Answers made shorter.
+    pub compression: Compression,
     /// We are reached by https: send HSTS. `BAHI_HSTS`.
     pub hsts: bool,
     /// The graph.
@@ -327,6 +331,8 @@ impl Config {
             classes,
             sockets_per_user: env.parse("BAHI_WEBSOCKETS_PER_USER", sockets.per_user)?,
             socket_idle: millis(env, "BAHI_WEBSOCKET_IDLE_MS", sockets.idle)?,
+            stream_idle: millis(env, "BAHI_STREAM_IDLE_MS", file.streams.idle)?,
+            compression: file.compression.clone(),
             hsts: env.parse("BAHI_HSTS", file.edge.hsts)?,
             graph: GraphConfig::read(env, &file.graph)?,
         };

@@ -44,12 +44,12 @@ impl Ask for Services<'_> {
             false => Again::Read,
         };
         let body = Bytes::from(body);
-        let make = |endpoint: &Endpoint, left: Duration| {
+        let make = |endpoint: &Endpoint, left: Option<Duration>| {
             Some(self.request(subgraph, endpoint, left, body.clone(), change))
         };
         let answer = subgraph
             .upstream
-            .exchange(again, self.deadline, Some(ANSWER), make)
+            .exchange(again, self.deadline, Some(ANSWER), None, make)
             .await;
         match answer {
             Ok(answer) => match answer.contents {
@@ -99,7 +99,7 @@ impl Services<'_> {
         &self,
         subgraph: &Subgraph,
         endpoint: &Endpoint,
-        left: Duration,
+        left: Option<Duration>,
         body: Bytes,
         change: bool,
     ) -> Result<Request<Body>, String> {
@@ -116,7 +116,9 @@ impl Services<'_> {
         };
         own("x-request-id", bahi_http::request_id());
         own("x-forwarded-for", self.client.to_string());
-        own(upstream::TIME_LEFT, left.as_millis().to_string());
+        if let Some(left) = left {
+            own(upstream::TIME_LEFT, left.as_millis().to_string());
+        }
         if let Some(trace) = bahi_http::current_trace() {
             own("traceparent", trace.parent);
         }

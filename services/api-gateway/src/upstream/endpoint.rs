@@ -84,6 +84,8 @@ pub enum Outcome {
     Broken,
     /// It took too long.
     Slow,
+    /// The client did not send what it had to: nothing is known of the endpoint.
+    NoBody,
 }
 
 impl Outcome {
@@ -95,6 +97,7 @@ impl Outcome {
             Self::Unsent => "unsent",
             Self::Broken => "broken",
             Self::Slow => "slow",
+            Self::NoBody => "no_body",
         }
     }
 }

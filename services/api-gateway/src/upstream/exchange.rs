@@ -15,6 +15,7 @@ use super::{
     endpoint::{Endpoint, Outcome, Taken, now},
     metrics,
 };
+use crate::progress::{Progress, Waiting};
 
 /// What may be done twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,9 @@ pub enum Failure {
     /// The connection broke; the request may have been carried out.
     #[error("the connection broke: {0}")]
     Broken(String),
+    /// The body did not come, or broke off: the client's doing.
+    #[error("the body did not come: {0}")]
+    NoBody(String),
     /// The answer is longer than is taken.
     #[error("the answer is too long")]
     TooLong,
@@ -95,12 +99,54 @@ impl Drop for Place {
     }
 }
 
-/// The request towards an endpoint, told how much time is left; none when it cannot be made again.
-pub trait Make: FnMut(&Endpoint, Duration) -> Option<Result<Request<Body>, String>> {}
-impl<F: FnMut(&Endpoint, Duration) -> Option<Result<Request<Body>, String>>> Make for F {}
+/// How long a body may pause that is still coming, and how far it is.
+pub struct Coming<'a> {
+    /// How far it is.
+    pub progress: &'a Progress,
+    /// Between two pieces.
+    pub idle: Duration,
+    /// To the answer, once all of it is there.
+    pub time: Duration,
+}
+
+/// The request towards an endpoint, told how much time is left, if that is known; none when it cannot be made again.
+pub trait Make:
+    FnMut(&Endpoint, Option<Duration>) -> Option<Result<Request<Body>, String>>
+{
+}
+impl<F: FnMut(&Endpoint, Option<Duration>) -> Option<Result<Request<Body>, String>>> Make for F {}
+
+/// What comes before a moment that moves on while it is waited for.
+async fn within<T>(until: impl Fn() -> Instant, what: impl Future<Output = T>) -> Option<T> {
+    let mut what = std::pin::pin!(what);
+    loop {
+        let last = until();
+        match tokio::time::timeout_at(last, &mut what).await {
+            Ok(done) => return Some(done),
+            Err(_) if until() <= last => return None,
+            Err(_) => {}
+        }
+    }
+}
+
+/// Whether a request broke because of the body that we were to send: no service is to blame for its clients.
+fn is_clients(error: &hyper_util::client::legacy::Error) -> bool {
+    let mut next = std::error::Error::source(error);
+    while let Some(error) = next {
+        if error
+            .downcast_ref::<hyper::Error>()
+            .is_some_and(|e| e.is_user())
+        {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
 
 impl Upstream {
     /// Sends a request and waits for the head of its answer; for all of it, where `whole` says how long it may be.
+    /// With a body that is still coming the deadline is that of its pieces.
     ///
     /// # Errors
     /// Why there is none.
@@ -109,6 +155,7 @@ impl Upstream {
         again: Again,
         deadline: Instant,
         whole: Option<usize>,
+        coming: Option<Coming<'_>>,
         mut make: impl Make,
     ) -> Result<Answer, Failure> {
         let refused = |reason| {
@@ -131,7 +178,8 @@ impl Upstream {
                 return Err(last);
             };
             let left = deadline.saturating_duration_since(Instant::now());
-            let Some(request) = make(&taken.endpoint, left) else {
+            let told = coming.is_none().then_some(left);
+            let Some(request) = make(&taken.endpoint, told) else {
                 return Err(last);
             };
             let request = request.map_err(Failure::Malformed)?;
@@ -139,11 +187,19 @@ impl Upstream {
             let spare = again == Again::Read
                 && turn < self.settings.retry.max
                 && self.has_another(&taken.endpoint);
-            let patience = if spare { left / 2 } else { left };
-            let attempt = tokio::time::timeout(patience, self.attempt(request, whole));
-            let (outcome, result) = match attempt.await {
-                Err(_) => (Outcome::Slow, Err(Failure::Slow)),
-                Ok(result) => result,
+            let (sent, patience) = (Instant::now(), if spare { left / 2 } else { left });
+            let until = || match &coming {
+                Some(coming) => coming.progress.until(coming.idle, coming.time),
+                None => sent + patience,
+            };
+            let (outcome, result) = match within(until, self.attempt(request, whole)).await {
+                Some(result) => result,
+                None => match coming.as_ref().map(|coming| coming.progress.waiting()) {
+                    Some(Waiting::Client) => {
+                        (Outcome::NoBody, Err(Failure::NoBody("silence".to_owned())))
+                    }
+                    _ => (Outcome::Slow, Err(Failure::Slow)),
+                },
             };
             self.note(&mut taken, outcome);
             last = match result {
@@ -165,6 +221,7 @@ impl Upstream {
                 // Silence is asked elsewhere, not once more.
                 Again::Read => match outcome {
                     Outcome::Slow => spare,
+                    Outcome::NoBody => false,
                     _ => !matches!(last, Failure::TooLong),
                 },
                 Again::Change => outcome == Outcome::Unsent,
@@ -194,6 +251,9 @@ impl Upstream {
             match client::send(request, self.settings.connect.0).await {
                 Ok(response) => response,
                 Err(error) if error.is_connect() => return (Outcome::Unsent, Err(Failure::Away)),
+                Err(error) if is_clients(&error) => {
+                    return (Outcome::NoBody, Err(Failure::NoBody(format!("{error:?}"))));
+                }
                 Err(error) => {
                     return (Outcome::Broken, Err(Failure::Broken(format!("{error:?}"))));
                 }

@@ -35,7 +35,7 @@ use self::{
 pub use self::{
     client::{Body, full},
     endpoint::{Endpoint, Standing},
-    exchange::{Again, Answer, Contents, Failure},
+    exchange::{Again, Answer, Coming, Contents, Failure, Held},
     settings::{Discover, Settings},
 };
 
@@ -146,6 +146,9 @@ impl Upstream {
         metrics::ATTEMPTS
             .with_label_values(&[self.name.as_str(), outcome.name()])
             .inc();
+        if outcome == Outcome::NoBody {
+            return;
+        }
         let (now, good) = (now(), outcome == Outcome::Good);
         let pass = taken.pass();
         let endpoint = &taken.endpoint;
@@ -155,7 +158,7 @@ impl Upstream {
                 Outcome::Unsent => state.health.seen(false, &self.settings.health),
                 Outcome::Good | Outcome::Fault => state.health.seen(true, &self.settings.health),
                 // It may be alive all the same.
-                Outcome::Broken | Outcome::Slow => {}
+                Outcome::Broken | Outcome::Slow | Outcome::NoBody => {}
             }
             let opened = pass.is_some_and(|pass| state.breaker.outcome(now, pass, good));
             let unfit = state.outlier.seen(now, good, &self.settings.outlier);

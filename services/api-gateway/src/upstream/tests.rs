@@ -133,15 +133,15 @@ async fn send_within(
     again: Again,
     time: Duration,
 ) -> Result<u16, Failure> {
-    let make = |endpoint: &Endpoint, left: Duration| {
+    let make = |endpoint: &Endpoint, left: Option<Duration>| {
         let request = Request::builder()
             .method(method)
             .uri(endpoint.uri("/thing").unwrap())
-            .header(TIME_LEFT, left.as_millis().to_string())
+            .header(TIME_LEFT, left.unwrap().as_millis().to_string())
             .body(full(Bytes::from_static(b"body")));
         Some(request.map_err(|e| e.to_string()))
     };
-    let answer = to.exchange(again, Instant::now() + time, Some(100), make);
+    let answer = to.exchange(again, Instant::now() + time, Some(100), None, make);
     Ok(answer.await?.head.status.as_u16())
 }
 

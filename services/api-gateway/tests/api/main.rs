@@ -13,6 +13,7 @@ mod limits;
 mod pages;
 mod reload;
 mod routing;
+mod streams;
 mod support;
 mod tokens;
 mod tunnel;

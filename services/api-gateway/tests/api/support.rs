@@ -193,7 +193,8 @@ async fn stand_in(
             Err(_) => return HttpResponse::BadRequest().body("the body breaks off"),
         }
     }
-    let script = req.query_string();
+    let script = req.query_string().to_owned();
+    let script = script.as_str();
     if script == "hold" {
         desk.released.notified().await;
     }
@@ -204,6 +205,37 @@ async fn stand_in(
         let count: usize = count.parse().unwrap();
         let body = futures::stream::iter((0..count).map(|_| Ok::<_, std::io::Error>(CHUNK)));
         return HttpResponse::Ok().streaming(body);
+    }
+    if let Some(length) = script.strip_prefix("text=") {
+        let text = text(length.parse().unwrap());
+        return HttpResponse::Ok()
+            .content_type("application/json")
+            .body(text);
+    }
+    if let Some(length) = script.strip_prefix("pieces=") {
+        let text = Bytes::from(text(length.parse().unwrap()));
+        let pieces = (0..text.len()).step_by(1000);
+        let pieces = pieces.map(move |at| text.slice(at..(at + 1000).min(text.len())));
+        let pieces = futures::stream::iter(pieces.map(Ok::<_, std::io::Error>));
+        return HttpResponse::Ok()
+            .content_type("text/csv")
+            .streaming(pieces);
+    }
+    if script == "events" {
+        // One at once, and one more each time that it is let.
+        let events = futures::stream::unfold(0, move |n| {
+            let desk = desk.clone();
+            async move {
+                if n > 0 {
+                    desk.released.notified().await;
+                }
+                let event = Bytes::from(format!("data: {n}\n\n"));
+                Some((Ok::<_, std::io::Error>(event), n + 1))
+            }
+        });
+        return HttpResponse::Ok()
+            .content_type("text/event-stream")
+            .streaming(events);
     }
     if script == "short" {
         // Promises ten bytes, sends three.
@@ -217,6 +249,12 @@ async fn stand_in(
         .insert_header(("x-request-id", "theirs"))
         .insert_header(("vary", "accept"))
         .json(json!({ "service": service, "method": method, "target": target, "length": length }))
+}
+
+/// Text that gets shorter.
+pub fn text(length: usize) -> String {
+    let words = "{\"name\":\"a brand of tea\",\"number\":7},";
+    words.chars().cycle().take(length).collect()
 }
 
 /// A WebSocket that says everything back. `?refuse` refuses, `?flood` talks without end, `?quiet` never says anything.
