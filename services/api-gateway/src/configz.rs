@@ -83,6 +83,7 @@ fn configuration(state: &State) -> Value {
         "compression": config.compression,
         "websockets": {
             "per_user": config.sockets_per_user,
+            "per_address": config.sockets_per_address,
             "idle_ms": config.socket_idle.as_millis(),
         },
         "graph": {

@@ -19,6 +19,7 @@ mod proxy;
 mod revocation;
 mod state;
 mod streams;
+mod ticket;
 mod tunnel;
 mod upstream;
 
@@ -46,6 +47,7 @@ fn routes(cfg: &mut web::ServiceConfig) {
         .service(page("/health/ready", pages::ready))
         .service(page("/configz", configz::show))
         .service(page("/api/openapi.json", openapi::document))
+        .service(ticket::resource())
         .service(web::resource("/graphql").to(graphql::serve))
         .service(page("/docs", pages::docs_redirect))
         .service(page("/docs/{file:.*}", pages::docs))

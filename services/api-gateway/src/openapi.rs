@@ -6,7 +6,7 @@ use actix_web::HttpResponse;
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 
-use crate::State;
+use crate::{State, ticket};
 
 /// The merged document and when it was made.
 #[derive(Default)]
@@ -48,6 +48,7 @@ async fn merged(state: &State) -> (String, bool) {
             state.target(path).is_some()
         });
     }
+    paths.insert(ticket::PATH.to_owned(), own());
     let document = json!({
         "openapi": "3.1.0",
         "info": { "title": "Bahi", "version": env!("CARGO_PKG_VERSION"),
@@ -60,6 +61,27 @@ async fn merged(state: &State) -> (String, bool) {
         "security": [{ "bearer": [] }],
     });
     (document.to_string(), complete)
+}
+
+/// What the gateway answers itself.
+fn own() -> Value {
+    json!({ "post": {
+        "operationId": "api-gateway.ws_ticket",
+        "summary": "A ticket for one WebSocket",
+        "description": "Shown as the subprotocol `ticket.<ticket>` or as `?ticket=<ticket>`, once, while it is good.",
+        "responses": {
+            "201": {
+                "description": "The ticket, and for how many seconds it is good",
+                "content": { "application/json": { "schema": {
+                    "type": "object",
+                    "required": ["ticket", "expires_in"],
+                    "properties": { "ticket": { "type": "string" }, "expires_in": { "type": "integer" } },
+                } } },
+            },
+            "401": { "description": "Nobody is signed in" },
+            "429": { "description": "Too many were asked for" },
+        },
+    } })
 }
 
 /// Adds a service's document: only paths that the gateway routes, each schema and operation under its service's name.

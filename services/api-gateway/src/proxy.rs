@@ -1,6 +1,6 @@
 //! Forwarding: the request is built anew from what is allowed, the answer streams back.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
 
 use actix_web::{
     HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError,
@@ -37,8 +37,8 @@ pub(crate) async fn forward(
     payload: web::Payload,
     state: State,
 ) -> Result<HttpResponse, Problem> {
-    let path = edge::path_of(&req)?;
-    let target = state.target(&path).ok_or(Fault::NotFound)?;
+    let routed = edge::path_of(&req)?;
+    let target = state.target(&routed).ok_or(Fault::NotFound)?;
     req.extensions_mut()
         .insert(RouteTemplate(target.path.clone()));
     let Some(method) = method_of(&req) else {
@@ -89,6 +89,7 @@ pub(crate) async fn forward(
         state: &state,
         target,
         session: session.clone(),
+        path: path(&req),
         token,
         client,
     };
@@ -180,6 +181,12 @@ pub(crate) fn limit_headers(out: &mut header::HeaderMap, standing: Standing) {
     }
 }
 
+/// Path and query of a request.
+pub(crate) fn path(req: &HttpRequest) -> Cow<'_, str> {
+    let target = req.uri().path_and_query();
+    Cow::Borrowed(target.map_or("/", |p| p.as_str()))
+}
+
 /// All of a request towards a service but its body.
 pub(crate) struct Head<'a> {
     pub req: &'a HttpRequest,
@@ -188,6 +195,8 @@ pub(crate) struct Head<'a> {
     pub state: &'a State,
     pub target: &'a Target,
     pub session: Option<Arc<Session>>,
+    /// Path and query.
+    pub path: Cow<'a, str>,
     pub token: Option<HeaderValue>,
     pub client: IpAddr,
 }
@@ -201,10 +210,9 @@ impl Head<'_> {
         body: Body,
     ) -> Result<Request<Body>, String> {
         let wrong = |e: hyper::http::Error| e.to_string();
-        let target = self.req.uri().path_and_query().map_or("/", |p| p.as_str());
         let mut out = Request::new(body);
         *out.method_mut() = self.method.clone();
-        *out.uri_mut() = endpoint.uri(target).map_err(wrong)?;
+        *out.uri_mut() = endpoint.uri(&self.path).map_err(wrong)?;
         let connection = self
             .req
             .headers()

@@ -18,6 +18,7 @@ use crate::{
     graphql::Graph,
     limit::Limits,
     openapi::Documents,
+    ticket::{self, Tickets},
     tunnel::Sockets,
     upstream::Upstream,
 };
@@ -42,12 +43,16 @@ pub(crate) struct Inner {
     pub documents: Arc<Documents>,
     /// What questions about API keys are counted under.
     pub asking: Arc<str>,
+    /// What tickets are counted under.
+    pub tickets_route: Arc<str>,
+    pub tickets: Arc<Tickets>,
 }
 
 /// What a configuration is made into.
 pub(crate) struct Built {
     pub config: Config,
     limits: Arc<Limits>,
+    tickets: Arc<Tickets>,
     pub upstreams: BTreeMap<String, Arc<Upstream>>,
     targets: Vec<Target>,
     graph: Graph,
@@ -144,13 +149,17 @@ impl Built {
                 && old.redis == config.redis
                 && old.patience == config.patience
         };
-        let limits = match old.filter(same) {
-            Some(old) => old.limits.clone(),
-            None => Arc::new(Limits::new(&config)?),
+        let (limits, tickets) = match old.filter(same) {
+            Some(old) => (old.limits.clone(), old.tickets.clone()),
+            None => (
+                Arc::new(Limits::new(&config)?),
+                Arc::new(Tickets::new(&config)?),
+            ),
         };
         Ok(Self {
             config,
             limits,
+            tickets,
             upstreams,
             targets,
             graph,
@@ -169,6 +178,8 @@ impl Built {
         Inner {
             config: self.config,
             limits: self.limits,
+            tickets: self.tickets,
+            tickets_route: ticket::PATH.into(),
             upstreams: self.upstreams,
             targets: self.targets,
             graph: self.graph,
@@ -224,6 +235,19 @@ impl State {
             Error::Down("identity".to_owned())
         })?;
         Ok(self.0.auth.learn(asking, digest, said)?)
+    }
+
+    /// The session that a ticket stands for, the first time that it is shown.
+    pub(crate) async fn admitted(&self, ticket: &str) -> Result<Arc<Session>, Error> {
+        let kept = self.0.tickets.take(ticket).await.map_err(|error| {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "Redis cannot be asked about a ticket"
+            );
+            Error::Down("redis".to_owned())
+        })?;
+        let signed = kept.ok_or(Fault::Unauthenticated)?;
+        Ok(self.0.auth.stood_for(&signed)?)
     }
 
     /// Asks identity about an API key.

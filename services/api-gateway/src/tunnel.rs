@@ -1,13 +1,16 @@
 //! WebSockets (RFC 6455): the handshake is checked and made anew like any request, after the service's 101 bytes pass in
 //! both directions and no frame is read but for where it ends.
 //!
-//! A browser cannot send `Authorization` with a handshake: the token may come as a subprotocol, `bearer.<token>`, beside the
-//! one that is spoken. It goes no further than here. The service is told by the internal token until when the session
+//! A browser cannot send `Authorization` with a handshake: a ticket may come as a subprotocol, `ticket.<ticket>`, beside the
+//! one that is spoken, or in the address, `?ticket=<ticket>`; or the token itself as a subprotocol, `bearer.<token>`. None
+//! of them goes further than here. The service is told by the internal token until when the session
 //! lives and says goodbye by itself; a tunnel ends in any case when its session has ended or was revoked, when nothing
 //! passes for long, and when the gateway stops: with a goodbye of the gateway's, if the service has said none.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
+    net::IpAddr,
     sync::{
         Arc, LazyLock, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -50,6 +53,10 @@ use crate::{
 
 /// The subprotocol that carries a token begins with this.
 const BEARER: &str = "bearer.";
+/// And one that carries a ticket with this.
+const TICKET: &str = "ticket.";
+/// The parameter of an address that carries a ticket.
+const PARAMETER: &str = "ticket=";
 /// How often a tunnel's session is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long what is half said is waited for when a tunnel ends.
@@ -67,29 +74,44 @@ static OPEN: LazyLock<IntGaugeVec> = LazyLock::new(|| {
     .unwrap()
 });
 
-/// How many WebSockets each user has open.
+/// How many WebSockets each user, and each address, has open.
 #[derive(Default)]
-pub(crate) struct Sockets(Mutex<HashMap<Uuid, u32>>);
+pub(crate) struct Sockets(Mutex<HashMap<Whose, u32>>);
+
+/// Who has a WebSocket open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Whose {
+    User(Uuid),
+    Address(IpAddr),
+}
 
 /// One of them, until it is dropped.
 struct Socket {
     state: State,
-    user: Uuid,
+    whose: [Whose; 2],
     service: String,
 }
 
 impl Socket {
-    fn open(state: &State, user: Uuid, service: &str) -> Option<Self> {
+    fn open(state: &State, user: Uuid, client: IpAddr, service: &str) -> Result<Self, Error> {
+        let config = &state.0.config;
+        let whose = [
+            (Whose::User(user), config.sockets_per_user),
+            (Whose::Address(client), config.sockets_per_address),
+        ];
         let mut open = state.0.sockets.0.lock();
-        let count = open.entry(user).or_default();
-        if *count >= state.0.config.sockets_per_user {
-            return None;
+        for (one, most) in whose {
+            if open.get(&one).is_some_and(|count| *count >= most) || most == 0 {
+                return Err(Error::TooManySockets(most));
+            }
         }
-        *count += 1;
+        for (one, _) in whose {
+            *open.entry(one).or_default() += 1;
+        }
         OPEN.with_label_values(&[service]).inc();
-        Some(Self {
+        Ok(Self {
             state: state.clone(),
-            user,
+            whose: whose.map(|(one, _)| one),
             service: service.to_owned(),
         })
     }
@@ -98,10 +120,12 @@ impl Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         let mut open = self.state.0.sockets.0.lock();
-        if let Some(count) = open.get_mut(&self.user) {
-            *count -= 1;
-            if *count == 0 {
-                open.remove(&self.user);
+        for one in self.whose {
+            if let Some(count) = open.get_mut(&one) {
+                *count -= 1;
+                if *count == 0 {
+                    open.remove(&one);
+                }
             }
         }
         OPEN.with_label_values(&[&self.service]).dec();
@@ -114,8 +138,16 @@ struct Handshake {
     extensions: Vec<HeaderValue>,
     /// What is offered to be spoken.
     protocols: Vec<String>,
-    /// The token among the subprotocols.
-    token: Option<String>,
+    /// How the client shows who it is, if not by `Authorization`.
+    shown: Option<Shown>,
+}
+
+/// How a page shows who it is.
+enum Shown {
+    /// By its token.
+    Token(String),
+    /// By a ticket.
+    Ticket(String),
 }
 
 /// The handshake of a request (RFC 6455, 4.2.1), or why it is none.
@@ -157,7 +189,20 @@ fn handshake(req: &HttpRequest) -> Result<Handshake, Error> {
     let (tokens, protocols): (Vec<String>, Vec<String>) = lists(header::SEC_WEBSOCKET_PROTOCOL)
         .into_iter()
         .filter(|name| !name.is_empty())
-        .partition(|name| name.starts_with(BEARER));
+        .partition(|name| name.starts_with(BEARER) || name.starts_with(TICKET));
+    let parameters = req.query_string().split('&');
+    let parameters = parameters.filter_map(|p| p.strip_prefix(PARAMETER));
+    let mut shown = tokens
+        .iter()
+        .map(|token| match token.strip_prefix(TICKET) {
+            Some(ticket) => Shown::Ticket(ticket.to_owned()),
+            None => Shown::Token(token[BEARER.len()..].to_owned()),
+        })
+        .chain(parameters.map(|ticket| Shown::Ticket(ticket.to_owned())));
+    let first = shown.next();
+    if shown.next().is_some() {
+        return Err(malformed("a client shows once who it is"));
+    }
     Ok(Handshake {
         key: own(key).ok_or_else(|| malformed("Sec-WebSocket-Key"))?,
         extensions: headers
@@ -165,7 +210,7 @@ fn handshake(req: &HttpRequest) -> Result<Handshake, Error> {
             .filter_map(own)
             .collect(),
         protocols,
-        token: tokens.into_iter().next(),
+        shown: first,
     })
 }
 
@@ -186,6 +231,21 @@ fn origin_allowed(req: &HttpRequest, origins: &[String]) -> bool {
     origins.iter().any(|known| known == origin) || (authority.is_some() && authority == host)
 }
 
+/// Where the handshake goes: a ticket goes no further than here.
+fn without_ticket(req: &HttpRequest) -> Cow<'_, str> {
+    let whole = proxy::path(req);
+    let Some((path, query)) = whole.split_once('?') else {
+        return whole;
+    };
+    let parameters = query.split('&').filter(|p| !p.starts_with(PARAMETER));
+    let rest: Vec<&str> = parameters.collect();
+    match rest.join("&") {
+        rest if rest == query => whole,
+        rest if rest.is_empty() => Cow::Owned(path.to_owned()),
+        rest => Cow::Owned(format!("{path}?{rest}")),
+    }
+}
+
 /// Opens the WebSocket that a request asks for, where its route allows one.
 pub(crate) async fn open(
     req: &HttpRequest,
@@ -198,8 +258,9 @@ pub(crate) async fn open(
         return Err(Error::ForeignOrigin.into());
     }
     let client = edge::client(req, &state.0.config.proxies);
-    let session = match &asked.token {
-        Some(token) => state.speaker(&token[BEARER.len()..], client).await?,
+    let session = match &asked.shown {
+        Some(Shown::Token(token)) => state.speaker(token, client).await?,
+        Some(Shown::Ticket(ticket)) => state.admitted(ticket).await?,
         None => state.session(req.headers(), client).await?,
     };
     let standing = proxy::count(state, target, Some(&session), client).await;
@@ -211,8 +272,7 @@ pub(crate) async fn open(
     if !upstream.is_up() {
         return Err(Error::Down(upstream.name.clone()).into());
     }
-    let socket = Socket::open(state, session.principal, &upstream.name)
-        .ok_or(Error::TooManySockets(state.0.config.sockets_per_user))?;
+    let socket = Socket::open(state, session.principal, client, &upstream.name)?;
 
     let head = Head {
         req,
@@ -221,6 +281,7 @@ pub(crate) async fn open(
         state,
         target,
         session: Some(session.clone()),
+        path: without_ticket(req),
         token: Some(state.0.auth.internal(&session)?),
         client,
     };

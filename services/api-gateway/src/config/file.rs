@@ -140,6 +140,8 @@ impl Default for Redis {
 pub struct WebSockets {
     /// How many a user may have open, in each gateway.
     pub per_user: u32,
+    /// How many may be open from one address, in each gateway.
+    pub per_address: u32,
     /// After so long without a byte in either direction one is closed.
     pub idle: Span,
 }
@@ -148,6 +150,7 @@ impl Default for WebSockets {
     fn default() -> Self {
         Self {
             per_user: 20,
+            per_address: 500,
             idle: Span::secs(60),
         }
     }

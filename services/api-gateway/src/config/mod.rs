@@ -172,6 +172,8 @@ pub struct Config {
     pub classes: BTreeMap<Class, ClassLimits>,
     /// How many WebSockets a user may have open: `BAHI_WEBSOCKETS_PER_USER`.
     pub sockets_per_user: u32,
+    /// How many may be open from one address: `BAHI_WEBSOCKETS_PER_ADDRESS`.
+    pub sockets_per_address: u32,
     /// After so long without a byte in either direction a WebSocket is closed: `BAHI_WEBSOCKET_IDLE_MS`.
     pub socket_idle: Duration,
     /// After so long without a piece a body is given up, and a stream of events ended: `BAHI_STREAM_IDLE_MS`.
@@ -330,6 +332,7 @@ impl Config {
             patience,
             classes,
             sockets_per_user: env.parse("BAHI_WEBSOCKETS_PER_USER", sockets.per_user)?,
+            sockets_per_address: env.parse("BAHI_WEBSOCKETS_PER_ADDRESS", sockets.per_address)?,
             socket_idle: millis(env, "BAHI_WEBSOCKET_IDLE_MS", sockets.idle)?,
             stream_idle: millis(env, "BAHI_STREAM_IDLE_MS", file.streams.idle)?,
             compression: file.compression.clone(),

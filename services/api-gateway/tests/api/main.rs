@@ -15,6 +15,7 @@ mod reload;
 mod routing;
 mod streams;
 mod support;
+mod tickets;
 mod tokens;
 mod tunnel;
 mod upstreams;

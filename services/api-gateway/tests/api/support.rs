@@ -569,6 +569,17 @@ pub struct Process {
 impl Process {
     /// In front of the fleet, once it takes traffic.
     pub async fn start(fleet: &Fleet, settings: &[(&str, &str)]) -> Self {
+        Self::start_with_log(fleet, settings, "/dev/stderr".as_ref()).await
+    }
+
+    /// The same, with everything it says in a file.
+    pub async fn start_with_log(
+        fleet: &Fleet,
+        settings: &[(&str, &str)],
+        log: &std::path::Path,
+    ) -> Self {
+        let mut file = std::fs::OpenOptions::new();
+        let file = file.create(true).append(true).open(log).unwrap();
         // A port that was free a moment ago.
         let address = std::net::TcpListener::bind("127.0.0.1:0")
             .unwrap()
@@ -583,6 +594,8 @@ impl Process {
             .env("BAHI_LOG", "warn")
             .envs(fleet.urls.iter().map(|(n, v)| (n, v)))
             .envs(settings.iter().copied())
+            .stdout(file.try_clone().unwrap())
+            .stderr(file)
             .kill_on_drop(true)
             .spawn()
             .unwrap();
