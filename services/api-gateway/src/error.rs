@@ -26,7 +26,7 @@ pub enum Error {
     #[error("Pages of this origin may not open WebSockets.")]
     ForeignOrigin,
     /// The user has as many WebSockets open as one may have.
-    #[error("At most {0} WebSockets may be open at once.")]
+    #[error("At most {0} WebSockets and streams of events may be open at once.")]
     TooManySockets(u32),
     /// The service behind the route is down.
     #[error("The service {0} cannot be reached just now.")]

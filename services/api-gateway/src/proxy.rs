@@ -24,7 +24,8 @@ use crate::{
     error::Error,
     limit::{Standing, Who},
     state::Target,
-    streams, tunnel,
+    streams,
+    tunnel::{self, Socket},
     upstream::{self, Again, Answer, Body, Coming, Contents, Endpoint, Failure, Upstream},
 };
 
@@ -348,7 +349,10 @@ pub(crate) async fn answer_of(head: &Head<'_>, answer: Answer) -> Result<HttpRes
     if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream")) {
         // It may last for hours; it is not under way as a request is.
         drop(held);
-        return Ok(out.streaming(streams::events(body, head.state, head.session.clone())));
+        let session = head.session.clone();
+        let open = |s: &Arc<Session>| Socket::open(head.state, s.principal, head.client, name);
+        let socket = session.as_ref().map(open).transpose()?;
+        return Ok(out.streaming(streams::events(body, head.state, session, socket)));
     }
     if let Some(coding) = coding {
         out.insert_header((header::CONTENT_ENCODING, coding.name()));

@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::{Instant, Interval};
 
-use crate::{State, auth::Session, compress::Encoder, upstream::Held};
+use crate::{State, auth::Session, compress::Encoder, tunnel::Socket, upstream::Held};
 
 /// How often it is looked whether a session lives.
 const LOOK: Duration = Duration::from_secs(1);
@@ -49,11 +49,12 @@ pub fn shorter(
 }
 
 /// Events (text/event-stream), which have no end of their own: they end with the session, when it is revoked, when nothing comes
-/// for long, and when the gateway stops. A client asks again, and shows again who it is.
+/// for long, and when the gateway stops; they are among the connections of which a user may have so many. A client asks again, and shows again who it is.
 pub fn events(
     body: Incoming,
     state: &State,
     session: Option<Arc<Session>>,
+    socket: Option<Socket>,
 ) -> impl Stream<Item = io::Result<Bytes>> + use<> {
     struct Events {
         body: http_body_util::BodyDataStream<Incoming>,
@@ -62,6 +63,7 @@ pub fn events(
         looks: Interval,
         last: Instant,
         over: bool,
+        _socket: Option<Socket>,
     }
     let events = Events {
         body: body.into_data_stream(),
@@ -70,6 +72,7 @@ pub fn events(
         looks: tokio::time::interval(LOOK),
         last: Instant::now(),
         over: false,
+        _socket: socket,
     };
     futures::stream::unfold(events, async |mut events| {
         if events.over {

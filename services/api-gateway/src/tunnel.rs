@@ -68,13 +68,13 @@ const GRACE: i64 = 5;
 static OPEN: LazyLock<IntGaugeVec> = LazyLock::new(|| {
     register_int_gauge_vec!(
         "gateway_websockets",
-        "WebSockets that are open",
+        "WebSockets and streams of events that are open",
         &["service"]
     )
     .unwrap()
 });
 
-/// How many WebSockets each user, and each address, has open.
+/// How many WebSockets and streams of events each user, and each address, has open.
 #[derive(Default)]
 pub(crate) struct Sockets(Mutex<HashMap<Whose, u32>>);
 
@@ -86,14 +86,15 @@ enum Whose {
 }
 
 /// One of them, until it is dropped.
-struct Socket {
+pub(crate) struct Socket {
     state: State,
     whose: [Whose; 2],
     service: String,
 }
 
 impl Socket {
-    fn open(state: &State, user: Uuid, client: IpAddr, service: &str) -> Result<Self, Error> {
+    /// One more, if there may be.
+    pub fn open(state: &State, user: Uuid, client: IpAddr, service: &str) -> Result<Self, Error> {
         let config = &state.0.config;
         let whose = [
             (Whose::User(user), config.sockets_per_user),

@@ -89,6 +89,16 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All of them, each at its own place.
+    pub const ALL: [Self; 6] = [
+        Self::Good,
+        Self::Fault,
+        Self::Unsent,
+        Self::Broken,
+        Self::Slow,
+        Self::NoBody,
+    ];
+
     /// The word for it.
     pub fn name(self) -> &'static str {
         match self {

@@ -87,7 +87,7 @@ impl Place {
             .inflight
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
         taken.ok()?;
-        metrics::INFLIGHT.with_label_values(&[&of.name]).inc();
+        of.under_way.inc();
         Some(Self(of.clone()))
     }
 }
@@ -95,7 +95,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.inflight.fetch_sub(1, Ordering::Relaxed);
-        metrics::INFLIGHT.with_label_values(&[&self.0.name]).dec();
+        self.0.under_way.dec();
     }
 }
 

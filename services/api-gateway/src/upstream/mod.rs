@@ -26,7 +26,7 @@ use std::{
 use anyhow::Context;
 use hyper::{Uri, http::uri::Authority};
 use parking_lot::{Mutex, RwLock};
-use prometheus::Histogram;
+use prometheus::{Histogram, IntCounter, IntGauge};
 
 use self::{
     budget::Budget,
@@ -49,6 +49,9 @@ pub struct Upstream {
     /// How it is reached.
     pub settings: Settings,
     seconds: Histogram,
+    /// By what became of requests, in the order of the outcomes.
+    attempts: [IntCounter; Outcome::ALL.len()],
+    under_way: IntGauge,
     /// Host and port of each URL.
     hosts: Vec<Authority>,
     set: RwLock<Arc<[Arc<Endpoint>]>>,
@@ -92,6 +95,9 @@ impl Upstream {
         Ok(Self {
             name: name.to_owned(),
             seconds: metrics::SECONDS.with_label_values(&[name]),
+            attempts: Outcome::ALL
+                .map(|outcome| metrics::ATTEMPTS.with_label_values(&[name, outcome.name()])),
+            under_way: metrics::INFLIGHT.with_label_values(&[name]),
             hosts,
             set: RwLock::new(set),
             inflight: AtomicU32::new(0),
@@ -118,6 +124,9 @@ impl Upstream {
     /// when theirs have just closed.
     fn choose(&self, tried: &[Arc<Endpoint>]) -> Option<Taken> {
         let (set, now) = (self.endpoints(), now());
+        if let [only] = &*set {
+            return only.takes(now).then(|| only.take(now)).flatten();
+        }
         let fit = |endpoint: &&Arc<Endpoint>| endpoint.takes(now);
         let tried = |endpoint: &Arc<Endpoint>| tried.iter().any(|t| Arc::ptr_eq(t, endpoint));
         let mut able: Vec<&Arc<Endpoint>> = set.iter().filter(|e| !tried(e)).filter(fit).collect();
@@ -143,9 +152,9 @@ impl Upstream {
 
     /// Notes what became of a request.
     fn note(&self, taken: &mut Taken, outcome: Outcome) {
-        metrics::ATTEMPTS
-            .with_label_values(&[self.name.as_str(), outcome.name()])
-            .inc();
+        if let Some(count) = self.attempts.get(outcome as usize) {
+            count.inc();
+        }
         if outcome == Outcome::NoBody {
             return;
         }

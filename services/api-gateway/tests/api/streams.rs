@@ -167,6 +167,8 @@ async fn an_event_passes_at_once_and_a_stream_of_them_ends_with_the_session() {
     let session = user.claims.sid;
     *fleet.desk.revocations.lock() = json!({ "sessions": [session], "users": [] });
     events.ends().await;
+    let open = gateway.stranger().get("/metrics").await.text;
+    assert!(open.contains("gateway_websockets{"), "they are counted");
     // Nobody's session that lives is touched.
     let mut others = Events::open(&gateway.user(&["*"])).await;
     others.until("data: 0\n\n").await;
@@ -282,4 +284,24 @@ async fn an_answer_is_under_way_until_its_last_piece_has_passed() {
     assert_eq!(inflight().await, 1);
     drop(answer);
     eventually(|| async { (inflight().await == 0).then_some(()) }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_has_so_many_streams_of_events_and_no_more() {
+    let fleet = Fleet::start().await;
+    let gateway = fleet.gateway(&[("BAHI_WEBSOCKETS_PER_USER", "2")]).await;
+    let user = gateway.user(&["*"]);
+    let first = Events::open(&user).await;
+    let _second = Events::open(&user).await;
+    let third = user.get(&format!("{BRANDS}?events")).await;
+    assert_problem(&third, 429, "TOO_MANY_WEBSOCKETS");
+    drop(first);
+    // That a client is gone shows when something is said to it.
+    eventually(|| async {
+        fleet.desk.released.notify_waiters();
+        let request = user.request(Method::GET, &format!("{BRANDS}?events"));
+        let answer = request.send().await.unwrap();
+        (answer.status() == 200).then_some(())
+    })
+    .await;
 }
