@@ -24,6 +24,8 @@ enum Manner {
     Answers(u16),
     HangsUp,
     Silent,
+    /// Answers 200, after a while.
+    Late,
 }
 
 /// An endpoint that counts what it sees.
@@ -91,6 +93,7 @@ async fn treat(
         let status = match manner {
             _ if check => 200 + 303 * u16::from(!ready.load(SeqCst)),
             Manner::Answers(status) => status,
+            Manner::Late => 200,
             Manner::HangsUp | Manner::Silent => 0,
         };
         if !check {
@@ -102,6 +105,9 @@ async fn treat(
                 std::future::pending::<()>().await;
             }
             return Ok(());
+        }
+        if manner == Manner::Late && !check {
+            tokio::time::sleep(Duration::from_millis(3)).await;
         }
         let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 2\r\n\r\nok");
         socket.write_all(answer.as_bytes()).await?;
@@ -133,10 +139,20 @@ async fn send_within(
     again: Again,
     time: Duration,
 ) -> Result<u16, Failure> {
+    send_to(to, "/thing", method, again, time).await
+}
+
+async fn send_to(
+    to: &Arc<Upstream>,
+    path: &str,
+    method: &str,
+    again: Again,
+    time: Duration,
+) -> Result<u16, Failure> {
     let make = |endpoint: &Endpoint, left: Option<Duration>| {
         let request = Request::builder()
             .method(method)
-            .uri(endpoint.uri("/thing").unwrap())
+            .uri(endpoint.uri(path).unwrap())
             .header(TIME_LEFT, left.unwrap().as_millis().to_string())
             .body(full(Bytes::from_static(b"body")));
         Some(request.map_err(|e| e.to_string()))
@@ -480,4 +496,68 @@ fn the_less_busy_of_two_gets_the_request() {
     let (least, most) = (*loads.iter().min().unwrap(), *loads.iter().max().unwrap());
     // One of ten at random would be hundreds apart.
     assert!(most - least <= 20, "{loads:?}");
+}
+
+/// Kills one of two endpoints while reads and changes are under way. Says how many reads failed, and whether a change was
+/// seen twice.
+async fn killed_under_load(changes: Again) -> (usize, bool) {
+    const CLIENTS: usize = 8;
+    const EACH: usize = 100;
+    let survivor = Recorder::start(Manner::Answers(200)).await;
+    // On threads of its own, which take every connection with them.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let victim = runtime.spawn(Recorder::start(Manner::Late)).await.unwrap();
+    let to = upstream(&[survivor.url(), victim.url()], |_| {});
+    let failed = Arc::new(AtomicUsize::new(0));
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|client| {
+            let (to, failed) = (to.clone(), failed.clone());
+            tokio::spawn(async move {
+                for n in 0..EACH {
+                    let time = Duration::from_secs(30);
+                    let read = send_to(&to, "/read", "GET", Again::Read, time).await;
+                    failed.fetch_add(usize::from(read.is_err()), SeqCst);
+                    let path = format!("/change/{client}/{n}");
+                    let change = send_to(&to, &path, "POST", changes, time).await;
+                    let known = matches!(change, Ok(200) | Err(Failure::Broken(_)));
+                    assert!(known, "{change:?}");
+                }
+            })
+        })
+        .collect();
+    until(|| victim.seen() > 100).await;
+    runtime.shutdown_background();
+    for client in clients {
+        client.await.unwrap();
+    }
+    let mut seen: Vec<String> = [&survivor, &victim]
+        .iter()
+        .flat_map(|recorder| recorder.heads.lock().clone())
+        .filter(|head| head.starts_with("POST"))
+        .map(|head| head.lines().next().unwrap_or_default().to_owned())
+        .collect();
+    let all = seen.len();
+    seen.sort();
+    seen.dedup();
+    (failed.load(SeqCst), seen.len() != all)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_that_is_killed_under_load_costs_no_read_and_doubles_no_change() {
+    assert_eq!(killed_under_load(Again::Change).await, (0, false));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_repeats_changes_doubles_one_when_an_endpoint_is_killed() {
+    // Chance decides what is under way at that moment.
+    for _ in 0..20 {
+        if killed_under_load(Again::Read).await.1 {
+            return;
+        }
+    }
+    panic!("no change was doubled");
 }
