@@ -1,6 +1,6 @@
 //! What a service is made of.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use bahi_db::{Db, EmbeddedMigrations};
 use bahi_graphql::Subgraph;
@@ -59,7 +59,11 @@ pub struct App<S> {
     pub(crate) grpc: Option<fn(&S) -> tonic::service::Routes>,
     pub(crate) graphql: Option<fn() -> Subgraph>,
     pub(crate) permissions: &'static [(&'static str, &'static str)],
+    pub(crate) checks: Option<Check>,
 }
+
+/// Looks whether a configuration file could be served, and says what is in it.
+pub(crate) type Check = fn(&Path, &Env) -> anyhow::Result<String>;
 
 impl<S: Clone + Send + Sync + 'static> App<S> {
     /// A service called `name` whose state is made by `state`.
@@ -78,6 +82,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             grpc: None,
             graphql: None,
             permissions: &[],
+            checks: None,
         }
     }
 
@@ -154,6 +159,12 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             entry.push((*what).to_owned());
         }
         all
+    }
+
+    /// What looks at a configuration file of the service's own, for `--check-config`.
+    pub fn checks(mut self, checks: fn(&Path, &Env) -> anyhow::Result<String>) -> Self {
+        self.checks = Some(checks);
+        self
     }
 
     /// The schema of its part of the graph. `None` for a service that is not in the graph.

@@ -1,6 +1,6 @@
 //! The command line of every service.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, path::PathBuf};
 
 use chrono::{DateTime, Utc};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
@@ -8,8 +8,20 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, error::Erro
 #[derive(Parser)]
 #[command(subcommand_required = false, disable_help_subcommand = true)]
 struct Cli {
+    /// Says what is wrong with a configuration file, and ends
+    #[arg(long, value_name = "FILE")]
+    check_config: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Command>,
+}
+
+/// What there is at a service beyond what every service has.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Has {
+    /// It hears something.
+    pub consumers: bool,
+    /// It has a configuration file.
+    pub config_file: bool,
 }
 
 /// What a service binary does.
@@ -25,6 +37,9 @@ pub(crate) enum Command {
     Openapi,
     /// Prints the schema of its part of the graph
     Graphql,
+    /// Looks at a configuration file
+    #[command(skip)]
+    CheckConfig(PathBuf),
     /// Looks at the consumers of this service and acts on them, through its database
     #[command(subcommand)]
     Consumer(Consumer),
@@ -182,25 +197,37 @@ fn to(text: &str) -> Result<bahi_kafka::To, String> {
     }
 }
 
-fn command(name: &'static str, hears: bool) -> clap::Command {
-    let command = Cli::command().name(name).bin_name(name);
-    // A service that hears nothing has no such command.
-    command.mut_subcommand("consumer", |consumer| consumer.hide(!hears))
+fn command(name: &'static str, has: Has) -> clap::Command {
+    let command = Cli::command()
+        .name(name)
+        .bin_name(name)
+        .args_conflicts_with_subcommands(true);
+    // A service that hears nothing has no such command, and most have no file.
+    command
+        .mut_subcommand("consumer", |consumer| consumer.hide(!has.consumers))
+        .mut_arg("check_config", |arg| arg.hide(!has.config_file))
 }
 
-fn parsed<I, T>(name: &'static str, hears: bool, args: I) -> Result<Command, clap::Error>
+fn parsed<I, T>(name: &'static str, has: Has, args: I) -> Result<Command, clap::Error>
 where
     I: IntoIterator<Item = T>,
     T: Into<OsString>,
 {
-    let mut command = command(name, hears);
+    let mut command = command(name, has);
     let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
     let matches = command
         .try_get_matches_from_mut(&args)
         .map_err(|error| with_usage(&mut command, &args, error))?;
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     match cli.command {
-        Some(Command::Consumer(_)) if !hears => Err(command.error(
+        _ if cli.check_config.is_some() && !has.config_file => Err(command.error(
+            ErrorKind::UnknownArgument,
+            "this service has no configuration file",
+        )),
+        None if cli.check_config.is_some() => {
+            Ok(Command::CheckConfig(cli.check_config.unwrap_or_default()))
+        }
+        Some(Command::Consumer(_)) if !has.consumers => Err(command.error(
             ErrorKind::InvalidSubcommand,
             "this service has no consumers",
         )),
@@ -228,8 +255,8 @@ fn with_usage(command: &mut clap::Command, args: &[OsString], error: clap::Error
 }
 
 /// Reads the command line; one that is wrong ends the process with 2.
-pub(crate) fn parse(name: &'static str, hears: bool) -> Command {
-    match parsed(name, hears, std::env::args_os()) {
+pub(crate) fn parse(name: &'static str, has: Has) -> Command {
+    match parsed(name, has, std::env::args_os()) {
         Ok(command) => command,
         Err(error) => error.exit(),
     }
@@ -254,10 +281,15 @@ pub(crate) fn caller() -> String {
 mod tests {
     use super::*;
 
+    const ALL: Has = Has {
+        consumers: true,
+        config_file: true,
+    };
+
     fn parse(line: &str) -> Result<Command, clap::Error> {
         parsed(
             "x",
-            true,
+            ALL,
             std::iter::once("x").chain(line.split_whitespace()),
         )
     }
@@ -300,8 +332,26 @@ mod tests {
             assert_eq!(error.exit_code(), 2, "{line}");
             assert!(error.to_string().contains("Usage"), "{line}: {error}");
         }
-        let deaf = parsed("x", false, ["x", "consumer", "status"]);
+        let deaf = parsed("x", Has::default(), ["x", "consumer", "status"]);
         assert_eq!(deaf.err().map(|error| error.exit_code()), Some(2));
+        let bare = parsed("x", Has::default(), ["x", "--check-config", "f"]);
+        assert_eq!(bare.err().map(|error| error.exit_code()), Some(2));
+    }
+
+    #[test]
+    fn a_configuration_file_is_looked_at_instead_of_running() {
+        let file = |line| match parse(line) {
+            Ok(Command::CheckConfig(file)) => file.display().to_string(),
+            _ => String::new(),
+        };
+        assert_eq!(file("--check-config a.toml"), "a.toml");
+        for wrong in ["--check-config", "--check-config a.toml run"] {
+            assert_eq!(
+                parse(wrong).err().map(|e| e.exit_code()),
+                Some(2),
+                "{wrong}"
+            );
+        }
     }
 
     #[test]

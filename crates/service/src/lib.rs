@@ -1,7 +1,7 @@
 //! The whole of "main": configuration from the environment, telemetry, start-up and shutdown order.
 //!
 //! A service describes itself as an [`App`]; [`main`] gives it `run` (the default), `migrate`, `config`,
-//! `openapi` and, where it hears anything, `consumer`.
+//! `openapi` and, where it hears anything, `consumer`; where it has a configuration file, `--check-config`.
 
 mod app;
 mod cli;

@@ -1,7 +1,7 @@
 //! Start-up and shutdown.
 //!
 //! Start: migrations, pool, gRPC, HTTP, consumers, jobs; then ready. Stop (SIGTERM, SIGINT, or a component that
-//! died): not ready, HTTP drains, consumers finish their batch, pool, telemetry; within 25 seconds.
+//! died): not ready, and for `BAHI_DRAIN_MS` everything goes on, so that a load balancer sees it; HTTP drains, consumers finish their batch, pool, telemetry; within 25 seconds.
 
 use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
@@ -18,6 +18,8 @@ use utoipa_actix_web::AppExt;
 use crate::{App, Env, Parts, cli, consumer, telemetry::Telemetry};
 
 const GRACE: Duration = Duration::from_secs(25);
+/// Longest time for which traffic is taken after readiness is off.
+const LONGEST_DRAIN: Duration = Duration::from_secs(8);
 
 /// The `main` of every service.
 pub fn main<S: Clone + Send + Sync + 'static>(app: App<S>) -> ExitCode {
@@ -33,7 +35,11 @@ pub fn main<S: Clone + Send + Sync + 'static>(app: App<S>) -> ExitCode {
     };
     let name = app.name;
     // A wrong option prints the usage and ends the process with 2.
-    let command = cli::parse(name, app.has_consumers);
+    let has = cli::Has {
+        consumers: app.has_consumers,
+        config_file: app.checks.is_some(),
+    };
+    let command = cli::parse(name, has);
     let result = runtime.block_on(async move {
         match command {
             cli::Command::Run => run(app).await,
@@ -45,6 +51,14 @@ pub fn main<S: Clone + Send + Sync + 'static>(app: App<S>) -> ExitCode {
             }
             cli::Command::Graphql => {
                 print!("{}", app.sdl().context("this service is not in the graph")?);
+                Ok(())
+            }
+            cli::Command::CheckConfig(file) => {
+                let check = app
+                    .checks
+                    .context("this service has no configuration file")?;
+                let found = check(&file, &Env::default())?;
+                println!("{}: {found}", file.display());
                 Ok(())
             }
             cli::Command::Consumer(command) => return operate(app, command).await,
@@ -179,6 +193,7 @@ pub struct Running<S> {
     leave: CancellationToken,
     parts_stop: CancellationToken,
     tasks: JoinSet<anyhow::Result<()>>,
+    drain: Duration,
 }
 
 /// Starts a service. With `BAHI_MIGRATE_URL` it migrates first; without `BAHI_KAFKA` it hears nothing.
@@ -198,6 +213,7 @@ pub async fn start<S: Clone + Send + Sync + 'static>(
         let role = app_role(app.name);
         tokio::spawn(async move { bahi_db::migrate(&url, &role, migrations).await }).await??;
     }
+    let drain = Duration::from_millis(env.parse("BAHI_DRAIN_MS", 0)?).min(LONGEST_DRAIN);
     let state = (app.state)(parts.clone())?;
     let (leave, stop) = (parts.leave.clone(), parts.stop.clone());
     let mut tasks = JoinSet::new();
@@ -253,6 +269,7 @@ pub async fn start<S: Clone + Send + Sync + 'static>(
         leave,
         parts_stop: stop,
         tasks,
+        drain,
     })
 }
 
@@ -370,8 +387,10 @@ impl<S> Running<S> {
     /// Stops: no more traffic, drain, end.
     pub async fn stop(mut self) {
         self.ready.set(false);
-        self.leave.cancel();
         let orderly = async {
+            // Whoever sends us traffic sees that none is wanted, while what is on its way is still answered.
+            tokio::time::sleep(self.drain).await;
+            self.leave.cancel();
             self.server.stop(true).await;
             self.parts_stop.cancel();
             while self.tasks.join_next().await.is_some() {}

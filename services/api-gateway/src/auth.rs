@@ -84,6 +84,9 @@ pub struct Auth {
     pub revocations: Revocations,
 }
 
+/// `typ` and audience of what a ticket stands for.
+const TICKET: &str = "ticket+jwt";
+const AUDIENCE_TICKET: &str = "bahi-ws-ticket";
 /// Seconds for which a verified token is believed without another look.
 const BELIEVED: i64 = 60;
 /// Seconds for which an unknown key is not asked about again.
@@ -291,11 +294,48 @@ impl Auth {
         })
     }
 
-    fn sign(&self, claims: &Claims) -> Result<HeaderValue, Fault> {
-        let token = self.signer.sign(INTERNAL, claims).map_err(|error| {
+    /// A session, signed by us, for what stands in for its token: it says for `life` seconds who opened it.
+    pub fn stand_in(&self, session: &Session, life: u32) -> Result<String, Fault> {
+        let now = self.clock.now().timestamp();
+        let claims = Claims {
+            iss: self.signer.issuer().to_owned(),
+            aud: AUDIENCE_TICKET.to_owned(),
+            exp: (now + i64::from(life)).min(session.claims.exp),
+            sxp: Some(session.claims.exp),
+            ..session.claims.clone()
+        };
+        self.signed(TICKET, &claims)
+    }
+
+    /// The session that one of ours stands for.
+    pub fn stood_for(&self, signed: &str) -> Result<Arc<Session>, Fault> {
+        let said = self.keys.verify(signed, TICKET, AUDIENCE_TICKET);
+        let said = said.filter(|said| said.iss == self.signer.issuer());
+        let said = said.ok_or(Fault::Unauthenticated)?;
+        let claims = Claims {
+            iss: "identity".to_owned(),
+            aud: AUDIENCE_API.to_owned(),
+            exp: said.sxp.ok_or(Fault::Unauthenticated)?,
+            sxp: None,
+            ..said
+        };
+        let now = self.clock.now().timestamp();
+        let session = Session::new(claims, now).ok_or(Fault::Unauthenticated)?;
+        match self.lives(&session, 0) {
+            true => Ok(Arc::new(session)),
+            false => Err(Fault::Unauthenticated),
+        }
+    }
+
+    fn signed(&self, typ: &str, claims: &Claims) -> Result<String, Fault> {
+        self.signer.sign(typ, claims).map_err(|error| {
             tracing::error!(%error, "the gateway's key cannot sign");
             Fault::Unauthenticated
-        })?;
+        })
+    }
+
+    fn sign(&self, claims: &Claims) -> Result<HeaderValue, Fault> {
+        let token = self.signed(INTERNAL, claims)?;
         let mut header =
             HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| Fault::Unauthenticated)?;
         header.set_sensitive(true);

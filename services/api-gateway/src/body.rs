@@ -13,14 +13,17 @@ use futures::{StreamExt, TryStreamExt};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 
-use crate::upstream::{Body, full};
+use crate::{
+    progress::{Progress, Waiting},
+    upstream::{Body, full},
+};
 
 /// A request's body.
 pub enum Upload {
     /// In memory; it can be sent again.
     Whole(Bytes),
     /// Still coming.
-    Streamed(Body, Overflow),
+    Streamed(Body, Coming),
 }
 
 /// Set when a streamed body turns out longer than allowed.
@@ -32,6 +35,15 @@ impl Overflow {
     pub fn happened(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+}
+
+/// What is known of a body that is still coming.
+#[derive(Clone, Default)]
+pub struct Coming {
+    /// Whether it is too long.
+    pub overflow: Overflow,
+    /// How far it is.
+    pub progress: Progress,
 }
 
 /// Room made before any byte has come: a length is only a promise.
@@ -74,8 +86,8 @@ pub async fn take(
 /// which holds a fast client to the pace of the service.
 fn streamed(mut payload: web::Payload, limit: usize) -> Upload {
     let (pieces, received) = tokio::sync::mpsc::channel::<Result<Bytes, std::io::Error>>(4);
-    let overflow = Overflow::default();
-    let flag = overflow.clone();
+    let known = Coming::default();
+    let (flag, progress) = (known.overflow.clone(), known.progress.clone());
     actix_web::rt::spawn(async move {
         let mut passed = 0;
         while let Some(chunk) = payload.next().await {
@@ -90,24 +102,27 @@ fn streamed(mut payload: web::Payload, limit: usize) -> Upload {
                     Ok(bytes)
                 });
             let broken = piece.is_err();
+            progress.now(Waiting::Service);
             if pieces.send(piece).await.is_err() || broken {
                 return;
             }
+            progress.now(Waiting::Client);
         }
+        progress.now(Waiting::Answer);
     });
     let stream = futures::stream::unfold(received, async |mut r| {
         r.recv().await.map(|piece| (piece, r))
     });
     let body = StreamBody::new(Box::pin(stream.map_ok(Frame::data)));
-    Upload::Streamed(body.boxed_unsync(), overflow)
+    Upload::Streamed(body.boxed_unsync(), known)
 }
 
 impl Upload {
-    /// The body to send first, what to send should that be needed again, and the flag of a body still coming.
-    pub fn split(self) -> (Body, Option<Bytes>, Option<Overflow>) {
+    /// The body to send first, what to send should that be needed again, and what is known of a body still coming.
+    pub fn split(self) -> (Body, Option<Bytes>, Option<Coming>) {
         match self {
             Self::Whole(bytes) => (full(bytes.clone()), Some(bytes), None),
-            Self::Streamed(body, overflow) => (body, None, Some(overflow)),
+            Self::Streamed(body, coming) => (body, None, Some(coming)),
         }
     }
 }

@@ -18,7 +18,7 @@ use actix_web::{
 };
 use bahi_http::Fault;
 
-use crate::{State, config::Network};
+use crate::{Gateway, config::Network};
 
 /// The path to route by. Refuses paths that two parsers might read differently, so that what we authorise is what the
 /// service serves.
@@ -105,7 +105,7 @@ pub fn client(req: &HttpRequest, proxies: &[Network]) -> IpAddr {
 
 /// The headers of a client that go on to the service. Who the client is travels in the signed token alone, and whatever
 /// else looks like a claim of it stays here.
-const FORWARDED: [&str; 17] = [
+const FORWARDED: [&str; 18] = [
     "accept",
     "accept-encoding",
     "accept-language",
@@ -119,6 +119,7 @@ const FORWARDED: [&str; 17] = [
     "if-none-match",
     "if-range",
     "if-unmodified-since",
+    "last-event-id",
     "prefer",
     "range",
     "tracestate",
@@ -169,7 +170,7 @@ pub async fn headers<B: MessageBody + 'static>(
     req: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let state = req.app_data::<web::Data<State>>().cloned();
+    let state = req.app_data::<web::Data<Gateway>>().map(|g| g.now());
     let origin = req.headers().get(header::ORIGIN).cloned();
     let allowed = origin.filter(|o| {
         let known = state

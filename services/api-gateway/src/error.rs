@@ -26,11 +26,14 @@ pub enum Error {
     #[error("Pages of this origin may not open WebSockets.")]
     ForeignOrigin,
     /// The user has as many WebSockets open as one may have.
-    #[error("At most {0} WebSockets may be open at once.")]
+    #[error("At most {0} WebSockets and streams of events may be open at once.")]
     TooManySockets(u32),
     /// The service behind the route is down.
     #[error("The service {0} cannot be reached just now.")]
     Down(String),
+    /// As many requests are under way to the service as may be.
+    #[error("The service {0} is busy.")]
+    Busy(String),
     /// The service took too long.
     #[error(
         "The service {0} did not answer in time; a change may have been carried out. Repeat it with the same Idempotency-Key."
@@ -56,6 +59,7 @@ impl Refusal for Error {
                 Verdict::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_WEBSOCKETS")
             }
             Self::Down(_) => Verdict::unavailable("SERVICE_UNAVAILABLE"),
+            Self::Busy(_) => Verdict::unavailable("SERVICE_BUSY"),
             Self::Slow(_) => Verdict::new(StatusCode::GATEWAY_TIMEOUT, "TIMEOUT"),
             Self::Broken(_) => Verdict::new(StatusCode::BAD_GATEWAY, "CONNECTION_BROKEN"),
         }
@@ -76,6 +80,7 @@ impl Refusal for Error {
         match self {
             Self::Fault(fault) => fault.retry_after(),
             Self::TooMany(seconds) => Some(*seconds),
+            Self::Busy(_) => Some(1),
             Self::Down(_) | Self::Slow(_) => Some(2),
             _ => None,
         }

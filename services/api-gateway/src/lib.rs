@@ -3,30 +3,39 @@
 
 mod auth;
 mod body;
+mod compress;
 mod config;
+mod configz;
 mod edge;
 mod error;
+mod frames;
+mod gateway;
 mod graphql;
 mod limit;
 mod openapi;
 mod pages;
+mod progress;
 mod proxy;
 mod revocation;
 mod state;
+mod streams;
+mod ticket;
 mod tunnel;
 mod upstream;
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use actix_web::{FromRequest, Handler, HttpResponse, Resource, middleware::from_fn, web};
 use bahi_service::{App, Job};
 
-pub use state::State;
+pub use gateway::Gateway;
+use state::State;
 
 /// The gateway as a service without a database.
-pub fn app() -> App<State> {
-    App::new("api-gateway", State::new)
+pub fn app() -> App<Gateway> {
+    App::new("api-gateway", Gateway::new)
         .fallback(routes)
+        .checks(gateway::check)
         .jobs(jobs)
 }
 
@@ -36,7 +45,9 @@ fn routes(cfg: &mut web::ServiceConfig) {
         .service(page("/", pages::front))
         .service(page("/health/live", pages::live))
         .service(page("/health/ready", pages::ready))
+        .service(page("/configz", configz::show))
         .service(page("/api/openapi.json", openapi::document))
+        .service(ticket::resource())
         .service(web::resource("/graphql").to(graphql::serve))
         .service(page("/docs", pages::docs_redirect))
         .service(page("/docs/{file:.*}", pages::docs))
@@ -56,25 +67,45 @@ where
         .default_service(web::to(pages::read_only))
 }
 
-fn jobs(state: &State) -> Vec<Job> {
-    let (health, revoked, keys) = (state.clone(), state.clone(), state.clone());
-    let graph = state.clone();
+fn jobs(gateway: &Gateway) -> Vec<Job> {
+    // Each time with what is served then.
+    fn each<F>(
+        name: &'static str,
+        every: Duration,
+        gateway: &Gateway,
+        work: impl Fn(State) -> F + Send + Sync + 'static,
+    ) -> Job
+    where
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        let gateway = gateway.clone();
+        Job::every(name, every, move || work(gateway.now()))
+    }
+    let second = Duration::from_secs(1);
+    let (follows, told) = (gateway.clone(), gateway.clone());
     vec![
-        Job::every("subgraph_drift", Duration::from_secs(30), move || {
-            let state = graph.clone();
-            async move { state.look_for_drift().await }
+        each("subgraph_drift", 30 * second, gateway, |state| async move {
+            state.look_for_drift().await
         }),
-        Job::every("upstream_health", Duration::from_secs(2), move || {
-            let state = health.clone();
-            async move { state.check_upstreams().await }
+        each("upstream_health", second / 4, gateway, |state| async move {
+            state.check_upstreams().await
         }),
-        Job::every("revocations", Duration::from_secs(1), move || {
-            let state = revoked.clone();
-            async move { state.refresh_revocations().await }
+        each("full_buckets", 2 * second, gateway, |state| async move {
+            state.sweep().await
         }),
-        Job::every("signing_keys", Duration::from_secs(60), move || {
-            let state = keys.clone();
-            async move { state.refresh_keys().await }
+        each("revocations", second, gateway, |state| async move {
+            state.refresh_revocations().await
+        }),
+        each("signing_keys", 60 * second, gateway, |state| async move {
+            state.refresh_keys().await
+        }),
+        Job::every("configuration", second, move || {
+            let gateway = follows.clone();
+            async move { gateway.follow().await }
+        }),
+        Job::every("hangup", second, move || {
+            let gateway = told.clone();
+            async move { gateway.listen().await }
         }),
     ]
 }

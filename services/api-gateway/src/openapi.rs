@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use actix_web::{HttpResponse, web};
+use actix_web::HttpResponse;
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 
-use crate::State;
+use crate::{State, ticket};
 
 /// The merged document and when it was made.
 #[derive(Default)]
@@ -15,7 +15,7 @@ pub struct Documents(Mutex<Option<(Instant, String)>>);
 const FRESH: Duration = Duration::from_secs(30);
 
 /// The document. A service that does not answer is left out until it does.
-pub(crate) async fn document(state: web::Data<State>) -> HttpResponse {
+pub(crate) async fn document(state: State) -> HttpResponse {
     let mut kept = state.0.documents.0.lock().await;
     let text = match kept.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
         Some((_, text)) => text.clone(),
@@ -48,6 +48,7 @@ async fn merged(state: &State) -> (String, bool) {
             state.target(path).is_some()
         });
     }
+    paths.insert(ticket::PATH.to_owned(), own());
     let document = json!({
         "openapi": "3.1.0",
         "info": { "title": "Bahi", "version": env!("CARGO_PKG_VERSION"),
@@ -60,6 +61,27 @@ async fn merged(state: &State) -> (String, bool) {
         "security": [{ "bearer": [] }],
     });
     (document.to_string(), complete)
+}
+
+/// What the gateway answers itself.
+fn own() -> Value {
+    json!({ "post": {
+        "operationId": "api-gateway.ws_ticket",
+        "summary": "A ticket for one WebSocket",
+        "description": "Shown as the subprotocol `ticket.<ticket>` or as `?ticket=<ticket>`, once, while it is good.",
+        "responses": {
+            "201": {
+                "description": "The ticket, and for how many seconds it is good",
+                "content": { "application/json": { "schema": {
+                    "type": "object",
+                    "required": ["ticket", "expires_in"],
+                    "properties": { "ticket": { "type": "string" }, "expires_in": { "type": "integer" } },
+                } } },
+            },
+            "401": { "description": "Nobody is signed in" },
+            "429": { "description": "Too many were asked for" },
+        },
+    } })
 }
 
 /// Adds a service's document: only paths that the gateway routes, each schema and operation under its service's name.

@@ -12,7 +12,7 @@ const PAGE_POLICY: &str = "default-src 'none'; style-src 'self' 'unsafe-inline';
                            img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'";
 
 /// The front page.
-pub(crate) async fn front(state: web::Data<State>) -> HttpResponse {
+pub(crate) async fn front(state: State) -> HttpResponse {
     let mut rows = String::new();
     for upstream in state.0.upstreams.values() {
         let word = if upstream.is_up() { "up" } else { "down" };
@@ -50,7 +50,7 @@ pub(crate) async fn live() -> HttpResponse {
 }
 
 /// Every service answers. The gateway itself takes traffic even when one does not.
-pub(crate) async fn ready(state: web::Data<State>) -> HttpResponse {
+pub(crate) async fn ready(state: State) -> HttpResponse {
     let services: serde_json::Map<_, _> = state
         .0
         .upstreams
@@ -58,8 +58,19 @@ pub(crate) async fn ready(state: web::Data<State>) -> HttpResponse {
         .map(|u| (u.name.clone(), if u.is_up() { "up" } else { "down" }.into()))
         .collect();
     let all = state.0.upstreams.values().all(|u| u.is_up());
+    // How each endpoint stands; where it is, is nobody's business here.
+    let endpoints: serde_json::Map<_, _> = state
+        .0
+        .upstreams
+        .values()
+        .map(|u| {
+            let standings: Vec<_> = u.endpoints().iter().map(|e| e.standing().name()).collect();
+            (u.name.clone(), standings.into())
+        })
+        .collect();
+    let status = if all { "ok" } else { "degraded" };
     let body =
-        serde_json::json!({ "status": if all { "ok" } else { "degraded" }, "services": services });
+        serde_json::json!({ "status": status, "services": services, "endpoints": endpoints });
     if all {
         HttpResponse::Ok().json(body)
     } else {

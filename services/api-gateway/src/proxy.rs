@@ -1,6 +1,6 @@
 //! Forwarding: the request is built anew from what is allowed, the answer streams back.
 
-use std::{net::IpAddr, time::Instant};
+use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
 
 use actix_web::{
     HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError,
@@ -12,22 +12,21 @@ use bahi_http::{Fault, Problem, RouteTemplate};
 use bahi_register::{Class, Route};
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::{
-    Request, Response,
-    body::{Body as _, Incoming},
-    header::HeaderValue,
-};
+use hyper::{Request, body::Body as _, header::HeaderValue};
+use tokio::time::Instant;
 
 use crate::{
     State,
     auth::Session,
     body::{self, Upload},
+    compress::{self, Coding, Encoder},
     edge,
     error::Error,
     limit::{Standing, Who},
     state::Target,
-    tunnel,
-    upstream::{self, Body, Upstream},
+    streams,
+    tunnel::{self, Socket},
+    upstream::{self, Again, Answer, Body, Coming, Contents, Endpoint, Failure, Upstream},
 };
 
 /// Answers no longer than this are read whole, which is cheaper than streaming.
@@ -37,10 +36,10 @@ const SMALL: u64 = 64 * 1024;
 pub(crate) async fn forward(
     req: HttpRequest,
     payload: web::Payload,
-    state: web::Data<State>,
+    state: State,
 ) -> Result<HttpResponse, Problem> {
-    let path = edge::path_of(&req)?;
-    let target = state.target(&path).ok_or(Fault::NotFound)?;
+    let routed = edge::path_of(&req)?;
+    let target = state.target(&routed).ok_or(Fault::NotFound)?;
     req.extensions_mut()
         .insert(RouteTemplate(target.path.clone()));
     let Some(method) = method_of(&req) else {
@@ -88,12 +87,14 @@ pub(crate) async fn forward(
         req: &req,
         method,
         upstream,
+        state: &state,
+        target,
+        session: session.clone(),
+        path: path(&req),
         token,
         client,
     };
-    let mut answer = tokio::time::timeout(limits.time, exchange(&head, upload, limits.body))
-        .await
-        .map_err(|_| Error::Slow(upstream.name.clone()))??;
+    let mut answer = exchange(&head, upload).await?;
     if let Some(standing) = standing {
         limit_headers(answer.headers_mut(), standing);
     }
@@ -181,23 +182,38 @@ pub(crate) fn limit_headers(out: &mut header::HeaderMap, standing: Standing) {
     }
 }
 
+/// Path and query of a request.
+pub(crate) fn path(req: &HttpRequest) -> Cow<'_, str> {
+    let target = req.uri().path_and_query();
+    Cow::Borrowed(target.map_or("/", |p| p.as_str()))
+}
+
 /// All of a request towards a service but its body.
 pub(crate) struct Head<'a> {
     pub req: &'a HttpRequest,
     pub method: hyper::Method,
-    pub upstream: &'a Upstream,
+    pub upstream: &'a Arc<Upstream>,
+    pub state: &'a State,
+    pub target: &'a Target,
+    pub session: Option<Arc<Session>>,
+    /// Path and query.
+    pub path: Cow<'a, str>,
     pub token: Option<HeaderValue>,
     pub client: IpAddr,
 }
 
 impl Head<'_> {
-    /// The request towards the service.
-    pub(crate) fn with(&self, body: Body) -> Result<Request<Body>, Fault> {
-        let wrong = |e: hyper::http::Error| Fault::Malformed(e.to_string());
-        let target = self.req.uri().path_and_query().map_or("/", |p| p.as_str());
+    /// The request towards an endpoint of the service, which is told how much time is left.
+    pub(crate) fn with(
+        &self,
+        endpoint: &Endpoint,
+        left: Option<Duration>,
+        body: Body,
+    ) -> Result<Request<Body>, String> {
+        let wrong = |e: hyper::http::Error| e.to_string();
         let mut out = Request::new(body);
         *out.method_mut() = self.method.clone();
-        *out.uri_mut() = self.upstream.uri(target).map_err(wrong)?;
+        *out.uri_mut() = endpoint.uri(&self.path).map_err(wrong)?;
         let connection = self
             .req
             .headers()
@@ -218,6 +234,9 @@ impl Head<'_> {
         let own = |text: String| HeaderValue::try_from(text).map_err(|e| wrong(e.into()));
         headers.insert("x-request-id", own(bahi_http::request_id())?);
         headers.insert("x-forwarded-for", own(self.client.to_string())?);
+        if let Some(left) = left {
+            headers.insert(upstream::TIME_LEFT, own(left.as_millis().to_string())?);
+        }
         if let Some(trace) = bahi_http::current_trace() {
             headers.insert("traceparent", own(trace.parent)?);
         }
@@ -236,63 +255,89 @@ impl Head<'_> {
     }
 }
 
-async fn exchange(head: &Head<'_>, upload: Upload, limit: usize) -> Result<HttpResponse, Error> {
-    let upstream = head.upstream;
-    let started = Instant::now();
-    let (body, again, overflow) = upload.split();
-    let mut answer = upstream::send(head.with(body)?).await;
-    // What only reads may be asked again, once; anything else must never be done twice.
-    if let (Err(_), Some(bytes)) = (&answer, again)
-        && head.method == hyper::Method::GET
-    {
-        answer = upstream::send(head.with(upstream::full(bytes))?).await;
-    }
-    upstream.seconds.observe(started.elapsed().as_secs_f64());
+async fn exchange(head: &Head<'_>, upload: Upload) -> Result<HttpResponse, Error> {
+    let limits = &head.target.limits;
+    // What only reads may be asked again; anything else must never be done twice.
+    let again = match head.method {
+        hyper::Method::GET => Again::Read,
+        _ => Again::Change,
+    };
+    let (body, whole, coming) = upload.split();
+    let mut body = Some(body);
+    let make = |endpoint: &Endpoint, left| {
+        let body = body.take().or_else(|| whole.clone().map(upstream::full))?;
+        Some(head.with(endpoint, left, body))
+    };
+    let pieces = coming.as_ref().map(|coming| Coming {
+        progress: &coming.progress,
+        idle: head.state.0.config.stream_idle,
+        time: limits.time,
+    });
+    let deadline = Instant::now() + limits.time;
+    let answer = head
+        .upstream
+        .exchange(again, deadline, None, pieces, make)
+        .await;
     match answer {
-        Ok(response) => {
-            upstream.answered();
-            answer_of(head, response).await
+        Ok(answer) => answer_of(head, answer).await,
+        Err(_) if coming.is_some_and(|c| c.overflow.happened()) => {
+            Err(Fault::TooLarge(limits.body).into())
         }
-        Err(_) if overflow.is_some_and(|o| o.happened()) => Err(Fault::TooLarge(limit).into()),
-        Err(error) if error.is_connect() => {
-            upstream.failed();
-            Err(Error::Down(upstream.name.clone()))
-        }
-        Err(error) => {
-            tracing::warn!(
-                service = upstream.name,
-                error = format!("{error:?}"),
-                "the exchange broke"
-            );
-            Err(Error::Broken(upstream.name.clone()))
+        Err(failure) => Err(refusal(&head.upstream.name, failure)),
+    }
+}
+
+/// What a client is told of a service that did not answer.
+pub(crate) fn refusal(service: &str, failure: Failure) -> Error {
+    let name = service.to_owned();
+    match failure {
+        Failure::Away => Error::Down(name),
+        Failure::Full => Error::Busy(name),
+        Failure::Slow => Error::Slow(name),
+        Failure::Malformed(why) => Fault::Malformed(why).into(),
+        Failure::NoBody(_) => Error::SlowBody,
+        Failure::Broken(_) | Failure::TooLong => {
+            tracing::warn!(service, %failure, "the exchange broke");
+            Error::Broken(name)
         }
     }
 }
 
 /// The service's answer, as the client gets it.
-pub(crate) async fn answer_of(
-    head: &Head<'_>,
-    response: Response<Incoming>,
-) -> Result<HttpResponse, Error> {
-    let status =
-        StatusCode::from_u16(response.status().as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
+pub(crate) async fn answer_of(head: &Head<'_>, answer: Answer) -> Result<HttpResponse, Error> {
+    let Answer {
+        head: response,
+        contents,
+        held,
+    } = answer;
+    let name = &head.upstream.name;
+    let deadline = Instant::now() + head.target.limits.time;
+    let status = StatusCode::from_u16(response.status.as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
     let mut out = HttpResponseBuilder::new(status);
     let connection = response
-        .headers()
+        .headers
         .get("connection")
         .and_then(|v| v.to_str().ok())
         .unwrap_or_default();
-    for (name, value) in response.headers() {
+    for (name, value) in &response.headers {
         if edge::returns(name.as_str(), connection) {
             out.append_header((name.as_str(), value.as_bytes()));
         }
     }
-    let body = response.into_body();
+    let body = match contents {
+        Contents::Coming(body) => body,
+        Contents::Whole(bytes) => return Ok(out.body(bytes)),
+    };
     let length = body.size_hint().exact();
+    let coding = coding(head, &response, length);
+    if coding.is_some() {
+        out.append_header((header::VARY, "accept-encoding"));
+    }
+    let coding = coding.flatten();
     if *head.req.method() == Method::HEAD {
         // Only the length is told; a short body is read so that the connection can be used again.
         if length.is_some_and(|l| l <= SMALL) {
-            let _ = body.collect().await;
+            let _ = tokio::time::timeout_at(deadline, body.collect()).await;
         }
         let nothing = futures::stream::empty::<Result<Bytes, std::io::Error>>();
         return Ok(match length {
@@ -300,16 +345,70 @@ pub(crate) async fn answer_of(
             None => out.streaming(nothing),
         });
     }
+    let kind = response.headers.get(hyper::header::CONTENT_TYPE);
+    if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream")) {
+        // It may last for hours; it is not under way as a request is.
+        drop(held);
+        let session = head.session.clone();
+        let open = |s: &Arc<Session>| Socket::open(head.state, s.principal, head.client, name);
+        let socket = session.as_ref().map(open).transpose()?;
+        return Ok(out.streaming(streams::events(body, head.state, session, socket)));
+    }
+    if let Some(coding) = coding {
+        out.insert_header((header::CONTENT_ENCODING, coding.name()));
+    }
+    let broken = |error: &dyn std::fmt::Display| {
+        tracing::warn!(service = name, %error, "the answer broke off");
+        Error::Broken(name.clone())
+    };
+    let idle = head.state.0.config.stream_idle;
     Ok(match length {
         Some(0) => out.finish(),
-        Some(length) if length <= SMALL => match body.collect().await {
-            Ok(whole) => out.body(whole.to_bytes()),
-            Err(error) => {
-                tracing::warn!(service = head.upstream.name, %error, "the answer broke off");
-                return Err(Error::Broken(head.upstream.name.clone()));
+        Some(length) if length <= SMALL => {
+            let whole = tokio::time::timeout_at(deadline, body.collect()).await;
+            let whole = whole.map_err(|_| Error::Slow(name.clone()))?;
+            let whole = whole.map_err(|error| broken(&error))?.to_bytes();
+            match coding {
+                Some(coding) => {
+                    let written = Encoder::whole(coding, &whole);
+                    out.body(written.map_err(|error| broken(&error))?)
+                }
+                None => out.body(whole),
             }
-        },
-        Some(length) => out.body(SizedStream::new(length, body.into_data_stream())),
-        None => out.streaming(body.into_data_stream()),
+        }
+        length => {
+            let pieces = streams::pieces(body, held, idle);
+            match (coding, length) {
+                (Some(coding), _) => {
+                    let encoder = Encoder::new(coding).map_err(|error| broken(&error))?;
+                    out.streaming(streams::shorter(pieces, encoder))
+                }
+                (None, Some(length)) => out.body(SizedStream::new(length, pieces)),
+                (None, None) => out.streaming(pieces),
+            }
+        }
+    })
+}
+
+/// The coding that the client gets an answer in; nothing at all where it could get none, whatever it asked for.
+fn coding(
+    head: &Head<'_>,
+    answer: &hyper::http::response::Parts,
+    length: Option<u64>,
+) -> Option<Option<Coding>> {
+    let config = &head.state.0.config.compression;
+    let route = &head.target.route;
+    let read = head.method == hyper::Method::GET && head.session.is_some();
+    let secret = config.never.iter().any(|path| {
+        let rest = route.path.strip_prefix(path.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', ':']))
+    });
+    let fits = read
+        && !secret
+        && route.class != Class::Strict
+        && compress::fits(answer, length, config.least.0);
+    fits.then(|| {
+        let accept = head.req.headers().get(header::ACCEPT_ENCODING);
+        Coding::wanted(accept?.to_str().ok()?, &config.codings)
     })
 }

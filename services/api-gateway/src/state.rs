@@ -18,28 +18,54 @@ use crate::{
     graphql::Graph,
     limit::Limits,
     openapi::Documents,
+    ticket::{self, Tickets},
     tunnel::Sockets,
     upstream::Upstream,
 };
 
-/// The gateway's state; clones share it.
+/// What a request works with from its beginning to its end; clones share it.
 #[derive(Clone)]
 pub struct State(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub config: Config,
-    pub auth: Auth,
-    pub limits: Limits,
-    pub sockets: Sockets,
-    /// Cancelled when long connections are to end, because the process does.
-    pub leave: CancellationToken,
+    pub limits: Arc<Limits>,
     pub upstreams: BTreeMap<String, Arc<Upstream>>,
     /// Longest prefix first, so that the first that covers a path is the one.
     pub targets: Vec<Target>,
-    pub documents: Documents,
     pub graph: Graph,
+    /// Number of the configuration.
+    pub generation: u64,
+    pub auth: Arc<Auth>,
+    pub sockets: Arc<Sockets>,
+    /// Cancelled when long connections are to end, because the process does.
+    pub leave: CancellationToken,
+    pub documents: Arc<Documents>,
     /// What questions about API keys are counted under.
     pub asking: Arc<str>,
+    /// What tickets are counted under.
+    pub tickets_route: Arc<str>,
+    pub tickets: Arc<Tickets>,
+}
+
+/// What a configuration is made into.
+pub(crate) struct Built {
+    pub config: Config,
+    limits: Arc<Limits>,
+    tickets: Arc<Tickets>,
+    pub upstreams: BTreeMap<String, Arc<Upstream>>,
+    targets: Vec<Target>,
+    graph: Graph,
+}
+
+/// What outlives a change of the configuration.
+#[derive(Clone)]
+pub(crate) struct Lasting {
+    auth: Arc<Auth>,
+    sockets: Arc<Sockets>,
+    leave: CancellationToken,
+    documents: Arc<Documents>,
+    asking: Arc<str>,
 }
 
 /// Where a route leads, and what it takes to go there.
@@ -62,28 +88,43 @@ struct Jwk {
     x: String,
 }
 
-impl State {
-    /// Reads the register and the settings.
+impl Lasting {
+    pub fn new(parts: &Parts) -> Self {
+        let auth = Auth::new(
+            parts.keys.clone(),
+            parts.signer.clone(),
+            parts.clock.clone(),
+        );
+        Self {
+            auth: Arc::new(auth),
+            sockets: Arc::default(),
+            leave: parts.leave.clone(),
+            documents: Arc::default(),
+            asking: "api-keys".into(),
+        }
+    }
+}
+
+impl Built {
+    /// Makes a configuration into what is served. What of `old` is the same goes on: services, whose endpoints are as well
+    /// as they were, buckets, and plans.
     ///
     /// # Errors
-    /// When one of them is wrong.
-    pub fn new(parts: Parts) -> anyhow::Result<Self> {
-        let file = parts
-            .env
-            .optional("BAHI_REGISTER")
-            .unwrap_or_else(|| "deploy/services.toml".into());
-        let register = Register::load(&file)?;
-        let config = Config::read(&parts.env, &register)?;
-        let upstreams: BTreeMap<_, _> = config
-            .upstreams
-            .iter()
-            .map(|(name, authority)| {
-                (
-                    name.clone(),
-                    Arc::new(Upstream::new(name, authority.clone())),
-                )
-            })
-            .collect();
+    /// When it cannot be served.
+    pub fn new(config: Config, register: &Register, old: Option<&State>) -> anyhow::Result<Self> {
+        let old = old.map(|old| &old.0);
+        let mut upstreams = BTreeMap::new();
+        for (name, settings) in &config.upstreams {
+            let before = old.and_then(|old| old.upstreams.get(name));
+            let upstream = match before {
+                Some(before) if before.settings == *settings => before.clone(),
+                before => {
+                    let before = before.map(|before| &**before);
+                    Arc::new(Upstream::new(name, settings.clone(), before)?)
+                }
+            };
+            upstreams.insert(name.clone(), upstream);
+        }
         let mut targets = Vec::new();
         for (service, route) in register.routes() {
             let upstream = upstreams
@@ -101,27 +142,58 @@ impl State {
                 upstream,
             });
         }
-        let graph = Graph::new(&config, &upstreams)?;
-        let limits = Limits::new(&config)?;
-        let auth = Auth::new(
-            parts.keys.clone(),
-            parts.signer.clone(),
-            parts.clock.clone(),
-        );
-        Ok(Self(Arc::new(Inner {
+        let graph = Graph::new(&config, &upstreams, old.map(|old| &old.graph))?;
+        let same = |old: &&Arc<Inner>| {
+            let old = &old.config;
+            old.classes == config.classes
+                && old.redis == config.redis
+                && old.patience == config.patience
+        };
+        let (limits, tickets) = match old.filter(same) {
+            Some(old) => (old.limits.clone(), old.tickets.clone()),
+            None => (
+                Arc::new(Limits::new(&config)?),
+                Arc::new(Tickets::new(&config)?),
+            ),
+        };
+        Ok(Self {
             config,
-            auth,
             limits,
-            sockets: Sockets::default(),
-            leave: parts.leave.clone(),
+            tickets,
             upstreams,
             targets,
-            documents: Documents::default(),
             graph,
-            asking: "api-keys".into(),
-        })))
+        })
     }
 
+    /// With what lasts, as the configuration of this number.
+    pub fn with(self, lasting: &Lasting, generation: u64) -> Inner {
+        let Lasting {
+            auth,
+            sockets,
+            leave,
+            documents,
+            asking,
+        } = lasting.clone();
+        Inner {
+            config: self.config,
+            limits: self.limits,
+            tickets: self.tickets,
+            tickets_route: ticket::PATH.into(),
+            upstreams: self.upstreams,
+            targets: self.targets,
+            graph: self.graph,
+            generation,
+            auth,
+            sockets,
+            leave,
+            documents,
+            asking,
+        }
+    }
+}
+
+impl State {
     /// Where a path leads.
     pub(crate) fn target(&self, path: &str) -> Option<&Target> {
         self.0
@@ -165,6 +237,19 @@ impl State {
         Ok(self.0.auth.learn(asking, digest, said)?)
     }
 
+    /// The session that a ticket stands for, the first time that it is shown.
+    pub(crate) async fn admitted(&self, ticket: &str) -> Result<Arc<Session>, Error> {
+        let kept = self.0.tickets.take(ticket).await.map_err(|error| {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "Redis cannot be asked about a ticket"
+            );
+            Error::Down("redis".to_owned())
+        })?;
+        let signed = kept.ok_or(Fault::Unauthenticated)?;
+        Ok(self.0.auth.stood_for(&signed)?)
+    }
+
     /// Asks identity about an API key.
     async fn ask(&self, key: &str) -> anyhow::Result<Option<Principal>> {
         let identity = self.0.upstreams.get("identity").context("no identity")?;
@@ -177,7 +262,13 @@ impl State {
     }
 
     pub(crate) async fn check_upstreams(&self) -> anyhow::Result<()> {
-        futures::future::join_all(self.0.upstreams.values().map(|u| u.check())).await;
+        for upstream in self.0.upstreams.values() {
+            upstream.tend();
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn sweep(&self) -> anyhow::Result<()> {
         self.0.limits.sweep();
         Ok(())
     }

@@ -1,15 +1,18 @@
 //! WebSockets (RFC 6455): the handshake is checked and made anew like any request, after the service's 101 bytes pass in
-//! both directions and no frame is read.
+//! both directions and no frame is read but for where it ends.
 //!
-//! A browser cannot send `Authorization` with a handshake: the token may come as a subprotocol, `bearer.<token>`, beside the
-//! one that is spoken. It goes no further than here. The service is told by the internal token until when the session
+//! A browser cannot send `Authorization` with a handshake: a ticket may come as a subprotocol, `ticket.<ticket>`, beside the
+//! one that is spoken, or in the address, `?ticket=<ticket>`; or the token itself as a subprotocol, `bearer.<token>`. None
+//! of them goes further than here. The service is told by the internal token until when the session
 //! lives and says goodbye by itself; a tunnel ends in any case when its session has ended or was revoked, when nothing
-//! passes for long, and when the gateway stops.
+//! passes for long, and when the gateway stops: with a goodbye of the gateway's, if the service has said none.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
+    net::IpAddr,
     sync::{
-        Arc, LazyLock,
+        Arc, LazyLock, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -23,11 +26,17 @@ use actix_web::{
 use bahi_http::{Fault, Problem};
 use bytes::Bytes;
 use futures::StreamExt;
-use hyper::{header::HeaderValue, upgrade::Upgraded};
+use hyper::{
+    header::HeaderValue,
+    upgrade::{OnUpgrade, Upgraded},
+};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use prometheus::{IntGaugeVec, register_int_gauge_vec};
-use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::{
+    io::{AsyncWriteExt, ReadHalf, WriteHalf},
+    time::Instant,
+};
 use tokio_util::{io::ReaderStream, sync::CancellationToken};
 use uuid::Uuid;
 
@@ -36,15 +45,22 @@ use crate::{
     auth::Session,
     edge,
     error::Error,
+    frames::{self, Frames},
     proxy::{self, Head},
     state::Target,
-    upstream,
+    upstream::{self, Again, Endpoint},
 };
 
 /// The subprotocol that carries a token begins with this.
 const BEARER: &str = "bearer.";
+/// And one that carries a ticket with this.
+const TICKET: &str = "ticket.";
+/// The parameter of an address that carries a ticket.
+const PARAMETER: &str = "ticket=";
 /// How often a tunnel's session is looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long what is half said is waited for when a tunnel ends.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Seconds that a service has to say goodbye after the session has ended.
 const GRACE: i64 = 5;
 
@@ -52,35 +68,51 @@ const GRACE: i64 = 5;
 static OPEN: LazyLock<IntGaugeVec> = LazyLock::new(|| {
     register_int_gauge_vec!(
         "gateway_websockets",
-        "WebSockets that are open",
+        "WebSockets and streams of events that are open",
         &["service"]
     )
     .unwrap()
 });
 
-/// How many WebSockets each user has open.
+/// How many WebSockets and streams of events each user, and each address, has open.
 #[derive(Default)]
-pub(crate) struct Sockets(Mutex<HashMap<Uuid, u32>>);
+pub(crate) struct Sockets(Mutex<HashMap<Whose, u32>>);
+
+/// Who has a WebSocket open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Whose {
+    User(Uuid),
+    Address(IpAddr),
+}
 
 /// One of them, until it is dropped.
-struct Socket {
+pub(crate) struct Socket {
     state: State,
-    user: Uuid,
+    whose: [Whose; 2],
     service: String,
 }
 
 impl Socket {
-    fn open(state: &State, user: Uuid, service: &str) -> Option<Self> {
+    /// One more, if there may be.
+    pub fn open(state: &State, user: Uuid, client: IpAddr, service: &str) -> Result<Self, Error> {
+        let config = &state.0.config;
+        let whose = [
+            (Whose::User(user), config.sockets_per_user),
+            (Whose::Address(client), config.sockets_per_address),
+        ];
         let mut open = state.0.sockets.0.lock();
-        let count = open.entry(user).or_default();
-        if *count >= state.0.config.sockets_per_user {
-            return None;
+        for (one, most) in whose {
+            if open.get(&one).is_some_and(|count| *count >= most) || most == 0 {
+                return Err(Error::TooManySockets(most));
+            }
         }
-        *count += 1;
+        for (one, _) in whose {
+            *open.entry(one).or_default() += 1;
+        }
         OPEN.with_label_values(&[service]).inc();
-        Some(Self {
+        Ok(Self {
             state: state.clone(),
-            user,
+            whose: whose.map(|(one, _)| one),
             service: service.to_owned(),
         })
     }
@@ -89,10 +121,12 @@ impl Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         let mut open = self.state.0.sockets.0.lock();
-        if let Some(count) = open.get_mut(&self.user) {
-            *count -= 1;
-            if *count == 0 {
-                open.remove(&self.user);
+        for one in self.whose {
+            if let Some(count) = open.get_mut(&one) {
+                *count -= 1;
+                if *count == 0 {
+                    open.remove(&one);
+                }
             }
         }
         OPEN.with_label_values(&[&self.service]).dec();
@@ -105,8 +139,16 @@ struct Handshake {
     extensions: Vec<HeaderValue>,
     /// What is offered to be spoken.
     protocols: Vec<String>,
-    /// The token among the subprotocols.
-    token: Option<String>,
+    /// How the client shows who it is, if not by `Authorization`.
+    shown: Option<Shown>,
+}
+
+/// How a page shows who it is.
+enum Shown {
+    /// By its token.
+    Token(String),
+    /// By a ticket.
+    Ticket(String),
 }
 
 /// The handshake of a request (RFC 6455, 4.2.1), or why it is none.
@@ -148,7 +190,20 @@ fn handshake(req: &HttpRequest) -> Result<Handshake, Error> {
     let (tokens, protocols): (Vec<String>, Vec<String>) = lists(header::SEC_WEBSOCKET_PROTOCOL)
         .into_iter()
         .filter(|name| !name.is_empty())
-        .partition(|name| name.starts_with(BEARER));
+        .partition(|name| name.starts_with(BEARER) || name.starts_with(TICKET));
+    let parameters = req.query_string().split('&');
+    let parameters = parameters.filter_map(|p| p.strip_prefix(PARAMETER));
+    let mut shown = tokens
+        .iter()
+        .map(|token| match token.strip_prefix(TICKET) {
+            Some(ticket) => Shown::Ticket(ticket.to_owned()),
+            None => Shown::Token(token[BEARER.len()..].to_owned()),
+        })
+        .chain(parameters.map(|ticket| Shown::Ticket(ticket.to_owned())));
+    let first = shown.next();
+    if shown.next().is_some() {
+        return Err(malformed("a client shows once who it is"));
+    }
     Ok(Handshake {
         key: own(key).ok_or_else(|| malformed("Sec-WebSocket-Key"))?,
         extensions: headers
@@ -156,7 +211,7 @@ fn handshake(req: &HttpRequest) -> Result<Handshake, Error> {
             .filter_map(own)
             .collect(),
         protocols,
-        token: tokens.into_iter().next(),
+        shown: first,
     })
 }
 
@@ -177,6 +232,21 @@ fn origin_allowed(req: &HttpRequest, origins: &[String]) -> bool {
     origins.iter().any(|known| known == origin) || (authority.is_some() && authority == host)
 }
 
+/// Where the handshake goes: a ticket goes no further than here.
+fn without_ticket(req: &HttpRequest) -> Cow<'_, str> {
+    let whole = proxy::path(req);
+    let Some((path, query)) = whole.split_once('?') else {
+        return whole;
+    };
+    let parameters = query.split('&').filter(|p| !p.starts_with(PARAMETER));
+    let rest: Vec<&str> = parameters.collect();
+    match rest.join("&") {
+        rest if rest == query => whole,
+        rest if rest.is_empty() => Cow::Owned(path.to_owned()),
+        rest => Cow::Owned(format!("{path}?{rest}")),
+    }
+}
+
 /// Opens the WebSocket that a request asks for, where its route allows one.
 pub(crate) async fn open(
     req: &HttpRequest,
@@ -189,8 +259,9 @@ pub(crate) async fn open(
         return Err(Error::ForeignOrigin.into());
     }
     let client = edge::client(req, &state.0.config.proxies);
-    let session = match &asked.token {
-        Some(token) => state.speaker(&token[BEARER.len()..], client).await?,
+    let session = match &asked.shown {
+        Some(Shown::Token(token)) => state.speaker(token, client).await?,
+        Some(Shown::Ticket(ticket)) => state.admitted(ticket).await?,
         None => state.session(req.headers(), client).await?,
     };
     let standing = proxy::count(state, target, Some(&session), client).await;
@@ -202,46 +273,49 @@ pub(crate) async fn open(
     if !upstream.is_up() {
         return Err(Error::Down(upstream.name.clone()).into());
     }
-    let socket = Socket::open(state, session.principal, &upstream.name)
-        .ok_or(Error::TooManySockets(state.0.config.sockets_per_user))?;
+    let socket = Socket::open(state, session.principal, client, &upstream.name)?;
 
     let head = Head {
         req,
         method: hyper::Method::GET,
         upstream,
+        state,
+        target,
+        session: Some(session.clone()),
+        path: without_ticket(req),
         token: Some(state.0.auth.internal(&session)?),
         client,
     };
-    let mut request = head.with(upstream::full(Bytes::new()))?;
-    let headers = request.headers_mut();
-    headers.insert("connection", HeaderValue::from_static("upgrade"));
-    headers.insert("upgrade", HeaderValue::from_static("websocket"));
-    headers.insert("sec-websocket-version", HeaderValue::from_static("13"));
-    headers.insert("sec-websocket-key", asked.key);
-    for extension in asked.extensions {
-        headers.append("sec-websocket-extensions", extension);
-    }
-    if !asked.protocols.is_empty() {
-        let offered = HeaderValue::try_from(asked.protocols.join(", "));
-        let offered = offered.map_err(|e| Fault::Malformed(e.to_string()))?;
-        headers.insert("sec-websocket-protocol", offered);
-    }
-    let answer = tokio::time::timeout(target.limits.time, upstream::send(request))
-        .await
-        .map_err(|_| Error::Slow(upstream.name.clone()))?;
-    let mut answer = match answer {
-        Ok(answer) => answer,
-        Err(error) if error.is_connect() => {
-            upstream.failed();
-            return Err(Error::Down(upstream.name.clone()).into());
-        }
-        Err(error) => {
-            tracing::warn!(service = upstream.name, %error, "the handshake broke");
-            return Err(Error::Broken(upstream.name.clone()).into());
-        }
+    let offered = match asked.protocols.is_empty() {
+        true => None,
+        false => Some(
+            HeaderValue::try_from(asked.protocols.join(", "))
+                .map_err(|e| Fault::Malformed(e.to_string()))?,
+        ),
     };
-    upstream.answered();
-    if answer.status() != hyper::StatusCode::SWITCHING_PROTOCOLS {
+    let make = |endpoint: &Endpoint, left| {
+        let request = head.with(endpoint, left, upstream::full(Bytes::new()));
+        Some(request.map(|mut request| {
+            let headers = request.headers_mut();
+            headers.insert("connection", HeaderValue::from_static("upgrade"));
+            headers.insert("upgrade", HeaderValue::from_static("websocket"));
+            headers.insert("sec-websocket-version", HeaderValue::from_static("13"));
+            headers.insert("sec-websocket-key", asked.key.clone());
+            for extension in &asked.extensions {
+                headers.append("sec-websocket-extensions", extension.clone());
+            }
+            if let Some(offered) = &offered {
+                headers.insert("sec-websocket-protocol", offered.clone());
+            }
+            request
+        }))
+    };
+    let deadline = Instant::now() + target.limits.time;
+    let mut answer = upstream
+        .exchange(Again::Change, deadline, None, None, make)
+        .await
+        .map_err(|failure| proxy::refusal(&upstream.name, failure))?;
+    if answer.head.status != hyper::StatusCode::SWITCHING_PROTOCOLS {
         // Its refusal, as of any request.
         return Ok(proxy::answer_of(&head, answer).await?);
     }
@@ -252,18 +326,21 @@ pub(crate) async fn open(
         "sec-websocket-extensions",
         "sec-websocket-protocol",
     ] {
-        for value in answer.headers().get_all(name) {
+        for value in answer.head.headers.get_all(name) {
             out.append_header((name, value.as_bytes()));
         }
     }
-    let upgraded = hyper::upgrade::on(&mut answer).await.map_err(|error| {
+    let switched = answer.head.extensions.remove::<OnUpgrade>();
+    let broken = || Error::Broken(upstream.name.clone());
+    let upgraded = switched.ok_or_else(broken)?.await.map_err(|error| {
         tracing::warn!(service = upstream.name, %error, "the service did not switch");
-        Error::Broken(upstream.name.clone())
+        broken()
     })?;
     let (reads, writes) = tokio::io::split(TokioIo::new(upgraded));
     let life = Arc::new(Life {
         ended: CancellationToken::new(),
         passed: AtomicBool::new(true),
+        why: OnceLock::new(),
     });
     rt::spawn(upwards(payload, writes, life.clone()));
     rt::spawn(watch(state.clone(), session, life.clone(), socket));
@@ -275,7 +352,12 @@ struct Life {
     ended: CancellationToken,
     /// Since it was last looked at.
     passed: AtomicBool,
+    /// What a client is told, where the gateway ends it.
+    why: OnceLock<Option<Goodbye>>,
 }
+
+/// The code of a goodbye (RFC 6455, 7.4.1), and its reason.
+type Goodbye = (u16, &'static str);
 
 type Io = TokioIo<Upgraded>;
 
@@ -294,21 +376,71 @@ async fn upwards(mut payload: web::Payload, mut writes: WriteHalf<Io>, life: Arc
     life.ended.cancel();
 }
 
-/// From the service to the client; ends when the service ends it, or the tunnel does.
+/// From the service to the client; ends when the service ends it, or the tunnel does: then with a goodbye, where the gateway
+/// ends it and the service has not said it.
 fn downwards(
     reads: ReadHalf<Io>,
     life: Arc<Life>,
 ) -> impl futures::Stream<Item = Result<Bytes, std::io::Error>> {
-    let passing = life.clone();
-    let ended = life.ended.clone();
-    let _guard = Ends(life);
-    ReaderStream::new(reads)
-        .inspect(move |_| passing.passed.store(true, Ordering::Relaxed))
-        .take_until(ended.cancelled_owned())
-        .map(move |bytes| {
-            let _ = &_guard;
-            bytes
-        })
+    let down = Down {
+        reads: ReaderStream::new(reads),
+        frames: Frames::default(),
+        _guard: Ends(life.clone()),
+        life,
+        over: false,
+        until: None,
+    };
+    futures::stream::unfold(down, async |mut down| {
+        let piece = down.next().await?;
+        Some((piece, down))
+    })
+}
+
+/// The way from a service to a client.
+struct Down {
+    reads: ReaderStream<ReadHalf<Io>>,
+    frames: Frames,
+    life: Arc<Life>,
+    over: bool,
+    /// When the wait for what is half said ends.
+    until: Option<Instant>,
+    _guard: Ends,
+}
+
+impl Down {
+    async fn next(&mut self) -> Option<Result<Bytes, std::io::Error>> {
+        if self.over {
+            return None;
+        }
+        tokio::select! {
+            biased;
+            () = self.life.ended.cancelled() => {}
+            piece = self.reads.next() => {
+                let piece = piece?;
+                self.life.passed.store(true, Ordering::Relaxed);
+                if let Ok(bytes) = &piece {
+                    self.frames.follow(bytes);
+                }
+                return Some(piece);
+            }
+        }
+        let (code, reason) = (*self.life.why.get()?)?;
+        // What is half said is said to its end, if that does not take long.
+        if !self.frames.may_say_goodbye() && !self.frames.has_closed() {
+            let until = *self
+                .until
+                .get_or_insert_with(|| Instant::now() + LAST_WORDS);
+            let more = tokio::time::timeout_at(until, self.reads.next());
+            let piece = more.await.ok()??;
+            if let Ok(bytes) = &piece {
+                self.frames.follow(bytes);
+            }
+            return Some(piece);
+        }
+        self.over = true;
+        let goodbye = self.frames.may_say_goodbye();
+        goodbye.then(|| Ok(frames::goodbye(code, reason).into()))
+    }
 }
 
 /// Ends a tunnel when the answer's stream is over or dropped: the client is gone then.
@@ -332,15 +464,19 @@ async fn watch(state: State, session: Arc<Session>, life: Arc<Life>, _socket: So
                 quiet + LOOK
             };
             let over = !state.0.auth.lives(&session, GRACE);
-            if over || quiet >= state.0.config.socket_idle {
-                return;
+            if over {
+                return (1008, "the session has ended");
+            }
+            if quiet >= state.0.config.socket_idle {
+                return (1001, "nothing was said for long");
             }
         }
     };
-    tokio::select! {
-        () = looks => {}
-        () = state.0.leave.cancelled() => {}
-        () = life.ended.cancelled() => {}
-    }
+    let why = tokio::select! {
+        why = looks => Some(why),
+        () = state.0.leave.cancelled() => Some((1001, "the gateway stops")),
+        () = life.ended.cancelled() => None,
+    };
+    let _ = life.why.set(why);
     life.ended.cancel();
 }

@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use actix_web::{
-    HttpMessage, HttpRequest, HttpResponse,
+    HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder,
     http::{Method, StatusCode, header},
     web,
 };
 use bahi_http::{Problem, RouteTemplate};
 use bahi_register::Class;
+use bytes::Bytes;
 use hyper::header::HeaderValue;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -27,6 +28,7 @@ use crate::{
     State,
     auth::Session,
     body::{self, Upload},
+    compress::{Coding, Encoder},
     edge,
     error::Error as Refusal,
     proxy,
@@ -85,7 +87,7 @@ enum Media {
 pub(crate) async fn serve(
     req: HttpRequest,
     payload: web::Payload,
-    state: web::Data<State>,
+    state: State,
 ) -> Result<HttpResponse, Problem> {
     let route: Arc<str> = "/graphql".into();
     req.extensions_mut().insert(RouteTemplate(route));
@@ -125,9 +127,15 @@ pub(crate) async fn serve(
     };
     let answer = answer(&state, &req, asked, session.as_deref(), get).await?;
     let mut response = match answer {
-        Ok(body) => {
+        Ok((body, operation)) => {
             let mut response = HttpResponse::Ok();
-            response.content_type(named(media)).body(body)
+            response.content_type(named(media));
+            // What changes something may tell a secret, once.
+            let read = operation == Operation::Query && session.is_some();
+            match read.then(|| shorter(&req, &state, &body, &mut response)) {
+                Some(Some(shorter)) => response.body(shorter),
+                _ => response.body(body),
+            }
         }
         Err(refused) => {
             // Whoever takes GraphQL for plain JSON looks for errors in the body.
@@ -143,6 +151,25 @@ pub(crate) async fn serve(
         proxy::limit_headers(response.headers_mut(), standing);
     }
     Ok(response)
+}
+
+/// A long answer as the client would rather have it.
+fn shorter(
+    req: &HttpRequest,
+    state: &State,
+    body: &[u8],
+    response: &mut HttpResponseBuilder,
+) -> Option<Bytes> {
+    let config = &state.0.config.compression;
+    if body.len() < config.least.0 {
+        return None;
+    }
+    response.append_header((header::VARY, "accept-encoding"));
+    let accept = req.headers().get(header::ACCEPT_ENCODING)?.to_str().ok()?;
+    let coding = Coding::wanted(accept, &config.codings)?;
+    let written = Encoder::whole(coding, body).ok()?;
+    response.insert_header((header::CONTENT_ENCODING, coding.name()));
+    Some(written)
 }
 
 fn named(media: Media) -> &'static str {
@@ -272,7 +299,7 @@ async fn answer(
     asked: Asked,
     session: Option<&Session>,
     get: bool,
-) -> Result<Result<Vec<u8>, Refused>, Problem> {
+) -> Result<Result<(Vec<u8>, Operation), Refused>, Problem> {
     let graph = &state.0.graph;
     let hash = asked.extensions.and_then(|e| e.persisted).map(|p| p.hash);
     let id = asked.document.or(hash);
@@ -307,7 +334,7 @@ async fn carry_out(
     mut said: Map<String, Value>,
     get: bool,
     services: &Services<'_>,
-) -> Result<Vec<u8>, Refused> {
+) -> Result<(Vec<u8>, Operation), Refused> {
     let document = graph.plans.document(text).await?;
     let (at, prepared) = document.operation(operation)?;
     if get && prepared.operation == Operation::Mutation {
@@ -330,7 +357,7 @@ async fn carry_out(
         body.extend_from_slice(&serde_json::to_vec(&errors).unwrap_or_default());
     }
     body.push(b'}');
-    Ok(body)
+    Ok((body, prepared.operation))
 }
 
 #[cfg(test)]

@@ -40,6 +40,11 @@ impl Documents {
         self.0.get(id.strip_prefix("sha256:").unwrap_or(id))
     }
 
+    /// The ids of all of them.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// All of them.
     pub fn texts(&self) -> impl Iterator<Item = &Arc<str>> {
         self.0.values()

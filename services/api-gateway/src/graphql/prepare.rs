@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::Arc,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -20,6 +23,7 @@ use hive_router_query_planner::{
     utils::{cancellation::CancellationToken, parsing::safe_parse_operation_with_token_limit},
 };
 use parking_lot::Mutex;
+use prometheus::{IntCounter, register_int_counter};
 use quick_cache::{Weighter, sync::Cache};
 use serde_json::Map;
 use tokio::sync::{OnceCell, Semaphore};
@@ -40,6 +44,20 @@ const PLANNING: Duration = Duration::from_millis(500);
 /// Plans kept for one operation: one for each way in which its conditions come out.
 const VARIANTS: usize = 32;
 
+#[allow(clippy::unwrap_used)] // Constant name.
+static PLANNED: LazyLock<IntCounter> = LazyLock::new(|| {
+    register_int_counter!("gateway_plans_total", "Operations that were planned").unwrap()
+});
+
+#[allow(clippy::unwrap_used)] // Constant name.
+static WARMED: LazyLock<IntCounter> = LazyLock::new(|| {
+    register_int_counter!(
+        "gateway_plans_warmed_total",
+        "Operations that were planned before a new supergraph was served"
+    )
+    .unwrap()
+});
+
 /// Query or mutation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
@@ -54,6 +72,8 @@ pub struct Document {
     ast: Doc,
     operations: Vec<Prepared>,
     weight: u64,
+    /// How often it was asked for.
+    asked: AtomicU64,
 }
 
 /// An operation of a document.
@@ -123,6 +143,7 @@ impl Plans {
     /// Why it is not carried out.
     pub async fn document(&self, text: &str) -> Result<Arc<Document>, Refused> {
         if let Some(kept) = self.kept.get(text) {
+            kept.asked.fetch_add(1, Ordering::Relaxed);
             return Ok(kept);
         }
         let key: Arc<str> = text.into();
@@ -142,9 +163,48 @@ impl Plans {
     /// # Errors
     /// Why it is not served.
     pub fn keep(&self, text: &Arc<str>) -> Result<(), Refused> {
+        if self.kept.get(text).is_some() {
+            return Ok(());
+        }
         let made = Document::new(&self.schema, text, &self.limits, self.introspection)?;
         self.kept.insert(text.clone(), Arc::new(made));
         Ok(())
+    }
+
+    /// Plans beforehand what was asked most of `old`, in the ways in which it was asked. What the new graph does not have
+    /// any more is left out.
+    pub fn warm(&self, old: &Self, most: usize) {
+        let mut known: Vec<(Arc<str>, Arc<Document>)> = old.kept.iter().collect();
+        known
+            .sort_by_key(|(_, document)| std::cmp::Reverse(document.asked.load(Ordering::Relaxed)));
+        for (text, before) in known.into_iter().take(most) {
+            let made = Document::new(&self.schema, &text, &self.limits, self.introspection);
+            let Ok(document) = made else {
+                continue;
+            };
+            for (at, (now, then)) in document
+                .operations
+                .iter()
+                .zip(&before.operations)
+                .enumerate()
+            {
+                // The same text has the same conditions.
+                let ways: Vec<Vec<bool>> = then.plans.lock().keys().cloned().collect();
+                for way in ways {
+                    if let Ok(plan) = plan(&self.schema, &document, at, &way) {
+                        let cell = Arc::new(OnceCell::new_with(Some(Arc::new(plan))));
+                        now.plans.lock().insert(way, cell);
+                        WARMED.inc();
+                    }
+                }
+            }
+            self.kept.insert(text, Arc::new(document));
+        }
+    }
+
+    /// How many documents are kept.
+    pub fn len(&self) -> usize {
+        self.kept.len()
     }
 
     /// The plan of an operation, with variables that are coerced.
@@ -223,6 +283,7 @@ impl Document {
         Ok(Self {
             // A syntax tree, a plan and a selection for each word of the text.
             weight: 2000 + 40 * text.len() as u64,
+            asked: AtomicU64::new(0),
             ast,
             operations,
         })
@@ -302,6 +363,7 @@ fn plan(
 ) -> Result<Plan, Refused> {
     let prepared = document.operations.get(operation);
     let prepared = prepared.ok_or(Refused::Unplannable)?;
+    PLANNED.inc();
     let said: HashMap<&str, bool> = prepared
         .conditions
         .iter()
@@ -522,5 +584,42 @@ fn conditions_of(ast: &Doc, found: &mut BTreeSet<String>) {
             Definition::Operation(operation) => of_set(limits::parts(operation).1, found),
             Definition::Fragment(fragment) => of_set(&fragment.selection_set, found),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graphql::SUPERGRAPH;
+
+    fn plans() -> Plans {
+        let schema = Arc::new(Schema::new(SUPERGRAPH).unwrap());
+        Plans::new(schema, Limits::default(), true, 1 << 20)
+    }
+
+    const OFTEN: &str =
+        "query($more: Boolean!) { brands { edges { node { id name @include(if: $more) } } } }";
+    const ONCE: &str = "{ brands { edges { node { id } } } }";
+
+    /// The ways in which the first operation of a text is planned.
+    fn ways(plans: &Plans, text: &str) -> Option<usize> {
+        let document = plans.kept.get(text)?;
+        let planned = document.operations[0].plans.lock();
+        Some(planned.values().filter(|cell| cell.initialized()).count())
+    }
+
+    #[tokio::test]
+    async fn what_was_asked_most_is_planned_for_a_new_graph_in_all_the_ways_it_was_asked() {
+        let old = plans();
+        for (text, more) in [(ONCE, false), (OFTEN, true), (OFTEN, false), (OFTEN, true)] {
+            let document = old.document(text).await.unwrap_or_else(|e| panic!("{e:?}"));
+            let said = serde_json::json!({ "more": more });
+            let said = said.as_object().unwrap();
+            assert!(old.plan(&document, 0, said).await.is_ok());
+        }
+        assert_eq!((ways(&old, OFTEN), ways(&old, ONCE)), (Some(2), Some(1)));
+        let new = plans();
+        new.warm(&old, 1);
+        assert_eq!((ways(&new, OFTEN), ways(&new, ONCE)), (Some(2), None));
     }
 }

@@ -1,14 +1,13 @@
 //! The way to the services that are in the graph.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Limited};
 use hyper::{Request, header::HeaderValue};
 use tokio::time::Instant;
 
 use super::{error::Error, execute::Ask};
-use crate::upstream::{self, Upstream};
+use crate::upstream::{self, Again, Body, Contents, Endpoint, Failure, Upstream};
 
 /// Longest answer of a service, in bytes.
 const ANSWER: usize = 16 * 1024 * 1024;
@@ -40,50 +39,54 @@ impl Ask for Services<'_> {
         let Some(subgraph) = self.subgraphs.get(service) else {
             return Err(away(service));
         };
-        let upstream = &subgraph.upstream;
-        if !upstream.is_up() {
-            return Err(away(service));
-        }
-        let body = Bytes::from(body);
-        let exchange = async {
-            let mut answer = self.send(subgraph, body.clone(), change).await;
-            // What only reads may be asked again, once; anything else must never be done twice.
-            if let Err(Broken::Sent | Broken::Unsent) = answer
-                && !change
-            {
-                answer = self.send(subgraph, body, change).await;
-            }
-            answer
+        let again = match change {
+            true => Again::Change,
+            false => Again::Read,
         };
-        let started = Instant::now();
-        let answer = tokio::time::timeout_at(self.deadline, exchange).await;
-        upstream.seconds.observe(started.elapsed().as_secs_f64());
+        let body = Bytes::from(body);
+        let make = |endpoint: &Endpoint, left: Option<Duration>| {
+            Some(self.request(subgraph, endpoint, left, body.clone(), change))
+        };
+        let answer = subgraph
+            .upstream
+            .exchange(again, self.deadline, Some(ANSWER), None, make)
+            .await;
         match answer {
-            Ok(Ok(bytes)) => {
-                upstream.answered();
-                Ok(bytes)
-            }
-            Ok(Err(Broken::Unsent)) => {
-                upstream.failed();
-                Err(away(service))
-            }
-            Ok(Err(broken)) => {
-                tracing::warn!(service, ?broken, "a part of an answer did not come");
-                let message = match change {
-                    true => format!(
-                        "The connection to {service} broke; the change may have been carried out. Repeat it with the same Idempotency-Key."
-                    ),
-                    false => format!("The service {service} cannot be understood just now."),
-                };
-                Err(Error::new(message, "CONNECTION_BROKEN", 502))
-            }
-            Err(_) => Err(Error::new(
+            Ok(answer) => match answer.contents {
+                Contents::Whole(bytes) if answer.head.status.is_success() => Ok(bytes),
+                _ => {
+                    let status = answer.head.status;
+                    tracing::warn!(service, %status, "a query was refused");
+                    Err(broken(service, change))
+                }
+            },
+            Err(Failure::Away) => Err(away(service)),
+            Err(Failure::Full) => Err(Error::new(
+                format!("The service {service} is busy."),
+                "SERVICE_BUSY",
+                503,
+            )),
+            Err(Failure::Slow) => Err(Error::new(
                 format!("The service {service} did not answer in time."),
                 "TIMEOUT",
                 504,
             )),
+            Err(failure) => {
+                tracing::warn!(service, %failure, "a part of an answer did not come");
+                Err(broken(service, change))
+            }
         }
     }
+}
+
+fn broken(service: &str, change: bool) -> Error {
+    let message = match change {
+        true => format!(
+            "The connection to {service} broke; the change may have been carried out. Repeat it with the same Idempotency-Key."
+        ),
+        false => format!("The service {service} cannot be understood just now."),
+    };
+    Error::new(message, "CONNECTION_BROKEN", 502)
 }
 
 fn away(service: &str) -> Error {
@@ -91,27 +94,18 @@ fn away(service: &str) -> Error {
     Error::new(message, "SERVICE_UNAVAILABLE", 503)
 }
 
-#[derive(Debug)]
-enum Broken {
-    /// Nothing was sent.
-    Unsent,
-    /// It may have been carried out.
-    Sent,
-    /// It answered, but not with GraphQL.
-    Refused,
-    /// The answer is longer than we take.
-    TooLong,
-}
-
 impl Services<'_> {
-    async fn send(&self, subgraph: &Subgraph, body: Bytes, change: bool) -> Result<Bytes, Broken> {
-        let uri = subgraph
-            .upstream
-            .uri(&subgraph.path)
-            .map_err(|_| Broken::Unsent)?;
+    fn request(
+        &self,
+        subgraph: &Subgraph,
+        endpoint: &Endpoint,
+        left: Option<Duration>,
+        body: Bytes,
+        change: bool,
+    ) -> Result<Request<Body>, String> {
         let mut request = Request::new(upstream::full(body));
         *request.method_mut() = hyper::Method::POST;
-        *request.uri_mut() = uri;
+        *request.uri_mut() = endpoint.uri(&subgraph.path).map_err(|e| e.to_string())?;
         let headers = request.headers_mut();
         headers.insert("content-type", HeaderValue::from_static("application/json"));
         headers.insert("accept", HeaderValue::from_static("application/json"));
@@ -122,6 +116,9 @@ impl Services<'_> {
         };
         own("x-request-id", bahi_http::request_id());
         own("x-forwarded-for", self.client.to_string());
+        if let Some(left) = left {
+            own(upstream::TIME_LEFT, left.as_millis().to_string());
+        }
         if let Some(trace) = bahi_http::current_trace() {
             own("traceparent", trace.parent);
         }
@@ -131,28 +128,6 @@ impl Services<'_> {
         if let Some(key) = self.idempotency.as_ref().filter(|_| change) {
             headers.insert("idempotency-key", key.clone());
         }
-        let answer = upstream::send(request).await.map_err(|error| {
-            if error.is_connect() {
-                Broken::Unsent
-            } else {
-                Broken::Sent
-            }
-        })?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), ANSWER).collect().await;
-        let body =
-            body.map_err(
-                |error| match error.downcast_ref::<http_body_util::LengthLimitError>() {
-                    Some(_) => Broken::TooLong,
-                    None => Broken::Sent,
-                },
-            )?;
-        match status.is_success() {
-            true => Ok(body.to_bytes()),
-            false => {
-                tracing::warn!(service = subgraph.upstream.name, %status, "a query was refused");
-                Err(Broken::Refused)
-            }
-        }
+        Ok(request)
     }
 }

@@ -49,6 +49,8 @@ async fn forged_claims_and_hop_by_hop_headers_stay_at_the_edge() {
     }
     assert_eq!(seen.header("content-type"), "application/json");
     assert_eq!(seen.header("x-forwarded-for"), user.ip.to_string());
+    let left: u64 = seen.header("x-request-timeout-ms").parse().unwrap();
+    assert!((1..=10_000).contains(&left), "{left}");
     for (name, _) in forged
         .into_iter()
         .filter(|(name, _)| *name != "x-forwarded-for")
@@ -68,6 +70,7 @@ async fn forged_claims_and_hop_by_hop_headers_stay_at_the_edge() {
         "user-agent",
         "x-forwarded-for",
         "x-request-id",
+        "x-request-timeout-ms",
     ];
     assert_eq!(seen.headers.keys().collect::<Vec<_>>(), known);
 }

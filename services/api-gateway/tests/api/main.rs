@@ -4,14 +4,18 @@
 
 mod bodies;
 mod conformance;
+mod drain;
 mod framing;
 mod graph;
 mod headers;
 mod keys;
 mod limits;
 mod pages;
+mod reload;
 mod routing;
+mod streams;
 mod support;
+mod tickets;
 mod tokens;
 mod tunnel;
 mod upstreams;

@@ -20,6 +20,7 @@ async fn the_documents_of_all_services_are_one() {
     assert_eq!(
         paths,
         [
+            "/api/v1/auth/ws-ticket",
             "/api/v1/brands/{id}",
             "/api/v1/sales/invoices",
             "/api/v1/users"

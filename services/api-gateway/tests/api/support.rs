@@ -10,7 +10,6 @@ use std::{
 };
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
-use api_gateway::State;
 use bahi_http::{Claims, Keys, Signer, token};
 use bahi_testkit::{Reply, TestEdge, test_env};
 use bahi_types::TenantId;
@@ -51,6 +50,8 @@ pub struct Desk {
     pub keys: Mutex<BTreeMap<String, Value>>,
     /// How often it was asked about one.
     pub asked: AtomicUsize,
+    /// Lets requests for `?hold` be answered.
+    pub released: tokio::sync::Notify,
     /// `Authorization` of those who asked for revocations.
     pub asked_by: Mutex<Option<String>>,
     ports: Mutex<BTreeMap<u16, &'static str>>,
@@ -192,7 +193,11 @@ async fn stand_in(
             Err(_) => return HttpResponse::BadRequest().body("the body breaks off"),
         }
     }
-    let script = req.query_string();
+    let script = req.query_string().to_owned();
+    let script = script.as_str();
+    if script == "hold" {
+        desk.released.notified().await;
+    }
     if script.contains("slow") {
         std::future::pending::<()>().await;
     }
@@ -200,6 +205,37 @@ async fn stand_in(
         let count: usize = count.parse().unwrap();
         let body = futures::stream::iter((0..count).map(|_| Ok::<_, std::io::Error>(CHUNK)));
         return HttpResponse::Ok().streaming(body);
+    }
+    if let Some(length) = script.strip_prefix("text=") {
+        let text = text(length.parse().unwrap());
+        return HttpResponse::Ok()
+            .content_type("application/json")
+            .body(text);
+    }
+    if let Some(length) = script.strip_prefix("pieces=") {
+        let text = Bytes::from(text(length.parse().unwrap()));
+        let pieces = (0..text.len()).step_by(1000);
+        let pieces = pieces.map(move |at| text.slice(at..(at + 1000).min(text.len())));
+        let pieces = futures::stream::iter(pieces.map(Ok::<_, std::io::Error>));
+        return HttpResponse::Ok()
+            .content_type("text/csv")
+            .streaming(pieces);
+    }
+    if script == "events" {
+        // One at once, and one more each time that it is let.
+        let events = futures::stream::unfold(0, move |n| {
+            let desk = desk.clone();
+            async move {
+                if n > 0 {
+                    desk.released.notified().await;
+                }
+                let event = Bytes::from(format!("data: {n}\n\n"));
+                Some((Ok::<_, std::io::Error>(event), n + 1))
+            }
+        });
+        return HttpResponse::Ok()
+            .content_type("text/event-stream")
+            .streaming(events);
     }
     if script == "short" {
         // Promises ten bytes, sends three.
@@ -213,6 +249,12 @@ async fn stand_in(
         .insert_header(("x-request-id", "theirs"))
         .insert_header(("vary", "accept"))
         .json(json!({ "service": service, "method": method, "target": target, "length": length }))
+}
+
+/// Text that gets shorter.
+pub fn text(length: usize) -> String {
+    let words = "{\"name\":\"a brand of tea\",\"number\":7},";
+    words.chars().cycle().take(length).collect()
 }
 
 /// A WebSocket that says everything back. `?refuse` refuses, `?flood` talks without end, `?quiet` never says anything.
@@ -272,7 +314,7 @@ fn document(service: &str) -> Value {
 
 /// A gateway, and clients of it.
 pub struct Gateway {
-    pub edge: TestEdge<State>,
+    pub edge: TestEdge<api_gateway::Gateway>,
 }
 
 impl Gateway {
@@ -514,6 +556,81 @@ async fn treat(mut socket: TcpStream, manner: Manner, begun: Arc<AtomicUsize>) {
         }
         if socket.write_all(ANSWER).await.is_err() {
             return;
+        }
+    }
+}
+
+/// A gateway as a process of its own; it is killed when it is dropped.
+pub struct Process {
+    pub child: tokio::process::Child,
+    pub address: SocketAddr,
+}
+
+impl Process {
+    /// In front of the fleet, once it takes traffic.
+    pub async fn start(fleet: &Fleet, settings: &[(&str, &str)]) -> Self {
+        Self::start_with_log(fleet, settings, "/dev/stderr".as_ref()).await
+    }
+
+    /// The same, with everything it says in a file.
+    pub async fn start_with_log(
+        fleet: &Fleet,
+        settings: &[(&str, &str)],
+        log: &std::path::Path,
+    ) -> Self {
+        let mut file = std::fs::OpenOptions::new();
+        let file = file.create(true).append(true).open(log).unwrap();
+        // A port that was free a moment ago.
+        let address = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let keys = test_env("BAHI_TEST_KEYS");
+        let child = tokio::process::Command::new(env!("CARGO_BIN_EXE_api-gateway"))
+            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+            .env("BAHI_LISTEN", address.to_string())
+            .env("BAHI_TRUST_DIR", format!("{keys}/public"))
+            .env("BAHI_KEY_FILE", format!("{keys}/private/api-gateway.pem"))
+            .env("BAHI_LOG", "warn")
+            .envs(fleet.urls.iter().map(|(n, v)| (n, v)))
+            .envs(settings.iter().copied())
+            .stdout(file.try_clone().unwrap())
+            .stderr(file)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let process = Self { child, address };
+        bahi_testkit::eventually(|| async {
+            let ready = process.somebody().http.get(process.url("/readyz"));
+            let answer = ready.send().await.ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
+        process
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().unwrap().to_string();
+        let kill = std::process::Command::new("kill")
+            .args([name, &pid])
+            .status();
+        assert!(kill.unwrap().success());
+    }
+
+    /// A user with every permission.
+    pub fn somebody(&self) -> Person {
+        let claims = claims(&["*"]);
+        Person {
+            base: self.url(""),
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            ip: Ipv4Addr::LOCALHOST,
+            token: Some(sign("identity", token::ACCESS, &claims)),
+            claims,
         }
     }
 }

@@ -22,7 +22,7 @@ use tokio_tungstenite::{
 
 use crate::support::{FLOODED, Fleet, Gateway, Person, assert_problem, send, sign};
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 const USE: &[&str] = &["sales.pos.use"];
 
@@ -30,7 +30,7 @@ async fn connect(gateway: &Gateway, user: &Person, query: &str) -> Result<Socket
     connect_to(gateway.address(), user, query).await
 }
 
-async fn connect_to(at: SocketAddr, user: &Person, query: &str) -> Result<Socket, Box<Error>> {
+pub async fn connect_to(at: SocketAddr, user: &Person, query: &str) -> Result<Socket, Box<Error>> {
     let url = format!("ws://{at}/ws/pos{query}");
     let mut request = url.into_client_request().unwrap();
     let bearer = format!("Bearer {}", user.token.as_deref().unwrap());

@@ -165,3 +165,47 @@ async fn a_burst_is_served_over_connections_that_are_used_again() {
         assert_eq!(target, format!("{BRANDS}/{n}"), "answers are not mixed up");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_of_two_endpoints_goes_on_while_one_of_them_is_away() {
+    let fleet = Fleet::start().await;
+    let one = Rough::start("127.0.0.1:0", Manner::Answers).await;
+    // A port that was free a moment ago.
+    let two = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let urls = format!("http://{}, http://{two}", one.address);
+    let gateway = fleet.gateway(&[("BAHI_UPSTREAM_PRODUCT", &urls)]).await;
+    let user = gateway.user(&["*"]);
+    let mut sent = 0;
+    for _ in 0..20 {
+        user.get(BRANDS).await.expect(200);
+        user.post(BRANDS, json!({})).await.expect(200);
+        sent += 2;
+        assert_eq!(one.begun(), sent, "each is carried out once");
+    }
+    let standings = |reply: &bahi_testkit::Reply| {
+        let all = reply.body["endpoints"]["product"].clone();
+        let mut all: Vec<String> = serde_json::from_value(all).unwrap();
+        all.sort();
+        all
+    };
+    let health = eventually(|| async {
+        let reply = gateway.stranger().get("/health/ready").await;
+        (standings(&reply) == ["down", "up"]).then_some(reply)
+    })
+    .await;
+    assert_eq!(health.body["services"]["product"], "up");
+    Rough::start(&two.to_string(), Manner::Answers).await;
+    eventually(|| async {
+        let reply = gateway.stranger().get("/health/ready").await;
+        (standings(&reply) == ["up", "up"]).then_some(())
+    })
+    .await;
+    let metrics = gateway.stranger().get("/metrics").await.text;
+    for name in ["attempts_total", "retries_total", "endpoints", "inflight"] {
+        let line = format!("gateway_upstream_{name}{{");
+        assert!(metrics.contains(&line), "{name} is not measured");
+    }
+}

@@ -19,7 +19,7 @@ use self::{
 
 /// A gateway in front of the parts of a world.
 struct Site {
-    edge: TestEdge<api_gateway::State>,
+    edge: TestEdge<api_gateway::Gateway>,
     parts: Parts,
     world: Arc<World>,
     http: reqwest::Client,

@@ -339,3 +339,31 @@ async fn the_services_learn_who_asks_from_a_token_of_the_gateway() {
         (Some("k1"), None)
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_answer_is_made_shorter_for_whoever_has_signed_in() {
+    use std::io::Read;
+    let query = json!({ "query": "{ __schema { types { name fields { name type { name } } } } }" });
+    let ask = async |site: &Site, body: &Value| {
+        let token = sign("identity", token::ACCESS, &claims(&["*"]));
+        let request = site.request(Method::POST, "/graphql").json(body);
+        let request = request.bearer_auth(token).header("accept-encoding", "gzip");
+        let answer = request.send().await.unwrap();
+        let coding = answer.headers().get("content-encoding");
+        let shorter = coding.is_some_and(|coding| coding == "gzip");
+        (shorter, answer.bytes().await.unwrap().to_vec())
+    };
+    let open = Site::start(&[]).await;
+    let (shorter, whole) = ask(&open, &query).await;
+    assert!(!shorter && whole.len() > 1024);
+    let site = Site::start(&[("BAHI_GRAPHQL_OPEN", "false")]).await;
+    let (shorter, bytes) = ask(&site, &query).await;
+    assert!(shorter && bytes.len() < whole.len() / 2);
+    let mut read = Vec::new();
+    flate2::read::GzDecoder::new(&*bytes)
+        .read_to_end(&mut read)
+        .unwrap();
+    assert!(read == whole);
+    let (shorter, _) = ask(&site, &json!({ "query": "{ __typename }" })).await;
+    assert!(!shorter, "what is short stays as it is");
+}

@@ -1,0 +1,295 @@
+//! The process: what it works with just now, and how that is replaced while requests are under way. A new configuration is
+//! built whole beside the old one and then takes its place in one step; a request keeps the one it began with. What
+//! cannot be built is refused, and the old one goes on.
+
+use std::{
+    future::{Ready, ready},
+    path::PathBuf,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload, error::ErrorInternalServerError, web};
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use bahi_register::Register;
+use bahi_service::{Env, Parts};
+use bahi_types::Clock;
+use parking_lot::Mutex;
+use prometheus::{IntCounterVec, IntGauge, register_int_counter_vec, register_int_gauge};
+use sha2::{Digest, Sha256};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    State,
+    config::{Config, File},
+    graphql::Documents,
+    state::{Built, Inner, Lasting},
+};
+
+#[allow(clippy::unwrap_used)] // Constant names and labels.
+static TAKEN: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    register_int_counter_vec!(
+        "gateway_config_changes_total",
+        "Configurations that were taken over, or refused",
+        &["result"]
+    )
+    .unwrap()
+});
+
+#[allow(clippy::unwrap_used)]
+static REFUSED: LazyLock<IntGauge> = LazyLock::new(|| {
+    register_int_gauge!(
+        "gateway_config_refused",
+        "1 while the files hold a configuration that was refused, and an older one is served"
+    )
+    .unwrap()
+});
+
+#[allow(clippy::unwrap_used)]
+static GENERATION: LazyLock<IntGauge> = LazyLock::new(|| {
+    register_int_gauge!(
+        "gateway_config_generation",
+        "Number of the configuration that is served"
+    )
+    .unwrap()
+});
+
+/// The gateway's process; clones share it.
+#[derive(Clone)]
+pub struct Gateway(Arc<Process>);
+
+struct Process {
+    now: ArcSwap<Inner>,
+    lasting: Lasting,
+    env: Env,
+    clock: Clock,
+    leave: CancellationToken,
+    /// What the files were when they were last looked at.
+    seen: Mutex<Fingerprint>,
+    refused: Mutex<Option<Refused>>,
+    /// One change at a time.
+    changing: tokio::sync::Mutex<()>,
+    told: tokio::sync::Mutex<Option<Signal>>,
+    hung_up: AtomicBool,
+}
+
+/// Why the files that are there are not what is served.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused {
+    /// When that was found, in RFC 3339.
+    pub at: String,
+    /// What is wrong.
+    pub reason: String,
+}
+
+type Fingerprint = [u8; 32];
+
+/// The files of the configuration.
+struct Files {
+    config: Option<PathBuf>,
+    register: PathBuf,
+}
+
+impl Files {
+    fn of(env: &Env) -> Self {
+        let register = env.optional("BAHI_REGISTER");
+        Self {
+            config: env.optional("BAHI_CONFIG_FILE").map(PathBuf::from),
+            register: register
+                .unwrap_or_else(|| "deploy/services.toml".into())
+                .into(),
+        }
+    }
+
+    fn read(&self, env: &Env) -> anyhow::Result<(Register, Config)> {
+        let file = match &self.config {
+            None => File::default(),
+            Some(path) => {
+                let name = || path.display().to_string();
+                let text = std::fs::read_to_string(path).with_context(name)?;
+                File::read(&text, &|variable| env.optional(variable)).with_context(name)?
+            }
+        };
+        let register = Register::load(&self.register)?;
+        let config = Config::read(env, &register, &file)?;
+        Ok((register, config))
+    }
+
+    /// What tells these files, and those that the configuration names, from others.
+    fn fingerprint(&self, config: &Config) -> Fingerprint {
+        let mut hash = Sha256::new();
+        let files = [
+            self.config.as_ref(),
+            Some(&self.register),
+            config.graph.supergraph.as_ref(),
+        ];
+        for file in files.into_iter().flatten() {
+            hash.update([1]);
+            hash.update(std::fs::read(file).unwrap_or_default());
+        }
+        if let Ok(documents) = Documents::of_folder(&config.graph.documents) {
+            let mut ids: Vec<&str> = documents.ids().collect();
+            ids.sort_unstable();
+            for id in ids {
+                hash.update(id);
+            }
+        }
+        hash.finalize().into()
+    }
+}
+
+/// Says whether a configuration file could be served, with the register and environment that are here.
+///
+/// # Errors
+/// All that is wrong.
+pub(crate) fn check(file: &std::path::Path, env: &Env) -> anyhow::Result<String> {
+    let files = Files {
+        config: Some(file.to_owned()),
+        ..Files::of(env)
+    };
+    let (register, config) = files.read(env)?;
+    let (upstreams, routes) = (config.upstreams.len(), register.routes().len());
+    Built::new(config, &register, None)?;
+    Ok(format!("{upstreams} services, {routes} routes"))
+}
+
+impl Gateway {
+    /// Reads the register and the settings.
+    ///
+    /// # Errors
+    /// When one of them is wrong.
+    pub fn new(parts: Parts) -> anyhow::Result<Self> {
+        let files = Files::of(&parts.env);
+        let (register, config) = files.read(&parts.env)?;
+        let seen = files.fingerprint(&config);
+        let lasting = Lasting::new(&parts);
+        let built = Built::new(config, &register, None)?;
+        GENERATION.set(1);
+        Ok(Self(Arc::new(Process {
+            now: ArcSwap::from_pointee(built.with(&lasting, 1)),
+            lasting,
+            env: parts.env.clone(),
+            clock: parts.clock.clone(),
+            leave: parts.leave.clone(),
+            seen: Mutex::new(seen),
+            refused: Mutex::default(),
+            changing: tokio::sync::Mutex::default(),
+            told: tokio::sync::Mutex::default(),
+            hung_up: AtomicBool::new(false),
+        })))
+    }
+
+    /// What it works with just now. A request asks once.
+    pub fn now(&self) -> State {
+        State(self.0.now.load_full())
+    }
+
+    /// Why the files that are there are not what is served.
+    pub(crate) fn refused(&self) -> Option<Refused> {
+        self.0.refused.lock().clone()
+    }
+
+    /// The file of the configuration.
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        Files::of(&self.0.env).config
+    }
+
+    /// Takes the files over if they have changed since they were last looked at, or if it was told to.
+    pub(crate) async fn follow(&self) -> anyhow::Result<()> {
+        let told = self.0.hung_up.swap(false, Ordering::Relaxed);
+        self.change(told).await;
+        Ok(())
+    }
+
+    /// Waits for SIGHUP, which makes it look at the files at once.
+    pub(crate) async fn listen(&self) -> anyhow::Result<()> {
+        let mut told = self.0.told.lock().await;
+        let signal = match &mut *told {
+            Some(signal) => signal,
+            none => none.insert(signal(SignalKind::hangup())?),
+        };
+        tokio::select! {
+            _ = signal.recv() => self.change(true).await,
+            () = self.0.leave.cancelled() => {}
+        }
+        Ok(())
+    }
+
+    /// Looks at the files; `anyway` even if they are what they were.
+    async fn change(&self, anyway: bool) {
+        let _turn = self.0.changing.lock().await;
+        let this = self.clone();
+        let built = tokio::task::spawn_blocking(move || this.build(anyway)).await;
+        let built = built.unwrap_or_else(|panic| Err(anyhow::anyhow!("{panic}")));
+        match built {
+            Ok(None) => {}
+            Ok(Some(built)) => self.replace(built).await,
+            Err(error) => {
+                let reason = format!("{error:#}");
+                tracing::error!(
+                    reason,
+                    "the configuration is refused; the old one is served"
+                );
+                TAKEN.with_label_values(&["refused"]).inc();
+                REFUSED.set(1);
+                let at = self.0.clock.now().to_rfc3339();
+                *self.0.refused.lock() = Some(Refused { at, reason });
+            }
+        }
+    }
+
+    fn build(&self, anyway: bool) -> anyhow::Result<Option<Built>> {
+        let files = Files::of(&self.0.env);
+        let old = self.now();
+        let found = files.fingerprint(&old.0.config);
+        if std::mem::replace(&mut *self.0.seen.lock(), found) == found && !anyway {
+            return Ok(None);
+        }
+        let (register, config) = files.read(&self.0.env)?;
+        // It may name other files than the old one.
+        *self.0.seen.lock() = files.fingerprint(&config);
+        Built::new(config, &register, Some(&old)).map(Some)
+    }
+
+    /// Serves a new configuration.
+    async fn replace(&self, built: Built) {
+        // A service that is found by its name has no endpoints before it is asked for.
+        let nowhere = built
+            .upstreams
+            .values()
+            .filter(|u| u.endpoints().is_empty());
+        let found = futures::future::join_all(nowhere.map(|upstream| upstream.find()));
+        let _ = tokio::time::timeout(Duration::from_secs(5), found).await;
+        let generation = self.now().0.generation + 1;
+        self.0
+            .now
+            .store(Arc::new(built.with(&self.0.lasting, generation)));
+        *self.0.refused.lock() = None;
+        TAKEN.with_label_values(&["taken"]).inc();
+        REFUSED.set(0);
+        GENERATION.set(i64::try_from(generation).unwrap_or(i64::MAX));
+        tracing::info!(generation, "a new configuration is served");
+    }
+}
+
+impl FromRequest for State {
+    type Error = actix_web::Error;
+    type Future = Ready<Result<Self, Self::Error>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let gateway = req.app_data::<web::Data<Gateway>>();
+        ready(
+            gateway
+                .map(|gateway| gateway.now())
+                .ok_or_else(|| ErrorInternalServerError("no gateway")),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! Requests under way while the configuration is replaced again and again.
+
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+};
+
+use bahi_testkit::TestEdge;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+use super::*;
+
+/// A service that says yes to everything, a little late, so that requests are under way.
+async fn service() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            tokio::spawn(yes(socket));
+        }
+    });
+    address
+}
+
+async fn yes(mut socket: TcpStream) -> std::io::Result<()> {
+    loop {
+        let mut head = Vec::new();
+        while !head.windows(4).any(|w| w == b"\r\n\r\n") {
+            let mut piece = [0; 4096];
+            match socket.read(&mut piece).await? {
+                0 => return Ok(()),
+                n => head.extend_from_slice(&piece[..n]),
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+        socket.write_all(answer).await?;
+    }
+}
+
+const CLIENTS: usize = 16;
+const EACH: usize = 250;
+
+/// Sends thousands of requests while `change` is done again and again; says how many changes were made and how many
+/// requests did not end well.
+async fn under_load(change: impl AsyncFn(&Gateway)) -> (usize, usize) {
+    let url = format!("http://{}", service().await);
+    let settings = [
+        ("BAHI_UPSTREAM_IDENTITY", url.as_str()),
+        ("BAHI_LIMIT_NORMAL", "1000000/1000000"),
+        ("BAHI_JOBS", "off"),
+    ];
+    let edge = TestEdge::start(crate::app(), &settings).await;
+    let (wrong, running) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    for _ in 0..CLIENTS {
+        let (wrong, running) = (wrong.clone(), running.clone());
+        let url = format!("{}/.well-known/jwks.json", edge.url());
+        running.fetch_add(1, SeqCst);
+        tokio::spawn(async move {
+            let http = reqwest::Client::builder().no_proxy().build().unwrap();
+            for _ in 0..EACH {
+                let answer = http.get(&url).send().await;
+                let well = answer.is_ok_and(|answer| answer.status().is_success());
+                wrong.fetch_add(usize::from(!well), SeqCst);
+            }
+            running.fetch_sub(1, SeqCst);
+        });
+    }
+    let mut changes = 0;
+    while running.load(SeqCst) > 0 {
+        change(&edge.running.state).await;
+        changes += 1;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    (changes, wrong.load(SeqCst))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_fails_while_the_configuration_is_replaced_under_load() {
+    let (changes, wrong) = under_load(async |gateway| gateway.change(true).await).await;
+    assert!(changes >= 10, "{changes} changes");
+    assert_eq!(wrong, 0, "of {} requests", CLIENTS * EACH);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_clears_its_routes_before_the_new_ones_are_there_is_found_out() {
+    let clears = async |gateway: &Gateway| {
+        let build = || {
+            let gateway = gateway.clone();
+            tokio::task::spawn_blocking(move || gateway.build(true).unwrap().unwrap())
+        };
+        let process = &gateway.0;
+        let mut empty = build().await.unwrap().with(&process.lasting, 0);
+        empty.targets.clear();
+        process.now.store(Arc::new(empty));
+        let new = build().await.unwrap().with(&process.lasting, 0);
+        process.now.store(Arc::new(new));
+    };
+    let (_, wrong) = under_load(clears).await;
+    assert!(wrong > 0);
+}
