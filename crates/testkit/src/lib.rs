@@ -12,6 +12,7 @@ mod database;
 mod edge;
 mod flat;
 mod ledger;
+mod provider;
 mod register;
 mod store;
 mod wait;
@@ -24,6 +25,9 @@ pub use database::TestDb;
 pub use edge::TestEdge;
 pub use flat::assert_flat;
 pub use ledger::{Entry, Outcome, Seen, Verdict, digest, judge};
+pub use provider::{
+    Manners, Misstep, PROVIDER_CLIENT, ProviderKey, SentBack, Signing, TestProvider,
+};
 pub use register::register_of;
 pub use store::TestStore;
 pub use wait::eventually;

@@ -1,13 +1,19 @@
 //! What every handler has at hand.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use bahi_db::Db;
 use bahi_http::Signer;
 use bahi_service::Parts;
 use bahi_types::Clock;
 
-use crate::{attempt::Lanes, breached::Breached, password::Hasher, secret::Secret};
+use crate::{
+    attempt::Lanes, breached::Breached, egress::Egress, oidc::Providers, password::Hasher,
+    secret::Secret,
+};
 
 /// The state of the service.
 #[derive(Clone)]
@@ -26,6 +32,8 @@ pub struct State {
     pub hasher: Hasher,
     /// Knows passwords that nobody should take.
     pub breached: Breached,
+    /// What is known of identity providers.
+    pub providers: Providers,
     /// Where the fleet is reached, without a slash at the end.
     pub public_url: Option<String>,
     /// Folder of public keys, ours among them.
@@ -51,9 +59,13 @@ impl State {
             let named = url.starts_with("https://") || url.starts_with("http://");
             anyhow::ensure!(named, "BAHI_PUBLIC_URL must be https://<host>");
         }
+        let private = parts.env.parse("BAHI_PROVIDERS_PRIVATE", false)?;
+        let patience = parts.env.parse("BAHI_PROVIDER_TIMEOUT_MS", 5000)?;
+        let egress = Egress::new(private, Duration::from_millis(patience));
         let breached = parts.env.optional("BAHI_BREACHED_PASSWORDS");
         Ok(Self {
             db: parts.database()?,
+            providers: Providers::new(egress, parts.clock.clone()),
             clock: parts.clock,
             secret: Secret::derived(&parts.signer, &former)?,
             signer: parts.signer,

@@ -52,6 +52,12 @@ pub const PASSWORD: [&str; 1] = ["pwd"];
 /// By password and a code.
 pub const TWO_FACTORS: [&str; 3] = ["pwd", "otp", "mfa"];
 
+/// What was shown so far, and a code.
+pub fn and_a_code(amr: &[String]) -> Vec<&str> {
+    let so_far = amr.iter().map(String::as_str);
+    so_far.chain(["otp", "mfa"]).collect()
+}
+
 impl Session {
     /// Whether it can still be used.
     pub fn is_open(&self, now: DateTime<Utc>) -> bool {

@@ -76,6 +76,8 @@ async fn only_an_internal_token_opens_what_is_not_public() {
         "/api/v1/tills",
         "/api/v1/audit",
         "/api/v1/api-keys",
+        "/api/v1/identity-providers",
+        "/api/v1/auth/identities",
         "/internal/v1/revocations",
     ];
     for path in paths {
@@ -194,6 +196,26 @@ async fn each_endpoint_asks_for_its_permission() {
             "POST",
             format!("/api/v1/api-keys/{id}:revoke"),
             "identity.api_key.write",
+        ),
+        (
+            "GET",
+            "/api/v1/identity-providers".to_owned(),
+            "identity.provider.read",
+        ),
+        (
+            "GET",
+            format!("/api/v1/identity-providers/{id}"),
+            "identity.provider.read",
+        ),
+        (
+            "DELETE",
+            format!("/api/v1/identity-providers/{id}"),
+            "identity.provider.write",
+        ),
+        (
+            "POST",
+            format!("/api/v1/identity-providers/{id}:check"),
+            "identity.provider.write",
         ),
     ];
     let client = app.client(tenant, &["identity.nothing.read"]);
