@@ -34,6 +34,8 @@ fn entry<P: JsonSchema>(event: EventType<P>) -> Entry {
 pub fn all() -> Vec<Entry> {
     vec![
         entry(TENANT_CREATED),
+        entry(TENANT_SUSPENDED),
+        entry(TENANT_REACTIVATED),
         entry(USER_CREATED),
         entry(USER_UPDATED),
         entry(USER_EMAIL_VERIFICATION_REQUESTED),

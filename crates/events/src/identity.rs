@@ -12,6 +12,12 @@ const T: Topic = Topic::Identity;
 
 /// A tenant registered.
 pub const TENANT_CREATED: EventType<Tenant> = EventType::new("tenant.created", T, "tenant");
+/// A tenant was suspended: nobody of it is let in.
+pub const TENANT_SUSPENDED: EventType<TenantStanding> =
+    EventType::new("tenant.suspended", T, "tenant");
+/// A suspended tenant is let in again.
+pub const TENANT_REACTIVATED: EventType<TenantStanding> =
+    EventType::new("tenant.reactivated", T, "tenant");
 /// A user was invited or registered.
 pub const USER_CREATED: EventType<User> = EventType::new("user.created", T, "user");
 /// A user changed: name, roles, status, e-mail address or its verification.
@@ -114,6 +120,23 @@ pub struct Role {
     pub name: String,
     /// What it grants.
     pub permissions: Vec<String>,
+}
+
+/// Whether a tenant is let in.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct TenantStanding {
+    /// The tenant.
+    pub tenant_id: TenantId,
+    /// Its short name.
+    pub slug: String,
+    /// Name of the business.
+    pub name: String,
+    /// When it was suspended, while it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended_at: Option<DateTime<Utc>>,
+    /// Why, while it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// A third party that says who somebody is.

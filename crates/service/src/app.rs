@@ -1,12 +1,13 @@
 //! What a service is made of.
 
-use std::sync::Arc;
+use std::{process::ExitCode, sync::Arc};
 
 use bahi_db::{Db, EmbeddedMigrations};
 use bahi_graphql::Subgraph;
 use bahi_http::{Keys, Signer};
 use bahi_kafka::{Consumer, Follow};
 use bahi_types::Clock;
+use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -44,6 +45,17 @@ impl Parts {
     }
 }
 
+/// A command of an operator as it was given.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The whole command line.
+    pub matches: clap::ArgMatches,
+    /// Who gave it: `BAHI_OPERATOR`, or the user at this host.
+    pub who: String,
+}
+
+type Carry<S> = fn(S, Asked) -> BoxFuture<'static, anyhow::Result<ExitCode>>;
+
 /// A service: its parts in the order in which they start.
 pub struct App<S> {
     pub(crate) name: &'static str,
@@ -58,6 +70,8 @@ pub struct App<S> {
     pub(crate) jobs: fn(&S) -> Vec<Job>,
     pub(crate) grpc: Option<fn(&S) -> tonic::service::Routes>,
     pub(crate) graphql: Option<fn() -> Subgraph>,
+    pub(crate) commands: fn(clap::Command) -> clap::Command,
+    pub(crate) carry: Option<Carry<S>>,
 }
 
 impl<S: Clone + Send + Sync + 'static> App<S> {
@@ -76,6 +90,8 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             jobs: |_| Vec::new(),
             grpc: None,
             graphql: None,
+            commands: |command| command,
+            carry: None,
         }
     }
 
@@ -126,6 +142,18 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     /// Its part of the graph.
     pub fn graphql(mut self, graphql: fn() -> Subgraph) -> Self {
         self.graphql = Some(graphql);
+        self
+    }
+
+    /// Commands of an operator that only this service has: what adds them to its command line, and what carries one out
+    /// with the service's own configuration.
+    pub fn commands(
+        mut self,
+        commands: fn(clap::Command) -> clap::Command,
+        carry: fn(S, Asked) -> BoxFuture<'static, anyhow::Result<ExitCode>>,
+    ) -> Self {
+        self.commands = commands;
+        self.carry = Some(carry);
         self
     }
 

@@ -182,29 +182,51 @@ fn to(text: &str) -> Result<bahi_kafka::To, String> {
     }
 }
 
-fn command(name: &'static str, hears: bool) -> clap::Command {
-    let command = Cli::command().name(name).bin_name(name);
+/// What a command line asks for.
+pub(crate) enum Given {
+    /// What every service does.
+    Common(Command),
+    /// What only this one does.
+    Own(clap::ArgMatches),
+}
+
+fn command(
+    name: &'static str,
+    hears: bool,
+    own: fn(clap::Command) -> clap::Command,
+) -> clap::Command {
+    let command = own(Cli::command()).name(name).bin_name(name);
     // A service that hears nothing has no such command.
     command.mut_subcommand("consumer", |consumer| consumer.hide(!hears))
 }
 
-fn parsed<I, T>(name: &'static str, hears: bool, args: I) -> Result<Command, clap::Error>
+fn parsed<I, T>(
+    name: &'static str,
+    hears: bool,
+    own: fn(clap::Command) -> clap::Command,
+    args: I,
+) -> Result<Given, clap::Error>
 where
     I: IntoIterator<Item = T>,
     T: Into<OsString>,
 {
-    let mut command = command(name, hears);
+    let mut command = command(name, hears, own);
     let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
     let matches = command
         .try_get_matches_from_mut(&args)
         .map_err(|error| with_usage(&mut command, &args, error))?;
+    let common = Cli::command();
+    let is_own = |asked: &str| common.find_subcommand(asked).is_none();
+    if matches.subcommand_name().is_some_and(is_own) {
+        return Ok(Given::Own(matches));
+    }
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     match cli.command {
         Some(Command::Consumer(_)) if !hears => Err(command.error(
             ErrorKind::InvalidSubcommand,
             "this service has no consumers",
         )),
-        found => Ok(found.unwrap_or(Command::Run)),
+        found => Ok(Given::Common(found.unwrap_or(Command::Run))),
     }
 }
 
@@ -228,9 +250,13 @@ fn with_usage(command: &mut clap::Command, args: &[OsString], error: clap::Error
 }
 
 /// Reads the command line; one that is wrong ends the process with 2.
-pub(crate) fn parse(name: &'static str, hears: bool) -> Command {
-    match parsed(name, hears, std::env::args_os()) {
-        Ok(command) => command,
+pub(crate) fn parse(
+    name: &'static str,
+    hears: bool,
+    own: fn(clap::Command) -> clap::Command,
+) -> Given {
+    match parsed(name, hears, own, std::env::args_os()) {
+        Ok(given) => given,
         Err(error) => error.exit(),
     }
 }
@@ -254,12 +280,33 @@ pub(crate) fn caller() -> String {
 mod tests {
     use super::*;
 
+    fn own(command: clap::Command) -> clap::Command {
+        let slug = clap::Arg::new("slug").required(true);
+        command.subcommand(clap::Command::new("close").arg(slug))
+    }
+
+    fn given(line: &str) -> Result<Given, clap::Error> {
+        let args = std::iter::once("x").chain(line.split_whitespace());
+        parsed("x", true, own, args)
+    }
+
     fn parse(line: &str) -> Result<Command, clap::Error> {
-        parsed(
-            "x",
-            true,
-            std::iter::once("x").chain(line.split_whitespace()),
-        )
+        given(line).map(|given| match given {
+            Given::Common(command) => command,
+            Given::Own(_) => panic!("{line} is the service's own"),
+        })
+    }
+
+    #[test]
+    fn a_service_may_have_commands_of_its_own() {
+        let Ok(Given::Own(matches)) = given("close sharma") else {
+            panic!("it is common");
+        };
+        let (name, of) = matches.subcommand().unwrap_or_else(|| panic!("nothing"));
+        let slug = of.get_one::<String>("slug").map(String::as_str);
+        assert_eq!((name, slug), ("close", Some("sharma")));
+        let wrong = given("close").err().map(|error| error.exit_code());
+        assert_eq!(wrong, Some(2));
     }
 
     fn replay(line: &str) -> Option<Replay> {
@@ -300,7 +347,7 @@ mod tests {
             assert_eq!(error.exit_code(), 2, "{line}");
             assert!(error.to_string().contains("Usage"), "{line}: {error}");
         }
-        let deaf = parsed("x", false, ["x", "consumer", "status"]);
+        let deaf = parsed("x", false, own, ["x", "consumer", "status"]);
         assert_eq!(deaf.err().map(|error| error.exit_code()), Some(2));
     }
 

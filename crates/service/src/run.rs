@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use utoipa_actix_web::AppExt;
 
-use crate::{App, Env, Parts, cli, consumer, telemetry::Telemetry};
+use crate::{App, Asked, Env, Parts, cli, consumer, telemetry::Telemetry};
 
 const GRACE: Duration = Duration::from_secs(25);
 
@@ -33,8 +33,12 @@ pub fn main<S: Clone + Send + Sync + 'static>(app: App<S>) -> ExitCode {
     };
     let name = app.name;
     // A wrong option prints the usage and ends the process with 2.
-    let command = cli::parse(name, app.has_consumers);
+    let given = cli::parse(name, app.has_consumers, app.commands);
     let result = runtime.block_on(async move {
+        let command = match given {
+            cli::Given::Common(command) => command,
+            cli::Given::Own(matches) => return carry(app, matches).await,
+        };
         match command {
             cli::Command::Run => run(app).await,
             cli::Command::Migrate => migrate(app, &Env::default()).await,
@@ -75,6 +79,18 @@ async fn operate<S: Clone + Send + Sync + 'static>(
     let who = env.optional("BAHI_OPERATOR").unwrap_or_else(cli::caller);
     let operator = Operator::new(db, env.optional("BAHI_KAFKA"), heard, who);
     consumer::run(&operator, &prefix, command).await
+}
+
+/// A command that only this service has.
+async fn carry<S: Clone + Send + Sync + 'static>(
+    app: App<S>,
+    matches: clap::ArgMatches,
+) -> anyhow::Result<ExitCode> {
+    let env = Env::default();
+    let state = (app.state)(parts(&app, &env, Clock::System)?)?;
+    let who = env.optional("BAHI_OPERATOR").unwrap_or_else(cli::caller);
+    let carry = app.carry.context("nobody carries this command out")?;
+    carry(state, Asked { matches, who }).await
 }
 
 async fn migrate<S: Clone + Send + Sync + 'static>(

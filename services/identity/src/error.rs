@@ -113,6 +113,9 @@ pub enum Error {
     /// Without it the user could not come in.
     #[error("Without a password this is your only way to sign in; set a password first.")]
     LastWayIn,
+    /// The tenant is suspended.
+    #[error("This business is suspended; ask whoever runs the service.")]
+    TenantSuspended,
     /// The slug belongs to another tenant.
     #[error("This short name is taken.")]
     SlugTaken,
@@ -256,6 +259,7 @@ impl Refusal for Error {
             Self::ProviderTaken => Verdict::conflict("PROVIDER_TAKEN"),
             Self::IdentityTaken => Verdict::conflict("IDENTITY_TAKEN"),
             Self::LastWayIn => Verdict::refused("LAST_WAY_IN"),
+            Self::TenantSuspended => Verdict::forbidden("TENANT_SUSPENDED"),
             Self::SlugTaken => Verdict::conflict("SLUG_TAKEN"),
             Self::EmailTaken => Verdict::conflict("EMAIL_TAKEN"),
             Self::RoleNameTaken => Verdict::conflict("ROLE_NAME_TAKEN"),

@@ -27,6 +27,26 @@ pub fn tenant_created(tenant: &Tenant) -> Outgoing {
     say::TENANT_CREATED.of(tenant.tenant_id.uuid(), tenant.version, &payload)
 }
 
+/// A tenant was suspended.
+pub fn tenant_suspended(tenant: &Tenant) -> Outgoing {
+    say::TENANT_SUSPENDED.of(tenant.tenant_id.uuid(), tenant.version, &standing(tenant))
+}
+
+/// A suspended tenant is let in again.
+pub fn tenant_reactivated(tenant: &Tenant) -> Outgoing {
+    say::TENANT_REACTIVATED.of(tenant.tenant_id.uuid(), tenant.version, &standing(tenant))
+}
+
+fn standing(tenant: &Tenant) -> say::TenantStanding {
+    say::TenantStanding {
+        tenant_id: tenant.tenant_id,
+        slug: tenant.slug.clone(),
+        name: tenant.name.clone(),
+        suspended_at: tenant.suspended_at,
+        reason: tenant.suspended_for.clone(),
+    }
+}
+
 /// A user was invited or registered.
 pub fn user_created(member: &Member) -> Outgoing {
     say::USER_CREATED.of(member.user.id.uuid(), member.user.version, &user(member))

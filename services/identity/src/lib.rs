@@ -6,6 +6,7 @@ mod attempt;
 mod audit;
 mod branch;
 mod breached;
+mod cli;
 mod code;
 mod company;
 mod consumers;
@@ -53,6 +54,9 @@ pub fn app() -> App<State> {
         .graphql(graphql::subgraph)
         .consumers(consumers::table)
         .jobs(jobs::table)
+        .commands(cli::commands, |state, asked| {
+            Box::pin(cli::run(state, asked))
+        })
 }
 
 fn routes(cfg: &mut ServiceConfig) {

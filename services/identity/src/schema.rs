@@ -268,6 +268,8 @@ diesel::table! {
         name -> Text,
         version -> Int8,
         created_at -> Timestamptz,
+        suspended_at -> Nullable<Timestamptz>,
+        suspended_for -> Nullable<Text>,
     }
 }
 

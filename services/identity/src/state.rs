@@ -1,7 +1,9 @@
 //! What every handler has at hand.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -36,6 +38,8 @@ pub struct State {
     pub providers: Providers,
     /// Where the fleet is reached, without a slash at the end.
     pub public_url: Option<String>,
+    /// Services that may suspend tenants.
+    pub may_suspend: Arc<BTreeSet<String>>,
     /// Folder of public keys, ours among them.
     pub trust: PathBuf,
 }
@@ -62,6 +66,12 @@ impl State {
         let private = parts.env.parse("BAHI_PROVIDERS_PRIVATE", false)?;
         let patience = parts.env.parse("BAHI_PROVIDER_TIMEOUT_MS", 5000)?;
         let egress = Egress::new(private, Duration::from_millis(patience));
+        let named = parts.env.optional("BAHI_MAY_SUSPEND").unwrap_or_default();
+        let named = named
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty());
+        let may_suspend = Arc::new(named.map(str::to_owned).collect());
         let breached = parts.env.optional("BAHI_BREACHED_PASSWORDS");
         Ok(Self {
             db: parts.database()?,
@@ -73,6 +83,7 @@ impl State {
             hasher: Hasher::new()?,
             breached: Breached::new(breached.as_deref().map(Path::new))?,
             public_url,
+            may_suspend,
             trust: parts.env.required("BAHI_TRUST_DIR")?.into(),
         })
     }

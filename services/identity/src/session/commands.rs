@@ -38,6 +38,7 @@ pub async fn enter(
     from: &Device,
     amr: &[&str],
 ) -> Result<Entry, Error> {
+    tenant::store::ensure_active(tx).await?;
     let kind = if amr.contains(&"mfa") {
         return Ok(Entry::Open(open(tx, state, user, from, amr).await?));
     } else if mfa::store::is_enabled(tx, user.id).await? {
@@ -59,6 +60,7 @@ pub async fn open(
     from: &Device,
     amr: &[&str],
 ) -> Result<SignedIn, Error> {
+    tenant::store::ensure_active(tx).await?;
     let (ip, user_agent) = device(from.ip, from.user_agent.as_deref());
     let session = Session {
         tenant_id: tx.tenant(),
@@ -289,6 +291,7 @@ pub async fn refresh(
     };
     let refreshed = state.db.write(&ctx, async move |tx: &mut Tx| {
         let (session, user) = store::owner(tx, &old).await?.ok_or(Error::SessionEnded)?;
+        tenant::store::ensure_active(tx).await?;
         let user = user::store::share(tx, user)
             .await?
             .filter(Credentials::is_active)

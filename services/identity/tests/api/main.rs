@@ -16,4 +16,5 @@ mod providers;
 mod roles;
 mod sign_in;
 mod support;
+mod tenants;
 mod users;
