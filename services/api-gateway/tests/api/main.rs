@@ -7,6 +7,7 @@ mod conformance;
 mod framing;
 mod graph;
 mod headers;
+mod identity;
 mod keys;
 mod limits;
 mod pages;
