@@ -429,8 +429,7 @@ async fn rotate(published: bool) -> BTreeMap<u16, u32> {
         .await
         .into_iter()
         .for_each(|done| done.unwrap());
-    let answers = tally.answers.lock().clone();
-    answers
+    std::mem::take(&mut *tally.answers.lock())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

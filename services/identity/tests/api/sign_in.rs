@@ -752,7 +752,7 @@ async fn the_feed_is_for_the_gateway_alone_and_forgets_after_sixteen_minutes() {
     let feed = revocations(&app).await;
     assert_eq!(
         feed,
-        json!({ "sessions": [shop.tokens.body["session_id"]], "users": [] })
+        json!({ "sessions": [shop.tokens.body["session_id"]], "users": [], "tenants": [] })
     );
 
     let path = "/internal/v1/revocations";
