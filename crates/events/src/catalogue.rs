@@ -34,12 +34,17 @@ fn entry<P: JsonSchema>(event: EventType<P>) -> Entry {
 pub fn all() -> Vec<Entry> {
     vec![
         entry(TENANT_CREATED),
+        entry(TENANT_SUSPENDED),
+        entry(TENANT_REACTIVATED),
         entry(USER_CREATED),
         entry(USER_UPDATED),
         entry(USER_EMAIL_VERIFICATION_REQUESTED),
         entry(ROLE_CREATED),
         entry(ROLE_UPDATED),
         entry(ROLE_DELETED),
+        entry(IDENTITY_PROVIDER_CREATED),
+        entry(IDENTITY_PROVIDER_UPDATED),
+        entry(IDENTITY_PROVIDER_DELETED),
         entry(COMPANY_UPDATED),
         entry(REGISTRATION_CREATED),
         entry(REGISTRATION_UPDATED),

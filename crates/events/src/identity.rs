@@ -4,6 +4,7 @@ use bahi_types::{BranchId, LocationId, RegistrationId, RoleId, TenantId, TillId,
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::{EventType, Topic};
 
@@ -11,6 +12,12 @@ const T: Topic = Topic::Identity;
 
 /// A tenant registered.
 pub const TENANT_CREATED: EventType<Tenant> = EventType::new("tenant.created", T, "tenant");
+/// A tenant was suspended: nobody of it is let in.
+pub const TENANT_SUSPENDED: EventType<TenantStanding> =
+    EventType::new("tenant.suspended", T, "tenant");
+/// A suspended tenant is let in again.
+pub const TENANT_REACTIVATED: EventType<TenantStanding> =
+    EventType::new("tenant.reactivated", T, "tenant");
 /// A user was invited or registered.
 pub const USER_CREATED: EventType<User> = EventType::new("user.created", T, "user");
 /// A user changed: name, roles, status, e-mail address or its verification.
@@ -24,6 +31,15 @@ pub const ROLE_CREATED: EventType<Role> = EventType::new("role.created", T, "rol
 pub const ROLE_UPDATED: EventType<Role> = EventType::new("role.updated", T, "role");
 /// A role was deleted.
 pub const ROLE_DELETED: EventType<Role> = EventType::new("role.deleted", T, "role");
+/// An identity provider was set up.
+pub const IDENTITY_PROVIDER_CREATED: EventType<IdentityProvider> =
+    EventType::new("identity_provider.created", T, "identity_provider");
+/// An identity provider changed, was closed or opened again.
+pub const IDENTITY_PROVIDER_UPDATED: EventType<IdentityProvider> =
+    EventType::new("identity_provider.updated", T, "identity_provider");
+/// An identity provider was deleted, and nobody is linked to it any more.
+pub const IDENTITY_PROVIDER_DELETED: EventType<IdentityProvider> =
+    EventType::new("identity_provider.deleted", T, "identity_provider");
 /// The company's details changed.
 pub const COMPANY_UPDATED: EventType<Company> = EventType::new("company.updated", T, "company");
 /// A GST registration was added.
@@ -104,6 +120,38 @@ pub struct Role {
     pub name: String,
     /// What it grants.
     pub permissions: Vec<String>,
+}
+
+/// Whether a tenant is let in.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct TenantStanding {
+    /// The tenant.
+    pub tenant_id: TenantId,
+    /// Its short name.
+    pub slug: String,
+    /// Name of the business.
+    pub name: String,
+    /// When it was suspended, while it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended_at: Option<DateTime<Utc>>,
+    /// Why, while it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A third party that says who somebody is.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct IdentityProvider {
+    /// The provider.
+    pub provider_id: Uuid,
+    /// What people see.
+    pub name: String,
+    /// Its address.
+    pub issuer: String,
+    /// Domains of e-mail addresses for which it speaks.
+    pub domains: Vec<String>,
+    /// Whether it lets anybody in.
+    pub active: bool,
 }
 
 /// The company behind a tenant.

@@ -1,12 +1,13 @@
 //! What a service is made of.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, process::ExitCode, sync::Arc};
 
 use bahi_db::{Db, EmbeddedMigrations};
 use bahi_graphql::Subgraph;
 use bahi_http::{Keys, Needs, Signer};
 use bahi_kafka::{Consumer, Follow};
 use bahi_types::Clock;
+use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -44,6 +45,17 @@ impl Parts {
     }
 }
 
+/// A command of an operator as it was given.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The whole command line.
+    pub matches: clap::ArgMatches,
+    /// Who gave it: `BAHI_OPERATOR`, or the user at this host.
+    pub who: String,
+}
+
+type Carry<S> = fn(S, Asked) -> BoxFuture<'static, anyhow::Result<ExitCode>>;
+
 /// A service: its parts in the order in which they start.
 pub struct App<S> {
     pub(crate) name: &'static str,
@@ -60,6 +72,8 @@ pub struct App<S> {
     pub(crate) graphql: Option<fn() -> Subgraph>,
     pub(crate) permissions: &'static [(&'static str, &'static str)],
     pub(crate) checks: Option<Check>,
+    pub(crate) commands: fn(clap::Command) -> clap::Command,
+    pub(crate) carry: Option<Carry<S>>,
 }
 
 /// Looks whether a configuration file could be served, and says what is in it.
@@ -83,6 +97,8 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             graphql: None,
             permissions: &[],
             checks: None,
+            commands: |command| command,
+            carry: None,
         }
     }
 
@@ -164,6 +180,18 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     /// What looks at a configuration file of the service's own, for `--check-config`.
     pub fn checks(mut self, checks: fn(&Path, &Env) -> anyhow::Result<String>) -> Self {
         self.checks = Some(checks);
+        self
+    }
+
+    /// Commands of an operator that only this service has: what adds them to its command line, and what carries one out
+    /// with the service's own configuration.
+    pub fn commands(
+        mut self,
+        commands: fn(clap::Command) -> clap::Command,
+        carry: fn(S, Asked) -> BoxFuture<'static, anyhow::Result<ExitCode>>,
+    ) -> Self {
+        self.commands = commands;
+        self.carry = Some(carry);
         self
     }
 

@@ -16,12 +16,14 @@ struct Cli {
 }
 
 /// What there is at a service beyond what every service has.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub(crate) struct Has {
     /// It hears something.
     pub consumers: bool,
     /// It has a configuration file.
     pub config_file: bool,
+    /// What adds its own commands.
+    pub own: fn(clap::Command) -> clap::Command,
 }
 
 /// What a service binary does.
@@ -197,8 +199,16 @@ fn to(text: &str) -> Result<bahi_kafka::To, String> {
     }
 }
 
+/// What a command line asks for.
+pub(crate) enum Given {
+    /// What every service does.
+    Common(Command),
+    /// What only this one does.
+    Own(clap::ArgMatches),
+}
+
 fn command(name: &'static str, has: Has) -> clap::Command {
-    let command = Cli::command()
+    let command = (has.own)(Cli::command())
         .name(name)
         .bin_name(name)
         .args_conflicts_with_subcommands(true);
@@ -208,7 +218,7 @@ fn command(name: &'static str, has: Has) -> clap::Command {
         .mut_arg("check_config", |arg| arg.hide(!has.config_file))
 }
 
-fn parsed<I, T>(name: &'static str, has: Has, args: I) -> Result<Command, clap::Error>
+fn parsed<I, T>(name: &'static str, has: Has, args: I) -> Result<Given, clap::Error>
 where
     I: IntoIterator<Item = T>,
     T: Into<OsString>,
@@ -218,20 +228,25 @@ where
     let matches = command
         .try_get_matches_from_mut(&args)
         .map_err(|error| with_usage(&mut command, &args, error))?;
+    let common = Cli::command();
+    let is_own = |asked: &str| common.find_subcommand(asked).is_none();
+    if matches.subcommand_name().is_some_and(is_own) {
+        return Ok(Given::Own(matches));
+    }
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     match cli.command {
         _ if cli.check_config.is_some() && !has.config_file => Err(command.error(
             ErrorKind::UnknownArgument,
             "this service has no configuration file",
         )),
-        None if cli.check_config.is_some() => {
-            Ok(Command::CheckConfig(cli.check_config.unwrap_or_default()))
-        }
+        None if cli.check_config.is_some() => Ok(Given::Common(Command::CheckConfig(
+            cli.check_config.unwrap_or_default(),
+        ))),
         Some(Command::Consumer(_)) if !has.consumers => Err(command.error(
             ErrorKind::InvalidSubcommand,
             "this service has no consumers",
         )),
-        found => Ok(found.unwrap_or(Command::Run)),
+        found => Ok(Given::Common(found.unwrap_or(Command::Run))),
     }
 }
 
@@ -255,9 +270,9 @@ fn with_usage(command: &mut clap::Command, args: &[OsString], error: clap::Error
 }
 
 /// Reads the command line; one that is wrong ends the process with 2.
-pub(crate) fn parse(name: &'static str, has: Has) -> Command {
+pub(crate) fn parse(name: &'static str, has: Has) -> Given {
     match parsed(name, has, std::env::args_os()) {
-        Ok(command) => command,
+        Ok(given) => given,
         Err(error) => error.exit(),
     }
 }
@@ -281,17 +296,44 @@ pub(crate) fn caller() -> String {
 mod tests {
     use super::*;
 
+    fn own(command: clap::Command) -> clap::Command {
+        let slug = clap::Arg::new("slug").required(true);
+        command.subcommand(clap::Command::new("close").arg(slug))
+    }
+
     const ALL: Has = Has {
         consumers: true,
         config_file: true,
+        own,
+    };
+    const NONE: Has = Has {
+        consumers: false,
+        config_file: false,
+        own,
     };
 
+    fn given(line: &str) -> Result<Given, clap::Error> {
+        let args = std::iter::once("x").chain(line.split_whitespace());
+        parsed("x", ALL, args)
+    }
+
     fn parse(line: &str) -> Result<Command, clap::Error> {
-        parsed(
-            "x",
-            ALL,
-            std::iter::once("x").chain(line.split_whitespace()),
-        )
+        given(line).map(|given| match given {
+            Given::Common(command) => command,
+            Given::Own(_) => panic!("{line} is the service's own"),
+        })
+    }
+
+    #[test]
+    fn a_service_may_have_commands_of_its_own() {
+        let Ok(Given::Own(matches)) = given("close sharma") else {
+            panic!("it is common");
+        };
+        let (name, of) = matches.subcommand().unwrap_or_else(|| panic!("nothing"));
+        let slug = of.get_one::<String>("slug").map(String::as_str);
+        assert_eq!((name, slug), ("close", Some("sharma")));
+        let wrong = given("close").err().map(|error| error.exit_code());
+        assert_eq!(wrong, Some(2));
     }
 
     fn replay(line: &str) -> Option<Replay> {
@@ -332,9 +374,9 @@ mod tests {
             assert_eq!(error.exit_code(), 2, "{line}");
             assert!(error.to_string().contains("Usage"), "{line}: {error}");
         }
-        let deaf = parsed("x", Has::default(), ["x", "consumer", "status"]);
+        let deaf = parsed("x", NONE, ["x", "consumer", "status"]);
         assert_eq!(deaf.err().map(|error| error.exit_code()), Some(2));
-        let bare = parsed("x", Has::default(), ["x", "--check-config", "f"]);
+        let bare = parsed("x", NONE, ["x", "--check-config", "f"]);
         assert_eq!(bare.err().map(|error| error.exit_code()), Some(2));
     }
 

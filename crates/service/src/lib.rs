@@ -1,7 +1,8 @@
 //! The whole of "main": configuration from the environment, telemetry, start-up and shutdown order.
 //!
 //! A service describes itself as an [`App`]; [`main`] gives it `run` (the default), `migrate`, `config`,
-//! `openapi` and, where it hears anything, `consumer`; where it has a configuration file, `--check-config`.
+//! `openapi` and, where it hears anything, `consumer`; where it has a configuration file, `--check-config`; beside commands of
+//! its own.
 
 mod app;
 mod cli;
@@ -13,7 +14,7 @@ mod pause;
 mod run;
 mod telemetry;
 
-pub use app::{App, Parts};
+pub use app::{App, Asked, Parts};
 pub use env::Env;
 pub use job::{Failures, Job};
 pub use pause::pause_point;

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use utoipa_actix_web::AppExt;
 
-use crate::{App, Env, Parts, cli, consumer, telemetry::Telemetry};
+use crate::{App, Asked, Env, Parts, cli, consumer, telemetry::Telemetry};
 
 const GRACE: Duration = Duration::from_secs(25);
 /// Longest time for which traffic is taken after readiness is off.
@@ -38,9 +38,14 @@ pub fn main<S: Clone + Send + Sync + 'static>(app: App<S>) -> ExitCode {
     let has = cli::Has {
         consumers: app.has_consumers,
         config_file: app.checks.is_some(),
+        own: app.commands,
     };
-    let command = cli::parse(name, has);
+    let given = cli::parse(name, has);
     let result = runtime.block_on(async move {
+        let command = match given {
+            cli::Given::Common(command) => command,
+            cli::Given::Own(matches) => return carry(app, matches).await,
+        };
         match command {
             cli::Command::Run => run(app).await,
             cli::Command::Migrate => migrate(app, &Env::default()).await,
@@ -89,6 +94,18 @@ async fn operate<S: Clone + Send + Sync + 'static>(
     let who = env.optional("BAHI_OPERATOR").unwrap_or_else(cli::caller);
     let operator = Operator::new(db, env.optional("BAHI_KAFKA"), heard, who);
     consumer::run(&operator, &prefix, command).await
+}
+
+/// A command that only this service has.
+async fn carry<S: Clone + Send + Sync + 'static>(
+    app: App<S>,
+    matches: clap::ArgMatches,
+) -> anyhow::Result<ExitCode> {
+    let env = Env::default();
+    let state = (app.state)(parts(&app, &env, Clock::System)?)?;
+    let who = env.optional("BAHI_OPERATOR").unwrap_or_else(cli::caller);
+    let carry = app.carry.context("nobody carries this command out")?;
+    carry(state, Asked { matches, who }).await
 }
 
 async fn migrate<S: Clone + Send + Sync + 'static>(

@@ -13,6 +13,7 @@ mod edge;
 mod flat;
 mod ledger;
 mod operations;
+mod provider;
 mod register;
 mod store;
 mod wait;
@@ -26,6 +27,9 @@ pub use edge::TestEdge;
 pub use flat::assert_flat;
 pub use ledger::{Entry, Outcome, Seen, Verdict, digest, judge};
 pub use operations::{assert_operations, assert_permissions_written_down};
+pub use provider::{
+    Manners, Misstep, PROVIDER_CLIENT, ProviderKey, SentBack, Signing, TestProvider,
+};
 pub use register::register_of;
 pub use store::TestStore;
 pub use wait::eventually;

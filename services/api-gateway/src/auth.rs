@@ -212,10 +212,11 @@ impl Auth {
         Ok(session)
     }
 
-    /// Whether a session has not ended more than `grace` seconds ago, nor been revoked.
+    /// Whether a session has not ended more than `grace` seconds ago, nor been revoked, nor its tenant suspended.
     pub fn lives(&self, session: &Session, grace: i64) -> bool {
         self.clock.now().timestamp() < session.claims.exp + grace
             && self.revocations.allow(&session.claims)
+            && !self.revocations.is_suspended(&session.claims)
     }
 
     /// The session of an access token.

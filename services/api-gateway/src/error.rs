@@ -13,6 +13,9 @@ pub enum Error {
     /// The token lacks the permission of the route.
     #[error("The permission {0} is needed.")]
     Forbidden(String),
+    /// The tenant is suspended.
+    #[error("This business is suspended; ask whoever runs the service.")]
+    TenantSuspended,
     /// The client took too long to send the body.
     #[error("The body did not come in time.")]
     SlowBody,
@@ -51,6 +54,7 @@ impl Refusal for Error {
         match self {
             Self::Fault(fault) => fault.verdict(),
             Self::Forbidden(_) => Verdict::forbidden("FORBIDDEN"),
+            Self::TenantSuspended => Verdict::forbidden("TENANT_SUSPENDED"),
             Self::SlowBody => Verdict::new(StatusCode::REQUEST_TIMEOUT, "BODY_TIMEOUT"),
             Self::TooMany(_) => Verdict::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS"),
             Self::NoWebSocket => Verdict::new(StatusCode::UPGRADE_REQUIRED, "WEBSOCKET_REQUIRED"),

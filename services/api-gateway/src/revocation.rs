@@ -17,6 +17,9 @@ pub struct Snapshot {
     pub sessions: HashSet<Uuid>,
     /// Users, and API keys, whose older tokens no longer speak for them.
     pub users: Vec<Stale>,
+    /// Tenants that are suspended.
+    #[serde(default)]
+    pub tenants: HashSet<Uuid>,
 }
 
 /// Tokens of a user issued before a moment are not good.
@@ -30,7 +33,14 @@ pub struct Stale {
 
 /// What is revoked now. When identity does not answer, the last word holds.
 #[derive(Debug, Default)]
-pub struct Revocations(RwLock<(HashSet<Uuid>, HashMap<Uuid, i64>)>);
+pub struct Revocations(RwLock<Revoked>);
+
+#[derive(Debug, Default)]
+struct Revoked {
+    sessions: HashSet<Uuid>,
+    users: HashMap<Uuid, i64>,
+    tenants: HashSet<Uuid>,
+}
 
 impl Revocations {
     /// Takes over a snapshot.
@@ -44,17 +54,29 @@ impl Revocations {
             let latest = users.entry(user_id).or_insert(not_before);
             *latest = not_before.max(*latest);
         }
-        *self.0.write() = (snapshot.sessions, users);
+        *self.0.write() = Revoked {
+            sessions: snapshot.sessions,
+            users,
+            tenants: snapshot.tenants,
+        };
+    }
+
+    /// Whether the tenant of a token is suspended.
+    pub fn is_suspended(&self, claims: &Claims) -> bool {
+        self.0.read().tenants.contains(&claims.tid.uuid())
     }
 
     /// Whether a token is still good.
     pub fn allow(&self, claims: &Claims) -> bool {
         let revoked = self.0.read();
-        if claims.sid.is_some_and(|sid| revoked.0.contains(&sid)) {
+        if claims
+            .sid
+            .is_some_and(|sid| revoked.sessions.contains(&sid))
+        {
             return false;
         }
         principal(&claims.sub)
-            .and_then(|p| revoked.1.get(&p))
+            .and_then(|p| revoked.users.get(&p))
             .is_none_or(|not_before| claims.iat >= *not_before)
     }
 }

@@ -213,6 +213,14 @@ impl State {
 
     /// The session of an access token, or of an API key.
     pub(crate) async fn speaker(&self, token: &str, client: IpAddr) -> Result<Arc<Session>, Error> {
+        let session = self.found(token, client).await?;
+        if self.0.auth.revocations.is_suspended(&session.claims) {
+            return Err(Error::TenantSuspended);
+        }
+        Ok(session)
+    }
+
+    async fn found(&self, token: &str, client: IpAddr) -> Result<Arc<Session>, Error> {
         if !auth::is_key(token) {
             return Ok(self.0.auth.verified(token)?);
         }

@@ -92,6 +92,30 @@ pub enum Error {
     /// The API key has ended.
     #[error("The API key was revoked or has expired; make another one.")]
     KeyEnded,
+    /// What came back from an identity provider is not right: the log says why.
+    #[error("The sign-in cannot be completed; begin anew.")]
+    SignInRefused,
+    /// A provider vouches for somebody who is nobody here, or not any more.
+    #[error("There is no account for you here; ask an administrator.")]
+    NoAccount,
+    /// A provider does not answer, or not as it should.
+    #[error("The identity provider does not answer; try again.")]
+    ProviderUnavailable,
+    /// A provider cannot be used, and why: for its administrators.
+    #[error("The identity provider cannot be used: {0}.")]
+    ProviderUnusable(String),
+    /// Another provider of the tenant has the issuer.
+    #[error("An identity provider with this issuer exists.")]
+    ProviderTaken,
+    /// Another user is linked to it.
+    #[error("Another user is linked to this account.")]
+    IdentityTaken,
+    /// Without it the user could not come in.
+    #[error("Without a password this is your only way to sign in; set a password first.")]
+    LastWayIn,
+    /// The tenant is suspended.
+    #[error("This business is suspended; ask whoever runs the service.")]
+    TenantSuspended,
     /// The slug belongs to another tenant.
     #[error("This short name is taken.")]
     SlugTaken,
@@ -102,7 +126,7 @@ pub enum Error {
     #[error("A role with this name exists.")]
     RoleNameTaken,
     /// Somebody has the role.
-    #[error("The role is held by users.")]
+    #[error("The role is held by users, or given by an identity provider.")]
     RoleInUse,
     /// Another registration has the GSTIN.
     #[error("A registration with this GSTIN exists.")]
@@ -155,7 +179,9 @@ impl From<bahi_db::Error> for Error {
         match error.constraint() {
             Some("app_user_email_key") => Self::EmailTaken,
             Some("role_name_key") => Self::RoleNameTaken,
-            Some("user_role_role_fkey") => Self::RoleInUse,
+            Some("user_role_role_fkey" | "identity_provider_role_fkey") => Self::RoleInUse,
+            Some("identity_provider_issuer_key") => Self::ProviderTaken,
+            Some("linked_identity_subject_key") => Self::IdentityTaken,
             Some("registration_gstin_key") => Self::GstinTaken,
             Some("branch_code_key" | "location_code_key" | "till_code_key") => Self::CodeTaken,
             Some("till_series_key") => Self::SeriesTaken,
@@ -226,6 +252,14 @@ impl Refusal for Error {
             Self::OwnerRoleFixed => Verdict::refused("OWNER_ROLE_FIXED"),
             Self::KeyExpiry => Verdict::refused("KEY_EXPIRY"),
             Self::KeyEnded => Verdict::conflict("KEY_ENDED"),
+            Self::SignInRefused => Verdict::new(StatusCode::UNAUTHORIZED, "SIGN_IN_REFUSED"),
+            Self::NoAccount => Verdict::forbidden("NO_ACCOUNT"),
+            Self::ProviderUnavailable => Verdict::unavailable("PROVIDER_UNAVAILABLE"),
+            Self::ProviderUnusable(_) => Verdict::refused("PROVIDER_UNUSABLE"),
+            Self::ProviderTaken => Verdict::conflict("PROVIDER_TAKEN"),
+            Self::IdentityTaken => Verdict::conflict("IDENTITY_TAKEN"),
+            Self::LastWayIn => Verdict::refused("LAST_WAY_IN"),
+            Self::TenantSuspended => Verdict::forbidden("TENANT_SUSPENDED"),
             Self::SlugTaken => Verdict::conflict("SLUG_TAKEN"),
             Self::EmailTaken => Verdict::conflict("EMAIL_TAKEN"),
             Self::RoleNameTaken => Verdict::conflict("ROLE_NAME_TAKEN"),
@@ -266,6 +300,7 @@ impl Refusal for Error {
                 Some(*retry_after)
             }
             Self::Busy | Self::BreachedList(_) => Some(1),
+            Self::ProviderUnavailable => Some(5),
             _ => None,
         }
     }

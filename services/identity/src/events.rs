@@ -8,6 +8,7 @@ use crate::{
     branch::Branch,
     company::Company,
     location::Location,
+    provider::Provider,
     registration::Registration,
     role::model::Role,
     secret::Token,
@@ -24,6 +25,26 @@ pub fn tenant_created(tenant: &Tenant) -> Outgoing {
         name: tenant.name.clone(),
     };
     say::TENANT_CREATED.of(tenant.tenant_id.uuid(), tenant.version, &payload)
+}
+
+/// A tenant was suspended.
+pub fn tenant_suspended(tenant: &Tenant) -> Outgoing {
+    say::TENANT_SUSPENDED.of(tenant.tenant_id.uuid(), tenant.version, &standing(tenant))
+}
+
+/// A suspended tenant is let in again.
+pub fn tenant_reactivated(tenant: &Tenant) -> Outgoing {
+    say::TENANT_REACTIVATED.of(tenant.tenant_id.uuid(), tenant.version, &standing(tenant))
+}
+
+fn standing(tenant: &Tenant) -> say::TenantStanding {
+    say::TenantStanding {
+        tenant_id: tenant.tenant_id,
+        slug: tenant.slug.clone(),
+        name: tenant.name.clone(),
+        suspended_at: tenant.suspended_at,
+        reason: tenant.suspended_for.clone(),
+    }
 }
 
 /// A user was invited or registered.
@@ -84,6 +105,31 @@ fn role(row: &Role) -> say::Role {
         role_id: row.id,
         name: row.name.clone(),
         permissions: row.permissions.clone(),
+    }
+}
+
+/// An identity provider was made (version 1) or changed.
+pub fn provider(row: &Provider) -> Outgoing {
+    let event = if row.version == 1 {
+        say::IDENTITY_PROVIDER_CREATED
+    } else {
+        say::IDENTITY_PROVIDER_UPDATED
+    };
+    event.of(row.id, row.version, &provider_body(row))
+}
+
+/// An identity provider was deleted.
+pub fn provider_deleted(row: &Provider) -> Outgoing {
+    say::IDENTITY_PROVIDER_DELETED.of(row.id, row.version, &provider_body(row))
+}
+
+fn provider_body(row: &Provider) -> say::IdentityProvider {
+    say::IdentityProvider {
+        provider_id: row.id,
+        name: row.name.clone(),
+        issuer: row.issuer.clone(),
+        domains: row.domains.clone(),
+        active: row.active,
     }
 }
 

@@ -30,7 +30,7 @@ pub fn table(state: &State) -> Vec<Job> {
     )]
 }
 
-/// Forgets ended sessions, used tickets, old revocations and counters, of every tenant.
+/// Forgets ended sessions, used tickets, sign-ins with providers, old revocations and counters, of every tenant.
 async fn purge(state: &State) -> Result<(), Error> {
     #[derive(QueryableByName)]
     struct Gone {
@@ -44,7 +44,12 @@ async fn purge(state: &State) -> Result<(), Error> {
             let call = sql("select directory.purge($1, $2) as gone")
                 .bind::<Timestamptz, _>(now)
                 .bind::<Integer, _>(MANY);
-            Ok::<_, Error>(call.get_result::<Gone>(tx.conn()).await?.gone)
+            let gone = call.get_result::<Gone>(tx.conn()).await?.gone;
+            let call = sql("select directory.purge_logins($1, $2) as gone")
+                .bind::<Timestamptz, _>(now)
+                .bind::<Integer, _>(MANY);
+            let logins = call.get_result::<Gone>(tx.conn()).await?.gone;
+            Ok::<_, Error>(gone + logins)
         });
         if gone.await?.value < i64::from(MANY) {
             return Ok(());

@@ -6,9 +6,11 @@ mod attempt;
 mod audit;
 mod branch;
 mod breached;
+mod cli;
 mod code;
 mod company;
 mod consumers;
+mod egress;
 mod error;
 mod events;
 mod graphql;
@@ -17,7 +19,9 @@ mod jwks;
 mod location;
 mod mfa;
 mod oauth;
+mod oidc;
 mod password;
+mod provider;
 mod registration;
 mod revocation;
 mod role;
@@ -50,12 +54,17 @@ pub fn app() -> App<State> {
         .graphql(graphql::subgraph)
         .consumers(consumers::table)
         .jobs(jobs::table)
+        .commands(cli::commands, |state, asked| {
+            Box::pin(cli::run(state, asked))
+        })
 }
 
 fn routes(cfg: &mut ServiceConfig) {
     tenant::routes(cfg);
     session::routes(cfg);
     mfa::routes(cfg);
+    oidc::routes(cfg);
+    provider::routes(cfg);
     ticket::routes(cfg);
     approval::routes(cfg);
     user::routes(cfg);

@@ -114,6 +114,9 @@ async fn give(
     let Some(good) = api_key::verify(&state, presented).await? else {
         return Ok(Refused::Client.answer());
     };
+    if good.suspended {
+        return Ok(Refused::Client.answer());
+    }
     let held = Grants::new(good.permissions.clone());
     let scope = scope.unwrap_or(good.permissions);
     if !scope.iter().all(|permission| held.allow(permission)) {

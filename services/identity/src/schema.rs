@@ -105,6 +105,40 @@ diesel::table! {
 }
 
 diesel::table! {
+    identity_provider (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        name -> Text,
+        issuer -> Text,
+        client_id -> Text,
+        sealed -> Nullable<Bytea>,
+        redirect_uris -> Array<Text>,
+        domains -> Array<Text>,
+        link_by_email -> Bool,
+        role_id -> Nullable<Uuid>,
+        trusts_mfa -> Bool,
+        active -> Bool,
+        version -> Int8,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    linked_identity (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        issuer -> Text,
+        subject -> Text,
+        provider_id -> Uuid,
+        user_id -> Uuid,
+        email -> Nullable<Text>,
+        created_at -> Timestamptz,
+        last_used_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     location (tenant_id, id) {
         tenant_id -> Uuid,
         id -> Uuid,
@@ -126,6 +160,20 @@ diesel::table! {
         last_step -> Int8,
         created_at -> Timestamptz,
         confirmed_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    oidc_login (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        provider_id -> Uuid,
+        hash -> Bytea,
+        redirect_uri -> Text,
+        user_id -> Nullable<Uuid>,
+        created_at -> Timestamptz,
+        expires_at -> Timestamptz,
+        used_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -220,6 +268,8 @@ diesel::table! {
         name -> Text,
         version -> Int8,
         created_at -> Timestamptz,
+        suspended_at -> Nullable<Timestamptz>,
+        suspended_for -> Nullable<Text>,
     }
 }
 
@@ -233,6 +283,7 @@ diesel::table! {
         created_at -> Timestamptz,
         expires_at -> Timestamptz,
         used_at -> Nullable<Timestamptz>,
+        amr -> Array<Text>,
     }
 }
 
@@ -264,6 +315,7 @@ diesel::table! {
 
 diesel::joinable!(app_user -> tenant (tenant_id));
 diesel::joinable!(company -> tenant (tenant_id));
+diesel::joinable!(identity_provider -> tenant (tenant_id));
 diesel::joinable!(registration -> company (tenant_id));
 diesel::joinable!(role -> tenant (tenant_id));
 
@@ -275,8 +327,11 @@ diesel::allow_tables_to_appear_in_same_query!(
     audit_end,
     branch,
     company,
+    identity_provider,
+    linked_identity,
     location,
     mfa,
+    oidc_login,
     pin,
     recovery_code,
     refresh_token,

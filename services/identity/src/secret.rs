@@ -43,6 +43,14 @@ pub enum Purpose {
     Vault,
     /// The secret of an API key, from its id and version.
     ApiKey,
+    /// The state of a sign-in with a provider, from its id.
+    LoginState,
+    /// What stays with the browser meanwhile.
+    LoginKey,
+    /// The PKCE verifier of it.
+    LoginVerifier,
+    /// The nonce of it.
+    LoginNonce,
 }
 
 impl Purpose {
@@ -55,6 +63,10 @@ impl Purpose {
             Self::Request => b"request",
             Self::Vault => b"vault",
             Self::ApiKey => b"api key",
+            Self::LoginState => b"login state",
+            Self::LoginKey => b"login key",
+            Self::LoginVerifier => b"login verifier",
+            Self::LoginNonce => b"login nonce",
         }
     }
 }

@@ -1,13 +1,21 @@
 //! What every handler has at hand.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use bahi_db::Db;
 use bahi_http::Signer;
 use bahi_service::Parts;
 use bahi_types::Clock;
 
-use crate::{attempt::Lanes, breached::Breached, password::Hasher, secret::Secret};
+use crate::{
+    attempt::Lanes, breached::Breached, egress::Egress, oidc::Providers, password::Hasher,
+    secret::Secret,
+};
 
 /// The state of the service.
 #[derive(Clone)]
@@ -26,8 +34,12 @@ pub struct State {
     pub hasher: Hasher,
     /// Knows passwords that nobody should take.
     pub breached: Breached,
+    /// What is known of identity providers.
+    pub providers: Providers,
     /// Where the fleet is reached, without a slash at the end.
     pub public_url: Option<String>,
+    /// Services that may suspend tenants.
+    pub may_suspend: Arc<BTreeSet<String>>,
     /// Folder of public keys, ours among them.
     pub trust: PathBuf,
 }
@@ -51,9 +63,19 @@ impl State {
             let named = url.starts_with("https://") || url.starts_with("http://");
             anyhow::ensure!(named, "BAHI_PUBLIC_URL must be https://<host>");
         }
+        let private = parts.env.parse("BAHI_PROVIDERS_PRIVATE", false)?;
+        let patience = parts.env.parse("BAHI_PROVIDER_TIMEOUT_MS", 5000)?;
+        let egress = Egress::new(private, Duration::from_millis(patience));
+        let named = parts.env.optional("BAHI_MAY_SUSPEND").unwrap_or_default();
+        let named = named
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty());
+        let may_suspend = Arc::new(named.map(str::to_owned).collect());
         let breached = parts.env.optional("BAHI_BREACHED_PASSWORDS");
         Ok(Self {
             db: parts.database()?,
+            providers: Providers::new(egress, parts.clock.clone()),
             clock: parts.clock,
             secret: Secret::derived(&parts.signer, &former)?,
             signer: parts.signer,
@@ -61,6 +83,7 @@ impl State {
             hasher: Hasher::new()?,
             breached: Breached::new(breached.as_deref().map(Path::new))?,
             public_url,
+            may_suspend,
             trust: parts.env.required("BAHI_TRUST_DIR")?.into(),
         })
     }

@@ -8,6 +8,7 @@ mod drain;
 mod framing;
 mod graph;
 mod headers;
+mod identity;
 mod keys;
 mod limits;
 mod pages;

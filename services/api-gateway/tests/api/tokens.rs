@@ -298,3 +298,33 @@ async fn identitys_next_key_is_learned_from_its_key_set_and_nobody_elses() {
     assert_problem(&foreign.get("/api/v1/brands").await, 401, "UNAUTHENTICATED");
     std::fs::remove_dir_all(&folder).unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_of_a_suspended_tenant_are_refused_by_name_within_two_seconds_and_go_on_later() {
+    let fleet = Fleet::start().await;
+    let gateway = fleet.gateway(&[]).await;
+    let (user, other) = (gateway.user(&["*"]), gateway.user(&["*"]));
+    user.get("/api/v1/brands").await.expect(201);
+    let tell = |tenants: serde_json::Value| {
+        *fleet.desk.revocations.lock() = json!({ "sessions": [], "users": [], "tenants": tenants });
+        Instant::now()
+    };
+    let told = tell(json!([user.claims.tid]));
+    let refused = eventually(|| async {
+        let reply = user.get("/api/v1/brands").await;
+        (reply.status != 201).then_some((reply, told.elapsed()))
+    });
+    let (reply, after) = refused.await;
+    assert_problem(&reply, 403, "TENANT_SUSPENDED");
+    assert!(after < Duration::from_secs(2), "{after:?}");
+    other.get("/api/v1/brands").await.expect(201);
+    // A token that was never seen before is no better.
+    let fresh = Claims {
+        sid: Some(Uuid::now_v7()),
+        ..user.claims.clone()
+    };
+    let fresh = user.with_token(sign("identity", token::ACCESS, &fresh));
+    assert_problem(&fresh.get("/api/v1/brands").await, 403, "TENANT_SUSPENDED");
+    tell(json!([]));
+    eventually(|| async { (user.get("/api/v1/brands").await.status == 201).then_some(()) }).await;
+}

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     Error, State, revocation,
     role::model::{grant_set, within},
+    tenant,
     user::{self, Credentials},
 };
 
@@ -183,6 +184,8 @@ pub struct Good {
     pub permissions: Vec<String>,
     /// The Unix second of which this is true.
     pub issued_at: i64,
+    /// Whether its tenant is suspended: then it is good for nothing, and the gateway says so.
+    pub suspended: bool,
 }
 
 /// Looks at a key that was presented, and notes its use. Nothing for whatever is wrong, because a caller gains nothing
@@ -209,6 +212,7 @@ pub async fn verify(state: &State, presented: Presented) -> Result<Option<Good>,
         Ok::<_, Error>(Some(Good {
             permissions: permissions.collect(),
             issued_at: tx.now().timestamp().max(key.not_before),
+            suspended: tenant::store::get(tx).await?.suspended_at.is_some(),
             key,
         }))
     });

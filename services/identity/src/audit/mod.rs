@@ -11,4 +11,4 @@ mod store;
 
 pub use http::routes;
 pub use model::Record;
-pub use store::insert;
+pub use store::{insert, verify};

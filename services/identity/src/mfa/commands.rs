@@ -236,8 +236,9 @@ pub async fn verify(
             None if store::is_enabled(tx, id).await? => take(tx, &state_, &user, &code).await?,
             None => return Err(Error::TicketInvalid),
         }
-        ticket::take_in(tx, &token, kind).await?;
-        let signed = session::open(tx, &state_, &user, &from, &TWO_FACTORS).await?;
+        let ticket = ticket::take_in(tx, &token, kind).await?;
+        let amr = session::and_a_code(&ticket.amr);
+        let signed = session::open(tx, &state_, &user, &from, &amr).await?;
         if let Code::Recovery(_) = code {
             let details = json!({ "left": store::codes_left(tx, id).await? });
             tx.audit("identity.mfa.recover", ("user", id.uuid()), None, details);

@@ -11,7 +11,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
 use super::store;
-use crate::{Error, State};
+use crate::{Error, State, tenant};
 
 /// The endpoint.
 pub fn routes(cfg: &mut ServiceConfig) {
@@ -28,6 +28,8 @@ struct Revocations {
     sessions: Vec<Uuid>,
     /// Users, and API keys, whose older access tokens are void.
     users: Vec<UserRevocation>,
+    /// Tenants that are suspended now.
+    tenants: Vec<Uuid>,
 }
 
 /// Access tokens of a user issued before a Unix second are void.
@@ -55,13 +57,16 @@ async fn revocations(state: web::Data<State>, caller: Caller) -> Result<HttpResp
     gateway(&caller)?;
     let revoked = state.db.read(&caller.ctx, async move |tx: &mut Tx| {
         let since = tx.now() - WINDOW;
-        Ok::<_, Error>(store::since(tx, since).await?)
+        let revoked = store::since(tx, since).await?;
+        Ok::<_, Error>((revoked, tenant::store::suspended(tx).await?))
     });
+    let (revoked, tenants) = revoked.await?;
     let mut answer = Revocations {
         sessions: Vec::new(),
         users: Vec::new(),
+        tenants,
     };
-    for one in revoked.await? {
+    for one in revoked {
         answer.sessions.extend(one.session_id);
         if let (Some(user_id), Some(not_before)) = (one.user_id, one.not_before) {
             answer.users.push(UserRevocation {

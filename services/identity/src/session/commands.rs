@@ -30,21 +30,25 @@ use crate::{
     user::Credentials,
 };
 
-/// Lets a user in whose row is locked and whose password was right: into a session, unless a second factor is needed.
+/// Lets a user in whose row is locked and who has shown who he is (`amr`): into a session, unless a second factor is needed.
 pub async fn enter(
     tx: &mut Tx,
     state: &State,
     user: &Credentials,
     from: &Device,
+    amr: &[&str],
 ) -> Result<Entry, Error> {
-    let kind = if mfa::store::is_enabled(tx, user.id).await? {
+    tenant::store::ensure_active(tx).await?;
+    let kind = if amr.contains(&"mfa") {
+        return Ok(Entry::Open(open(tx, state, user, from, amr).await?));
+    } else if mfa::store::is_enabled(tx, user.id).await? {
         Kind::MfaChallenge
     } else if company::store::requires_mfa(tx).await? {
         Kind::MfaEnrolment
     } else {
-        return Ok(Entry::Open(open(tx, state, user, from, &PASSWORD).await?));
+        return Ok(Entry::Open(open(tx, state, user, from, amr).await?));
     };
-    let ticket = ticket::add(tx, &state.secret, kind, user.id).await?;
+    let ticket = ticket::add_after(tx, &state.secret, kind, user.id, amr).await?;
     Ok(Entry::Second(ticket))
 }
 
@@ -56,6 +60,7 @@ pub async fn open(
     from: &Device,
     amr: &[&str],
 ) -> Result<SignedIn, Error> {
+    tenant::store::ensure_active(tx).await?;
     let (ip, user_agent) = device(from.ip, from.user_agent.as_deref());
     let session = Session {
         tenant_id: tx.tenant(),
@@ -176,7 +181,7 @@ pub async fn sign_in(
         if !user.is_active() || user.password_hash != found.credentials.password_hash {
             return Err(Error::InvalidCredentials);
         }
-        let entry = enter(tx, &state_, &user, &from).await?;
+        let entry = enter(tx, &state_, &user, &from, &PASSWORD).await?;
         attempt::forgive(tx, &counted).await?;
         Ok(entry)
     });
@@ -286,6 +291,7 @@ pub async fn refresh(
     };
     let refreshed = state.db.write(&ctx, async move |tx: &mut Tx| {
         let (session, user) = store::owner(tx, &old).await?.ok_or(Error::SessionEnded)?;
+        tenant::store::ensure_active(tx).await?;
         let user = user::store::share(tx, user)
             .await?
             .filter(Credentials::is_active)

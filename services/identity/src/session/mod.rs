@@ -17,5 +17,5 @@ mod store;
 
 pub use commands::{enter, open, prove, revoke_all, session_of};
 pub use http::{Challenge, Device, Tokens, answer, name_of_device, routes};
-pub use model::{Entry, PASSWORD, SignedIn, TWO_FACTORS, Why};
+pub use model::{Entry, PASSWORD, SignedIn, TWO_FACTORS, Why, and_a_code};
 pub use store::set_amr;

@@ -52,6 +52,12 @@ pub const PASSWORD: [&str; 1] = ["pwd"];
 /// By password and a code.
 pub const TWO_FACTORS: [&str; 3] = ["pwd", "otp", "mfa"];
 
+/// What was shown so far, and a code.
+pub fn and_a_code(amr: &[String]) -> Vec<&str> {
+    let so_far = amr.iter().map(String::as_str);
+    so_far.chain(["otp", "mfa"]).collect()
+}
+
 impl Session {
     /// Whether it can still be used.
     pub fn is_open(&self, now: DateTime<Utc>) -> bool {
@@ -232,16 +238,38 @@ pub fn device(
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_replaced_token_is_good_for_a_moment_and_then_a_theft() {
+    type Judge = fn(Option<DateTime<Utc>>, DateTime<Utc>) -> Presented;
+
+    /// What a judge gets wrong.
+    fn mistakes(judge: Judge) -> Vec<&'static str> {
         let at: DateTime<Utc> = "2026-11-21T10:00:00Z".parse().unwrap();
         let later = |seconds| judge(Some(at), at + TimeDelta::seconds(seconds));
-        assert_eq!(judge(None, at), Presented::Current);
-        assert_eq!(later(0), Presented::JustReplaced);
-        assert_eq!(later(20), Presented::JustReplaced);
-        assert_eq!(later(21), Presented::Copied);
-        // A clock that is a little behind the one that rotated.
-        assert_eq!(later(-1), Presented::JustReplaced);
+        let cases = [
+            ("never replaced", judge(None, at), Presented::Current),
+            ("a second tab", later(0), Presented::JustReplaced),
+            ("a lost answer", later(20), Presented::JustReplaced),
+            // A clock that is a little behind the one that rotated.
+            ("a slow clock", later(-1), Presented::JustReplaced),
+            ("a copy", later(21), Presented::Copied),
+            ("an old copy", later(6 * 86_400), Presented::Copied),
+        ];
+        let wrong = cases.iter().filter(|(_, is, should)| is != should);
+        wrong.map(|(what, ..)| *what).collect()
+    }
+
+    #[test]
+    fn a_replaced_token_is_good_for_a_moment_and_then_a_theft() {
+        assert!(mistakes(judge).is_empty(), "{:?}", mistakes(judge));
+        // Those who judge otherwise are found out: without grace each second tab is a theft, without end no theft is one.
+        let graceless: Judge = |at, _| at.map_or(Presented::Current, |_| Presented::Copied);
+        let endless: Judge = |at, _| at.map_or(Presented::Current, |_| Presented::JustReplaced);
+        let blind: Judge = |_, _| Presented::Current;
+        assert_eq!(
+            mistakes(graceless),
+            ["a second tab", "a lost answer", "a slow clock"]
+        );
+        assert_eq!(mistakes(endless), ["a copy", "an old copy"]);
+        assert_eq!(mistakes(blind).len(), 5);
     }
 
     #[test]

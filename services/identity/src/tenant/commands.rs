@@ -106,6 +106,8 @@ pub async fn register(
                 name: new.tenant_name,
                 version: 1,
                 created_at: tx.now(),
+                suspended_at: None,
+                suspended_for: None,
             };
             store::insert(tx, &tenant).await?;
             let roles = default_roles(tx);
@@ -188,4 +190,62 @@ fn default_roles(tx: &Tx) -> Vec<Role> {
         updated_at: tx.now(),
     };
     DEFAULTS.iter().map(role).collect()
+}
+
+/// Suspends the tenant of `ctx`; one that is stays so as it was. `operator` is who did it by hand.
+pub async fn suspend(
+    state: &State,
+    ctx: &Ctx,
+    reason: String,
+    operator: Option<String>,
+) -> Result<Done<Tenant>, Error> {
+    let ctx = ctx.clone();
+    state
+        .db
+        .write(&ctx, async move |tx: &mut Tx| {
+            let mut row = store::lock(tx).await?;
+            if row.suspended_at.is_some() {
+                return Ok(row);
+            }
+            row.suspended_at = Some(tx.now());
+            row.suspended_for = Some(reason.clone());
+            row.version += 1;
+            store::save(tx, &row).await?;
+            tx.publish(events::tenant_suspended(&row));
+            told(tx, "identity.tenant.suspend", reason, operator);
+            Ok(row)
+        })
+        .await
+}
+
+/// Lets the tenant of `ctx` in again; nothing for one that is not suspended.
+pub async fn reactivate(
+    state: &State,
+    ctx: &Ctx,
+    reason: String,
+    operator: Option<String>,
+) -> Result<Done<Tenant>, Error> {
+    let ctx = ctx.clone();
+    state
+        .db
+        .write(&ctx, async move |tx: &mut Tx| {
+            let mut row = store::lock(tx).await?;
+            if row.suspended_at.is_none() {
+                return Ok(row);
+            }
+            row.suspended_at = None;
+            row.suspended_for = None;
+            row.version += 1;
+            store::save(tx, &row).await?;
+            tx.publish(events::tenant_reactivated(&row));
+            told(tx, "identity.tenant.reactivate", reason, operator);
+            Ok(row)
+        })
+        .await
+}
+
+fn told(tx: &mut Tx, action: &'static str, reason: String, operator: Option<String>) {
+    let details = operator.map_or_else(|| json!({}), |who| json!({ "operator": who }));
+    let id = tx.tenant().uuid();
+    tx.audit(action, ("tenant", id), Some(reason), details);
 }

@@ -21,6 +21,10 @@ pub struct Tenant {
     pub version: i64,
     /// When it registered.
     pub created_at: DateTime<Utc>,
+    /// When it was suspended, while it is.
+    pub suspended_at: Option<DateTime<Utc>>,
+    /// Why.
+    pub suspended_for: Option<String>,
 }
 
 /// Longest short name.

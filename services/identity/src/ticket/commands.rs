@@ -37,6 +37,22 @@ pub async fn add(tx: &mut Tx, secret: &Secret, kind: Kind, user: UserId) -> Resu
     Ok(ticket)
 }
 
+/// As [`add`], for somebody who has shown who he is otherwise than by a password.
+pub async fn add_after(
+    tx: &mut Tx,
+    secret: &Secret,
+    kind: Kind,
+    user: UserId,
+    amr: &[&str],
+) -> Result<Ticket, Error> {
+    let ticket = Ticket {
+        amr: amr.iter().map(|method| (*method).to_owned()).collect(),
+        ..Ticket::new(tx.tenant(), kind, user, tx.now())
+    };
+    store::insert(tx, &ticket, &ticket.token(secret).hash()).await?;
+    Ok(ticket)
+}
+
 /// Makes the tickets of a user void.
 pub async fn void(tx: &mut Tx, user: UserId) -> Result<(), Error> {
     Ok(store::mark_all_used(tx, user).await?)
@@ -61,7 +77,7 @@ pub async fn accept(
             .ok_or(Error::TicketInvalid)?;
         let joined = user::store::get(tx, user.id).await?;
         verification::request(tx, &state_.secret, &joined.user, from.language.clone()).await?;
-        session::enter(tx, &state_, &user, &from).await
+        session::enter(tx, &state_, &user, &from, &session::PASSWORD).await
     });
     Ok(signed.await?.value)
 }
@@ -144,11 +160,11 @@ pub async fn find(tx: &mut Tx, hash: &[u8], kind: Kind) -> Result<Ticket, Error>
 }
 
 /// Uses a ticket up.
-pub async fn take_in(tx: &mut Tx, hash: &[u8], kind: Kind) -> Result<(), Error> {
+pub async fn take_in(tx: &mut Tx, hash: &[u8], kind: Kind) -> Result<Ticket, Error> {
     let ticket = find(tx, hash, kind).await?;
     // Of two requests with one ticket, the second waits here for the first.
     if store::mark_used(tx, ticket.id).await? {
-        Ok(())
+        Ok(ticket)
     } else {
         Err(Error::TicketInvalid)
     }

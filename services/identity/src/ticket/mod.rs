@@ -12,6 +12,6 @@ mod http;
 mod model;
 pub mod store;
 
-pub use commands::{add, find, holder, issue, take_in, void};
+pub use commands::{add, add_after, find, holder, issue, take_in, void};
 pub use http::routes;
 pub use model::{Kind, Ticket};

@@ -79,6 +79,9 @@ pub struct Ticket {
     pub expires_at: DateTime<Utc>,
     /// When it was used or made void.
     pub used_at: Option<DateTime<Utc>>,
+    /// How its holder has shown who he is so far.
+    #[serde(default)]
+    pub amr: Vec<String>,
 }
 
 impl Ticket {
@@ -92,6 +95,7 @@ impl Ticket {
             created_at: now,
             expires_at: now + kind.life(),
             used_at: None,
+            amr: vec!["pwd".to_owned()],
         }
     }
 

@@ -10,7 +10,7 @@ use super::{
     store,
 };
 use crate::{
-    Error, State, api_key, events, revocation, role, session,
+    Error, State, api_key, events, oidc, revocation, role, session,
     ticket::{self, Kind, Ticket},
     verification,
 };
@@ -151,6 +151,47 @@ pub async fn joined(tx: &mut Tx, id: UserId, password_hash: &str) -> Result<(), 
     save(tx, &mut member).await?;
     tx.audit("identity.user.join", ("user", id.uuid()), None, json!({}));
     Ok(())
+}
+
+/// An invited user becomes active without a password: a provider vouches for him and his address.
+pub async fn joined_by_provider(tx: &mut Tx, id: UserId) -> Result<(), Error> {
+    let mut member = store::lock(tx, id).await?;
+    Status::ACTIVE.clone_into(&mut member.user.status);
+    member.user.email_verified_at = Some(tx.now());
+    save(tx, &mut member).await?;
+    tx.audit("identity.user.join", ("user", id.uuid()), None, json!({}));
+    Ok(())
+}
+
+/// A person becomes a user whom a provider vouches for, address and all.
+pub async fn brought_in(
+    tx: &mut Tx,
+    email: &str,
+    name: &str,
+    role: RoleId,
+) -> Result<UserId, Error> {
+    let user = User {
+        tenant_id: tx.tenant(),
+        id: UserId::new(),
+        email: email.to_owned(),
+        name: name.to_owned(),
+        status: Status::ACTIVE.into(),
+        version: 1,
+        created_at: tx.now(),
+        updated_at: tx.now(),
+        email_verified_at: Some(tx.now()),
+    };
+    store::insert(tx, &user, None).await?;
+    store::set_roles(tx, user.id, &[role]).await?;
+    let member = Member {
+        user,
+        role_ids: vec![role],
+    };
+    tx.publish(events::user_created(&member));
+    let id = member.user.id;
+    let details = json!({ "role_ids": member.role_ids });
+    tx.audit("identity.user.bring_in", ("user", id.uuid()), None, details);
+    Ok(id)
 }
 
 /// What may change of a user.
@@ -309,8 +350,9 @@ pub async fn enable(
                 return Ok(member);
             }
             let credentials = store::credentials(tx, id).await?.ok_or(DbError::NotFound)?;
-            Status::enabled(credentials.password_hash.is_some())
-                .clone_into(&mut member.user.status);
+            let has_a_way_in =
+                credentials.password_hash.is_some() || oidc::has_link(tx, id).await?;
+            Status::enabled(has_a_way_in).clone_into(&mut member.user.status);
             save(tx, &mut member).await?;
             tx.audit("identity.user.enable", ("user", id.uuid()), None, json!({}));
             Ok(member)

@@ -1,6 +1,6 @@
 //! Users: the people of a tenant.
 //!
-//! * A user is invited, then active once he has set a password, and may be disabled and enabled again. He is never
+//! * A user is invited, then active once he has set a password or come by an identity provider, and may be disabled and enabled again. He is never
 //!   deleted: documents and the audit trail name him.
 //! * Nobody gives, takes or acts upon a permission that he does not hold himself: not through roles, and not by
 //!   disabling a mightier user or resetting his password.
@@ -15,6 +15,6 @@ pub mod http;
 mod model;
 pub mod store;
 
-pub use commands::{joined, verified, void_tokens};
+pub use commands::{brought_in, joined, joined_by_provider, verified, void_tokens};
 pub use http::routes;
 pub use model::{Credentials, Member, Status, User};

@@ -78,9 +78,9 @@ impl Status {
     /// May not.
     pub const DISABLED: &'static str = "disabled";
 
-    /// What a disabled user becomes again.
-    pub const fn enabled(has_password: bool) -> &'static str {
-        if has_password {
+    /// What a disabled user becomes again: with a password or a link to a provider he can come in.
+    pub const fn enabled(has_a_way_in: bool) -> &'static str {
+        if has_a_way_in {
             Self::ACTIVE
         } else {
             Self::INVITED
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_never_set_a_password_is_invited_again_when_enabled() {
+    fn who_has_no_way_in_is_invited_again_when_enabled() {
         assert_eq!(Status::enabled(false), "invited");
         assert_eq!(Status::enabled(true), "active");
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::*;
 
 /// Brings what the outbox holds back in, as Kafka would.
-async fn deliver(app: &App, events: &[Envelope<Value>]) {
+pub async fn deliver(app: &App, events: &[Envelope<Value>]) {
     for consumer in (identity::app().hears())(&app.running.state) {
         consumer.feed(&app.db, events).await.unwrap();
     }

@@ -75,6 +75,8 @@ async fn only_an_internal_token_opens_what_is_not_public() {
         "/api/v1/tills",
         "/api/v1/audit",
         "/api/v1/api-keys",
+        "/api/v1/identity-providers",
+        "/api/v1/auth/identities",
         "/internal/v1/revocations",
     ];
     for path in paths {

@@ -10,7 +10,7 @@ use totp_rs::{Builder, Secret, Totp};
 use crate::support::*;
 
 /// An authenticator app.
-struct Phone(Totp);
+pub struct Phone(Totp);
 
 impl Phone {
     fn with(secret: &str) -> Self {
@@ -19,7 +19,7 @@ impl Phone {
     }
 
     /// The code so many seconds from the app's time.
-    fn code(&self, app: &App, seconds: i64) -> String {
+    pub fn code(&self, app: &App, seconds: i64) -> String {
         let at = app.clock.now().timestamp() + seconds;
         self.0.generate(at.try_into().unwrap()).to_string()
     }
@@ -47,7 +47,7 @@ async fn begin(client: &bahi_testkit::Client) -> Phone {
 }
 
 /// Enrols somebody; a minute later no code of now was used.
-async fn enrolled(app: &App, client: &bahi_testkit::Client) -> (Phone, Vec<String>) {
+pub async fn enrolled(app: &App, client: &bahi_testkit::Client) -> (Phone, Vec<String>) {
     let phone = begin(client).await;
     let body = json!({ "code": phone.code(app, 0) });
     let done = client

@@ -249,6 +249,36 @@ async fn fifty_parallel_refreshes_of_one_token_give_one_successor() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_looks_before_he_locks_makes_several_successors() {
+    // The mutant of the test above: it looks whether the token was replaced without a lock, and makes up a successor. So
+    // what that test counts does tell.
+    const AT_ONCE: usize = 8;
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let session: uuid::Uuid = shop.tokens.text_at("session_id").parse().unwrap();
+    let barrier = std::sync::Arc::new(tokio::sync::Barrier::new(AT_ONCE));
+    let clients = join_all((0..AT_ONCE).map(|_| app.admin())).await;
+    let refreshes = clients.into_iter().enumerate().map(|(n, client)| {
+        let barrier = barrier.clone();
+        async move {
+            let current = "select hash from refresh_token where session_id = $1 and rotated_at is null";
+            let row = client.query_one(current, &[&session]).await.unwrap();
+            let (hash, mut next): (Vec<u8>, _) = (row.get(0), vec![0_u8; 32]);
+            next[0] = u8::try_from(n).unwrap();
+            barrier.wait().await;
+            let replace = "update refresh_token set rotated_at = now() where hash = $1";
+            client.execute(replace, &[&hash]).await.unwrap();
+            let add = "insert into refresh_token select tenant_id, $2, session_id, now(), null from refresh_token where hash = $1";
+            client.execute(add, &[&hash, &next]).await.unwrap();
+        }
+    });
+    join_all(refreshes).await;
+    let count = "select count(*) from refresh_token";
+    let rows = app.admin().await.query_one(count, &[]).await.unwrap();
+    assert_eq!(rows.get::<_, i64>(0), 1 + 8, "a chain for each");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_copied_refresh_token_kills_the_family() {
     let app = start_fixed().await;
     let shop = Shop::open(&app).await;
@@ -722,7 +752,7 @@ async fn the_feed_is_for_the_gateway_alone_and_forgets_after_sixteen_minutes() {
     let feed = revocations(&app).await;
     assert_eq!(
         feed,
-        json!({ "sessions": [shop.tokens.body["session_id"]], "users": [] })
+        json!({ "sessions": [shop.tokens.body["session_id"]], "users": [], "tenants": [] })
     );
 
     let path = "/internal/v1/revocations";
