@@ -104,13 +104,15 @@ pub struct Config {
     /// Load balancers in front of us, whose `X-Forwarded-For` is believed: `BAHI_TRUSTED_PROXIES`, blocks of addresses
     /// separated by commas.
     pub proxies: Vec<Network>,
-    /// Redis of the strict limits: `BAHI_REDIS`. Without it they are local.
+    /// Redis of the rate limits: `BAHI_REDIS`. Without it they are local.
     pub redis: Option<String>,
-    /// How long Redis may take before a strict request is counted locally: `BAHI_REDIS_PATIENCE_MS`.
+    /// How long Redis may take before requests are counted locally: `BAHI_REDIS_PATIENCE_MS`.
     pub patience: Duration,
     /// Limits by class: `BAHI_LIMIT_<CLASS>` is the rate, `BAHI_TIME_<CLASS>_MS` the time, `BAHI_BODY_<CLASS>` the
     /// longest body in bytes.
     pub classes: BTreeMap<Class, ClassLimits>,
+    /// Rate of a tenant as a whole, in each class but the strict one: `BAHI_LIMIT_TENANT`.
+    pub tenant: Limit,
     /// How many WebSockets a user may have open: `BAHI_WEBSOCKETS_PER_USER`.
     pub sockets_per_user: u32,
     /// After so long without a byte in either direction a WebSocket is closed: `BAHI_WEBSOCKET_IDLE_MS`.
@@ -225,6 +227,10 @@ impl Config {
             redis: env.optional("BAHI_REDIS"),
             patience: Duration::from_millis(patience.get()),
             classes,
+            tenant: env.parse(
+                "BAHI_LIMIT_TENANT",
+                "5000/10000".parse().map_err(anyhow::Error::msg)?,
+            )?,
             sockets_per_user: env.parse("BAHI_WEBSOCKETS_PER_USER", 20)?,
             socket_idle: Duration::from_millis(env.parse("BAHI_WEBSOCKET_IDLE_MS", 60_000)?),
             hsts: env.parse("BAHI_HSTS", false)?,

@@ -201,7 +201,8 @@ pub async fn headers<B: MessageBody + 'static>(
         out.insert(
             header::ACCESS_CONTROL_EXPOSE_HEADERS,
             HeaderValue::from_static(
-                "etag, idempotency-hit, location, retry-after, x-request-id, ratelimit-remaining",
+                "etag, idempotency-hit, location, retry-after, x-request-id, ratelimit-limit, ratelimit-remaining, \
+                 ratelimit-reset",
             ),
         );
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use actix_web::http::header::HeaderMap;
 use anyhow::Context;
 use bahi_http::Fault;
-use bahi_register::{Register, Route};
+use bahi_register::{Class, Register, Route};
 use bahi_service::Parts;
 use serde::Deserialize;
 use serde_json::json;
@@ -16,7 +16,7 @@ use crate::{
     config::{ClassLimits, Config},
     error::Error,
     graphql::Graph,
-    limit::Limits,
+    limit::{Limits, Who},
     openapi::Documents,
     tunnel::Sockets,
     upstream::Upstream,
@@ -139,8 +139,20 @@ impl State {
         self.speaker(auth::bearer(headers)?, client).await
     }
 
-    /// The session of an access token, or of an API key.
+    /// The session of an access token, or of an API key. Who guesses is counted by address.
     pub(crate) async fn speaker(&self, token: &str, client: IpAddr) -> Result<Arc<Session>, Error> {
+        let known = self.known(token, client).await;
+        if let Err(Error::Fault(Fault::Unauthenticated)) = &known {
+            let who = Who::Address(client);
+            let standing = self.0.limits.ordinary(Class::Normal, who, None).await;
+            if let Some(refused) = standing.filter(|s| !s.allowed()) {
+                return Err(Error::TooMany(refused.reset));
+            }
+        }
+        known
+    }
+
+    async fn known(&self, token: &str, client: IpAddr) -> Result<Arc<Session>, Error> {
         if !auth::is_key(token) {
             return Ok(self.0.auth.verified(token)?);
         }

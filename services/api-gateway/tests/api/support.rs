@@ -13,7 +13,7 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use api_gateway::State;
 use bahi_http::{Claims, Keys, Signer, token};
 use bahi_testkit::{Reply, TestEdge, test_env};
-use bahi_types::TenantId;
+use bahi_types::{Clock, TenantId};
 use bytes::Bytes;
 use futures::StreamExt;
 use parking_lot::Mutex;
@@ -91,6 +91,11 @@ impl Fleet {
 
     /// A gateway in front of them.
     pub async fn gateway(&self, settings: &[(&str, &str)]) -> Gateway {
+        self.gateway_at(settings, Clock::System).await
+    }
+
+    /// A gateway whose clock is another one.
+    pub async fn gateway_at(&self, settings: &[(&str, &str)], clock: Clock) -> Gateway {
         let mut all: Vec<(&str, &str)> = self
             .urls
             .iter()
@@ -100,7 +105,7 @@ impl Fleet {
         all.push(("BAHI_REDIS_PATIENCE_MS", "5000"));
         all.extend_from_slice(settings);
         Gateway {
-            edge: TestEdge::start(api_gateway::app(), &all).await,
+            edge: TestEdge::start_at(api_gateway::app(), &all, clock).await,
         }
     }
 
