@@ -32,10 +32,18 @@ impl Rate {
         (self.burst / 20).max(1)
     }
 
-    fn per_second(self) -> f64 {
-        self.per_minute as f64 / 60.0
+    fn full(self) -> i64 {
+        i64::from(self.burst) * TOKEN
+    }
+
+    fn filled_in(self, micros: u128) -> i64 {
+        let filled = micros.saturating_mul(u128::from(self.per_minute));
+        i64::try_from(filled).unwrap_or(i64::MAX)
     }
 }
+
+/// A token, in the parts that a rate of one a minute fills in a microsecond.
+const TOKEN: i64 = 60_000_000;
 
 /// How long tokens on lease are good. What is left then goes back.
 pub const LEASE: Duration = Duration::from_secs(1);
@@ -79,8 +87,8 @@ pub struct Bucket {
     lease_until: Instant,
     owed: u32,
     alone: bool,
-    /// The shared bucket, as far as can be guessed, at `at`.
-    tokens: f64,
+    /// The shared bucket, as far as can be guessed, at `at`; in parts of a token.
+    tokens: i64,
     at: Instant,
     denied: Option<Instant>,
     spent: u32,
@@ -98,7 +106,7 @@ impl Bucket {
             lease_until: now,
             owed: 0,
             alone: false,
-            tokens: f64::from(rate.burst),
+            tokens: rate.full(),
             at: now,
             denied: None,
             spent: 0,
@@ -128,7 +136,7 @@ impl Bucket {
         }
         if self.owed < self.rate.portion() {
             self.owed += 1;
-            self.tokens -= 1.0;
+            self.tokens -= TOKEN;
             self.spent = self.spent.saturating_add(1);
             return Taken::Now(self.passed(now));
         }
@@ -140,11 +148,11 @@ impl Bucket {
     /// Counts a request without Redis, by what was last known of the shared bucket. It is told when it is back.
     pub fn take_alone(&mut self, now: Instant) -> Standing {
         self.fill(now);
-        if self.tokens < 1.0 {
-            let wait = (1.0 - self.tokens) / self.rate.per_second();
-            return self.refused(Duration::from_secs_f64(wait.min(86_400.0)));
+        if self.tokens < TOKEN {
+            let missing = (TOKEN - self.tokens).unsigned_abs();
+            return self.refused(Duration::from_micros(missing / self.rate.per_minute.max(1)));
         }
-        self.tokens -= 1.0;
+        self.tokens -= TOKEN;
         self.alone = true;
         self.owed = self.owed.saturating_add(1).min(self.rate.burst);
         self.passed(now)
@@ -164,9 +172,7 @@ impl Bucket {
     /// Whether forgetting it loses nothing.
     pub fn is_full(&mut self, now: Instant) -> bool {
         self.fill(now);
-        self.tokens >= f64::from(self.rate.burst)
-            && !self.queued
-            && (self.lease, self.owed) == (0, 0)
+        self.tokens >= self.rate.full() && !self.queued && (self.lease, self.owed) == (0, 0)
     }
 
     /// What to ask Redis now.
@@ -192,7 +198,8 @@ impl Bucket {
         self.alone = false;
         self.lease = self.leased(now).saturating_add(told.granted);
         self.lease_until = now + LEASE;
-        self.tokens = told.left as f64 - f64::from(self.owed);
+        let left = told.left.saturating_sub(i64::from(self.owed));
+        self.tokens = left.saturating_mul(TOKEN);
         self.at = now;
         let wait = Duration::from_millis(told.wait);
         self.denied = (told.wait > 0).then(|| now + wait);
@@ -240,17 +247,18 @@ impl Bucket {
     }
 
     fn fill(&mut self, now: Instant) {
-        let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        let full = f64::from(self.rate.burst);
-        self.tokens = (self.tokens + passed * self.rate.per_second()).min(full);
+        let filled = self
+            .rate
+            .filled_in(now.saturating_duration_since(self.at).as_micros());
+        self.tokens = self.tokens.saturating_add(filled).min(self.rate.full());
         self.at = now;
     }
 
     fn passed(&self, now: Instant) -> Standing {
-        let remaining = self.tokens.max(0.0) as u32 + self.leased(now);
+        let tokens = u32::try_from(self.tokens.max(0) / TOKEN).unwrap_or(u32::MAX);
         Standing {
             limit: self.rate.burst,
-            remaining: remaining.min(self.rate.burst),
+            remaining: tokens.saturating_add(self.leased(now)).min(self.rate.burst),
             reset: 0,
         }
     }

@@ -84,7 +84,7 @@ enum Key {
     User(Class, Uuid, Uuid),
     Tenant(Class, Uuid),
     Address(Class, IpAddr),
-    ApiKey(Uuid),
+    Program(Uuid),
     Strict(IpAddr, Arc<str>),
 }
 
@@ -98,7 +98,7 @@ impl fmt::Display for Key {
             Self::Address(class, address) => {
                 write!(f, "bahi:limit:address:{}:{address}", class.name())
             }
-            Self::ApiKey(key) => write!(f, "bahi:limit:key:{key}"),
+            Self::Program(key) => write!(f, "bahi:limit:key:{key}"),
             Self::Strict(address, route) => write!(f, "bahi:limit:strict:{address}:{route}"),
         }
     }
@@ -161,7 +161,7 @@ impl Limits {
                 per_minute: u64::from(own.rate.get()),
                 burst: own.rate.get(),
             };
-            (Key::ApiKey(own.key), rate)
+            (Key::Program(own.key), rate)
         });
         let tenant = tenant.map(|tenant| (Key::Tenant(class, tenant), self.tenant));
         for (key, rate) in [own, tenant].into_iter().flatten() {
