@@ -9,6 +9,7 @@ mod list;
 mod problem;
 mod request;
 mod respond;
+pub mod search;
 pub mod token;
 pub mod validate;
 

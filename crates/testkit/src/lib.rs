@@ -13,6 +13,7 @@ mod edge;
 mod flat;
 mod ledger;
 mod register;
+mod searches;
 mod store;
 mod wait;
 
@@ -25,6 +26,7 @@ pub use edge::TestEdge;
 pub use flat::assert_flat;
 pub use ledger::{Entry, Outcome, Seen, Verdict, digest, judge};
 pub use register::register_of;
+pub use searches::assert_searches;
 pub use store::TestStore;
 pub use wait::eventually;
 
