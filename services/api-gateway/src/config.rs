@@ -119,6 +119,8 @@ pub struct Config {
     pub socket_idle: Duration,
     /// We are reached by https: send HSTS. `BAHI_HSTS`.
     pub hsts: bool,
+    /// How long a search through everything may take: `BAHI_SEARCH_BUDGET_MS`.
+    pub search_budget: Duration,
     /// The graph.
     pub graph: GraphConfig,
 }
@@ -233,6 +235,7 @@ impl Config {
             )?,
             sockets_per_user: env.parse("BAHI_WEBSOCKETS_PER_USER", 20)?,
             socket_idle: Duration::from_millis(env.parse("BAHI_WEBSOCKET_IDLE_MS", 60_000)?),
+            search_budget: Duration::from_millis(env.parse("BAHI_SEARCH_BUDGET_MS", 1_000)?),
             hsts: env.parse("BAHI_HSTS", false)?,
             graph: GraphConfig::read(env)?,
         })

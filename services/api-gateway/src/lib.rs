@@ -12,6 +12,7 @@ mod openapi;
 mod pages;
 mod proxy;
 mod revocation;
+mod search;
 mod state;
 mod tunnel;
 mod upstream;
@@ -37,6 +38,7 @@ fn routes(cfg: &mut web::ServiceConfig) {
         .service(page("/health/live", pages::live))
         .service(page("/health/ready", pages::ready))
         .service(page("/api/openapi.json", openapi::document))
+        .service(web::resource(search::PATH).to(search::search))
         .service(web::resource("/graphql").to(graphql::serve))
         .service(page("/docs", pages::docs_redirect))
         .service(page("/docs/{file:.*}", pages::docs))

@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, web};
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 
-use crate::State;
+use crate::{State, search};
 
 /// The merged document and when it was made.
 #[derive(Default)]
@@ -48,6 +48,7 @@ async fn merged(state: &State) -> (String, bool) {
             state.target(path).is_some()
         });
     }
+    paths.insert(search::PATH.to_owned(), search::described(&state.0.finders));
     let document = json!({
         "openapi": "3.1.0",
         "info": { "title": "Bahi", "version": env!("CARGO_PKG_VERSION"),

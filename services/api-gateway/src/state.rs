@@ -18,6 +18,7 @@ use crate::{
     graphql::Graph,
     limit::{Limits, Who},
     openapi::Documents,
+    search::Finder,
     tunnel::Sockets,
     upstream::Upstream,
 };
@@ -37,6 +38,8 @@ pub(crate) struct Inner {
     /// Longest prefix first, so that the first that covers a path is the one.
     pub targets: Vec<Target>,
     pub documents: Documents,
+    /// In the order of the register.
+    pub finders: Vec<Finder>,
     pub graph: Graph,
     /// What questions about API keys are counted under.
     pub asking: Arc<str>,
@@ -101,6 +104,14 @@ impl State {
                 upstream,
             });
         }
+        let mut finders = Vec::new();
+        for (service, search) in register.searches() {
+            let upstream = upstreams.get(&service.name).cloned();
+            finders.push(Finder {
+                search: search.clone(),
+                upstream: upstream.context("a search without a service")?,
+            });
+        }
         let graph = Graph::new(&config, &upstreams)?;
         let limits = Limits::new(&config)?;
         let auth = Auth::new(
@@ -117,6 +128,7 @@ impl State {
             upstreams,
             targets,
             documents: Documents::default(),
+            finders,
             graph,
             asking: "api-keys".into(),
         })))

@@ -12,6 +12,7 @@ mod limits;
 mod own_redis;
 mod pages;
 mod routing;
+mod search;
 mod shared;
 mod support;
 mod tokens;

@@ -47,6 +47,8 @@ pub struct Desk {
     pub seen: Mutex<Vec<Seen>>,
     pub revocations: Mutex<Value>,
     pub jwks: Mutex<Value>,
+    /// What a search of a path finds: the hits; null keeps silent, a number is a status.
+    pub searches: Mutex<BTreeMap<String, Value>>,
     /// What identity says of API keys.
     pub keys: Mutex<BTreeMap<String, Value>>,
     /// How often it was asked about one.
@@ -187,6 +189,18 @@ async fn stand_in(
         headers: headers.collect(),
     };
     desk.seen.lock().push(seen);
+    if let Some(path) = req.path().strip_prefix("/internal/v1/search/") {
+        let said = desk.searches.lock().get(path).cloned();
+        return match said {
+            Some(Value::Null) => std::future::pending().await,
+            Some(Value::Number(status)) => {
+                let status = u16::try_from(status.as_u64().unwrap()).unwrap();
+                HttpResponse::build(status.try_into().unwrap()).finish()
+            }
+            Some(said) => HttpResponse::Ok().json(said),
+            None => HttpResponse::Ok().json(json!({ "items": [], "more": false })),
+        };
+    }
     if req.path() == "/ws/pos" {
         return socket(&req, payload);
     }
