@@ -113,6 +113,8 @@ pub struct Config {
     pub classes: BTreeMap<Class, ClassLimits>,
     /// Rate of a tenant as a whole, in each class but the strict one: `BAHI_LIMIT_TENANT`.
     pub tenant: Limit,
+    /// How many connections an address may have open: `BAHI_CONNECTIONS_PER_ADDRESS`.
+    pub connections: u32,
     /// How many WebSockets a user may have open: `BAHI_WEBSOCKETS_PER_USER`.
     pub sockets_per_user: u32,
     /// After so long without a byte in either direction a WebSocket is closed: `BAHI_WEBSOCKET_IDLE_MS`.
@@ -233,6 +235,7 @@ impl Config {
                 "BAHI_LIMIT_TENANT",
                 "5000/10000".parse().map_err(anyhow::Error::msg)?,
             )?,
+            connections: env.parse("BAHI_CONNECTIONS_PER_ADDRESS", 512)?,
             sockets_per_user: env.parse("BAHI_WEBSOCKETS_PER_USER", 20)?,
             socket_idle: Duration::from_millis(env.parse("BAHI_WEBSOCKET_IDLE_MS", 60_000)?),
             search_budget: Duration::from_millis(env.parse("BAHI_SEARCH_BUDGET_MS", 1_000)?),

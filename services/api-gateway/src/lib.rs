@@ -7,9 +7,11 @@ mod config;
 mod edge;
 mod error;
 mod graphql;
+mod held;
 mod limit;
 mod openapi;
 mod pages;
+mod peers;
 mod proxy;
 mod revocation;
 mod search;
@@ -28,6 +30,7 @@ pub use state::State;
 pub fn app() -> App<State> {
     App::new("api-gateway", State::new)
         .fallback(routes)
+        .admits(State::admit)
         .jobs(jobs)
 }
 

@@ -18,6 +18,7 @@ use crate::{
     graphql::Graph,
     limit::{Limits, Who},
     openapi::Documents,
+    peers::{Admitted, Peers},
     search::Finder,
     tunnel::Sockets,
     upstream::Upstream,
@@ -32,6 +33,7 @@ pub(crate) struct Inner {
     pub auth: Auth,
     pub limits: Limits,
     pub sockets: Sockets,
+    pub peers: Peers,
     /// Cancelled when long connections are to end, because the process does.
     pub leave: CancellationToken,
     pub upstreams: BTreeMap<String, Arc<Upstream>>,
@@ -114,6 +116,7 @@ impl State {
         }
         let graph = Graph::new(&config, &upstreams)?;
         let limits = Limits::new(&config)?;
+        let peers = Peers::new(config.connections, &config.proxies);
         let auth = Auth::new(
             parts.keys.clone(),
             parts.signer.clone(),
@@ -123,6 +126,7 @@ impl State {
             config,
             auth,
             limits,
+            peers,
             sockets: Sockets::default(),
             leave: parts.leave.clone(),
             upstreams,
@@ -132,6 +136,11 @@ impl State {
             graph,
             asking: "api-keys".into(),
         })))
+    }
+
+    /// Counts a connection; nothing when its address has too many.
+    pub(crate) fn admit(&self, peer: IpAddr) -> Option<Option<Admitted>> {
+        self.0.peers.admit(peer)
     }
 
     /// Where a path leads.

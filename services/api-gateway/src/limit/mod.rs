@@ -252,7 +252,7 @@ impl Limits {
 }
 
 /// Whose an address is: of IPv6 a customer has a whole /64, and could use another address for each request.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
             Some(v4) => IpAddr::V4(v4),

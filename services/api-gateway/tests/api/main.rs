@@ -14,6 +14,8 @@ mod pages;
 mod routing;
 mod search;
 mod shared;
+mod slow;
+mod smuggling;
 mod support;
 mod tokens;
 mod tunnel;
