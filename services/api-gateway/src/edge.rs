@@ -6,7 +6,7 @@ use std::{
 };
 
 use actix_web::{
-    Error, HttpRequest, HttpResponse,
+    Error, HttpRequest, HttpResponse, ResponseError,
     body::{EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
@@ -16,7 +16,7 @@ use actix_web::{
     middleware::Next,
     web,
 };
-use bahi_http::Fault;
+use bahi_http::{Fault, Problem};
 
 use crate::{
     State,
@@ -178,6 +178,15 @@ fn named(connection: &str, name: &str) -> bool {
 /// The methods there are.
 pub const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
+/// Longest target and headers, in bytes.
+const HEAD: usize = 32 * 1024;
+
+fn length_of(req: &ServiceRequest) -> usize {
+    let line = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
+    let target = req.uri().path_and_query().map_or(0, |p| p.as_str().len());
+    target + req.headers().iter().map(line).sum::<usize>()
+}
+
 /// Middleware: answers CORS preflights and adds the security headers to every answer.
 ///
 /// # Errors
@@ -212,6 +221,10 @@ pub async fn headers<B: MessageBody + 'static>(
         }
         unread = !held::read_away(&mut req).await;
         req.into_response(answer.finish()).map_into_right_body()
+    } else if length_of(&req) > HEAD {
+        unread = true;
+        let refused = Problem::from(crate::error::Error::HeadTooLong(HEAD)).error_response();
+        req.into_response(refused).map_into_right_body()
     } else {
         next.call(req).await?.map_into_left_body()
     };

@@ -13,6 +13,9 @@ pub enum Error {
     /// The token lacks the permission of the route.
     #[error("The permission {0} is needed.")]
     Forbidden(String),
+    /// Target and headers are longer than anybody needs.
+    #[error("Target and headers may have {0} bytes.")]
+    HeadTooLong(usize),
     /// The client took too long to send the body.
     #[error("The body did not come in time.")]
     SlowBody,
@@ -48,6 +51,10 @@ impl Refusal for Error {
         match self {
             Self::Fault(fault) => fault.verdict(),
             Self::Forbidden(_) => Verdict::forbidden("FORBIDDEN"),
+            Self::HeadTooLong(_) => Verdict::new(
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "HEADERS_TOO_LARGE",
+            ),
             Self::SlowBody => Verdict::new(StatusCode::REQUEST_TIMEOUT, "BODY_TIMEOUT"),
             Self::TooMany(_) => Verdict::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS"),
             Self::NoWebSocket => Verdict::new(StatusCode::UPGRADE_REQUIRED, "WEBSOCKET_REQUIRED"),

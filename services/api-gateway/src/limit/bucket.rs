@@ -172,7 +172,8 @@ impl Bucket {
     /// Whether forgetting it loses nothing.
     pub fn is_full(&mut self, now: Instant) -> bool {
         self.fill(now);
-        self.tokens >= self.rate.full() && !self.queued && (self.lease, self.owed) == (0, 0)
+        // What is owed was filled again since.
+        self.tokens >= self.rate.full() && !self.queued && self.lease == 0
     }
 
     /// What to ask Redis now.
@@ -356,6 +357,15 @@ mod tests {
         assert!(bucket.is_due(late));
         assert_eq!(bucket.ask(late).back, 2);
         assert_eq!(bucket.ask(late).back, 0);
+    }
+
+    #[test]
+    fn one_that_is_full_again_can_be_forgotten_with_or_without_redis() {
+        let now = Instant::now();
+        let mut bucket = Bucket::new(RATE, now);
+        assert_eq!(passes(&mut bucket, now, true), Some(true));
+        assert!(!bucket.is_full(now));
+        assert!(bucket.is_full(after(now, 1000)));
     }
 
     #[test]

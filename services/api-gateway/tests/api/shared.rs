@@ -124,7 +124,7 @@ async fn a_tenant_has_a_limit_as_a_whole_which_one_noisy_user_does_not_use_up() 
     let since = Instant::now();
     // What the noisy one is refused does not count for the tenant.
     let noisy = user_of(&one, tenant);
-    let loud = passed(&[noisy.clone()], 100, BRANDS).await;
+    let loud = passed(std::slice::from_ref(&noisy), 100, BRANDS).await;
     assert!(
         (20..=most(1, 20, 1, since)).contains(&loud),
         "{loud} passed"
@@ -325,7 +325,7 @@ async fn what_passed_while_redis_was_away_is_told_when_it_is_back() {
     // A strict request finds out that it is away.
     until_refused(&gateway.stranger()).await;
     let since = Instant::now();
-    assert_eq!(passed(&[user.clone()], 150, BRANDS).await, 150);
+    assert_eq!(passed(std::slice::from_ref(&user), 150, BRANDS).await, 150);
     redis.resume();
     let connection = redis.connection().await;
     let tokens = eventually(|| async {
