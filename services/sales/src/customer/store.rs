@@ -109,7 +109,8 @@ pub(super) async fn list(tx: &Tx, filter: &Filter) -> Result<(Vec<Customer>, i64
 }
 
 /// Customers in whose names, numbers or addresses of mail each of these words begins a word, at most `limit` after `offset`:
-/// those first whose name is, or begins with, `name`. Of a word with which more than 5,000 words begin that many count.
+/// those first whose name is, or begins with, `name`. The rarest word is looked up, and its customers for the others; where
+/// more than 5,000 begin with each of them, that many count.
 pub(super) async fn matching(
     tx: &Tx,
     words: &[String],
@@ -121,15 +122,24 @@ pub(super) async fn matching(
         return Ok(Vec::new());
     }
     Ok(sql(concat!(
-        "with called as (
-           select w.customer_id
-             from unnest($2) with ordinality as a(word, n)
+        "with asked as (select a.word, a.n from unnest($2) with ordinality as a(word, n)),
+         hit as materialized (
+           select a.n, w.customer_id, w.many from asked a
             cross join lateral (
-              select distinct w.customer_id from (
+              select distinct w.customer_id, count(*) over () as many from (
                 select customer_id from customer_word w
                  where w.tenant_id = $1 and w.word >= a.word and w.word < a.word || chr(1114111)
-                 order by w.word limit 5000) w) w
-            group by w.customer_id having count(*) = cardinality($2))
+                 order by w.word limit 5000) w) w),
+         called as (
+           select h.customer_id from hit h
+            where h.n = (select n from hit order by many, n limit 1)
+              and (select count(distinct n) from hit) = cardinality($2)
+              and not exists (
+                select from asked a
+                 where a.n <> h.n and not exists (
+                   select from customer_word w
+                    where w.tenant_id = $1 and w.customer_id = h.customer_id
+                      and w.word >= a.word and w.word < a.word || chr(1114111))))
          select ",
         columns!(),
         " from customer join called using (customer_id)
