@@ -10,6 +10,7 @@ mod operation;
 mod problem;
 mod request;
 mod respond;
+pub mod search;
 pub mod token;
 pub mod validate;
 

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fmt};
 
-use crate::{Register, Route, Service};
+use crate::{Register, Route, Search, Service};
 
 /// One thing that the register says and that cannot be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,6 +109,37 @@ impl Found {
         for route in &service.routes {
             self.route(service, route);
         }
+        for search in &service.search {
+            self.search(service, search);
+        }
+    }
+
+    fn search(&mut self, service: &Service, search: &Search) {
+        let (name, kind, path) = (&service.name, &search.kind, &search.path);
+        self.require(is_word(kind, '_'), || {
+            format!("{name}: `{kind}` is not the name of a kind")
+        });
+        self.require(!service.routes.is_empty(), || {
+            format!("{name}: searches for {kind}, but the gateway has no way to it")
+        });
+        let inner = path.strip_prefix("/internal/v1/search/");
+        let plain = |part: &str| is_word(part, '-');
+        self.require(
+            inner.is_some_and(|inner| inner.split('/').all(plain)),
+            || format!("{name}: `{path}` is not a path below /internal/v1/search/"),
+        );
+        self.permission(service, &search.read);
+    }
+
+    fn permission(&mut self, service: &Service, permission: &str) {
+        let name = &service.name;
+        let words: Vec<_> = permission.split('.').collect();
+        self.require(
+            words.len() == 3
+                && words.iter().all(|word| is_word(word, '_'))
+                && words[0] == name.replace('-', "_"),
+            || format!("{name}: `{permission}` is not {name}.<noun>.<verb>"),
+        );
     }
 
     fn route(&mut self, service: &Service, route: &Route) {
@@ -127,13 +158,7 @@ impl Found {
             || format!("{name}: `{path}` is a WebSocket: it needs a session, and its permission is `read`"),
         );
         for permission in permissions.into_iter().flatten() {
-            let words: Vec<_> = permission.split('.').collect();
-            self.require(
-                words.len() == 3
-                    && words.iter().all(|word| is_word(word, '_'))
-                    && words[0] == name.replace('-', "_"),
-                || format!("{name}: `{permission}` is not {name}.<noun>.<verb>"),
-            );
+            self.permission(service, permission);
         }
     }
 
@@ -164,6 +189,10 @@ impl Found {
                 .iter()
                 .flat_map(|service| &service.routes)
                 .map(|route| route.path.clone()),
+        );
+        self.unique(
+            "kind",
+            register.searches().map(|(_, search)| search.kind.clone()),
         );
         self.unique("topic", register.topics.names.iter().cloned());
         for service in services {

@@ -102,6 +102,21 @@ pub struct Service {
     /// Gateway routes that lead to it.
     #[serde(default, rename = "route")]
     pub routes: Vec<Route>,
+    /// Kinds of things that a search through everything asks it for.
+    #[serde(default)]
+    pub search: Vec<Search>,
+}
+
+/// A kind of things that a search through everything finds.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Search {
+    /// What such a thing is called, one word in the whole fleet.
+    pub kind: String,
+    /// Where the service is asked, below `/internal/v1/search/`.
+    pub path: String,
+    /// Permission that whoever looks must have to find any.
+    pub read: String,
 }
 
 /// A permission to call one RPC of another service, written `<service>/<Rpc>`.
@@ -280,6 +295,12 @@ impl Register {
             .collect();
         routes.sort_by_key(|(_, route)| std::cmp::Reverse(route.path.len()));
         routes
+    }
+
+    /// Every kind that a search through everything finds, with its service, in the order of the file.
+    pub fn searches(&self) -> impl Iterator<Item = (&Service, &Search)> {
+        let services = self.services.iter();
+        services.flat_map(|service| service.search.iter().map(move |search| (service, search)))
     }
 
     /// Whether a service may call an RPC of another.

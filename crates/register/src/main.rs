@@ -13,6 +13,7 @@ const USAGE: &str = "usage: register [--root FOLDER] COMMAND
   port NAME           HTTP port of a service
   grpc NAME           gRPC port of a service, if it has one
   routes              path, service, class and permissions, longest path first
+  searches            kind, path, service and permission of what a search finds
   env NAME            environment of a native process, as NAME=value
   migrate-env NAME    the same for `<service> migrate`
   sql                 roles and databases, for psql
@@ -55,6 +56,12 @@ fn main() -> anyhow::Result<()> {
             .iter()
             .for_each(|port| println!("{port}")),
         ["routes"] => routes(&register),
+        ["searches"] => register.searches().for_each(|(service, search)| {
+            println!(
+                "{} {} {} {}",
+                search.kind, search.path, service.name, search.read
+            )
+        }),
         ["env", name] => print_env(&native()?.run_env(&register, register.service(name)?)?),
         ["migrate-env", name] => {
             print_env(&native()?.migrate_env(&register, register.service(name)?)?)

@@ -77,6 +77,62 @@ fn refuses_what_stands_twice() {
 }
 
 #[test]
+fn a_search_names_a_kind_a_path_and_a_permission_of_its_own_service() {
+    let with = |search: &str| {
+        let text = SMALL.replacen(
+            "\n[[service]]\nname = \"sales\"",
+            &format!("search = [{search}]\n\n[[service]]\nname = \"sales\""),
+            1,
+        );
+        Register::parse(&text)
+    };
+    let good = r#"{ kind = "batch", path = "/internal/v1/search/batches", read = "inventory.stock.read" }"#;
+    let register = with(good).unwrap();
+    let found: Vec<_> = register
+        .searches()
+        .map(|(service, s)| (service.name.as_str(), s.kind.as_str()))
+        .collect();
+    assert_eq!(found, [("inventory", "batch")]);
+    for (from, to, why) in [
+        ("\"batch\"", "\"Batch\"", "is not the name of a kind"),
+        (
+            "/internal/v1/search/batches",
+            "/api/v1/batches",
+            "is not a path below",
+        ),
+        (
+            "/internal/v1/search/batches",
+            "/internal/v1/search/",
+            "is not a path below",
+        ),
+        (
+            "/internal/v1/search/batches",
+            "/internal/v1/search/../x",
+            "is not a path below",
+        ),
+        (
+            "/internal/v1/search/batches",
+            "/internal/v1/search/a?b",
+            "is not a path below",
+        ),
+        (
+            "inventory.stock.read",
+            "sales.stock.read",
+            "is not inventory.<noun>.<verb>",
+        ),
+    ] {
+        let error = with(&good.replacen(from, to, 1)).unwrap_err().to_string();
+        assert!(error.contains(why), "{to}: {error}");
+    }
+    let error = with(&format!("{good}, {good}")).unwrap_err().to_string();
+    assert!(error.contains("kind `batch` stands twice"), "{error}");
+    let routeless = SMALL
+        .replacen("route = [{ path = \"/api/v1/inventory\", read = \"inventory.stock.read\", write = \"inventory.stock.write\" }]", &format!("search = [{good}]"), 1);
+    let error = Register::parse(&routeless).unwrap_err().to_string();
+    assert!(error.contains("the gateway has no way to it"), "{error}");
+}
+
+#[test]
 fn refuses_a_grpc_port_that_is_not_http_plus_1000() {
     assert!(refused("9003", "9103").contains("sales: gRPC listens on http + 1000, not on 9103"));
 }

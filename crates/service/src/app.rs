@@ -1,6 +1,6 @@
 //! What a service is made of.
 
-use std::{collections::BTreeMap, path::Path, process::ExitCode, sync::Arc};
+use std::{any::Any, collections::BTreeMap, net::IpAddr, path::Path, process::ExitCode, sync::Arc};
 
 use bahi_db::{Db, EmbeddedMigrations};
 use bahi_graphql::Subgraph;
@@ -55,6 +55,9 @@ pub struct Asked {
 }
 
 type Carry<S> = fn(S, Asked) -> BoxFuture<'static, anyhow::Result<ExitCode>>;
+/// What keeps the connections of each address within bounds.
+pub(crate) type Admits<S> =
+    Arc<dyn Fn(&S, IpAddr) -> Option<Box<dyn Any + Send + Sync>> + Send + Sync>;
 
 /// A service: its parts in the order in which they start.
 pub struct App<S> {
@@ -64,6 +67,7 @@ pub struct App<S> {
     pub(crate) state: fn(Parts) -> anyhow::Result<S>,
     pub(crate) routes: fn(&mut ServiceConfig),
     pub(crate) fallback: Option<fn(&mut actix_web::web::ServiceConfig)>,
+    pub(crate) admits: Option<Admits<S>>,
     pub(crate) consumers: fn(&S) -> Vec<Consumer>,
     pub(crate) has_consumers: bool,
     pub(crate) follows: fn(&S) -> Vec<Follow>,
@@ -89,6 +93,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             state,
             routes: |_| {},
             fallback: None,
+            admits: None,
             consumers: |_| Vec::new(),
             has_consumers: false,
             follows: |_| Vec::new(),
@@ -118,6 +123,15 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     /// What answers paths that are not endpoints of its own; a problem with status 404 otherwise.
     pub fn fallback(mut self, fallback: fn(&mut actix_web::web::ServiceConfig)) -> Self {
         self.fallback = Some(fallback);
+        self
+    }
+
+    /// Who may connect: what this gives is kept until the connection ends, and where it gives nothing the connection is
+    /// closed at once.
+    pub fn admits<T: Send + Sync + 'static>(mut self, admits: fn(&S, IpAddr) -> Option<T>) -> Self {
+        self.admits = Some(Arc::new(move |state, peer| {
+            admits(state, peer).map(|kept| Box::new(kept) as Box<dyn Any + Send + Sync>)
+        }));
         self
     }
 

@@ -3,7 +3,13 @@
 //! Start: migrations, pool, gRPC, HTTP, consumers, jobs; then ready. Stop (SIGTERM, SIGINT, or a component that
 //! died): not ready, and for `BAHI_DRAIN_MS` everything goes on, so that a load balancer sees it; HTTP drains, consumers finish their batch, pool, telemetry; within 25 seconds.
 
-use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    net::{Shutdown, SocketAddr},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 use actix_web::{HttpServer, dev::ServerHandle, middleware::from_fn, web};
 use anyhow::Context;
@@ -11,11 +17,15 @@ use bahi_db::{Db, DbConfig};
 use bahi_http::{Keys, Operations, Ready, Signer};
 use bahi_kafka::{Heard, Operator};
 use bahi_types::Clock;
+use socket2::SockRef;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use utoipa_actix_web::AppExt;
 
 use crate::{App, Asked, Env, Parts, cli, consumer, telemetry::Telemetry};
+
+/// What was given for a connection, kept as long as it lasts.
+struct Kept(#[allow(dead_code, reason = "dropped with the connection")] Box<dyn Any + Send + Sync>);
 
 const GRACE: Duration = Duration::from_secs(25);
 /// Longest time for which traffic is taken after readiness is off.
@@ -309,6 +319,7 @@ fn serve_http<S: Clone + Send + Sync + 'static>(
     let (routes, fallback) = (app.routes, app.fallback);
     let subgraph = app.graphql.map(|graphql| graphql());
     let db = parts.db.clone();
+    let (admits, admitting) = (app.admits.clone(), state.clone());
     let server = HttpServer::new(move || {
         let app = actix_web::App::new()
             .into_utoipa_app()
@@ -331,6 +342,17 @@ fn serve_http<S: Clone + Send + Sync + 'static>(
             None => app.default_service(web::to(bahi_http::not_found)),
         };
         app.wrap(from_fn(bahi_http::observe))
+    })
+    .on_connect(move |io, kept| {
+        let socket = io.downcast_ref::<actix_web::rt::net::TcpStream>();
+        let (Some(admits), Some(socket)) = (&admits, socket) else {
+            return;
+        };
+        let Ok(peer) = socket.peer_addr() else { return };
+        match admits(&admitting, peer.ip()) {
+            Some(admitted) => drop(kept.insert(Kept(admitted))),
+            None => drop(SockRef::from(socket).shutdown(Shutdown::Both)),
+        }
     })
     .workers(workers)
     .client_request_timeout(Duration::from_secs(5))

@@ -14,6 +14,11 @@ pub struct TestEdge<S> {
 impl<S: Clone + Send + Sync + 'static> TestEdge<S> {
     /// Starts the service with the real register and these settings.
     pub async fn start(app: App<S>, settings: &[(&str, &str)]) -> Self {
+        Self::start_at(app, settings, Clock::System).await
+    }
+
+    /// The same with a clock of its own.
+    pub async fn start_at(app: App<S>, settings: &[(&str, &str)], clock: Clock) -> Self {
         let keys = test_env("BAHI_TEST_KEYS");
         let defaults = [
             ("BAHI_TRUST_DIR", format!("{keys}/public")),
@@ -36,7 +41,7 @@ impl<S: Clone + Send + Sync + 'static> TestEdge<S> {
                 .chain(settings)
                 .map(|(n, v)| (n.to_owned(), v)),
         );
-        let running = bahi_service::start(app, env, Clock::System)
+        let running = bahi_service::start(app, env, clock)
             .await
             .expect("the service starts");
         Self { running }

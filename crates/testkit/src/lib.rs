@@ -15,6 +15,7 @@ mod ledger;
 mod operations;
 mod provider;
 mod register;
+mod searches;
 mod store;
 mod wait;
 
@@ -31,6 +32,7 @@ pub use provider::{
     Manners, Misstep, PROVIDER_CLIENT, ProviderKey, SentBack, Signing, TestProvider,
 };
 pub use register::register_of;
+pub use searches::assert_searches;
 pub use store::TestStore;
 pub use wait::eventually;
 

@@ -140,7 +140,7 @@ async fn found_by(
     let list = owner.request(Method::GET, path).send().await;
     let list = list.expect("an answer");
     let kind = list.headers().get("content-type");
-    if !kind.is_some_and(|kind| kind == "application/json") {
+    if kind.is_none_or(|kind| kind != "application/json") {
         return Vec::new();
     }
     let list: Value = list.json().await.unwrap_or_default();

@@ -7,6 +7,7 @@ mod graphql;
 mod id;
 mod page;
 mod stand;
+mod words;
 
 #[doc(hidden)]
 pub use async_graphql;
@@ -15,3 +16,4 @@ pub use fiscal_year::FiscalYear;
 pub use fixed::{Currency, Fixed, FixedError, Money, Price, Quantity, Rate, r2, round_to};
 pub use id::*;
 pub use page::{Cursor, CursorError, Page, PageQuery, Sort};
+pub use words::words;

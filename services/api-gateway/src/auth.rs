@@ -99,8 +99,11 @@ const LIFE: i64 = INTERNAL_LIFE.as_secs() as i64;
 
 /// The bearer token of a request.
 pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, Fault> {
-    let value = headers.get(AUTHORIZATION).and_then(|v| v.to_str().ok());
+    let mut values = headers.get_all(AUTHORIZATION);
+    // Of two nobody can say which one is meant.
+    let value = values.next().filter(|_| values.next().is_none());
     value
+        .and_then(|v| v.to_str().ok())
         .and_then(|v| v.strip_prefix("Bearer "))
         .ok_or(Fault::Unauthenticated)
 }

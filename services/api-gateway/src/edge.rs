@@ -6,7 +6,7 @@ use std::{
 };
 
 use actix_web::{
-    Error, HttpRequest, HttpResponse,
+    Error, HttpRequest, HttpResponse, ResponseError,
     body::{EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
@@ -16,31 +16,42 @@ use actix_web::{
     middleware::Next,
     web,
 };
-use bahi_http::Fault;
+use bahi_http::{Fault, Problem};
 
-use crate::{Gateway, config::Network};
+use crate::{
+    Gateway,
+    config::Network,
+    held::{self, Holding},
+};
 
 /// The path to route by. Refuses paths that two parsers might read differently, so that what we authorise is what the
 /// service serves.
 pub fn path_of(req: &HttpRequest) -> Result<Cow<'_, str>, Fault> {
+    let host = req.headers().get(header::HOST).map(HeaderValue::as_bytes);
+    if !host.is_none_or(is_host) {
+        return Err(Fault::Malformed("the host is none".into()));
+    }
     // An absolute-form target names a host of its own; it must be the one of the Host header.
-    if let Some(authority) = req.uri().authority() {
-        let host = req
-            .headers()
-            .get(header::HOST)
-            .and_then(|v| v.to_str().ok());
-        if host != Some(authority.as_str()) {
-            return Err(Fault::Malformed("the target names another host".into()));
-        }
+    if let Some(authority) = req.uri().authority()
+        && host != Some(authority.as_str().as_bytes())
+    {
+        return Err(Fault::Malformed("the target names another host".into()));
     }
     plain(req.uri().path()).ok_or_else(|| Fault::Malformed("the path is ambiguous".into()))
 }
 
+/// Whether a Host is a name or an address, perhaps with a port: nothing that another parser might look for a path or a user in.
+fn is_host(host: &[u8]) -> bool {
+    host.iter()
+        .all(|b| b.is_ascii_alphanumeric() || b"-._~:[]".contains(b))
+}
+
 /// The path as services read it, if there is only one way to: no empty or dot segments, nothing encoded that needs no
-/// encoding, no separators or control characters in disguise.
+/// encoding, no separators or control characters in disguise, nothing but UTF-8.
 fn plain(path: &str) -> Option<Cow<'_, str>> {
     let bytes = path.as_bytes();
     let mut colon = false;
+    let mut decoded = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
         match bytes[at] {
@@ -68,13 +79,19 @@ fn plain(path: &str) -> Option<Cow<'_, str>> {
                     return None;
                 }
                 colon |= byte == b':';
-                at += 2;
+                decoded.push(byte);
+                at += 3;
+                continue;
             }
             b'\\' | 0..=b' ' | 0x7f.. => return None,
             _ => {}
         }
+        if !decoded.is_empty() {
+            decoded.push(bytes[at]);
+        }
         at += 1;
     }
+    std::str::from_utf8(&decoded).ok()?;
     // A colon begins a verb, and routes end at it; some clients encode it.
     Some(if colon {
         Cow::Owned(path.replace("%3A", ":").replace("%3a", ":"))
@@ -162,12 +179,21 @@ fn named(connection: &str, name: &str) -> bool {
 /// The methods there are.
 pub const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
+/// Longest target and headers, in bytes.
+const HEAD: usize = 32 * 1024;
+
+fn length_of(req: &ServiceRequest) -> usize {
+    let line = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
+    let target = req.uri().path_and_query().map_or(0, |p| p.as_str().len());
+    target + req.headers().iter().map(line).sum::<usize>()
+}
+
 /// Middleware: answers CORS preflights and adds the security headers to every answer.
 ///
 /// # Errors
 /// Whatever the handler answers.
 pub async fn headers<B: MessageBody + 'static>(
-    req: ServiceRequest,
+    mut req: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     let state = req.app_data::<web::Data<Gateway>>().map(|g| g.now());
@@ -180,6 +206,8 @@ pub async fn headers<B: MessageBody + 'static>(
         o.to_str().is_ok_and(|o| known.iter().any(|k| k == o))
     });
     let wants_upgrade = req.head().upgrade();
+    let body = held::hold(&mut req);
+    let mut unread = false;
     let mut response = if req.method() == Method::OPTIONS {
         let mut answer = HttpResponse::NoContent();
         answer.insert_header((header::ALLOW, METHODS));
@@ -192,7 +220,12 @@ pub async fn headers<B: MessageBody + 'static>(
                 ))
                 .insert_header((header::ACCESS_CONTROL_MAX_AGE, "600"));
         }
+        unread = !held::read_away(&mut req).await;
         req.into_response(answer.finish()).map_into_right_body()
+    } else if length_of(&req) > HEAD {
+        unread = true;
+        let refused = Problem::from(crate::error::Error::HeadTooLong(HEAD)).error_response();
+        req.into_response(refused).map_into_right_body()
     } else {
         next.call(req).await?.map_into_left_body()
     };
@@ -202,14 +235,27 @@ pub async fn headers<B: MessageBody + 'static>(
         out.insert(
             header::ACCESS_CONTROL_EXPOSE_HEADERS,
             HeaderValue::from_static(
-                "etag, idempotency-hit, location, retry-after, x-request-id, ratelimit-remaining",
+                "etag, idempotency-hit, location, retry-after, x-request-id, ratelimit-limit, ratelimit-remaining, \
+                 ratelimit-reset",
             ),
         );
     }
-    if wants_upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        // The server reads whatever follows such a request as the other protocol's: say that nothing may follow.
+    // Whoever is still sending a body that nobody reads may not go on for ever, nor be taken for sending requests.
+    let given_up = [
+        StatusCode::REQUEST_TIMEOUT,
+        StatusCode::PAYLOAD_TOO_LARGE,
+        StatusCode::BAD_GATEWAY,
+        StatusCode::GATEWAY_TIMEOUT,
+    ];
+    // The server reads whatever follows an upgrade as the other protocol's: say that nothing may follow.
+    let refused = wants_upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS;
+    unread |= given_up.contains(&response.status());
+    if refused || unread {
         let head = response.response_mut().head_mut();
         head.set_connection_type(ConnectionType::Close);
+    }
+    if let Some(body) = body {
+        response = response.map_body(|_, answer| EitherBody::right(Holding::body(answer, body)));
     }
     let hsts = state.is_some_and(|s| s.0.config.hsts);
     secure(response.headers_mut(), hsts);
@@ -282,6 +328,16 @@ mod tests {
     }
 
     #[test]
+    fn a_host_is_a_name_or_an_address() {
+        for good in ["", "shop.example", "shop:4000", "[::1]:4000", "10.0.0.1"] {
+            assert!(is_host(good.as_bytes()), "{good}");
+        }
+        for bad in ["x/api", "u@x", "x y", "x?y", "x#y", "x,y", "\u{e9}"] {
+            assert!(!is_host(bad.as_bytes()), "{bad}");
+        }
+    }
+
+    #[test]
     fn a_path_has_one_reading_or_none() {
         for good in [
             "/",
@@ -322,6 +378,9 @@ mod tests {
             "/a%zz",
             "/a%+1",
             "/\u{e9}",
+            "/%c0%af",
+            "/%E0%A4",
+            "/%E0%A4/%95",
             "/a b",
         ] {
             assert_eq!(plain(bad), None, "{bad}");

@@ -16,6 +16,9 @@ pub enum Error {
     /// The tenant is suspended.
     #[error("This business is suspended; ask whoever runs the service.")]
     TenantSuspended,
+    /// Target and headers are longer than anybody needs.
+    #[error("Target and headers may have {0} bytes.")]
+    HeadTooLong(usize),
     /// The client took too long to send the body.
     #[error("The body did not come in time.")]
     SlowBody,
@@ -55,6 +58,10 @@ impl Refusal for Error {
             Self::Fault(fault) => fault.verdict(),
             Self::Forbidden(_) => Verdict::forbidden("FORBIDDEN"),
             Self::TenantSuspended => Verdict::forbidden("TENANT_SUSPENDED"),
+            Self::HeadTooLong(_) => Verdict::new(
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "HEADERS_TOO_LARGE",
+            ),
             Self::SlowBody => Verdict::new(StatusCode::REQUEST_TIMEOUT, "BODY_TIMEOUT"),
             Self::TooMany(_) => Verdict::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS"),
             Self::NoWebSocket => Verdict::new(StatusCode::UPGRADE_REQUIRED, "WEBSOCKET_REQUIRED"),

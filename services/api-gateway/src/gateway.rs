@@ -4,6 +4,7 @@
 
 use std::{
     future::{Ready, ready},
+    net::IpAddr,
     path::PathBuf,
     sync::{
         Arc, LazyLock,
@@ -28,6 +29,7 @@ use crate::{
     State,
     config::{Config, File},
     graphql::Documents,
+    peers::Admitted,
     state::{Built, Inner, Lasting},
 };
 
@@ -187,6 +189,11 @@ impl Gateway {
     /// What it works with just now. A request asks once.
     pub fn now(&self) -> State {
         State(self.0.now.load_full())
+    }
+
+    /// Counts a connection; nothing when its address has too many.
+    pub(crate) fn admit(&self, peer: IpAddr) -> Option<Option<Admitted>> {
+        self.now().admit(peer)
     }
 
     /// Why the files that are there are not what is served.

@@ -11,12 +11,15 @@ mod error;
 mod frames;
 mod gateway;
 mod graphql;
+mod held;
 mod limit;
 mod openapi;
 mod pages;
+mod peers;
 mod progress;
 mod proxy;
 mod revocation;
+mod search;
 mod state;
 mod streams;
 mod ticket;
@@ -36,6 +39,7 @@ pub fn app() -> App<Gateway> {
     App::new("api-gateway", Gateway::new)
         .fallback(routes)
         .checks(gateway::check)
+        .admits(Gateway::admit)
         .jobs(jobs)
 }
 
@@ -48,6 +52,7 @@ fn routes(cfg: &mut web::ServiceConfig) {
         .service(page("/configz", configz::show))
         .service(page("/api/openapi.json", openapi::document))
         .service(ticket::resource())
+        .service(web::resource(search::PATH).to(search::search))
         .service(web::resource("/graphql").to(graphql::serve))
         .service(page("/docs", pages::docs_redirect))
         .service(page("/docs/{file:.*}", pages::docs))

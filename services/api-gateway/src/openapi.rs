@@ -6,7 +6,7 @@ use actix_web::HttpResponse;
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 
-use crate::{State, ticket};
+use crate::{State, search, ticket};
 
 /// The merged document and when it was made.
 #[derive(Default)]
@@ -49,6 +49,7 @@ async fn merged(state: &State) -> (String, bool) {
         });
     }
     paths.insert(ticket::PATH.to_owned(), own());
+    paths.insert(search::PATH.to_owned(), search::described(&state.0.finders));
     let document = json!({
         "openapi": "3.1.0",
         "info": { "title": "Bahi", "version": env!("CARGO_PKG_VERSION"),

@@ -130,24 +130,20 @@ pub(crate) async fn count(
 ) -> Option<Standing> {
     match target.route.class {
         Class::Strict => Some(state.0.limits.strict(client, &target.path).await),
-        class => count_ordinary(state, class, session, client),
+        class => count_ordinary(state, class, session, client).await,
     }
 }
 
 /// Counts a request of any class but the strict one.
-pub(crate) fn count_ordinary(
+pub(crate) async fn count_ordinary(
     state: &State,
     class: Class,
     session: Option<&Session>,
     client: IpAddr,
 ) -> Option<Standing> {
     let who = session.map_or(Who::Address(client), |s| s.who);
-    let standing = state.0.limits.ordinary(class, who);
-    match session.and_then(|s| s.own) {
-        // The narrower limit is the one to tell of, unless the wider one is used up.
-        Some(own) if standing.is_none_or(Standing::allowed) => Some(state.0.limits.own(own)),
-        _ => standing,
-    }
+    let own = session.and_then(|s| s.own);
+    state.0.limits.ordinary(class, who, own).await
 }
 
 /// Asks for the permission of the route.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use actix_web::http::header::HeaderMap;
 use anyhow::Context;
 use bahi_http::Fault;
-use bahi_register::{Register, Route};
+use bahi_register::{Class, Register, Route};
 use bahi_service::Parts;
 use serde::Deserialize;
 use serde_json::json;
@@ -16,8 +16,10 @@ use crate::{
     config::{ClassLimits, Config},
     error::Error,
     graphql::Graph,
-    limit::Limits,
+    limit::{Limits, Who},
     openapi::Documents,
+    peers::{Admitted, Peers},
+    search::Finder,
     ticket::{self, Tickets},
     tunnel::Sockets,
     upstream::Upstream,
@@ -30,9 +32,12 @@ pub struct State(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub config: Config,
     pub limits: Arc<Limits>,
+    pub peers: Arc<Peers>,
     pub upstreams: BTreeMap<String, Arc<Upstream>>,
     /// Longest prefix first, so that the first that covers a path is the one.
     pub targets: Vec<Target>,
+    /// In the order of the register.
+    pub finders: Vec<Finder>,
     pub graph: Graph,
     /// Number of the configuration.
     pub generation: u64,
@@ -53,8 +58,10 @@ pub(crate) struct Built {
     pub config: Config,
     limits: Arc<Limits>,
     tickets: Arc<Tickets>,
+    peers: Arc<Peers>,
     pub upstreams: BTreeMap<String, Arc<Upstream>>,
     targets: Vec<Target>,
+    finders: Vec<Finder>,
     graph: Graph,
 }
 
@@ -142,10 +149,19 @@ impl Built {
                 upstream,
             });
         }
+        let mut finders = Vec::new();
+        for (service, search) in register.searches() {
+            let upstream = upstreams.get(&service.name).cloned();
+            finders.push(Finder {
+                search: search.clone(),
+                upstream: upstream.context("a search without a service")?,
+            });
+        }
         let graph = Graph::new(&config, &upstreams, old.map(|old| &old.graph))?;
         let same = |old: &&Arc<Inner>| {
             let old = &old.config;
             old.classes == config.classes
+                && old.tenant == config.tenant
                 && old.redis == config.redis
                 && old.patience == config.patience
         };
@@ -156,12 +172,22 @@ impl Built {
                 Arc::new(Tickets::new(&config)?),
             ),
         };
+        let known = |old: &&Arc<Inner>| {
+            let old = &old.config;
+            old.connections == config.connections && old.proxies == config.proxies
+        };
+        let peers = match old.filter(known) {
+            Some(old) => old.peers.clone(),
+            None => Arc::new(Peers::new(config.connections, &config.proxies)),
+        };
         Ok(Self {
             config,
             limits,
             tickets,
+            peers,
             upstreams,
             targets,
+            finders,
             graph,
         })
     }
@@ -180,8 +206,10 @@ impl Built {
             limits: self.limits,
             tickets: self.tickets,
             tickets_route: ticket::PATH.into(),
+            peers: self.peers,
             upstreams: self.upstreams,
             targets: self.targets,
+            finders: self.finders,
             graph: self.graph,
             generation,
             auth,
@@ -194,6 +222,11 @@ impl Built {
 }
 
 impl State {
+    /// Counts a connection; nothing when its address has too many.
+    pub(crate) fn admit(&self, peer: IpAddr) -> Option<Option<Admitted>> {
+        self.0.peers.admit(peer)
+    }
+
     /// Where a path leads.
     pub(crate) fn target(&self, path: &str) -> Option<&Target> {
         self.0
@@ -211,7 +244,7 @@ impl State {
         self.speaker(auth::bearer(headers)?, client).await
     }
 
-    /// The session of an access token, or of an API key.
+    /// The session of an access token, or of an API key. Who guesses is counted by address.
     pub(crate) async fn speaker(&self, token: &str, client: IpAddr) -> Result<Arc<Session>, Error> {
         let session = self.found(token, client).await?;
         if self.0.auth.revocations.is_suspended(&session.claims) {
@@ -221,6 +254,18 @@ impl State {
     }
 
     async fn found(&self, token: &str, client: IpAddr) -> Result<Arc<Session>, Error> {
+        let known = self.known(token, client).await;
+        if let Err(Error::Fault(Fault::Unauthenticated)) = &known {
+            let who = Who::Address(client);
+            let standing = self.0.limits.ordinary(Class::Normal, who, None).await;
+            if let Some(refused) = standing.filter(|s| !s.allowed()) {
+                return Err(Error::TooMany(refused.reset));
+            }
+        }
+        known
+    }
+
+    async fn known(&self, token: &str, client: IpAddr) -> Result<Arc<Session>, Error> {
         if !auth::is_key(token) {
             return Ok(self.0.auth.verified(token)?);
         }

@@ -161,7 +161,7 @@ pub(crate) async fn give(req: HttpRequest, state: State) -> Result<HttpResponse,
     if let Some(refused) = proxy::refused(Some(by_address)) {
         return Ok(refused);
     }
-    let by_user = proxy::count_ordinary(&state, Class::Normal, Some(&session), client);
+    let by_user = proxy::count_ordinary(&state, Class::Normal, Some(&session), client).await;
     if let Some(refused) = proxy::refused(by_user) {
         return Ok(refused);
     }

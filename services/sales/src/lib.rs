@@ -36,6 +36,7 @@ mod reservation;
 mod restore;
 mod returns;
 mod right;
+mod search;
 mod session;
 mod state;
 mod stubs;
@@ -115,4 +116,5 @@ fn routes(cfg: &mut ServiceConfig) {
     commission::routes(cfg);
     restore::routes(cfg);
     live::routes(cfg);
+    search::routes(cfg);
 }

@@ -31,6 +31,8 @@ pub struct File {
     pub streams: Streams,
     /// Answers made shorter.
     pub compression: Compression,
+    /// The search through everything.
+    pub search: Search,
     /// The graph.
     pub graph: GraphFile,
 }
@@ -47,6 +49,8 @@ pub struct Classes {
     pub pos: ClassFile,
     /// Imports and exports.
     pub bulk: ClassFile,
+    /// What a tenant as a whole may take, in each class but the strict one.
+    pub tenant: Limit,
 }
 
 /// What requests of one class may take.
@@ -85,6 +89,7 @@ impl Default for Classes {
             strict: ClassFile::new(64 * KIB, 10, 2, 30),
             pos: ClassFile::new(256 * KIB, 10, 2000, 4000),
             bulk: ClassFile::new(50 * KIB * KIB, 120, 2, 20),
+            tenant: Limit::new(5000, 10_000),
         }
     }
 }
@@ -99,6 +104,8 @@ pub struct Edge {
     pub trusted_proxies: Vec<Network>,
     /// Where `/configz` is shown.
     pub admins: Vec<Network>,
+    /// How many connections an address may have open that is no load balancer of ours.
+    pub connections_per_address: u32,
     /// We are reached by https: send `Strict-Transport-Security`.
     pub hsts: bool,
 }
@@ -109,6 +116,7 @@ impl Default for Edge {
             origins: Vec::new(),
             trusted_proxies: Vec::new(),
             admins: Network::LOCAL.to_vec(),
+            connections_per_address: 512,
             hsts: false,
         }
     }
@@ -190,6 +198,22 @@ impl Default for Compression {
             codings: vec![Coding::Zstd, Coding::Br, Coding::Gzip],
             least: Size(1024),
             never: vec!["/api/v1/auth".to_owned(), "/api/v1/api-keys".to_owned()],
+        }
+    }
+}
+
+/// The search through everything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Search {
+    /// How long it may take; what has not answered then is named.
+    pub budget: Span,
+}
+
+impl Default for Search {
+    fn default() -> Self {
+        Self {
+            budget: Span::secs(1),
         }
     }
 }

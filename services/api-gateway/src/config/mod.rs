@@ -163,13 +163,17 @@ pub struct Config {
     pub proxies: Vec<Network>,
     /// Who is shown how the gateway is configured.
     pub admins: Vec<Network>,
-    /// Redis of the strict limits: `BAHI_REDIS`. Without it they are local.
+    /// Redis of the rate limits: `BAHI_REDIS`. Without it they are local.
     pub redis: Option<String>,
-    /// How long Redis may take before a strict request is counted locally: `BAHI_REDIS_PATIENCE_MS`.
+    /// How long Redis may take before requests are counted locally: `BAHI_REDIS_PATIENCE_MS`.
     pub patience: Duration,
     /// Limits by class: `BAHI_LIMIT_<CLASS>` is the rate, `BAHI_TIME_<CLASS>_MS` the time, `BAHI_BODY_<CLASS>` the
     /// longest body in bytes.
     pub classes: BTreeMap<Class, ClassLimits>,
+    /// Rate of a tenant as a whole, in each class but the strict one: `BAHI_LIMIT_TENANT`.
+    pub tenant: Limit,
+    /// How many connections an address may have open: `BAHI_CONNECTIONS_PER_ADDRESS`.
+    pub connections: u32,
     /// How many WebSockets a user may have open: `BAHI_WEBSOCKETS_PER_USER`.
     pub sockets_per_user: u32,
     /// How many may be open from one address: `BAHI_WEBSOCKETS_PER_ADDRESS`.
@@ -182,6 +186,8 @@ pub struct Config {
     pub compression: Compression,
     /// We are reached by https: send HSTS. `BAHI_HSTS`.
     pub hsts: bool,
+    /// How long a search through everything may take: `BAHI_SEARCH_BUDGET_MS`.
+    pub search_budget: Duration,
     /// The graph.
     pub graph: GraphConfig,
 }
@@ -331,12 +337,18 @@ impl Config {
             redis: env.optional("BAHI_REDIS").or(url),
             patience,
             classes,
+            tenant: env.parse("BAHI_LIMIT_TENANT", file.classes.tenant)?,
+            connections: env.parse(
+                "BAHI_CONNECTIONS_PER_ADDRESS",
+                file.edge.connections_per_address,
+            )?,
             sockets_per_user: env.parse("BAHI_WEBSOCKETS_PER_USER", sockets.per_user)?,
             sockets_per_address: env.parse("BAHI_WEBSOCKETS_PER_ADDRESS", sockets.per_address)?,
             socket_idle: millis(env, "BAHI_WEBSOCKET_IDLE_MS", sockets.idle)?,
             stream_idle: millis(env, "BAHI_STREAM_IDLE_MS", file.streams.idle)?,
             compression: file.compression.clone(),
             hsts: env.parse("BAHI_HSTS", file.edge.hsts)?,
+            search_budget: millis(env, "BAHI_SEARCH_BUDGET_MS", file.search.budget)?,
             graph: GraphConfig::read(env, &file.graph)?,
         };
         anyhow::ensure!(wrong.is_empty(), "{}", wrong.join("; "));

@@ -113,7 +113,7 @@ pub(crate) async fn serve(
         true => None,
         false => Some(state.session(req.headers(), client).await?),
     };
-    let standing = proxy::count_ordinary(&state, Class::Normal, session.as_deref(), client);
+    let standing = proxy::count_ordinary(&state, Class::Normal, session.as_deref(), client).await;
     if let Some(refused) = proxy::refused(standing) {
         return Ok(refused);
     }

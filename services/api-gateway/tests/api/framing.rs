@@ -221,6 +221,24 @@ async fn pipelined_requests_are_answered_each_with_its_own_token() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_beyond_32_kib_is_refused_and_named() {
+    let fleet = Fleet::start().await;
+    let gateway = fleet.gateway(&[]).await;
+    let user = gateway.user(&["*"]);
+    let with = async |length: usize| {
+        let request = user.request(reqwest::Method::GET, "/api/v1/brands");
+        crate::support::send(request.header("accept", "a".repeat(length))).await
+    };
+    with(31 * 1024).await.expect(201);
+    let refused = with(32 * 1024).await;
+    crate::support::assert_problem(&refused, 431, "HEADERS_TOO_LARGE");
+    let query = "q".repeat(33 * 1024);
+    let refused = user.get(&format!("/api/v1/brands?{query}")).await;
+    crate::support::assert_problem(&refused, 431, "HEADERS_TOO_LARGE");
+    fleet.only();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn oversized_heads_are_refused() {
     let fleet = Fleet::start().await;
     let gateway = fleet.gateway(&[]).await;

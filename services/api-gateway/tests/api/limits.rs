@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::support::{Fleet, Person, assert_problem};
 
-fn number(reply: &Reply, name: &str) -> u32 {
+pub fn number(reply: &Reply, name: &str) -> u32 {
     reply
         .header(name)
         .unwrap_or_else(|| panic!("no {name}"))
@@ -16,7 +16,7 @@ fn number(reply: &Reply, name: &str) -> u32 {
 }
 
 /// Signs in until it is refused.
-async fn until_refused(person: &Person) -> (usize, Reply) {
+pub async fn until_refused(person: &Person) -> (usize, Reply) {
     for passed in 0..200 {
         let reply = person.post("/api/v1/auth/login", json!({})).await;
         if reply.status == 429 {

@@ -23,6 +23,7 @@ async fn the_documents_of_all_services_are_one() {
             "/api/v1/auth/ws-ticket",
             "/api/v1/brands/{id}",
             "/api/v1/sales/invoices",
+            "/api/v1/search",
             "/api/v1/users"
         ],
         "what is not routed is not told"

@@ -12,7 +12,7 @@ use std::{
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use bahi_http::{Claims, Keys, Signer, token};
 use bahi_testkit::{Reply, TestEdge, test_env};
-use bahi_types::TenantId;
+use bahi_types::{Clock, TenantId};
 use bytes::Bytes;
 use futures::StreamExt;
 use parking_lot::Mutex;
@@ -46,6 +46,8 @@ pub struct Desk {
     pub seen: Mutex<Vec<Seen>>,
     pub revocations: Mutex<Value>,
     pub jwks: Mutex<Value>,
+    /// What a search of a path finds: the hits; null keeps silent, a number is a status.
+    pub searches: Mutex<BTreeMap<String, Value>>,
     /// What identity says of API keys.
     pub keys: Mutex<BTreeMap<String, Value>>,
     /// How often it was asked about one.
@@ -92,6 +94,11 @@ impl Fleet {
 
     /// A gateway in front of them.
     pub async fn gateway(&self, settings: &[(&str, &str)]) -> Gateway {
+        self.gateway_at(settings, Clock::System).await
+    }
+
+    /// A gateway whose clock is another one.
+    pub async fn gateway_at(&self, settings: &[(&str, &str)], clock: Clock) -> Gateway {
         let mut all: Vec<(&str, &str)> = self
             .urls
             .iter()
@@ -101,7 +108,7 @@ impl Fleet {
         all.push(("BAHI_REDIS_PATIENCE_MS", "5000"));
         all.extend_from_slice(settings);
         Gateway {
-            edge: TestEdge::start(api_gateway::app(), &all).await,
+            edge: TestEdge::start_at(api_gateway::app(), &all, clock).await,
         }
     }
 
@@ -183,6 +190,18 @@ async fn stand_in(
         headers: headers.collect(),
     };
     desk.seen.lock().push(seen);
+    if let Some(path) = req.path().strip_prefix("/internal/v1/search/") {
+        let said = desk.searches.lock().get(path).cloned();
+        return match said {
+            Some(Value::Null) => std::future::pending().await,
+            Some(Value::Number(status)) => {
+                let status = u16::try_from(status.as_u64().unwrap()).unwrap();
+                HttpResponse::build(status.try_into().unwrap()).finish()
+            }
+            Some(said) => HttpResponse::Ok().json(said),
+            None => HttpResponse::Ok().json(json!({ "items": [], "more": false })),
+        };
+    }
     if req.path() == "/ws/pos" {
         return socket(&req, payload);
     }

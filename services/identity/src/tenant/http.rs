@@ -135,7 +135,9 @@ fn entitled(state: &State, caller: &Caller, tenant: TenantId) -> Result<Ctx, Fau
             tenant,
             ..caller.ctx.clone()
         }),
-        _ => Err(Fault::Forbidden("a service that may suspend tenants")),
+        _ => Err(Fault::Forbidden(
+            "a service that may suspend tenants".into(),
+        )),
     }
 }
 

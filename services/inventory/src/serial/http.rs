@@ -2,7 +2,11 @@
 
 use actix_web::{HttpResponse, get, web};
 use bahi_db::Tx;
-use bahi_http::{Caller, Fault, Problem, page, validate};
+use bahi_http::{
+    Caller, Fault, Problem, page,
+    search::{Hit, Hits, Search, score},
+    validate,
+};
 use bahi_types::{BatchId, Cursor, LocationId, Page, PageQuery, ProductId};
 use serde::{Deserialize, Serialize};
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -22,7 +26,7 @@ const PIECES: i64 = 200;
 
 /// The endpoints of this noun.
 pub fn routes(cfg: &mut ServiceConfig) {
-    cfg.service(list).service(trace);
+    cfg.service(list).service(trace).service(hits);
 }
 
 /// Numbers as a request names them.
@@ -94,6 +98,34 @@ async fn list(
         .await?;
     let found = page_by_id(rows, &query, total, |s| s.id);
     Ok(page(&found))
+}
+
+/// Pieces with a number, for a search through everything.
+#[utoipa::path(tag = "search", security(("bearer" = ["inventory.stock.read"])), operation_id = "search_serials", params(Search), responses((status = 200, body = Hits)))]
+#[get("/internal/v1/search/serials")]
+async fn hits(
+    state: web::Data<State>,
+    caller: Caller,
+    query: web::Query<Search>,
+) -> Result<HttpResponse, Problem> {
+    let wanted = query.wanted()?;
+    let read = async |tx: &mut Tx| -> Result<Vec<SerialRow>, Error> {
+        let most = wanted.offset + wanted.read;
+        Ok(store::by_number(tx, &wanted.q, None, most).await?)
+    };
+    let found = state.db.read(&caller.ctx, read).await?;
+    let hits = found
+        .into_iter()
+        .skip(usize::try_from(wanted.offset).unwrap_or(usize::MAX));
+    let hits = hits.map(|piece| Hit {
+        kind: "serial".to_owned(),
+        id: piece.id,
+        score: score::CODE,
+        url: format!("/api/v1/inventory/serials?product_id={}", piece.product_id),
+        title: piece.serial,
+        subtitle: Some(piece.state),
+    });
+    Ok(HttpResponse::Ok().json(wanted.hits(hits.collect())))
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]

@@ -167,6 +167,39 @@ fn refused(reply: &Reply, status: u16, code: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_search_through_everything_finds_a_piece_by_its_number() {
+    let shop = Shop::open().await;
+    bahi_testkit::assert_searches("inventory", &shop.owner).await;
+    let product = shop.numbered().await;
+    shop.bring(product, &["IMEI-356938035643809"]).await;
+    let path = "/internal/v1/search/serials?limit=10&q=IMEI-356938035643809";
+    let found = shop.owner.get(path).await.expect(200).body;
+    let hit = &found["items"][0];
+    assert_eq!(
+        (&hit["kind"], &hit["title"], &hit["subtitle"], &hit["score"]),
+        (
+            &json!("serial"),
+            &json!("IMEI-356938035643809"),
+            &json!("in_stock"),
+            &json!(100)
+        )
+    );
+    let listed = shop
+        .owner
+        .get(hit["url"].as_str().unwrap())
+        .await
+        .expect(200)
+        .body;
+    assert_eq!(listed["items"][0]["id"], hit["id"]);
+    let begun = shop
+        .owner
+        .get("/internal/v1/search/serials?limit=10&q=IMEI")
+        .await
+        .expect(200);
+    assert_eq!(begun.body, json!({ "items": [], "more": false }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_receipt_names_every_piece_and_each_number_once_for_ever() {
     let shop = Shop::open().await;
     let (phone, tea) = (shop.numbered().await, shop.product().await);

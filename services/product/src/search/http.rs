@@ -2,7 +2,10 @@
 
 use actix_web::{HttpResponse, get, web};
 use bahi_db::Tx;
-use bahi_http::{Caller, Fault, Problem, paging};
+use bahi_http::{
+    Caller, Fault, Problem, paging,
+    search::{Hit, Hits, Search as Everything, score, text},
+};
 use bahi_types::{BrandId, CategoryId, Price};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -13,30 +16,21 @@ use crate::{
     attribute::model::{AttributeId, ValueId},
     product::{
         self, ProductBody,
-        model::{Kind, Status},
+        model::{Kind, Product, Status},
     },
     search::store::{self, BOUND, Cut, Filter, Found},
+    text::fold,
 };
+
+/// What the register calls products.
+const KIND: &str = "product";
 
 /// Where the bands of price end, and the next begin.
 const BANDS: [i64; 8] = [50, 100, 200, 500, 1000, 2000, 5000, 10_000];
 
 /// The endpoints.
 pub fn routes(cfg: &mut ServiceConfig) {
-    cfg.service(search);
-}
-
-/// A text worth searching for.
-///
-/// # Errors
-/// When it is empty, too long, or holds control characters.
-pub fn text(text: &str) -> Result<String, Fault> {
-    let text = text.trim();
-    if (1..=100).contains(&text.chars().count()) && !text.chars().any(char::is_control) {
-        Ok(text.to_owned())
-    } else {
-        Err(Fault::field("q", "must have 1 to 100 characters"))
-    }
+    cfg.service(search).service(hits);
 }
 
 /// What is looked for. `sort` is `relevance`, or `name`, `sku`, `price` with `:asc` or `:desc`.
@@ -222,6 +216,58 @@ async fn search(
         })
     };
     Ok(HttpResponse::Ok().json(state.db.read(&caller.ctx, read).await?))
+}
+
+/// Products, for a search through everything.
+#[utoipa::path(tag = "search", security(("bearer" = ["product.product.read"])), params(Everything), responses((status = 200, body = Hits)))]
+#[get("/internal/v1/search/products")]
+async fn hits(
+    state: web::Data<State>,
+    caller: Caller,
+    query: web::Query<Everything>,
+) -> Result<HttpResponse, Problem> {
+    let wanted = query.wanted()?;
+    let number = |n: i64| i32::try_from(n).unwrap_or(i32::MAX);
+    let cut = Cut {
+        sorting: "relevance",
+        most: number(wanted.read),
+        skip: number(wanted.offset),
+        faceted: false,
+    };
+    let read = async |tx: &mut Tx| -> Result<Vec<Hit>, Error> {
+        let (found, corrected) = store::find(tx, Some(&wanted.q), &Filter::default(), cut).await?;
+        let products = product::store::in_order(tx, &found.ids).await?;
+        Ok(products
+            .into_iter()
+            .map(|product| Hit {
+                kind: KIND.to_owned(),
+                id: product.id.uuid(),
+                score: fits(&product, &wanted.q, corrected),
+                url: format!("/api/v1/products/{}", product.id),
+                title: product.name,
+                subtitle: Some(product.sku),
+            })
+            .collect())
+    };
+    let hits = state.db.read(&caller.ctx, read).await?;
+    Ok(HttpResponse::Ok().json(wanted.hits(hits)))
+}
+
+fn fits(product: &Product, q: &str, corrected: bool) -> u8 {
+    let (q, sku, name) = (fold(q), fold(&product.sku), fold(&product.name));
+    // A scanner may leave zeros in front away.
+    let code = |code: &str| code == q || code.trim_start_matches('0') == q.trim_start_matches('0');
+    if sku == q || product.codes().any(|c| code(c.as_str())) {
+        score::CODE
+    } else if name == q {
+        score::WHOLE
+    } else if name.starts_with(&q) || sku.starts_with(&q) {
+        score::BEGINS
+    } else if corrected {
+        score::GUESSED
+    } else {
+        score::WORDS
+    }
 }
 
 fn sorting(text: Option<&str>) -> Result<&'static str, Fault> {

@@ -17,5 +17,6 @@ mod http;
 pub mod model;
 pub mod store;
 
-pub use http::{routes, text};
+pub use bahi_http::search::text;
+pub use http::routes;
 pub use store::{all, best};

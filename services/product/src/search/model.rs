@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bahi_types::{BrandId, CategoryId, Price, ProductId};
+use bahi_types::{BrandId, CategoryId, Price, ProductId, words};
 use uuid::Uuid;
 
 use crate::{
@@ -14,21 +14,6 @@ use crate::{
 const WORDS: usize = 10;
 /// Most words that take the place of a misspelt one.
 const NEAREST: usize = 8;
-
-/// The words of a text in lower case: what stands between spaces and punctuation. Marks that join letters, as those of
-/// Indian scripts do, are no punctuation.
-pub fn words(text: &str) -> Vec<String> {
-    let between = |c: char| {
-        c.is_whitespace()
-            || c.is_ascii_punctuation()
-            || c.is_control()
-            || matches!(c, '\u{2000}'..='\u{200b}' | '\u{2010}'..='\u{206f}' | '\u{964}' | '\u{965}' | '₹')
-    };
-    let words = text.split(between).filter(|word| !word.is_empty());
-    words
-        .map(|word| word.to_lowercase().chars().take(100).collect())
-        .collect()
-}
 
 /// Words that a misspelt one can be put right by.
 pub fn dictionary(text: &str) -> impl Iterator<Item = String> {
@@ -258,13 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_stand_between_spaces_and_punctuation() {
-        assert_eq!(
-            words("Parle-G  Gluco, 200g (₹10)"),
-            ["parle", "g", "gluco", "200g", "10"]
-        );
-        assert_eq!(words("मक्खन – ५०० ग्राम"), ["मक्खन", "५००", "ग्राम"]);
-        assert!(words("% _ ' \\ &|!()").is_empty());
+    fn a_word_that_can_be_misspelt_has_letters_enough_and_no_digits() {
         assert_eq!(
             dictionary("Tea 250g of Assam").collect::<Vec<_>>(),
             ["tea", "assam"]

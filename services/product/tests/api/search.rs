@@ -586,3 +586,61 @@ async fn how_long_a_search_takes_among_a_hundred_thousand() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_through_everything_finds_products_and_puts_codes_first() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    bahi_testkit::assert_searches("product", &shop.owner).await;
+    for (sku, more) in [
+        ("RICE", json!({ "name": "Basmati" })),
+        ("R-1", json!({ "name": "Rice" })),
+        ("R-2", json!({ "name": "Rice flour", "barcodes": [EAN] })),
+        ("R-3", json!({ "name": "Brown rice" })),
+    ] {
+        shop.add(sku, more).await.expect(201);
+    }
+    let found = async |q: &str| -> Vec<(String, u64)> {
+        let path = format!("/internal/v1/search/products?limit=10&q={q}");
+        let body = shop.owner.get(&path).await.expect(200).body;
+        let items = body["items"].as_array().unwrap().iter();
+        items
+            .map(|hit| {
+                assert_eq!(hit["kind"], "product");
+                (
+                    hit["subtitle"].as_str().unwrap().to_owned(),
+                    hit["score"].as_u64().unwrap(),
+                )
+            })
+            .collect()
+    };
+    let told = |all: &[(&str, u64)]| -> Vec<(String, u64)> {
+        all.iter()
+            .map(|(sku, score)| ((*sku).to_owned(), *score))
+            .collect()
+    };
+    assert_eq!(
+        found("rice").await,
+        told(&[("RICE", 100), ("R-1", 80), ("R-2", 60), ("R-3", 40)])
+    );
+    assert_eq!(found(EAN).await, told(&[("R-2", 100)]));
+    assert_eq!(found("basmatti").await, told(&[("RICE", 20)]));
+    let page = shop
+        .owner
+        .get("/internal/v1/search/products?limit=1&offset=1&q=rice")
+        .await
+        .expect(200)
+        .body;
+    assert_eq!(
+        (&page["items"][0]["subtitle"], &page["more"]),
+        (&json!("R-1"), &json!(true))
+    );
+    let url = page["items"][0]["url"].as_str().unwrap();
+    assert_eq!(shop.owner.get(url).await.expect(200).text_at("sku"), "R-1");
+    let other = Shop::open(&app).await;
+    let path = "/internal/v1/search/products?limit=10&q=rice";
+    assert_eq!(
+        other.owner.get(path).await.expect(200).body,
+        json!({ "items": [], "more": false })
+    );
+}

@@ -3,22 +3,29 @@
 use actix_web::{HttpResponse, get, web};
 use async_graphql::{InputObject, SimpleObject};
 use bahi_db::Done;
-use bahi_http::{Caller, Fault, Problem, Versioned, ok, page};
+use bahi_http::{
+    Caller, Fault, Problem, Versioned, ok, page,
+    search::{Hit, Hits, Search, text},
+};
 use bahi_types::{Cursor, CustomerGroupId, CustomerId, Money, Page, PageQuery};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::{
-    model::{Account, Customer},
+    model::{Account, Customer, asked, fits},
     store,
 };
 use crate::{State, error::Error};
+
+/// Most customers that a list with a text goes through.
+const BEST: i64 = 1000;
 
 /// The routes.
 pub(crate) fn routes(cfg: &mut ServiceConfig) {
     cfg.service(list)
         .service(by_phone)
+        .service(hits)
         .service(account)
         .service(get_one);
 }
@@ -87,6 +94,9 @@ pub(super) struct CustomerFilter {
     phone: Option<String>,
     /// What the name begins with, in any case.
     name: Option<String>,
+    /// Beginnings of words of the name, of a telephone number, GSTIN or address of mail; all of them. At most the 1,000 best.
+    #[graphql(skip)]
+    q: Option<String>,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -175,9 +185,11 @@ pub(super) async fn listed(
     caller.require("sales.customer.read")?;
     let after = query.cursor.as_deref().map(Cursor::decode).transpose();
     let after = after.map_err(|e| Fault::field("cursor", e.to_string()))?;
-    let wanted = store::Filter {
+    let q = filter.q.as_deref().map(text).transpose()?;
+    let mut wanted = store::Filter {
         phone: filter.phone.clone(),
         name: filter.name.clone(),
+        ids: None,
         offset: if after.is_some() { 0 } else { query.offset() },
         after: after.map(|c| (c.key, c.id)),
         limit: query.limit(),
@@ -185,6 +197,11 @@ pub(super) async fn listed(
     let (rows, total) = state
         .db
         .read(&caller.ctx, async |tx| {
+            if let Some(q) = &q {
+                let asked = asked(q);
+                let found = store::matching(tx, &asked, &q.to_lowercase(), BEST, 0).await?;
+                wanted.ids = Some(found.into_iter().map(|c| c.customer_id).collect());
+            }
             store::list(tx, &wanted).await.map_err(Error::from)
         })
         .await?;
@@ -193,6 +210,33 @@ pub(super) async fn listed(
         id: c.customer_id.uuid(),
     });
     Ok(customers.map(CustomerBody::from))
+}
+
+/// Customers, for a search through everything.
+#[utoipa::path(tag = "search", security(("bearer" = ["sales.customer.read"])), params(Search), responses((status = 200, body = Hits)))]
+#[get("/internal/v1/search/customers")]
+async fn hits(
+    state: web::Data<State>,
+    caller: Caller,
+    query: web::Query<Search>,
+) -> Result<HttpResponse, Problem> {
+    let wanted = query.wanted()?;
+    let (words, name) = (asked(&wanted.q), wanted.q.to_lowercase());
+    let found = state.db.read(&caller.ctx, async |tx| {
+        let found = store::matching(tx, &words, &name, wanted.read, wanted.offset);
+        found.await.map_err(Error::from)
+    });
+    let hits = found.await?.into_iter().map(|c| Hit {
+        kind: "customer".to_owned(),
+        id: c.customer_id.uuid(),
+        score: fits(&c, &name, &words),
+        url: format!("/api/v1/sales/customers/{}", c.customer_id),
+        subtitle: c.phone.or(c.gstin).or(c.email),
+        title: c.name,
+    });
+    let mut hits: Vec<Hit> = hits.collect();
+    hits.sort_by_key(|hit| std::cmp::Reverse(hit.score));
+    Ok(HttpResponse::Ok().json(wanted.hits(hits)))
 }
 
 /// One customer.

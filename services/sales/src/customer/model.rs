@@ -1,7 +1,10 @@
 //! A customer's copy, its account, and what it may owe (S6).
 
+use std::collections::BTreeSet;
+
 use bahi_events::CustomerAddress;
-use bahi_types::{CustomerGroupId, CustomerId, InvoiceId, Money, ReceiptId};
+use bahi_http::search::score;
+use bahi_types::{CustomerGroupId, CustomerId, InvoiceId, Money, ReceiptId, words};
 use chrono::{Days, NaiveDate};
 use diesel::{
     QueryableByName,
@@ -47,6 +50,61 @@ impl Customer {
         let addresses = self.addresses();
         let billing = addresses.iter().find(|a| a.kind == "billing");
         billing.or(addresses.first()).cloned()
+    }
+}
+
+/// Most words of a text that count.
+const WORDS: usize = 8;
+
+/// The country's code, which most leave away.
+const COUNTRY: &str = "91";
+
+/// What a customer is found by: words of the name, and of `told`: telephone number, address of mail, GSTIN.
+pub(super) fn found_by(name: &str, told: [Option<&str>; 3]) -> BTreeSet<String> {
+    let texts = told.into_iter().flatten().chain([name]);
+    let mut found: BTreeSet<String> = texts.flat_map(words).collect();
+    let local = told[0].and_then(|phone| phone.strip_prefix('+')?.strip_prefix(COUNTRY));
+    found.extend(local.map(str::to_owned).filter(|local| !local.is_empty()));
+    found
+}
+
+/// The words of a text that is looked for. A telephone number is one, however it is spaced.
+pub(super) fn asked(text: &str) -> Vec<String> {
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    let number = text
+        .chars()
+        .all(|c| c.is_ascii_digit() || " +-()".contains(c));
+    if number && digits.len() >= 4 {
+        return vec![digits.trim_start_matches('0').to_owned()];
+    }
+    let mut asked = words(text);
+    asked.sort_unstable();
+    asked.dedup();
+    asked.truncate(WORDS);
+    asked
+}
+
+/// How well a customer fits a text in lower case that consists of `asked`.
+pub(super) fn fits(customer: &Customer, text: &str, asked: &[String]) -> u8 {
+    let name = customer.name.to_lowercase();
+    let phone = customer.phone.as_deref().unwrap_or_default();
+    let phone = phone.trim_start_matches('+');
+    let codes = [customer.gstin.as_deref(), customer.email.as_deref()];
+    let called = |word: &String| {
+        !word.is_empty() && (phone == word || phone.strip_prefix(COUNTRY) == Some(word))
+    };
+    let written = codes
+        .into_iter()
+        .flatten()
+        .any(|code| code.to_lowercase() == text);
+    if written || (asked.len() == 1 && asked.iter().any(called)) {
+        score::CODE
+    } else if name == text {
+        score::WHOLE
+    } else if name.starts_with(text) {
+        score::BEGINS
+    } else {
+        score::WORDS
     }
 }
 
@@ -203,6 +261,59 @@ pub(crate) struct Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn known(name: &str) -> Customer {
+        Customer {
+            customer_id: CustomerId::new(),
+            name: name.into(),
+            phone: Some("+919820098200".into()),
+            email: Some("Jain@Example.com".into()),
+            gstin: Some("27AAPFU0939F1ZV".into()),
+            addresses: serde_json::Value::Null,
+            customer_group_id: None,
+            credit_limit: None,
+            credit_days: 0,
+            status: "active".into(),
+        }
+    }
+
+    #[test]
+    fn a_customer_is_found_by_words_and_by_the_number_with_and_without_its_country() {
+        let told = [Some("+919820098200"), None, Some("27AAPFU0939F1ZV")];
+        let found: Vec<String> = found_by("Jain  Stores, Pune", told).into_iter().collect();
+        let wanted = [
+            "27aapfu0939f1zv",
+            "919820098200",
+            "9820098200",
+            "jain",
+            "pune",
+            "stores",
+        ];
+        assert_eq!(found, wanted);
+        for typed in ["+91 98200-98200", "919820098200"] {
+            assert_eq!(asked(typed), ["919820098200"]);
+        }
+        assert_eq!(asked("098200 98200"), ["9820098200"]);
+        assert_eq!(asked("Stores jain stores"), ["jain", "stores"]);
+        assert!(asked("%&").is_empty());
+    }
+
+    #[test]
+    fn codes_come_before_names_and_names_before_words() {
+        let score = |q: &str| fits(&known("Jain Stores"), &q.to_lowercase(), &asked(q));
+        for code in [
+            "98200 98200",
+            "+919820098200",
+            "27aapfu0939f1zv",
+            "jain@example.com",
+        ] {
+            assert_eq!(score(code), score::CODE, "{code}");
+        }
+        assert_eq!(score("JAIN stores"), score::WHOLE);
+        assert_eq!(score("jain"), score::BEGINS);
+        assert_eq!(score("stores"), score::WORDS);
+        assert_eq!(score("9820"), score::WORDS);
+    }
 
     fn money(text: &str) -> Money {
         text.parse().unwrap()

@@ -14,7 +14,7 @@ use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::model::{Account, Customer, Entry};
+use super::model::{self, Account, Customer, Entry};
 use crate::catalogue::newest;
 
 macro_rules! columns {
@@ -56,6 +56,8 @@ pub(super) struct Filter {
     pub phone: Option<String>,
     /// What the name begins with, in any case.
     pub name: Option<String>,
+    /// Only these.
+    pub ids: Option<Vec<CustomerId>>,
     pub after: Option<(String, Uuid)>,
     pub limit: i64,
     pub offset: i64,
@@ -64,7 +66,8 @@ pub(super) struct Filter {
 macro_rules! filters {
     () => {
         " where tenant_id = $1 and status <> 'deleted' and ($2 is null or phone = $2)
-            and ($3 is null or starts_with(lower(name), lower($3)))"
+            and ($3 is null or starts_with(lower(name), lower($3)))
+            and ($4 is null or customer_id = any ($4))"
     };
 }
 
@@ -81,11 +84,12 @@ pub(super) async fn list(tx: &Tx, filter: &Filter) -> Result<(Vec<Customer>, i64
         columns!(),
         " from customer",
         filters!(),
-        " and ($4 is null or (name, customer_id) > ($4, $5)) order by name, customer_id limit $6 offset $7"
+        " and ($5 is null or (name, customer_id) > ($5, $6)) order by name, customer_id limit $7 offset $8"
     ))
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<Nullable<Text>, _>(filter.phone.as_deref())
     .bind::<Nullable<Text>, _>(filter.name.as_deref())
+    .bind::<Nullable<Array<SqlUuid>>, _>(filter.ids.as_deref())
     .bind::<Nullable<Text>, _>(filter.after.as_ref().map(|a| a.0.as_str()))
     .bind::<Nullable<SqlUuid>, _>(filter.after.as_ref().map(|a| a.1))
     .bind::<BigInt, _>(filter.limit)
@@ -98,9 +102,83 @@ pub(super) async fn list(tx: &Tx, filter: &Filter) -> Result<(Vec<Customer>, i64
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<Nullable<Text>, _>(filter.phone.as_deref())
     .bind::<Nullable<Text>, _>(filter.name.as_deref())
+    .bind::<Nullable<Array<SqlUuid>>, _>(filter.ids.as_deref())
     .get_result::<Total>(&mut counter);
     let (rows, total) = futures::try_join!(rows, total)?;
     Ok((rows, total.total))
+}
+
+/// Customers in whose names, numbers or addresses of mail each of these words begins a word, at most `limit` after `offset`:
+/// those first whose name is, or begins with, `name`. The rarest word is looked up, and its customers for the others; where
+/// more than 5,000 begin with each of them, that many count.
+pub(super) async fn matching(
+    tx: &Tx,
+    words: &[String],
+    name: &str,
+    limit: i64,
+    offset: i64,
+) -> Result<Vec<Customer>> {
+    if words.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(sql(concat!(
+        "with asked as (select a.word, a.n from unnest($2) with ordinality as a(word, n)),
+         hit as materialized (
+           select a.n, w.customer_id, w.many from asked a
+            cross join lateral (
+              select distinct w.customer_id, count(*) over () as many from (
+                select customer_id from customer_word w
+                 where w.tenant_id = $1 and w.word >= a.word and w.word < a.word || chr(1114111)
+                 order by w.word limit 5000) w) w),
+         called as (
+           select h.customer_id from hit h
+            where h.n = (select n from hit order by many, n limit 1)
+              and (select count(distinct n) from hit) = cardinality($2)
+              and not exists (
+                select from asked a
+                 where a.n <> h.n and not exists (
+                   select from customer_word w
+                    where w.tenant_id = $1 and w.customer_id = h.customer_id
+                      and w.word >= a.word and w.word < a.word || chr(1114111))))
+         select ",
+        columns!(),
+        " from customer join called using (customer_id)
+          where tenant_id = $1 and status not in ('deleted', 'merged')
+          order by lower(name) = $3 desc, starts_with(lower(name), $3) desc, name, customer_id limit $4 offset $5"
+    ))
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<Text>, _>(words)
+    .bind::<Text, _>(name)
+    .bind::<BigInt, _>(limit)
+    .bind::<BigInt, _>(offset)
+    .load(&mut tx.shared())
+    .await?)
+}
+
+/// Rewrites the words that customers are found by.
+async fn learn(
+    tx: &mut Tx,
+    customers: &[CustomerId],
+    words: &[(CustomerId, String)],
+) -> Result<()> {
+    sql("delete from customer_word where tenant_id = $1 and customer_id = any ($2)")
+        .bind::<SqlUuid, _>(tx.tenant())
+        .bind::<Array<SqlUuid>, _>(customers)
+        .execute(tx.conn())
+        .await?;
+    sql("insert into customer_word (tenant_id, customer_id, word) select $1, n.* from unnest($2, $3) as n")
+        .bind::<SqlUuid, _>(tx.tenant())
+        .bind::<Array<SqlUuid>, _>(words.iter().map(|(id, _)| *id).collect::<Vec<_>>())
+        .bind::<Array<Text>, _>(words.iter().map(|(_, w)| w.as_str()).collect::<Vec<_>>())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+#[derive(QueryableByName)]
+struct Changed {
+    #[diesel(sql_type = SqlUuid)]
+    customer_id: CustomerId,
 }
 
 /// An account, locked; it is opened where there is none.
@@ -229,7 +307,7 @@ async fn put(tx: &mut Tx, events: &[Envelope<Told>]) -> Result<()> {
         .map(|e| serde_json::to_value(&e.payload.addresses))
         .collect::<std::result::Result<Vec<Value>, _>>()?;
     let days = |e: &&Envelope<Told>| i32::try_from(e.payload.credit_days).unwrap_or(i32::MAX);
-    sql("insert into customer as c (tenant_id, customer_id, name, phone, email, gstin, addresses, customer_group_id,
+    let changed: Vec<Changed> = sql("insert into customer as c (tenant_id, customer_id, name, phone, email, gstin, addresses, customer_group_id,
                                     credit_limit, credit_days, status, epoch, version)
          select $1, n.* from unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) as n
          on conflict (tenant_id, customer_id) do update set
@@ -237,7 +315,8 @@ async fn put(tx: &mut Tx, events: &[Envelope<Told>]) -> Result<()> {
            addresses = excluded.addresses, customer_group_id = excluded.customer_group_id,
            credit_limit = excluded.credit_limit, credit_days = excluded.credit_days, status = excluded.status,
            epoch = excluded.epoch, version = excluded.version
-         where (excluded.epoch, excluded.version) > (c.epoch, c.version)")
+         where (excluded.epoch, excluded.version) > (c.epoch, c.version)
+         returning customer_id")
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<Array<SqlUuid>, _>(events.iter().map(|e| e.payload.customer_id).collect::<Vec<_>>())
     .bind::<Array<Text>, _>(events.iter().map(|e| e.payload.name.as_str()).collect::<Vec<_>>())
@@ -251,9 +330,24 @@ async fn put(tx: &mut Tx, events: &[Envelope<Told>]) -> Result<()> {
     .bind::<Array<Text>, _>(events.iter().map(|e| e.payload.status.as_str()).collect::<Vec<_>>())
     .bind::<Array<BigInt>, _>(events.iter().map(|e| e.epoch).collect::<Vec<_>>())
     .bind::<Array<BigInt>, _>(events.iter().map(|e| e.aggregate_version).collect::<Vec<_>>())
-    .execute(tx.conn())
+    .load(tx.conn())
     .await?;
-    Ok(())
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let changed: Vec<CustomerId> = changed.into_iter().map(|row| row.customer_id).collect();
+    let written = events
+        .iter()
+        .map(|e| &e.payload)
+        .filter(|c| changed.contains(&c.customer_id) && c.status.as_str() != "merged");
+    let words: Vec<(CustomerId, String)> = written
+        .flat_map(|c| {
+            let told = [c.phone.as_deref(), c.email.as_deref(), c.gstin.as_deref()];
+            let found_by = model::found_by(&c.name, told);
+            found_by.into_iter().map(|word| (c.customer_id, word))
+        })
+        .collect();
+    learn(tx, &changed, &words).await
 }
 
 /// Applies `customer.deleted`.
@@ -262,18 +356,20 @@ pub(crate) async fn deleted(
     events: &[Envelope<CustomerDeleted>],
 ) -> std::result::Result<(), Failed> {
     let events = newest(events, |c| c.customer_id.uuid());
-    sql("insert into customer as c (tenant_id, customer_id, name, addresses, credit_days, status, epoch, version)
+    let changed: Vec<Changed> = sql("insert into customer as c (tenant_id, customer_id, name, addresses, credit_days, status, epoch, version)
          select $1, n.customer_id, '', '[]', 0, 'deleted', n.epoch, n.version
            from unnest($2, $3, $4) as n(customer_id, epoch, version)
          on conflict (tenant_id, customer_id) do update set
            status = 'deleted', epoch = excluded.epoch, version = excluded.version
-         where (excluded.epoch, excluded.version) > (c.epoch, c.version)")
+         where (excluded.epoch, excluded.version) > (c.epoch, c.version)
+         returning customer_id")
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<Array<SqlUuid>, _>(events.iter().map(|e| e.payload.customer_id).collect::<Vec<_>>())
     .bind::<Array<BigInt>, _>(events.iter().map(|e| e.epoch).collect::<Vec<_>>())
     .bind::<Array<BigInt>, _>(events.iter().map(|e| e.aggregate_version).collect::<Vec<_>>())
-    .execute(tx.conn())
+    .load(tx.conn())
     .await
     .map_err(bahi_db::Error::from)?;
-    Ok(())
+    let changed: Vec<CustomerId> = changed.into_iter().map(|row| row.customer_id).collect();
+    Ok(learn(tx, &changed, &[]).await?)
 }

@@ -30,6 +30,7 @@ mod random;
 mod refusals;
 mod returns;
 mod scenarios;
+mod searching;
 mod serials;
 mod sessions;
 mod support;
