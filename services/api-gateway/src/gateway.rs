@@ -6,10 +6,7 @@ use std::{
     future::{Ready, ready},
     net::IpAddr,
     path::PathBuf,
-    sync::{
-        Arc, LazyLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 
@@ -71,13 +68,11 @@ struct Process {
     env: Env,
     clock: Clock,
     leave: CancellationToken,
-    /// What the files were when they were last looked at.
-    seen: Mutex<Fingerprint>,
+    seen: Mutex<Seen>,
     refused: Mutex<Option<Refused>>,
     /// One change at a time.
     changing: tokio::sync::Mutex<()>,
     told: tokio::sync::Mutex<Option<Signal>>,
-    hung_up: AtomicBool,
 }
 
 /// Why the files that are there are not what is served.
@@ -90,6 +85,14 @@ pub(crate) struct Refused {
 }
 
 type Fingerprint = [u8; 32];
+
+/// What the files were.
+struct Seen {
+    /// When they were taken over or refused.
+    used: Fingerprint,
+    /// When they were last looked at.
+    last: Fingerprint,
+}
 
 /// The files of the configuration.
 struct Files {
@@ -168,7 +171,7 @@ impl Gateway {
     pub fn new(parts: Parts) -> anyhow::Result<Self> {
         let files = Files::of(&parts.env);
         let (register, config) = files.read(&parts.env)?;
-        let seen = files.fingerprint(&config);
+        let used = files.fingerprint(&config);
         let lasting = Lasting::new(&parts);
         let built = Built::new(config, &register, None)?;
         GENERATION.set(1);
@@ -178,11 +181,10 @@ impl Gateway {
             env: parts.env.clone(),
             clock: parts.clock.clone(),
             leave: parts.leave.clone(),
-            seen: Mutex::new(seen),
+            seen: Mutex::new(Seen { used, last: used }),
             refused: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
             told: tokio::sync::Mutex::default(),
-            hung_up: AtomicBool::new(false),
         })))
     }
 
@@ -206,10 +208,10 @@ impl Gateway {
         Files::of(&self.0.env).config
     }
 
-    /// Takes the files over if they have changed since they were last looked at, or if it was told to.
+    /// Takes the files over if they have changed, and were the same when they were last looked at: a file that is being
+    /// written is half a file.
     pub(crate) async fn follow(&self) -> anyhow::Result<()> {
-        let told = self.0.hung_up.swap(false, Ordering::Relaxed);
-        self.change(told).await;
+        self.change(false).await;
         Ok(())
     }
 
@@ -254,12 +256,18 @@ impl Gateway {
         let files = Files::of(&self.0.env);
         let old = self.now();
         let found = files.fingerprint(&old.0.config);
-        if std::mem::replace(&mut *self.0.seen.lock(), found) == found && !anyway {
-            return Ok(None);
+        {
+            let mut seen = self.0.seen.lock();
+            let settled = std::mem::replace(&mut seen.last, found) == found;
+            if !anyway && (found == seen.used || !settled) {
+                return Ok(None);
+            }
+            seen.used = found;
         }
         let (register, config) = files.read(&self.0.env)?;
         // It may name other files than the old one.
-        *self.0.seen.lock() = files.fingerprint(&config);
+        let used = files.fingerprint(&config);
+        *self.0.seen.lock() = Seen { used, last: used };
         Built::new(config, &register, Some(&old)).map(Some)
     }
 

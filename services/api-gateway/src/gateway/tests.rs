@@ -102,3 +102,74 @@ async fn a_gateway_that_clears_its_routes_before_the_new_ones_are_there_is_found
     let (_, wrong) = under_load(clears).await;
     assert!(wrong > 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_being_written_is_not_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gateway.toml");
+    let write = |text: &str| std::fs::write(&file, text).unwrap();
+    write("[classes.normal]\nbody = '1KiB'");
+    let settings = [
+        ("BAHI_CONFIG_FILE", file.to_str().unwrap()),
+        ("BAHI_JOBS", "off"),
+    ];
+    let edge = TestEdge::start(crate::app(), &settings).await;
+    let gateway = &edge.running.state;
+    let look = async || {
+        gateway.follow().await.unwrap();
+        let state = gateway.now();
+        let limits = state.0.config.classes[&bahi_register::Class::Normal];
+        (state.0.generation, limits.body)
+    };
+    assert_eq!(look().await, (1, 1024));
+    // As an editor may write it: empty, half, whole. Each of them could be served.
+    write("");
+    assert_eq!(look().await, (1, 1024));
+    write("[classes.normal]");
+    assert_eq!(look().await, (1, 1024));
+    write("[classes.normal]\nbody = '2KiB'");
+    assert_eq!(look().await, (1, 1024));
+    assert_eq!(look().await, (2, 2048));
+    assert_eq!(look().await, (2, 2048));
+    // What was refused is not tried again and again.
+    write("wrong");
+    look().await;
+    look().await;
+    let first = gateway.refused().unwrap();
+    look().await;
+    assert_eq!(gateway.refused().unwrap().at, first.at);
+    assert_eq!(look().await, (2, 2048));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_the_same_in_a_new_configuration_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gateway.toml");
+    let write = |text: &str| std::fs::write(&file, text).unwrap();
+    write("");
+    let settings = [
+        ("BAHI_CONFIG_FILE", file.to_str().unwrap()),
+        ("BAHI_JOBS", "off"),
+    ];
+    let edge = TestEdge::start(crate::app(), &settings).await;
+    let gateway = &edge.running.state;
+    let next = async |text: &str| {
+        let before = gateway.now();
+        write(text);
+        gateway.change(true).await;
+        let after = gateway.now();
+        assert_eq!(after.0.generation, before.0.generation + 1);
+        let (a, b) = (&before.0, &after.0);
+        let upstream = |name: &str| Arc::ptr_eq(&a.upstreams[name], &b.upstreams[name]);
+        let plans = Arc::ptr_eq(&a.graph.plans, &b.graph.plans);
+        let buckets = Arc::ptr_eq(&a.limits, &b.limits);
+        (buckets, upstream("sales"), upstream("product"), plans)
+    };
+    let sales = "[upstreams.sales]\nmax_inflight = 7\n";
+    assert_eq!(next("").await, (true, true, true, true));
+    assert_eq!(next(sales).await, (true, false, true, true));
+    let classes = format!("{sales}[classes.normal]\nrate = '1/1'\n");
+    assert_eq!(next(&classes).await, (false, true, true, true));
+    let graph = format!("{classes}[graph]\nmode = 'development'");
+    assert_eq!(next(&graph).await, (true, true, true, false));
+}

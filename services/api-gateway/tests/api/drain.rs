@@ -22,7 +22,7 @@ const LONG: Duration = Duration::from_secs(30);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_says_that_it_goes_ends_what_is_idle_and_finishes_what_is_under_way() {
     let fleet = Fleet::start().await;
-    let mut process = Process::start(&fleet, &[("BAHI_DRAIN_MS", "2000")]).await;
+    let mut process = Process::start(&fleet, &[("BAHI_DRAIN_MS", "6000")]).await;
     let user = process.somebody();
     let mut idle = TcpStream::connect(process.address).await.unwrap();
     idle.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n")

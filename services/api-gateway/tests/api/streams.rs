@@ -61,18 +61,18 @@ async fn a_gigabyte_passes_both_ways_and_the_process_does_not_grow() {
 async fn a_body_in_pieces_may_take_long_as_long_as_pieces_come() {
     let fleet = Fleet::start().await;
     let settings = [
-        ("BAHI_TIME_BULK_MS", "700"),
+        ("BAHI_TIME_BULK_MS", "2000"),
         ("BAHI_STREAM_IDLE_MS", "3000"),
     ];
     let gateway = fleet.gateway(&settings).await;
     let user = gateway.user(&["*"]);
     let slowly = |pieces: usize| {
         Body::wrap_stream(futures::stream::unfold(0, move |n| async move {
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            tokio::time::sleep(Duration::from_millis(400)).await;
             (n < pieces).then(|| (Ok::<_, std::io::Error>(CHUNK.slice(..9)), n + 1))
         }))
     };
-    // Three times as long as an answer may take.
+    // Twice as long as an answer may take.
     let sent = send(user.request(Method::POST, BULK).body(slowly(10))).await;
     assert_eq!(sent.expect(201).body["length"], 90);
     assert_eq!(fleet.only().header("x-request-timeout-ms"), "");
@@ -154,14 +154,14 @@ impl Events {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_passes_at_once_and_a_stream_of_them_ends_with_the_session() {
     let fleet = Fleet::start().await;
-    let gateway = fleet.gateway(&[("BAHI_TIME_NORMAL_MS", "500")]).await;
+    let gateway = fleet.gateway(&[("BAHI_TIME_NORMAL_MS", "2000")]).await;
     let user = gateway.user(&["*"]);
     let mut events = Events::open(&user).await;
     // The service does not say the next before the last has come: nothing is held back.
     for n in 0..5 {
         events.until(&format!("data: {n}\n\n")).await;
         // Longer in all than the head of an answer may take.
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
         fleet.desk.released.notify_one();
     }
     let session = user.claims.sid;
