@@ -33,14 +33,6 @@ async fn functions_that_see_past_the_policies_are_for_this_service_alone() {
     }
 }
 
-/// Where a path is: one that the gateway does not route begins at the root.
-fn located(path: &str) -> String {
-    match path.starts_with('/') {
-        true => path.to_owned(),
-        false => format!("/api/v1/{path}"),
-    }
-}
-
 const PATHS: [&str; 10] = [
     "barcode-patterns",
     "products",
