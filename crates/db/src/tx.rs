@@ -93,7 +93,7 @@ macro_rules! planned {
         )
     };
 }
-const LOOK: &str = planned!("BEGIN READ ONLY");
+const LOOK: &str = planned!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
 pub(crate) const WRITE: &str = planned!("BEGIN");
 /// A batch that a crash of the database takes back takes its position back with it and is consumed again, so its locks
 /// need not wait for the disk; its events wait in the outbox until it is there.
@@ -124,7 +124,7 @@ impl Db {
     }
 
     /// As [`Db::read`], for what a command must know before it begins: rows found by their keys, with the plans of a
-    /// command, and the first statement does not wait for the transaction to open.
+    /// command, all of one moment, and the first statement does not wait for the transaction to open.
     ///
     /// # Errors
     /// As [`Db::read`].
