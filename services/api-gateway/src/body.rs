@@ -1,9 +1,12 @@
 //! Bodies on their way to a service: read whole when they are short, streamed in constant memory where a route takes
 //! long ones.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use actix_web::{HttpRequest, http::header, web};
@@ -12,6 +15,7 @@ use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
+use tokio::time::Instant;
 
 use crate::{
     progress::{Progress, Waiting},
@@ -49,12 +53,16 @@ pub struct Coming {
 /// Room made before any byte has come: a length is only a promise.
 const PROMISED: usize = 16 * 1024;
 
-/// Takes the body of a request, which may be `limit` bytes long.
+/// What a client sends at least, on the average and counted while it is waited for, of a body that streams: bytes a second.
+const PACE: u64 = 8 * 1024;
+
+/// Takes the body of a request, which may be `limit` bytes long. It streams where `stream` says after how long its pace begins
+/// to matter.
 pub async fn take(
     req: &HttpRequest,
     mut payload: web::Payload,
     limit: usize,
-    stream: bool,
+    stream: Option<Duration>,
 ) -> Result<Upload, Fault> {
     let headers = req.headers();
     let length = headers
@@ -68,8 +76,10 @@ pub async fn take(
     match length {
         Some(0) => return Ok(Upload::Whole(Bytes::new())),
         Some(length) if length > limit => return Err(Fault::TooLarge(limit)),
-        _ if stream => return Ok(streamed(payload, limit)),
         _ => {}
+    }
+    if let Some(grace) = stream {
+        return Ok(streamed(payload, limit, grace));
     }
     let mut whole = BytesMut::with_capacity(length.unwrap_or(PROMISED).min(PROMISED));
     while let Some(chunk) = payload.next().await {
@@ -84,13 +94,18 @@ pub async fn take(
 
 /// A client's payload cannot leave its thread, so a task of that thread hands the pieces on; four of them wait at most,
 /// which holds a fast client to the pace of the service.
-fn streamed(mut payload: web::Payload, limit: usize) -> Upload {
+fn streamed(mut payload: web::Payload, limit: usize, grace: Duration) -> Upload {
     let (pieces, received) = tokio::sync::mpsc::channel::<Result<Bytes, std::io::Error>>(4);
     let known = Coming::default();
     let (flag, progress) = (known.overflow.clone(), known.progress.clone());
     actix_web::rt::spawn(async move {
-        let mut passed = 0;
-        while let Some(chunk) = payload.next().await {
+        let (mut passed, mut waited) = (0, Duration::ZERO);
+        loop {
+            let asked = Instant::now();
+            let Some(chunk) = payload.next().await else {
+                break;
+            };
+            waited += asked.elapsed();
             let piece = chunk
                 .map_err(|e| std::io::Error::other(e.to_string()))
                 .and_then(|bytes| {
@@ -98,6 +113,10 @@ fn streamed(mut payload: web::Payload, limit: usize) -> Upload {
                     if passed > limit {
                         flag.0.store(true, Ordering::Relaxed);
                         return Err(std::io::Error::other("longer than allowed"));
+                    }
+                    let least = waited.saturating_sub(grace).as_secs().saturating_mul(PACE);
+                    if (passed as u64) < least {
+                        return Err(std::io::Error::other("slower than anybody is"));
                     }
                     Ok(bytes)
                 });

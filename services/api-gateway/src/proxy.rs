@@ -74,7 +74,7 @@ pub(crate) async fn forward(
         &req,
         payload,
         limits.body,
-        target.route.class == Class::Bulk,
+        (target.route.class == Class::Bulk).then_some(limits.time),
     );
     let upload = tokio::time::timeout(limits.time, upload)
         .await

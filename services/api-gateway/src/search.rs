@@ -153,7 +153,7 @@ async fn read(req: &HttpRequest, payload: web::Payload, deadline: Instant) -> Re
     if !essence.eq_ignore_ascii_case("application/json") {
         return Err(Fault::UnsupportedMedia("application/json").into());
     }
-    let taken = tokio::time::timeout_at(deadline, body::take(req, payload, QUESTION, false)).await;
+    let taken = tokio::time::timeout_at(deadline, body::take(req, payload, QUESTION, None)).await;
     let Upload::Whole(bytes) = taken.map_err(|_| Error::SlowBody)?? else {
         return Err(Fault::TooLarge(QUESTION).into());
     };

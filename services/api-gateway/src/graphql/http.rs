@@ -269,7 +269,7 @@ async fn from_body(
         let why = format!("The body must be UTF-8, not {charset}.");
         return Ok(Err((415, why)));
     }
-    let taken = body::take(req, payload, MOST_BYTES, false);
+    let taken = body::take(req, payload, MOST_BYTES, None);
     let taken = tokio::time::timeout(budget, taken).await;
     let bytes = match taken.map_err(|_| Refusal::SlowBody)?? {
         Upload::Whole(bytes) => bytes,

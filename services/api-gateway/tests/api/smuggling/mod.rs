@@ -24,7 +24,7 @@ const CORPUS: &str = include_str!("corpus.txt");
 /// Cases at once.
 const LANES: usize = 16;
 /// What a service may learn of a request, and no more.
-const HEADERS: [&str; 24] = [
+const HEADERS: [&str; 25] = [
     "accept",
     "accept-encoding",
     "accept-language",
@@ -49,6 +49,7 @@ const HEADERS: [&str; 24] = [
     "user-agent",
     "x-forwarded-for",
     "x-request-id",
+    "x-request-timeout-ms",
 ];
 
 /// A line of the corpus.
