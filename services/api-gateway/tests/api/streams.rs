@@ -69,12 +69,12 @@ async fn a_body_in_pieces_may_take_long_as_long_as_pieces_come() {
     let slowly = |pieces: usize| {
         Body::wrap_stream(futures::stream::unfold(0, move |n| async move {
             tokio::time::sleep(Duration::from_millis(400)).await;
-            (n < pieces).then(|| (Ok::<_, std::io::Error>(CHUNK.slice(..9)), n + 1))
+            (n < pieces).then(|| (Ok::<_, std::io::Error>(CHUNK.slice(..32_768)), n + 1))
         }))
     };
     // Twice as long as an answer may take.
     let sent = send(user.request(Method::POST, BULK).body(slowly(10))).await;
-    assert_eq!(sent.expect(201).body["length"], 90);
+    assert_eq!(sent.expect(201).body["length"], 327_680);
     assert_eq!(fleet.only().header("x-request-timeout-ms"), "");
     let never = Body::wrap_stream(futures::stream::pending::<std::io::Result<&[u8]>>());
     let refused = send(user.request(Method::POST, BULK).body(never)).await;
