@@ -195,7 +195,7 @@ impl Gateway {
 
     /// Counts a connection; nothing when its address has too many.
     pub(crate) fn admit(&self, peer: IpAddr) -> Option<Option<Admitted>> {
-        self.now().admit(peer)
+        self.now().0.peers.admit(peer)
     }
 
     /// Why the files that are there are not what is served.

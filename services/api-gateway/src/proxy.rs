@@ -227,15 +227,7 @@ impl Head<'_> {
                 );
             }
         }
-        let own = |text: String| HeaderValue::try_from(text).map_err(|e| wrong(e.into()));
-        headers.insert("x-request-id", own(bahi_http::request_id())?);
-        headers.insert("x-forwarded-for", own(self.client.to_string())?);
-        if let Some(left) = left {
-            headers.insert(upstream::TIME_LEFT, own(left.as_millis().to_string())?);
-        }
-        if let Some(trace) = bahi_http::current_trace() {
-            headers.insert("traceparent", own(trace.parent)?);
-        }
+        upstream::introduce(headers, self.client, left)?;
         // On a public route a client may show the service itself who it is (RFC 6749, 2.3.1): that makes it nobody's user.
         let shown = || {
             let shown = self.req.headers().get(header::AUTHORIZATION)?.as_bytes();

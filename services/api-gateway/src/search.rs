@@ -247,19 +247,7 @@ impl Question {
         *request.uri_mut() = endpoint.uri(&path).map_err(|e| e.to_string())?;
         let headers = request.headers_mut();
         headers.insert("authorization", self.token.clone());
-        let mut own = |name, text: String| {
-            if let Ok(value) = HeaderValue::try_from(text) {
-                headers.insert(name, value);
-            }
-        };
-        own("x-request-id", bahi_http::request_id());
-        own("x-forwarded-for", self.client.to_string());
-        if let Some(left) = left {
-            own(upstream::TIME_LEFT, left.as_millis().to_string());
-        }
-        if let Some(trace) = bahi_http::current_trace() {
-            own("traceparent", trace.parent);
-        }
+        upstream::introduce(headers, self.client, left)?;
         Ok(request)
     }
 }

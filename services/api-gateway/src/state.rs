@@ -18,7 +18,7 @@ use crate::{
     graphql::Graph,
     limit::{Limits, Who},
     openapi::Documents,
-    peers::{Admitted, Peers},
+    peers::Peers,
     search::Finder,
     ticket::{self, Tickets},
     tunnel::Sockets,
@@ -222,11 +222,6 @@ impl Built {
 }
 
 impl State {
-    /// Counts a connection; nothing when its address has too many.
-    pub(crate) fn admit(&self, peer: IpAddr) -> Option<Option<Admitted>> {
-        self.0.peers.admit(peer)
-    }
-
     /// Where a path leads.
     pub(crate) fn target(&self, path: &str) -> Option<&Target> {
         self.0

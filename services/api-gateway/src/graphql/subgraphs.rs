@@ -109,19 +109,7 @@ impl Services<'_> {
         let headers = request.headers_mut();
         headers.insert("content-type", HeaderValue::from_static("application/json"));
         headers.insert("accept", HeaderValue::from_static("application/json"));
-        let mut own = |name, text: String| {
-            if let Ok(value) = HeaderValue::try_from(text) {
-                headers.insert(name, value);
-            }
-        };
-        own("x-request-id", bahi_http::request_id());
-        own("x-forwarded-for", self.client.to_string());
-        if let Some(left) = left {
-            own(upstream::TIME_LEFT, left.as_millis().to_string());
-        }
-        if let Some(trace) = bahi_http::current_trace() {
-            own("traceparent", trace.parent);
-        }
+        upstream::introduce(headers, self.client, left)?;
         if let Some(token) = &self.token {
             headers.insert("authorization", token.clone());
         }

@@ -1,14 +1,19 @@
 //! The client that talks to the services.
 
-use std::{cell::RefCell, collections::HashMap, time::Duration};
+use std::{cell::RefCell, collections::HashMap, net::IpAddr, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
-use hyper::Request;
+use hyper::{
+    Request,
+    header::{HeaderMap, HeaderValue},
+};
 use hyper_util::{
     client::legacy::{Client, ResponseFuture, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
+
+use super::TIME_LEFT;
 
 /// The body of a forwarded request.
 pub type Body = UnsyncBoxBody<Bytes, std::io::Error>;
@@ -18,6 +23,28 @@ pub fn full(bytes: Bytes) -> Body {
     Full::new(bytes)
         .map_err(|never| match never {})
         .boxed_unsync()
+}
+
+/// Puts the gateway's own words on a request towards a service: its id and trace, the client's address, and how much time is
+/// left, if that is known.
+///
+/// # Errors
+/// When one of them makes no header.
+pub fn introduce(
+    headers: &mut HeaderMap,
+    client: IpAddr,
+    left: Option<Duration>,
+) -> Result<(), String> {
+    let own = |text: String| HeaderValue::try_from(text).map_err(|e| e.to_string());
+    headers.insert("x-request-id", own(bahi_http::request_id())?);
+    headers.insert("x-forwarded-for", own(client.to_string())?);
+    if let Some(left) = left {
+        headers.insert(TIME_LEFT, own(left.as_millis().to_string())?);
+    }
+    if let Some(trace) = bahi_http::current_trace() {
+        headers.insert("traceparent", own(trace.parent)?);
+    }
+    Ok(())
 }
 
 thread_local! {

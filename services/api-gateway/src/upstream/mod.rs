@@ -33,7 +33,7 @@ use self::{
     endpoint::{Outcome, Taken, now},
 };
 pub use self::{
-    client::{Body, full},
+    client::{Body, full, introduce},
     endpoint::{Endpoint, Standing},
     exchange::{Again, Answer, Coming, Contents, Failure, Held},
     settings::{Discover, Settings},
