@@ -1,7 +1,7 @@
 //! Who asks, for which tenant, in which flow.
 
 use bahi_events::Actor;
-use bahi_types::TenantId;
+use bahi_types::{Scope, TenantId};
 use uuid::Uuid;
 
 /// The W3C trace that a change belongs to.
@@ -31,6 +31,8 @@ pub struct Ctx {
     pub tenant: TenantId,
     /// Who acts.
     pub actor: Actor,
+    /// The branches he acts for: the database shows and takes no document of another.
+    pub scope: Scope,
     /// The request, or the flow it belongs to.
     pub correlation_id: Uuid,
     /// The event that caused it, in a consumer.
@@ -49,6 +51,7 @@ impl Ctx {
             actor: Actor::Service {
                 id: name.to_owned(),
             },
+            scope: Scope::default(),
             correlation_id: Uuid::now_v7(),
             causation_id: None,
             trace: None,

@@ -37,6 +37,9 @@ pub enum Error {
         /// Size of its payload.
         bytes: usize,
     },
+    /// A document of a branch that the caller does not work for.
+    #[error("belongs to another branch")]
+    OtherBranch,
     /// A value PostgreSQL cannot take (class 22: NUL in a text, number or date out of range).
     #[error("a value cannot be stored")]
     Malformed,
@@ -110,8 +113,12 @@ impl Error {
     /// PostgreSQL's own, unchanged since 9.3.
     fn by_message(message: &str) -> Option<Self> {
         type Make = fn() -> Error;
-        const BY_START: [(&str, Make); 13] = [
+        const BY_START: [(&str, Make); 14] = [
             ("deadlock detected", || Error::Contention),
+            (
+                "new row violates row-level security policy \"branch\"",
+                || Error::OtherBranch,
+            ),
             ("canceling statement due to lock timeout", || Error::Locked),
             ("canceling statement due to statement timeout", || {
                 Error::Timeout

@@ -3,7 +3,7 @@
 use std::{future::Future, time::Duration};
 
 use bahi_events::Outgoing;
-use bahi_types::TenantId;
+use bahi_types::{BranchId, TenantId};
 use chrono::{DateTime, Utc};
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection, pooled_connection::deadpool::Object};
 use futures::future::poll_immediate;
@@ -272,7 +272,7 @@ where
 impl Tx {
     /// Opens a transaction and sets its tenant in the same round trip.
     pub(crate) async fn begin(db: &Db, ctx: Ctx, how: &str) -> Result<Self> {
-        let opening = opening(how, ctx.tenant);
+        let opening = opening(how, &ctx);
         let mut dead = 0;
         loop {
             let mut tx = Self::checkout(db, ctx.clone()).await?;
@@ -287,7 +287,7 @@ impl Tx {
     /// The same without waiting for it: the first statement follows at once. On a connection that is broken
     /// that statement fails, and nothing has happened.
     async fn begin_unheard(&mut self, how: &str) -> Result<()> {
-        let opening = opening(how, self.ctx.tenant);
+        let opening = opening(how, &self.ctx);
         send(self.conn(), &opening).await
     }
 
@@ -464,8 +464,17 @@ async fn send(mut conn: &AsyncPgConnection, text: &str) -> Result<()> {
     sent.unwrap_or(Ok(())).map_err(Error::from)
 }
 
-fn opening(how: &str, tenant: TenantId) -> String {
-    format!("{how}; {}", set_tenant(tenant))
+fn opening(how: &str, ctx: &Ctx) -> String {
+    let mut opening = format!("{how}; {}", set_tenant(ctx.tenant));
+    if let Some(branches) = ctx.scope.branches() {
+        let list: Vec<_> = branches.iter().map(BranchId::to_string).collect();
+        let list = list.join(",");
+        opening += &format!(", set_config('app.branches', '{{{list}}}', true)");
+        if [READ, SNAPSHOT].contains(&how) {
+            opening += &format!(", set_config('app.branches_shown', '{{{list}}}', true)");
+        }
+    }
+    opening
 }
 
 fn set_tenant(tenant: TenantId) -> String {

@@ -83,6 +83,9 @@ pub struct User {
     pub status: String,
     /// Roles held.
     pub role_ids: Vec<RoleId>,
+    /// The branches that they are good at; absent where it is all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch_ids: Option<Vec<BranchId>>,
     /// When he has shown that his e-mail address is his; absent until then, and once the address changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email_verified_at: Option<DateTime<Utc>>,

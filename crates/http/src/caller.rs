@@ -122,6 +122,7 @@ impl Caller {
         let ctx = Ctx {
             tenant: claims.tid,
             actor,
+            scope: claims.branches,
             correlation_id: Uuid::now_v7(),
             causation_id: None,
             trace: None,

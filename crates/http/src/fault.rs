@@ -122,6 +122,7 @@ impl Refusal for bahi_db::Error {
             E::Check(_) => Verdict::refused("RULE_BROKEN"),
             E::EventTooLarge { .. } => Verdict::refused("EVENT_TOO_LARGE"),
             E::Malformed => Verdict::malformed("MALFORMED"),
+            E::OtherBranch => Verdict::forbidden("OTHER_BRANCH"),
             E::KeyReused => Verdict::refused("IDEMPOTENCY_KEY_REUSED"),
             E::KeyBusy => Verdict::conflict("IDEMPOTENCY_KEY_BUSY"),
             E::Contention | E::Locked => Verdict::unavailable("BUSY"),

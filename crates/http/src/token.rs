@@ -3,7 +3,7 @@
 use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
-use bahi_types::TenantId;
+use bahi_types::{Scope, TenantId};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -41,6 +41,9 @@ pub struct Claims {
     /// Permissions; a grant may end in `*`.
     #[serde(default)]
     pub perms: Vec<String>,
+    /// Branches that the permissions are good at.
+    #[serde(default, skip_serializing_if = "Scope::is_whole")]
+    pub branches: Scope,
     /// Name of the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,

@@ -1,6 +1,7 @@
 //! Checks of single fields, for `#[garde(custom(...))]`.
 
 use bahi_types::Fixed;
+use serde::{Deserialize, Deserializer};
 
 /// Greater than zero.
 ///
@@ -62,4 +63,13 @@ pub fn line(value: &str, (): &()) -> garde::Result {
         return Ok(());
     };
     Err(garde::Error::new(wrong))
+}
+/// Tells `null` from nothing: for `#[serde(default, deserialize_with = "validate::said")]` on an `Option<Option<_>>`.
+///
+/// # Errors
+/// When the value is not what it should be.
+pub fn said<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }

@@ -56,6 +56,7 @@ impl From<Error> for Failed {
             Error::ForeignKey(_) => "foreign_key",
             Error::Check(_) => "check",
             Error::EventTooLarge { .. } => "event_too_large",
+            Error::OtherBranch => "other_branch",
             Error::Malformed => "malformed",
             Error::KeyReused => "key_reused",
             Error::Document(_) => "document",

@@ -9,7 +9,7 @@ use bahi_http::{
     token::{AUDIENCE_INTERNAL, INTERNAL, INTERNAL_LIFE},
 };
 use bahi_register::Register;
-use bahi_types::{Clock, TenantId};
+use bahi_types::{Clock, Scope, TenantId};
 use parking_lot::Mutex;
 use tonic::{Code, Request, Status, metadata::MetadataValue};
 use uuid::Uuid;
@@ -151,6 +151,7 @@ impl Outbound {
             tid: tenant,
             sid: None,
             perms: Vec::new(),
+            branches: Scope::default(),
             name: None,
             rate: None,
             amr: Vec::new(),

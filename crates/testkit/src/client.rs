@@ -1,7 +1,7 @@
 //! A client of one service, with a token as the gateway would mint it.
 
 use bahi_http::{Claims, Signer, token};
-use bahi_types::{TenantId, UserId};
+use bahi_types::{BranchId, Scope, TenantId, UserId};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -62,21 +62,33 @@ impl Reply {
 
 /// Signs an internal token of the gateway.
 pub(crate) fn user_token(tenant: TenantId, user: UserId, permissions: &[&str]) -> String {
-    sign("api-gateway", user.to_string(), tenant, permissions)
+    sign(
+        "api-gateway",
+        user.to_string(),
+        tenant,
+        permissions,
+        Scope::default(),
+    )
 }
 
 /// Signs a token of a service on its own account.
 pub(crate) fn service_token(service: &str, tenant: TenantId) -> String {
-    sign(service, service.to_owned(), tenant, &[])
+    sign(service, service.to_owned(), tenant, &[], Scope::default())
 }
 
 /// Signs the token of an API key.
 pub(crate) fn key_token(tenant: TenantId, permissions: &[&str]) -> String {
     let sub = format!("{}{}", token::API_KEY, uuid::Uuid::now_v7());
-    sign("api-gateway", sub, tenant, permissions)
+    sign("api-gateway", sub, tenant, permissions, Scope::default())
 }
 
-fn sign(issuer: &str, sub: String, tid: TenantId, permissions: &[&str]) -> String {
+fn sign(
+    issuer: &str,
+    sub: String,
+    tid: TenantId,
+    permissions: &[&str],
+    branches: Scope,
+) -> String {
     let file = format!("{}/private/{issuer}.pem", test_env("BAHI_TEST_KEYS"));
     let signer = Signer::from_file(file.as_ref()).expect("key of the tests");
     let iat = chrono::Utc::now().timestamp();
@@ -87,6 +99,7 @@ fn sign(issuer: &str, sub: String, tid: TenantId, permissions: &[&str]) -> Strin
         tid,
         sid: None,
         perms: permissions.iter().map(|p| (*p).to_owned()).collect(),
+        branches,
         name: Some("Test".into()),
         rate: None,
         amr: Vec::new(),
@@ -148,6 +161,15 @@ impl Client {
     pub fn with_permissions(&self, permissions: &[&str]) -> Self {
         Self {
             token: user_token(self.tenant, self.user, permissions),
+            ..self.clone()
+        }
+    }
+
+    /// The same user with other permissions, who works for some branches only.
+    pub fn at_branches(&self, permissions: &[&str], branches: &[BranchId]) -> Self {
+        let (sub, scope) = (self.user.to_string(), Scope::new(Some(branches.to_vec())));
+        Self {
+            token: sign("api-gateway", sub, self.tenant, permissions, scope),
             ..self.clone()
         }
     }

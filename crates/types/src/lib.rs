@@ -6,6 +6,7 @@ mod fixed;
 mod graphql;
 mod id;
 mod page;
+mod scope;
 mod stand;
 mod words;
 
@@ -16,4 +17,5 @@ pub use fiscal_year::FiscalYear;
 pub use fixed::{Currency, Fixed, FixedError, Money, Price, Quantity, Rate, r2, round_to};
 pub use id::*;
 pub use page::{Cursor, CursorError, Page, PageQuery, Sort};
+pub use scope::Scope;
 pub use words::words;

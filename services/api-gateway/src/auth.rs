@@ -8,7 +8,7 @@ use bahi_http::{
     Claims, Fault, Grants, Keys, Signer,
     token::{ACCESS, API_KEY, AUDIENCE_API, AUDIENCE_INTERNAL, INTERNAL, INTERNAL_LIFE},
 };
-use bahi_types::{Clock, TenantId};
+use bahi_types::{Clock, Scope, TenantId};
 use hyper::header::HeaderValue;
 use parking_lot::Mutex;
 use quick_cache::sync::{Cache, DefaultLifecycle, PlaceholderGuard};
@@ -47,6 +47,8 @@ pub(crate) struct Principal {
     tenant_id: TenantId,
     name: String,
     permissions: Vec<String>,
+    #[serde(default)]
+    branches: Scope,
     requests_per_minute: u32,
     issued_at: i64,
     expires_at: i64,
@@ -201,6 +203,7 @@ impl Auth {
             tid: said.tenant_id,
             sid: None,
             perms: said.permissions,
+            branches: said.branches,
             name: Some(said.name),
             rate: Some(said.requests_per_minute),
             amr: Vec::new(),
@@ -288,6 +291,7 @@ impl Auth {
             tid: TenantId::from_uuid(Uuid::nil()),
             sid: None,
             perms: Vec::new(),
+            branches: Scope::default(),
             name: None,
             rate: None,
             amr: Vec::new(),

@@ -63,6 +63,7 @@ fn user(Member { user, role_ids }: &Member) -> say::User {
         name: user.name.clone(),
         status: user.status.clone(),
         role_ids: role_ids.clone(),
+        branch_ids: user.branch_ids.clone(),
         email_verified_at: user.email_verified_at,
     }
 }

@@ -129,6 +129,7 @@ async fn give(
         tid: good.key.tenant_id,
         sid: None,
         perms: scope.clone(),
+        branches: good.scope,
         name: Some(good.key.name),
         rate: u32::try_from(good.key.rate).ok(),
         amr: Vec::new(),

@@ -33,6 +33,7 @@ diesel::table! {
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         email_verified_at -> Nullable<Timestamptz>,
+        branch_ids -> Nullable<Array<Uuid>>,
     }
 }
 

@@ -13,7 +13,7 @@ use aws_lc_rs::{
     hmac,
 };
 use bahi_http::{Claims, Signer};
-use bahi_types::TenantId;
+use bahi_types::{Scope, TenantId};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -93,6 +93,7 @@ impl Secret {
             tid: TenantId::from_uuid(Uuid::nil()),
             sid: None,
             perms: Vec::new(),
+            branches: Scope::default(),
             name: None,
             rate: None,
             amr: Vec::new(),

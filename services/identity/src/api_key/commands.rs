@@ -2,7 +2,7 @@
 
 use bahi_db::{Ctx, Done, Error as DbError, Tx};
 use bahi_http::{Caller, Grants};
-use bahi_types::{Clock, TenantId, UserId};
+use bahi_types::{Clock, Scope, TenantId, UserId};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
@@ -182,6 +182,8 @@ pub struct Good {
     pub key: ApiKey,
     /// What it may do now: no more than its maker.
     pub permissions: Vec<String>,
+    /// Where: no further than its maker.
+    pub scope: Scope,
     /// The Unix second of which this is true.
     pub issued_at: i64,
     /// Whether its tenant is suspended: then it is good for nothing, and the gateway says so.
@@ -204,13 +206,14 @@ pub async fn verify(state: &State, presented: Presented) -> Result<Option<Good>,
             return Ok(None);
         };
         let maker = user::store::credentials(tx, key.made_by).await?;
-        if !maker.as_ref().is_some_and(Credentials::is_active) {
+        let Some(maker) = maker.filter(Credentials::is_active) else {
             return Ok(None);
-        }
+        };
         let held = Grants::new(user::store::permissions(tx, key.made_by).await?);
         let permissions = key.permissions.iter().filter(|p| held.allow(p)).cloned();
         Ok::<_, Error>(Some(Good {
             permissions: permissions.collect(),
+            scope: maker.scope(),
             issued_at: tx.now().timestamp().max(key.not_before),
             suspended: tenant::store::get(tx).await?.suspended_at.is_some(),
             key,

@@ -9,7 +9,7 @@ use bahi_db::{Done, Tx};
 use bahi_http::{
     Caller, Fault, Post, Problem, Versioned, Walk, created, ok, page, token::API_KEY, validate,
 };
-use bahi_types::{Page, PageQuery, TenantId, UserId};
+use bahi_types::{Page, PageQuery, Scope, TenantId, UserId};
 use chrono::{DateTime, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -248,6 +248,9 @@ struct Principal {
     tenant_id: TenantId,
     name: String,
     permissions: Vec<String>,
+    /// The branches that they are good at; all of them where there is none.
+    #[schema(value_type = Option<Vec<Uuid>>)]
+    branches: Scope,
     requests_per_minute: i32,
     /// The Unix second of which this is true.
     issued_at: i64,
@@ -268,6 +271,7 @@ async fn verify(state: web::Data<State>, req: Post<Presentation>) -> Result<Http
         tenant_id: good.key.tenant_id,
         name: good.key.name,
         permissions: good.permissions,
+        branches: good.scope,
         requests_per_minute: good.key.rate,
         issued_at: good.issued_at,
         expires_at: good.key.expires_at.timestamp(),

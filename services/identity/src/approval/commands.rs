@@ -1,8 +1,8 @@
 //! Setting a PIN, and approving by one.
 
-use bahi_db::{Ctx, Tx};
+use bahi_db::{Ctx, Error as DbError, Tx};
 use bahi_http::{APPROVAL, APPROVAL_LIFE, AUDIENCE_APPROVAL, Approval, Caller, Grants};
-use bahi_types::UserId;
+use bahi_types::{Scope, UserId};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -17,7 +17,7 @@ use crate::{
     attempt::{self, Counted},
     password::Password,
     session::{self, Device},
-    user,
+    till, user,
 };
 
 /// No request that holds a PIN is remembered by its key: the hash of its body would be one of the PIN.
@@ -66,6 +66,8 @@ struct Lender {
     name: String,
     /// What he was asked for and does not hold.
     lacks: Option<String>,
+    /// He does not work where it is to be used.
+    elsewhere: bool,
 }
 
 /// Lends permissions of the approver to the caller, if the PIN is right.
@@ -122,9 +124,15 @@ pub async fn approve(
         store::set_failures(tx, approver, 0).await?;
         let held = Grants::new(user::store::permissions(tx, approver).await?);
         let lacks = wanted.permissions.iter().find(|p| !held.allow(p)).cloned();
-        let action = match lacks {
-            None => "identity.approval.give",
-            Some(_) => "identity.approval.refuse",
+        let scope = user.scope();
+        let elsewhere = match wanted.till_id {
+            _ if scope.is_whole() => false,
+            Some(till) => !scope.has(till::store::get(tx, till).await?.branch_id),
+            None => !scope.covers(&tx.ctx().scope),
+        };
+        let action = match lacks.is_none() && !elsewhere {
+            true => "identity.approval.give",
+            false => "identity.approval.refuse",
         };
         let details = json!({
             "approval_id": jti, "asked_by": asker, "permissions": wanted.permissions,
@@ -140,11 +148,15 @@ pub async fn approve(
         Ok(Lender {
             name: user.name,
             lacks,
+            elsewhere,
         })
     });
     let lender = lender.await?.value;
     if let Some(permission) = lender.lacks {
         return Err(Error::Escalation(permission));
+    }
+    if lender.elsewhere {
+        return Err(DbError::OtherBranch.into());
     }
     let approval = Approval {
         iss: state.signer.issuer().to_owned(),
@@ -201,7 +213,11 @@ pub async fn approvers(
         .db
         .read(ctx, async move |tx: &mut Tx| {
             let holders = store::holders(tx).await?.into_iter();
-            let able = holders.filter(|h| Grants::new(h.grants.clone()).allow(&permission));
+            let here = &tx.ctx().scope;
+            let able = holders.filter(|h| {
+                Grants::new(h.grants.clone()).allow(&permission)
+                    && Scope::new(h.branch_ids.clone()).covers(here)
+            });
             Ok(able.map(|h| (h.user_id, h.name)).collect())
         })
         .await

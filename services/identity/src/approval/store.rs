@@ -1,11 +1,11 @@
 //! The SQL of PINs.
 
 use bahi_db::{Result, Tx, sql};
-use bahi_types::UserId;
+use bahi_types::{BranchId, UserId};
 use diesel::{
     QueryableByName,
     prelude::*,
-    sql_types::{Array, Text, Uuid as SqlUuid},
+    sql_types::{Array, Nullable, Text, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl;
 
@@ -76,12 +76,15 @@ pub struct Holder {
     /// What his roles grant, with repetitions.
     #[diesel(sql_type = Array<Text>)]
     pub grants: Vec<String>,
+    /// The branches that they are good at.
+    #[diesel(sql_type = Nullable<Array<SqlUuid>>)]
+    pub branch_ids: Option<Vec<BranchId>>,
 }
 
 /// The active users who have a PIN, by name; at most 1000.
 pub async fn holders(tx: &mut Tx) -> Result<Vec<Holder>> {
     Ok(sql("
-        select u.id as user_id, u.name, array(
+        select u.id as user_id, u.name, u.branch_ids, array(
                  select g from user_role ur join role r on r.tenant_id = ur.tenant_id and r.id = ur.role_id
                   cross join unnest(r.permissions) as g where ur.tenant_id = u.tenant_id and ur.user_id = u.id) as grants
           from pin p join app_user u on u.tenant_id = p.tenant_id and u.id = p.user_id

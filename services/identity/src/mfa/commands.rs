@@ -15,7 +15,6 @@ use crate::{
     attempt::{self, Counted, SECOND},
     company,
     password::Password,
-    role,
     secret::Token,
     session::{self, Device, PASSWORD, SignedIn, TWO_FACTORS, Why},
     ticket::{self, Kind},
@@ -345,7 +344,7 @@ pub async fn reset(
     let grants = grants.clone();
     let done = state.db.write(ctx, async move |tx: &mut Tx| {
         user::store::lock(tx, id).await?;
-        role::model::within(&grants, &user::store::permissions(tx, id).await?)?;
+        user::above(tx, &grants, id).await?;
         let had = store::delete(tx, id).await?;
         if had {
             ticket::void(tx, id).await?;

@@ -22,7 +22,7 @@ use crate::{
     attempt::{self, ACCOUNT, Counted},
     company, mfa,
     password::{self, Password},
-    revocation, role,
+    revocation,
     secret::{Purpose, Token},
     tenant,
     ticket::{self, Kind},
@@ -95,6 +95,7 @@ async fn signed_in(tx: &mut Tx, user: &Credentials, session: &Session) -> Result
         session: session.id,
         expires_at: session.expires_at,
         permissions: user::store::permissions(tx, user.id).await?,
+        scope: user.scope(),
         // Right after a change of permissions the clock may still stand in the second that was made void.
         issued_at: tx.now().timestamp().max(user.not_before),
         amr: session.amr.clone(),
@@ -430,7 +431,7 @@ pub async fn revoke_of(
         .db
         .write(ctx, async move |tx: &mut Tx| {
             user::store::lock(tx, user).await?;
-            role::model::within(&grants, &user::store::permissions(tx, user).await?)?;
+            user::above(tx, &grants, user).await?;
             if let Some(id) = session {
                 return revoke_one(tx, user, id).await;
             }

@@ -14,7 +14,7 @@ use actix_web::{
     post, web,
 };
 use bahi_http::{Caller, Claims, Post, Problem, Public, no_content, token, validate};
-use bahi_types::{RoleId, SessionId, TenantId, UserId};
+use bahi_types::{BranchId, RoleId, SessionId, TenantId, UserId};
 use chrono::{DateTime, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -194,6 +194,7 @@ impl Tokens {
             tid: signed.tenant,
             sid: Some(signed.session.uuid()),
             perms: signed.permissions.clone(),
+            branches: signed.scope.clone(),
             name: Some(signed.name.clone()),
             rate: None,
             amr: signed.amr.clone(),
@@ -313,6 +314,9 @@ struct MeBody {
     role_ids: Vec<RoleId>,
     /// Union of the grants of the roles, as they stand now.
     permissions: Vec<String>,
+    /// The branches that they are good at; all of them where there is none.
+    #[schema(value_type = Option<Vec<uuid::Uuid>>)]
+    branch_ids: Option<Vec<BranchId>>,
     #[schema(value_type = uuid::Uuid)]
     tenant_id: TenantId,
     tenant_slug: String,
@@ -393,6 +397,7 @@ async fn me(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Pro
         status: user.status,
         role_ids: found.member.role_ids,
         permissions: found.permissions,
+        branch_ids: user.branch_ids,
         tenant_id: tenant.tenant_id,
         tenant_slug: tenant.slug,
         tenant_name: tenant.name,

@@ -1,6 +1,6 @@
 //! What a session is, and what a presented token means.
 
-use bahi_types::{SessionId, TenantId, UserId};
+use bahi_types::{Scope, SessionId, TenantId, UserId};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -145,6 +145,9 @@ pub struct SignedIn {
     pub expires_at: DateTime<Utc>,
     /// Union of the grants of the roles.
     pub permissions: Vec<String>,
+    /// The branches that they are good at.
+    #[serde(default)]
+    pub scope: Scope,
     /// Unix second.
     pub issued_at: i64,
     /// How he has shown who he is.

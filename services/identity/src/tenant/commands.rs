@@ -122,6 +122,7 @@ pub async fn register(
                 created_at: tx.now(),
                 updated_at: tx.now(),
                 email_verified_at: None,
+                branch_ids: None,
             };
             user::store::insert(tx, &user, Some(&password_hash)).await?;
             let role_ids: Vec<_> = roles

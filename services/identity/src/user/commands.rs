@@ -1,8 +1,8 @@
 //! The use cases of users.
 
 use bahi_db::{Ctx, Done, Error as DbError, Tx};
-use bahi_http::Grants;
-use bahi_types::{Clock, RoleId, UserId};
+use bahi_http::{Fault, Grants};
+use bahi_types::{BranchId, Clock, RoleId, Scope, UserId};
 use serde_json::json;
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
     store,
 };
 use crate::{
-    Error, State, api_key, events, oidc, revocation, role, session,
+    Error, State, api_key, branch, events, oidc, revocation, role, session,
     ticket::{self, Kind, Ticket},
     verification,
 };
@@ -24,6 +24,36 @@ pub struct NewUser {
     pub name: String,
     /// Roles.
     pub role_ids: Vec<RoleId>,
+    /// The branches that they are good at.
+    pub scope: Scope,
+}
+
+/// Nobody acts on the account of somebody who may do what he may not, or where he may not.
+pub async fn above(tx: &mut Tx, grants: &Grants, id: UserId) -> Result<(), Error> {
+    role::model::within(grants, &store::permissions(tx, id).await?)?;
+    let user = store::credentials(tx, id).await?.ok_or(DbError::NotFound)?;
+    reaches(tx, &user.scope())
+}
+
+/// Nobody gives, or takes, branches that he does not work for himself.
+fn reaches(tx: &Tx, scope: &Scope) -> Result<(), Error> {
+    if tx.ctx().scope.covers(scope) {
+        Ok(())
+    } else {
+        Err(DbError::OtherBranch.into())
+    }
+}
+
+/// Branches that are to be somebody's: within what the caller works for, and there.
+async fn given(tx: &mut Tx, scope: &Scope) -> Result<Option<Vec<BranchId>>, Error> {
+    reaches(tx, scope)?;
+    let Some(ids) = scope.branches() else {
+        return Ok(None);
+    };
+    if branch::store::by_ids(tx, ids).await?.len() < ids.len() {
+        return Err(Fault::field("branch_ids", "a branch is not there").into());
+    }
+    Ok(Some(ids.to_vec()))
 }
 
 /// Makes every access token of users void that was issued until now. Their rows are locked: nobody mints a token
@@ -50,6 +80,7 @@ pub async fn invite(
         .db
         .write(ctx, async move |tx: &mut Tx| {
             let role_ids = role_set(new.role_ids);
+            let branch_ids = given(tx, &new.scope).await?;
             role::model::within(&grants, &role::store::permissions(tx, &role_ids).await?)?;
             let user = User {
                 tenant_id: tx.tenant(),
@@ -61,13 +92,15 @@ pub async fn invite(
                 created_at: tx.now(),
                 updated_at: tx.now(),
                 email_verified_at: None,
+                branch_ids,
             };
             store::insert(tx, &user, None).await?;
             store::set_roles(tx, user.id, &role_ids).await?;
             let ticket = ticket::issue(tx, &secret, Kind::Invitation, user.id).await?;
             let member = Member { user, role_ids };
             tx.publish(events::user_created(&member));
-            let details = json!({ "role_ids": member.role_ids });
+            let details =
+                json!({ "role_ids": member.role_ids, "branch_ids": member.user.branch_ids });
             tx.audit(
                 "identity.user.invite",
                 ("user", member.user.id.uuid()),
@@ -129,7 +162,7 @@ async fn hand_out(
         .write(ctx, async move |tx: &mut Tx| {
             let member = store::lock(tx, id).await?;
             // Whoever holds the token holds the account.
-            role::model::within(&grants, &store::permissions(tx, id).await?)?;
+            above(tx, &grants, id).await?;
             if member.user.status != kind.needs() {
                 return Err(Error::UserStatus(member.user.status));
             }
@@ -180,6 +213,7 @@ pub async fn brought_in(
         created_at: tx.now(),
         updated_at: tx.now(),
         email_verified_at: Some(tx.now()),
+        branch_ids: None,
     };
     store::insert(tx, &user, None).await?;
     store::set_roles(tx, user.id, &[role]).await?;
@@ -201,6 +235,8 @@ pub struct Change {
     pub name: String,
     /// Roles.
     pub role_ids: Vec<RoleId>,
+    /// The branches that they are good at, where these change.
+    pub scope: Option<Scope>,
     /// E-mail in lower case, where it is another.
     pub email: Option<String>,
 }
@@ -219,7 +255,7 @@ pub async fn verified(tx: &mut Tx, id: UserId) -> Result<(), Error> {
     Ok(())
 }
 
-/// Changes name, roles and address.
+/// Changes name, roles, branches and address.
 pub async fn update(
     state: &State,
     ctx: &Ctx,
@@ -243,12 +279,13 @@ pub async fn update(
             let Change {
                 name,
                 role_ids,
+                scope,
                 email,
             } = change;
             let role_ids = role_set(role_ids);
             let before = member.role_ids.clone();
             if role_ids != before {
-                role::model::within(&grants, &store::permissions(tx, id).await?)?;
+                above(tx, &grants, id).await?;
                 role::model::within(&grants, &role::store::permissions(tx, &role_ids).await?)?;
                 let owner = role::store::lock_owner(tx).await?;
                 if before.contains(&owner) && !role_ids.contains(&owner) {
@@ -264,6 +301,19 @@ pub async fn update(
                     details,
                 );
             }
+            if let Some(scope) = scope.filter(|scope| *scope != member.user.scope()) {
+                above(tx, &grants, id).await?;
+                let branch_ids = given(tx, &scope).await?;
+                void_tokens(tx, &clock, &[id]).await?;
+                let details = json!({ "before": member.user.branch_ids, "after": branch_ids });
+                tx.audit(
+                    "identity.user.set_branches",
+                    ("user", id.uuid()),
+                    None,
+                    details,
+                );
+                member.user.branch_ids = branch_ids;
+            }
             member.user.name = name;
             member.role_ids = role_ids;
             let moved = email.filter(|email| *email != member.user.email);
@@ -272,7 +322,7 @@ pub async fn update(
                 return Ok(member);
             };
             // Whoever reads his mail may come to act as him.
-            role::model::within(&grants, &store::permissions(tx, id).await?)?;
+            above(tx, &grants, id).await?;
             // The trail is kept for ever, and the addresses are nobody's business there.
             tx.audit(
                 "identity.user.set_email",
@@ -306,7 +356,7 @@ pub async fn disable(
         .db
         .write(ctx, async move |tx: &mut Tx| {
             let mut member = store::lock(tx, id).await?;
-            role::model::within(&grants, &store::permissions(tx, id).await?)?;
+            above(tx, &grants, id).await?;
             if member.user.status == Status::DISABLED {
                 return Ok(member);
             }
@@ -345,7 +395,7 @@ pub async fn enable(
         .db
         .write(ctx, async move |tx: &mut Tx| {
             let mut member = store::lock(tx, id).await?;
-            role::model::within(&grants, &store::permissions(tx, id).await?)?;
+            above(tx, &grants, id).await?;
             if member.user.status != Status::DISABLED {
                 return Ok(member);
             }

@@ -6,7 +6,7 @@ use bahi_db::Tx;
 use bahi_http::{
     Amend, Caller, Empty, Post, Problem, Versioned, Walk, created, ok, page, validate,
 };
-use bahi_types::{Page, PageQuery, RoleId, UserId};
+use bahi_types::{BranchId, Page, PageQuery, RoleId, Scope, UserId};
 use chrono::{DateTime, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -70,9 +70,13 @@ struct Invite {
     #[garde(length(max = 50))]
     #[schema(value_type = Vec<uuid::Uuid>)]
     role_ids: Vec<RoleId>,
+    /// The branches that the roles are good at; all of them, also those to come, without.
+    #[garde(inner(length(min = 1, max = 200)))]
+    #[schema(value_type = Option<Vec<uuid::Uuid>>)]
+    branch_ids: Option<Vec<BranchId>>,
 }
 
-/// Name, roles and address.
+/// Name, roles, branches and address.
 #[derive(Debug, Deserialize, Validate, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Change {
@@ -83,6 +87,12 @@ struct Change {
     #[garde(length(max = 50))]
     #[schema(value_type = Vec<uuid::Uuid>)]
     role_ids: Vec<RoleId>,
+    /// All branches that the roles are good at from now on; `null` for every one, also those to come. Without it they stay
+    /// what they are.
+    #[garde(inner(inner(length(min = 1, max = 200))))]
+    #[schema(value_type = Option<Vec<uuid::Uuid>>)]
+    #[serde(default, deserialize_with = "validate::said")]
+    branch_ids: Option<Option<Vec<BranchId>>>,
     /// His e-mail address, where it changes; it must be verified anew.
     #[garde(inner(custom(address)))]
     #[schema(format = "email")]
@@ -110,6 +120,9 @@ pub(super) struct UserBody {
     status: String,
     #[schema(value_type = Vec<uuid::Uuid>)]
     role_ids: Vec<RoleId>,
+    /// The branches that the roles are good at; all of them where there is none.
+    #[schema(value_type = Option<Vec<uuid::Uuid>>)]
+    branch_ids: Option<Vec<BranchId>>,
     version: i64,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -125,6 +138,7 @@ impl From<Member> for UserBody {
             name: user.name,
             status: user.status,
             role_ids,
+            branch_ids: user.branch_ids,
             version: user.version,
             created_at: user.created_at,
             updated_at: user.updated_at,
@@ -185,6 +199,9 @@ pub(super) struct Filter {
     /// Holders of a role.
     #[param(value_type = Option<uuid::Uuid>)]
     role_id: Option<RoleId>,
+    /// Who works for a branch, also those who work for all.
+    #[param(value_type = Option<uuid::Uuid>)]
+    branch_id: Option<BranchId>,
 }
 
 /// Invites a person.
@@ -195,11 +212,13 @@ async fn invite(state: web::Data<State>, req: Post<Invite>) -> Result<HttpRespon
         email,
         name,
         role_ids,
+        branch_ids,
     } = req.body;
     let new = NewUser {
         email: email.to_lowercase(),
         name,
         role_ids,
+        scope: Scope::new(branch_ids),
     };
     let done = commands::invite(&state, &req.caller.ctx, &req.caller.grants, new).await?;
     Ok(Handed::private(created(
@@ -234,11 +253,13 @@ pub(super) async fn listed(
         status,
         email,
         role_id,
+        branch_id,
     } = filter;
     let filter = store::Filter {
         status,
         email: email.map(|e| e.to_lowercase()),
         role: role_id,
+        branch: branch_id,
     };
     let users = state.db.read(&caller.ctx, async |tx: &mut Tx| {
         store::list(tx, paging, &walk, &filter).await
@@ -260,9 +281,9 @@ async fn get_one(
     Ok(ok(&bahi_db::Done::first(UserBody::from(found.await?))))
 }
 
-/// Changes name, roles and address.
+/// Changes name, roles, branches and address.
 #[utoipa::path(tag = "users", security(("bearer" = ["identity.user.write"])), request_body = Change, responses(
-    (status = 200, body = UserBody), (status = 403, description = "ESCALATION"), (status = 409, description = "EMAIL_TAKEN"), (status = 422, description = "LAST_OWNER")))]
+    (status = 200, body = UserBody), (status = 403, description = "ESCALATION, OTHER_BRANCH"), (status = 409, description = "EMAIL_TAKEN"), (status = 422, description = "LAST_OWNER")))]
 #[put("/api/v1/users/{id:[^:/]+}")]
 async fn update(
     state: web::Data<State>,
@@ -273,6 +294,7 @@ async fn update(
     let change = commands::Change {
         name: req.body.name,
         role_ids: req.body.role_ids,
+        scope: req.body.branch_ids.map(Scope::new),
         email: req.body.email.map(|email| email.to_lowercase()),
     };
     let (caller, which) = (req.caller, (*id, req.version));

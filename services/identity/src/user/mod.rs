@@ -4,10 +4,12 @@
 //!   deleted: documents and the audit trail name him.
 //! * Nobody gives, takes or acts upon a permission that he does not hold himself: not through roles, and not by
 //!   disabling a mightier user or resetting his password.
+//! * His roles are good at all branches, or at those he works for. Nobody gives or takes a branch that is not his own, nor
+//!   acts upon somebody who works for another one.
 //! * A tenant keeps at least one active owner. Whoever takes an owner away holds the owner role's row.
 //! * His e-mail address is verified by a token that was mailed to it. Another address is not, and voids what was handed out
 //!   for the one before; only who holds all that he holds may change it.
-//! * A change of roles or status makes every access token void that was issued before it.
+//! * A change of roles, branches or status makes every access token void that was issued before it.
 
 mod commands;
 pub mod graphql;
@@ -15,6 +17,6 @@ pub mod http;
 mod model;
 pub mod store;
 
-pub use commands::{brought_in, joined, joined_by_provider, verified, void_tokens};
+pub use commands::{above, brought_in, joined, joined_by_provider, verified, void_tokens};
 pub use http::routes;
 pub use model::{Credentials, Member, Status, User};

@@ -1,6 +1,6 @@
 //! What a user is.
 
-use bahi_types::{RoleId, TenantId, UserId};
+use bahi_types::{BranchId, RoleId, Scope, TenantId, UserId};
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,16 @@ pub struct User {
     pub updated_at: DateTime<Utc>,
     /// When he has shown that his address is his.
     pub email_verified_at: Option<DateTime<Utc>>,
+    /// The branches that his roles are good at, in order; all where there is none.
+    #[serde(default)]
+    pub branch_ids: Option<Vec<BranchId>>,
+}
+
+impl User {
+    /// Where his roles are good.
+    pub fn scope(&self) -> Scope {
+        Scope::new(self.branch_ids.clone())
+    }
 }
 
 /// What signing in needs to know.
@@ -49,12 +59,19 @@ pub struct Credentials {
     pub password_hash: Option<String>,
     /// Access tokens issued before this Unix second are void.
     pub not_before: i64,
+    /// The branches that his roles are good at; all where there is none.
+    pub branch_ids: Option<Vec<BranchId>>,
 }
 
 impl Credentials {
     /// Whether he may sign in.
     pub fn is_active(&self) -> bool {
         self.status == Status::ACTIVE
+    }
+
+    /// Where his roles are good.
+    pub fn scope(&self) -> Scope {
+        Scope::new(self.branch_ids.clone())
     }
 }
 

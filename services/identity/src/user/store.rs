@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bahi_db::{Error, Result, Tx, sql};
 use bahi_http::{Walk, paged, walk};
-use bahi_types::{Page, PageQuery, RoleId, UserId};
+use bahi_types::{BranchId, Page, PageQuery, RoleId, UserId};
 use chrono::{DateTime, Utc};
 use diesel::{
     QueryableByName,
@@ -151,7 +151,7 @@ pub async fn set_roles(tx: &mut Tx, id: UserId, roles: &[RoleId]) -> Result<()> 
     Ok(())
 }
 
-/// Saves name, status and address under the next version.
+/// Saves name, status, address and branches under the next version.
 pub async fn save(tx: &mut Tx, user: &User) -> Result<()> {
     let changed = diesel::update(app_user::table.find((tx.tenant(), user.id)))
         .set((
@@ -159,6 +159,7 @@ pub async fn save(tx: &mut Tx, user: &User) -> Result<()> {
             app_user::status.eq(&user.status),
             app_user::email.eq(&user.email),
             app_user::email_verified_at.eq(user.email_verified_at),
+            app_user::branch_ids.eq(&user.branch_ids),
             app_user::version.eq(user.version),
             app_user::updated_at.eq(user.updated_at),
         ))
@@ -239,6 +240,8 @@ pub struct Filter {
     pub email: Option<String>,
     /// Role held.
     pub role: Option<RoleId>,
+    /// Branch worked for.
+    pub branch: Option<BranchId>,
 }
 
 /// Fields a list of users may be sorted by.
@@ -268,6 +271,13 @@ pub async fn list(
                 .filter(user_role::role_id.eq(role))
                 .select(user_role::user_id);
             rows = rows.filter(app_user::id.eq_any(holders));
+        }
+        if let Some(branch) = filter.branch {
+            let everywhere = app_user::branch_ids.is_null();
+            let there = app_user::branch_ids
+                .assume_not_null()
+                .contains(vec![branch]);
+            rows = rows.filter(everywhere.or(there));
         }
         rows
     };

@@ -128,6 +128,21 @@ pub(crate) async fn open_location(tx: &mut Tx, id: LocationId) -> Result<(), Err
     }
 }
 
+/// Refuses a location of a branch that the caller does not work for.
+///
+/// # Errors
+/// [`bahi_db::Error::OtherBranch`].
+pub(crate) async fn own_location(tx: &mut Tx, id: LocationId) -> Result<(), Error> {
+    let scope = tx.ctx().scope.clone();
+    if scope.is_whole() {
+        return Ok(());
+    }
+    match store::branch_of(tx, id).await? {
+        Some(branch) if scope.has(branch) => Ok(()),
+        _ => Err(bahi_db::Error::OtherBranch.into()),
+    }
+}
+
 /// Refuses a location that is not known; one that is closed will do.
 ///
 /// # Errors

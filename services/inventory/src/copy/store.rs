@@ -107,6 +107,23 @@ pub(super) async fn location_active(tx: &mut Tx, id: LocationId) -> Result<Optio
     Ok(row.map(|r| r.active))
 }
 
+/// The branch of a location.
+pub(super) async fn branch_of(tx: &mut Tx, id: LocationId) -> Result<Option<BranchId>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = SqlUuid)]
+        branch_id: BranchId,
+    }
+    let row: Option<Row> =
+        sql("select branch_id from location where tenant_id = $1 and location_id = $2")
+            .bind::<SqlUuid, _>(tx.tenant())
+            .bind::<SqlUuid, _>(id)
+            .get_result(tx.conn())
+            .await
+            .optional()?;
+    Ok(row.map(|row| row.branch_id))
+}
+
 /// Registration and GSTIN of a location's branch, once all of it has been heard of.
 pub(super) async fn registration(
     tx: &mut Tx,

@@ -62,7 +62,7 @@ pub(super) async fn send(
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Transfer, Error> {
             let mut transfer = draft(tx, &new).await?;
-            permit(tx, &mut transfer)?;
+            permit(tx, &mut transfer).await?;
             let named = (1..).zip(&new.lines).map(|(n, l)| (n, l.serials.clone()));
             leave(tx, &mut transfer, eway_bill_no, named.collect()).await?;
             Ok(transfer)
@@ -146,14 +146,15 @@ pub(super) async fn approve(state: &State, ctx: &Ctx, id: Uuid) -> Result<Done<T
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Transfer, Error> {
             let mut transfer = store::lock(tx, id).await?;
-            permit(tx, &mut transfer)?;
+            permit(tx, &mut transfer).await?;
             store::save(tx, &transfer).await?;
             Ok(transfer)
         })
         .await
 }
 
-fn permit(tx: &mut Tx, transfer: &mut Transfer) -> Result<(), Error> {
+async fn permit(tx: &mut Tx, transfer: &mut Transfer) -> Result<(), Error> {
+    copy::own_location(tx, transfer.from_location_id).await?;
     transfer.allow(Verb::Approve)?;
     let now = tx.now();
     transfer.enter(TransferState::Approved, now);
@@ -219,6 +220,7 @@ async fn leave(
     eway_bill_no: Option<String>,
     mut serials: BTreeMap<i32, Vec<String>>,
 ) -> Result<(), Error> {
+    copy::own_location(tx, transfer.from_location_id).await?;
     transfer.allow(Verb::Ship)?;
     open_end(tx, transfer.to_location_id, "to_location_id").await?;
     // As they are now: the document that goes with the goods names them.
@@ -355,6 +357,7 @@ pub(super) async fn receive(
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Transfer, Error> {
             let mut transfer = store::lock(tx, id).await?;
+            copy::own_location(tx, transfer.to_location_id).await?;
             transfer.allow(Verb::Receive)?;
             // A location that was closed after they had left: the goods are there all the same.
             copy::known_location(tx, transfer.to_location_id).await?;
@@ -435,6 +438,7 @@ pub(super) async fn close_short(
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Transfer, Error> {
             let mut transfer = store::lock(tx, id).await?;
+            copy::own_location(tx, transfer.to_location_id).await?;
             transfer.allow(Verb::CloseShort)?;
             let moved = transfer.under_way();
             let (document, now) = (Uuid::now_v7(), tx.now());

@@ -10,6 +10,8 @@
 //! * No more arrives than is on its way. Goods arrive in the state in which they were sent; a batch that was blocked or
 //!   expired meanwhile arrives in quarantine. What does not arrive is closed short, with a reason, and is a loss.
 //!   A location that was closed after they had left still receives them.
+//! * Who works for some branches only approves and ships from there, and receives and closes there. To write and to call
+//!   off a transfer, one end is enough.
 //! * Between two registrations a transfer is a supply: its events carry both GSTINs, as they were when it was shipped.
 
 mod commands;

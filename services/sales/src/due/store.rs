@@ -118,12 +118,15 @@ pub(super) async fn items(
           select e.invoice_id, sum(e.dues) as open, min(e.due_date) as due_date
             from account_entry e
            where e.tenant_id = $1 and e.customer_id = $2 and e.invoice_id is not null and e.date <= $3
-           group by e.invoice_id having sum(e.dues) <> 0)
-        select i.invoice_id, i.number, i.date, o.due_date, coalesce(i.reference, i.external_reference) as reference, i.total,
-               o.open, (select count(*) from open) as items
-          from open o join invoice i on i.tenant_id = $1 and i.invoice_id = o.invoice_id
-         where $4 is null or (o.due_date, i.invoice_id) > ($4, $5)
-         order by o.due_date, i.invoice_id limit $6 offset $7")
+           group by e.invoice_id having sum(e.dues) <> 0),
+        item as (
+          select i.invoice_id, i.number, i.date, o.due_date, coalesce(i.reference, i.external_reference) as reference,
+                 i.total, o.open
+            from open o join invoice i on i.tenant_id = $1 and i.invoice_id = o.invoice_id)
+        select i.*, (select count(*) from item) as items
+          from item i
+         where $4 is null or (i.due_date, i.invoice_id) > ($4, $5)
+         order by i.due_date, i.invoice_id limit $6 offset $7")
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<SqlUuid, _>(customer)
     .bind::<Date, _>(as_of)

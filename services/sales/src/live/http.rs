@@ -1,6 +1,6 @@
 //! The socket of a till.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use actix_web::{HttpRequest, HttpResponse, get, rt, web};
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason};
@@ -272,25 +272,43 @@ impl Socket {
         if sizes.iter().any(|size| *size > MOST) {
             return Err(End::Close(GARBAGE, "a list names at most 5000"));
         }
-        let locations = match &branches {
-            None => None,
-            Some(branches) => {
-                let ids: Vec<_> = branches.iter().map(|b| b.uuid()).collect();
-                let found: Result<_> = self
-                    .state
-                    .db
-                    .read(&self.caller.ctx, async |tx| {
-                        Ok(organisation::locations_of(tx, &ids).await?)
-                    })
-                    .await;
-                let found = found.map_err(|_| End::Close(1011, "the database is away"))?;
-                Some(found.into_iter().collect())
+        // Nobody is told of branches he does not work for, whatever he asks for.
+        let scope = &self.caller.ctx.scope;
+        let branches = match (branches, scope.branches()) {
+            (None, own) => own.map(<[_]>::to_vec),
+            (Some(mut asked), _) => {
+                asked.retain(|branch| scope.has(*branch));
+                Some(asked)
             }
         };
+        let mut tills: Option<BTreeSet<_>> = tills.map(|ids| ids.into_iter().collect());
+        let mut locations = None;
+        if let Some(branches) = &branches {
+            let ids: Vec<_> = branches.iter().map(|b| b.uuid()).collect();
+            let own = scope.branches().unwrap_or_default();
+            let own: Vec<_> = own.iter().map(|b| b.uuid()).collect();
+            let found: Result<_> = self
+                .state
+                .db
+                .read(&self.caller.ctx, async |tx| {
+                    let places = organisation::locations_of(tx, &ids).await?;
+                    Ok((places, organisation::tills_of(tx, &own).await?))
+                })
+                .await;
+            let (places, own) = found.map_err(|_| End::Close(1011, "the database is away"))?;
+            locations = Some(places.into_iter().collect());
+            if !scope.is_whole() {
+                let own: BTreeSet<_> = own.into_iter().collect();
+                tills = Some(match tills {
+                    None => own,
+                    Some(asked) => asked.intersection(&own).copied().collect(),
+                });
+            }
+        }
         Ok(Interest {
             locations,
             branches: branches.map(|ids| ids.into_iter().collect()),
-            tills: tills.map(|ids| ids.into_iter().collect()),
+            tills,
             products: products.map(|ids| ids.into_iter().collect()),
         })
     }

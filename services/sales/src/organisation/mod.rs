@@ -6,5 +6,5 @@ mod store;
 
 pub(crate) use store::{
     Letterhead, Payee, Place, branches, letterhead, location, locations, locations_of, payee,
-    registrations, till, tills,
+    registrations, till, tills, tills_of,
 };

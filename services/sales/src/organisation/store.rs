@@ -262,3 +262,19 @@ pub(crate) async fn locations_of(tx: &Tx, branches: &[uuid::Uuid]) -> Result<Vec
             .await?;
     Ok(rows.into_iter().map(|row| row.location_id).collect())
 }
+
+/// The tills of branches.
+pub(crate) async fn tills_of(tx: &Tx, branches: &[uuid::Uuid]) -> Result<Vec<TillId>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = SqlUuid)]
+        till_id: TillId,
+    }
+    let rows: Vec<Row> =
+        sql("select till_id from till where tenant_id = $1 and branch_id = any($2)")
+            .bind::<SqlUuid, _>(tx.tenant())
+            .bind::<Array<SqlUuid>, _>(branches)
+            .load(&mut tx.shared())
+            .await?;
+    Ok(rows.into_iter().map(|row| row.till_id).collect())
+}

@@ -1,0 +1,1 @@
+alter table public.app_user drop column branch_ids;
