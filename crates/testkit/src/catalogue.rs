@@ -49,3 +49,37 @@ pub async fn assert_tenant_tables<S: Clone + Send + Sync + 'static>(
     let offenders: Vec<String> = rows.into_iter().map(|r| r.get(0)).collect();
     assert!(offenders.is_empty(), "{offenders:#?}");
 }
+
+/// Asserts that every table whose rows name a branch, or a place of one, is cut to the branches of whoever asks.
+/// `whole` names those that are not, and why.
+///
+/// # Panics
+/// With the list of offenders, and of what is in `whole` for nothing.
+pub async fn assert_branch_tables<S: Clone + Send + Sync + 'static>(
+    app: &TestApp<S>,
+    whole: &[(&str, &str)],
+) {
+    let names: Vec<_> = whole.iter().map(|(table, _)| *table).collect();
+    let rows = app
+        .admin()
+        .await
+        .query(
+            "with t as (
+               select distinct c.oid, c.relname,
+                      exists (select 1 from pg_policy p where p.polrelid = c.oid and not p.polpermissive
+                                 and p.polname in ('branch', 'branch_shown')) as cut
+               from pg_class c join pg_namespace n on n.oid = c.relnamespace
+               join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
+               where n.nspname = 'public' and c.relkind in ('r', 'p') and not c.relispartition
+                 and a.attname ~ '^(branch_id|(from_|to_)?location(_id)?)$' and a.atttypid = 'uuid'::regtype)
+             select relname || ': shows other branches' from t where not cut and relname <> all ($1)
+             union all
+             select w || ': is cut to branches, or names none' from unnest($1) as w
+               where not exists (select 1 from t where relname = w and not cut)",
+            &[&names],
+        )
+        .await
+        .expect("catalogue");
+    let offenders: Vec<String> = rows.into_iter().map(|r| r.get(0)).collect();
+    assert!(offenders.is_empty(), "{offenders:#?}");
+}

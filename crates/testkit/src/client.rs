@@ -82,13 +82,7 @@ pub(crate) fn key_token(tenant: TenantId, permissions: &[&str]) -> String {
     sign("api-gateway", sub, tenant, permissions, Scope::default())
 }
 
-fn sign(
-    issuer: &str,
-    sub: String,
-    tid: TenantId,
-    permissions: &[&str],
-    branches: Scope,
-) -> String {
+fn sign(issuer: &str, sub: String, tid: TenantId, permissions: &[&str], branches: Scope) -> String {
     let file = format!("{}/private/{issuer}.pem", test_env("BAHI_TEST_KEYS"));
     let signer = Signer::from_file(file.as_ref()).expect("key of the tests");
     let iat = chrono::Utc::now().timestamp();

@@ -21,7 +21,7 @@ mod wait;
 
 pub use app::TestApp;
 pub use books::{wrong_in_goods, wrong_in_sales};
-pub use catalogue::assert_tenant_tables;
+pub use catalogue::{assert_branch_tables, assert_tenant_tables};
 pub use client::{Client, Reply};
 pub use database::TestDb;
 pub use edge::TestEdge;

@@ -22,7 +22,7 @@ fn said(permissions: &[&str], rate: u32) -> Value {
     let now = chrono::Utc::now().timestamp();
     json!({
         "sub": format!("key:{}", Uuid::now_v7()), "tenant_id": TenantId::new(), "name": "Web shop",
-        "permissions": permissions, "requests_per_minute": rate, "issued_at": now, "expires_at": now + 3600,
+        "permissions": permissions, "branches": [Uuid::now_v7()], "requests_per_minute": rate, "issued_at": now, "expires_at": now + 3600,
     })
 }
 
@@ -64,6 +64,7 @@ async fn a_service_gets_a_token_for_the_key_and_identity_is_asked_once() {
             None
         )
     );
+    assert_eq!(json!(claims.branches), known["branches"]);
     assert!(claims.exp - claims.iat <= 60);
     assert_problem(&program.get("/api/v1/categories").await, 403, "FORBIDDEN");
     // It was the gateway who asked.

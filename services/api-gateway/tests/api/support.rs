@@ -395,6 +395,7 @@ pub fn claims(permissions: &[&str]) -> Claims {
         tid: TenantId::new(),
         sid: Some(Uuid::now_v7()),
         perms: permissions.iter().map(|p| (*p).to_owned()).collect(),
+        branches: bahi_types::Scope::new(Some(vec![bahi_types::BranchId::new()])),
         name: Some("Asha".into()),
         rate: None,
         amr: vec!["pwd".into()],

@@ -38,6 +38,7 @@ async fn a_service_gets_a_short_token_of_the_gateway_and_never_the_clients() {
             user.claims.name.clone()
         )
     );
+    assert_eq!(said.branches, user.claims.branches);
     assert_eq!(said.txn.as_deref(), reply.header("x-request-id"));
     assert!(said.exp - said.iat <= 60);
     // It is minted once for many requests.

@@ -44,12 +44,20 @@ fn reaches(tx: &Tx, scope: &Scope) -> Result<(), Error> {
     }
 }
 
-/// Branches that are to be somebody's: within what the caller works for, and there.
-async fn given(tx: &mut Tx, scope: &Scope) -> Result<Option<Vec<BranchId>>, Error> {
+/// Branches that are to be somebody's with these roles: within what the caller works for, and there. An owner works for
+/// all of them: somebody must be able to give back what was taken.
+async fn given(
+    tx: &mut Tx,
+    scope: &Scope,
+    roles: &[RoleId],
+) -> Result<Option<Vec<BranchId>>, Error> {
     reaches(tx, scope)?;
     let Some(ids) = scope.branches() else {
         return Ok(None);
     };
+    if roles.contains(&role::store::lock_owner(tx).await?) {
+        return Err(Fault::field("branch_ids", "an owner works for all branches").into());
+    }
     if branch::store::by_ids(tx, ids).await?.len() < ids.len() {
         return Err(Fault::field("branch_ids", "a branch is not there").into());
     }
@@ -80,7 +88,7 @@ pub async fn invite(
         .db
         .write(ctx, async move |tx: &mut Tx| {
             let role_ids = role_set(new.role_ids);
-            let branch_ids = given(tx, &new.scope).await?;
+            let branch_ids = given(tx, &new.scope, &role_ids).await?;
             role::model::within(&grants, &role::store::permissions(tx, &role_ids).await?)?;
             let user = User {
                 tenant_id: tx.tenant(),
@@ -301,9 +309,10 @@ pub async fn update(
                     details,
                 );
             }
-            if let Some(scope) = scope.filter(|scope| *scope != member.user.scope()) {
+            let scope = scope.unwrap_or_else(|| member.user.scope());
+            let branch_ids = given(tx, &scope, &role_ids).await?;
+            if branch_ids != member.user.branch_ids {
                 above(tx, &grants, id).await?;
-                let branch_ids = given(tx, &scope).await?;
                 void_tokens(tx, &clock, &[id]).await?;
                 let details = json!({ "before": member.user.branch_ids, "after": branch_ids });
                 tx.audit(

@@ -4,6 +4,7 @@
 mod api_keys;
 mod approvals;
 mod audit;
+mod branches;
 mod emails;
 mod graphql;
 mod house;

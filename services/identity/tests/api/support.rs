@@ -105,6 +105,7 @@ pub fn token_of_key(tenant: TenantId, permissions: &[&str]) -> String {
         tid: tenant,
         sid: None,
         perms: permissions.iter().map(|p| (*p).to_owned()).collect(),
+        branches: bahi_types::Scope::default(),
         name: Some("Web shop".into()),
         rate: None,
         amr: Vec::new(),

@@ -6,6 +6,7 @@
 mod adjusting;
 mod as_of;
 mod batches;
+mod branches;
 mod contract;
 mod costing;
 mod costs;

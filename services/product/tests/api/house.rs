@@ -1,6 +1,8 @@
 //! What every service does alike: tenancy, tokens, validation, idempotency, versions, lists, contracts.
 
-use bahi_testkit::{assert_operations, assert_permissions_written_down, assert_tenant_tables};
+use bahi_testkit::{
+    assert_branch_tables, assert_operations, assert_permissions_written_down, assert_tenant_tables,
+};
 use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -11,6 +13,15 @@ use crate::support::*;
 #[tokio::test(flavor = "multi_thread")]
 async fn every_table_is_the_tenants() {
     assert_tenant_tables(&start().await, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_table_of_a_branch_is_cut_to_branches() {
+    let whole = [
+        ("price_list", "prices are told to everybody"),
+        ("promotion", "prices are told to everybody"),
+    ];
+    assert_branch_tables(&start().await, &whole).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -260,6 +260,7 @@ async fn only_internal_tokens_are_believed() {
         tid: shop.tenant(),
         sid: None,
         perms: vec!["*".into()],
+        branches: bahi_types::Scope::default(),
         name: None,
         rate: None,
         amr: Vec::new(),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use bahi_events::Topic;
 use bahi_http::{Claims, Signer, token};
 use bahi_testkit::{Client, test_env};
-use bahi_types::ProductId;
+use bahi_types::{BranchId, ProductId};
 use futures::{SinkExt, StreamExt};
 use rdkafka::{
     ClientConfig,
@@ -193,6 +193,14 @@ async fn a_sale_at_one_till_lowers_the_stock_at_every_other_and_nobody_else_hear
         )
         .await;
     elsewhere.ready().await;
+    // Who works for another branch, whatever he asks for.
+    let of_other = live.shop.owner.at_branches(&["*"], &[BranchId::new()]);
+    let mut curious = live.till(&of_other, everything()).await;
+    curious.ready().await;
+    let (branch, till) = (live.shop.branch, live.shop.till);
+    let asked = json!({ "type": "subscribe", "branches": [branch], "tills": [till] });
+    let mut insistent = live.till(&of_other, asked).await;
+    insistent.ready().await;
     live.shop
         .sell(basket(&session, tea, "3", "30"))
         .await
@@ -217,8 +225,8 @@ async fn a_sale_at_one_till_lowers_the_stock_at_every_other_and_nobody_else_hear
         till.level(tea, "6").await;
     }
     tills[0].until(|e| e["event"] == "pos.bill_held").await;
-    // Neither of these was told anything: the next they hear is the answer to what they ask.
-    for till in [&mut stranger, &mut elsewhere] {
+    // None of these was told anything: the next they hear is the answer to what they ask.
+    for till in [&mut stranger, &mut elsewhere, &mut curious, &mut insistent] {
         till.socket.send(Message::Ping("?".into())).await.unwrap();
         let next = tokio::time::timeout(Duration::from_secs(20), till.socket.next());
         let next = next.await.unwrap().unwrap().unwrap();
@@ -315,6 +323,7 @@ async fn garbage_is_answered_with_a_code_and_a_session_that_is_over_with_another
         tid: owner.tenant,
         sid: None,
         perms: vec!["sales.pos.use".into()],
+        branches: bahi_types::Scope::default(),
         name: None,
         rate: None,
         amr: Vec::new(),

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod baskets;
+mod branches;
 mod bundle;
 mod cancelling;
 mod catalogue;

@@ -1,0 +1,179 @@
+//! Roles that are good at some branches only.
+
+use bahi_testkit::{Client, Reply};
+use bahi_types::BranchId;
+use serde_json::{Value, json};
+
+use crate::{
+    organisation::{Site, site},
+    support::*,
+};
+
+async fn second(owner: &Client, first: &Site) -> String {
+    let branch =
+        json!({ "registration_id": first.registration, "code": "second", "name": "Second" });
+    let made = owner.post("/api/v1/branches", branch).await;
+    made.expect(201).text_at("id")
+}
+
+impl Shop {
+    /// Somebody who has joined in a role at some branches.
+    async fn hire_at(&self, app: &App, role: &str, branches: &[&str]) -> Hired {
+        let hired = self.hire(app, role).await;
+        let body = change(&[&self.role(role).await], json!(branches));
+        self.owner.put(&hired.path(), body, 2).await.expect(200);
+        let tokens = log_in(app, &hired.email, PASSWORD).await.expect(200);
+        Hired {
+            client: client(app, &tokens),
+            tokens,
+            ..hired
+        }
+    }
+}
+
+fn change(roles: &[&str], branches: Value) -> Value {
+    json!({ "name": "Ravi", "role_ids": roles, "branch_ids": branches })
+}
+
+fn named(id: &str) -> BranchId {
+    id.parse().unwrap()
+}
+
+fn elsewhere(reply: Reply) {
+    assert_eq!(reply.expect(403).code(), "OTHER_BRANCH");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_say_where_roles_are_good_and_are_void_when_that_changes() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let first = site(&shop.owner).await;
+    let other = second(&shop.owner, &first).await;
+    let cashier = shop.hire(&app, "cashier").await;
+    let before = cashier.tokens.text_at("access_token");
+    assert!(claims(&before).branches.is_whole());
+    let role = shop.role("cashier").await;
+    let put = |branches: Value, version: i64| {
+        let (owner, path) = (shop.owner.clone(), cashier.path());
+        let body = change(&[&role], branches);
+        async move { owner.put(&path, body, version).await }
+    };
+    let put_one = put(json!([first.branch]), 2).await.expect(200);
+    assert_eq!(put_one.body["branch_ids"], json!([first.branch]));
+    assert!(is_refused(&app, &before).await);
+    let next = refresh(&app, &cashier.tokens.text_at("refresh_token")).await;
+    let next = next.expect(200);
+    let scope = claims(&next.text_at("access_token")).branches;
+    assert_eq!(scope.branches(), Some(&[named(&first.branch)][..]));
+    assert!(!scope.has(named(&other)));
+    let me = client(&app, &next).get("/api/v1/auth/me").await.expect(200);
+    assert_eq!(me.body["branch_ids"], json!([first.branch]));
+    let said = said(&app, "user.updated", &cashier.id).await;
+    assert_eq!(said.last().unwrap()["branch_ids"], json!([first.branch]));
+
+    // What says nothing of branches leaves them; `null` is all of them.
+    let silent = json!({ "name": "Ravi K", "role_ids": [role] });
+    let kept = shop.owner.put(&cashier.path(), silent, 3).await.expect(200);
+    assert_eq!(kept.body["branch_ids"], json!([first.branch]));
+    let all = put(Value::Null, 4).await.expect(200);
+    assert_eq!(all.body["branch_ids"], Value::Null);
+
+    let owner = change(&[&shop.role("owner").await], json!([first.branch]));
+    shop.owner.put(&cashier.path(), owner, 5).await.expect(400);
+    put(json!([]), 5).await.expect(400);
+    put(json!([BranchId::new()]), 5).await.expect(400);
+    let foreign = site(&Shop::open(&app).await.owner).await.branch;
+    put(json!([foreign]), 5).await.expect(400);
+    let trail = audited(&app, shop.owner.tenant).await;
+    let changes = trail.iter().filter(|a| *a == "identity.user.set_branches");
+    assert_eq!(changes.count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_reaches_beyond_his_branches() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let first = site(&shop.owner).await;
+    let other = second(&shop.owner, &first).await;
+    let manager = shop.hire_at(&app, "manager", &[&first.branch]).await;
+    let colleague = shop.hire_at(&app, "cashier", &[&first.branch]).await;
+    let abroad = shop.hire_at(&app, "cashier", &[&other]).await;
+    let everywhere = shop.hire(&app, "cashier").await;
+    let role = shop.role("cashier").await;
+    let boss = &manager.client;
+
+    let invite = |branches: Value| {
+        let email = format!("{}@{}.example.in", unique("user"), shop.slug);
+        let body =
+            json!({ "email": email, "name": "New", "role_ids": [role], "branch_ids": branches });
+        async move { boss.post("/api/v1/users", body).await }
+    };
+    elsewhere(invite(Value::Null).await);
+    elsewhere(invite(json!([first.branch, other])).await);
+    invite(json!([first.branch])).await.expect(201);
+
+    for beyond in [&abroad, &everywhere] {
+        for verb in ["disable", "reset-password"] {
+            let path = format!("{}:{verb}", beyond.path());
+            elsewhere(boss.post(&path, json!({})).await);
+        }
+        elsewhere(boss.delete(&format!("{}/sessions", beyond.path()), 0).await);
+        let version = if beyond.id == abroad.id { 3 } else { 2 };
+        let body = change(&[&role], json!([first.branch]));
+        elsewhere(boss.put(&beyond.path(), body, version).await);
+    }
+    elsewhere(
+        boss.put(&colleague.path(), change(&[&role], json!([other])), 3)
+            .await,
+    );
+    elsewhere(
+        boss.put(&colleague.path(), change(&[&role], Value::Null), 3)
+            .await,
+    );
+    let path = format!("{}:disable", colleague.path());
+    boss.post(&path, json!({})).await.expect(200);
+
+    let list = |branch: &str| format!("/api/v1/users?branch_id={branch}");
+    let at_other = shop.owner.get(&list(&other)).await.expect(200);
+    let ids: Vec<_> = at_other.body["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|u| &u["id"])
+        .collect();
+    assert!(ids.contains(&&json!(abroad.id)) && ids.contains(&&json!(everywhere.id)));
+    assert!(!ids.contains(&&json!(manager.id)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_reaches_no_further_than_its_maker() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let first = site(&shop.owner).await;
+    let role =
+        json!({ "name": "keys", "permissions": ["identity.api_key.write", "sales.invoice.read"] });
+    shop.owner.post("/api/v1/roles", role).await.expect(201);
+    let maker = shop.hire_at(&app, "keys", &[&first.branch]).await;
+    let end = app.clock.now() + chrono::TimeDelta::days(30);
+    let body =
+        json!({ "name": "Web shop", "permissions": ["sales.invoice.read"], "expires_at": end });
+    let key = maker
+        .client
+        .post("/api/v1/api-keys", body)
+        .await
+        .expect(201);
+    let gateway = nobody(&app).with_token(&app.service_token("api-gateway", shop.owner.tenant));
+    let verify = async || {
+        let body = json!({ "key": key.body["key"] });
+        gateway
+            .post("/internal/v1/api-keys:verify", body)
+            .await
+            .expect(200)
+            .body
+    };
+    assert_eq!(verify().await["branches"], json!([first.branch]));
+    let role = shop.role("keys").await;
+    let body = change(&[&role], Value::Null);
+    shop.owner.put(&maker.path(), body, 3).await.expect(200);
+    assert_eq!(verify().await["branches"], Value::Null);
+}

@@ -1,0 +1,149 @@
+//! Whoever works for one branch only: what he is shown, and what he may move.
+
+use bahi_testkit::{Client, Reply, assert_branch_tables};
+use bahi_types::{BranchId, LocationId};
+use serde_json::json;
+
+use crate::support::Shop;
+
+impl Shop {
+    async fn branch_of(&self, location: LocationId) -> BranchId {
+        let row = self.app.admin().await;
+        let text = "select branch_id from location where location_id = $1";
+        let row = row.query_one(text, &[&location.uuid()]).await.unwrap();
+        BranchId::from_uuid(row.get(0))
+    }
+
+    /// Somebody who may do everything, at this location's branch.
+    async fn keeper(&self) -> Client {
+        let branch = self.branch_of(self.location).await;
+        self.owner.at_branches(&["*"], &[branch])
+    }
+}
+
+fn refused(reply: Reply) {
+    assert_eq!(reply.expect(403).body["code"], "OTHER_BRANCH");
+}
+
+async fn count(of: &Client, path: &str) -> usize {
+    let body = of.get(path).await.expect(200).body;
+    let items = body["items"].as_array().or(body.as_array());
+    items.unwrap_or_else(|| panic!("{path}: {body}")).len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_table_of_a_place_is_cut_to_branches() {
+    let shop = Shop::open().await;
+    let whole = [
+        ("branch", "the organisation"),
+        ("location", "the organisation"),
+    ];
+    assert_branch_tables(&shop.app, &whole).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stock_and_documents_of_other_branches_are_not_shown() {
+    let here = Shop::open().await;
+    let tea = here.product().await;
+    let there = here.branch().await;
+    here.receive(tea, "10", "100").await;
+    let received = there.receive(tea, "7", "100").await.text_at("id");
+    there.adjust(tea, "-1").await.expect(201);
+    let (keeper, owner) = (here.keeper().await, &here.owner);
+    // The same questions as one who works for all branches: the owner sees both.
+    for path in [
+        format!("/api/v1/inventory/stock?product={tea}"),
+        format!("/api/v1/inventory/ledger?product={tea}"),
+        "/api/v1/inventory/receipts?".to_owned(),
+        "/api/v1/inventory/adjustments?".to_owned(),
+    ] {
+        let other = format!("{path}&location={}", there.location);
+        assert_eq!(count(&keeper, &other).await, 0, "{path}");
+        assert!(count(owner, &other).await > 0, "{path}");
+        assert!(
+            count(&keeper, &path).await < count(owner, &path).await,
+            "{path}"
+        );
+    }
+    let path = format!("/api/v1/inventory/receipts/{received}");
+    keeper.get(&path).await.expect(404);
+    owner.get(&path).await.expect(200);
+    here.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_moves_goods_where_he_does_not_work() {
+    let here = Shop::open().await;
+    let tea = here.product().await;
+    let there = here.branch().await;
+    here.receive(tea, "10", "100").await;
+    there.receive(tea, "10", "100").await;
+    let keeper = here.keeper().await;
+    let adjust = |at: LocationId| {
+        json!({ "location_id": at, "reason": "count",
+            "lines": [{ "product_id": tea, "qty_delta": "-1" }] })
+    };
+    let path = "/api/v1/inventory/adjust";
+    refused(keeper.post(path, adjust(there.location)).await);
+    keeper.post(path, adjust(here.location)).await.expect(201);
+    here.assert_stock(tea, ("9", "0", "9")).await;
+    there.assert_stock(tea, ("10", "0", "10")).await;
+
+    // The wrong implementation, which trusts the document to be refused: without the policy of the movements' table
+    // and of the documents' they go through.
+    let admin = here.app.admin().await;
+    let drop = "drop policy branch on movement; drop policy branch on stock_document";
+    admin.batch_execute(drop).await.unwrap();
+    keeper.post(path, adjust(there.location)).await.expect(201);
+    there.assert_stock(tea, ("9", "0", "9")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transfer_is_sent_by_one_end_and_received_by_the_other() {
+    let here = Shop::open().await;
+    let tea = here.product().await;
+    let (there, elsewhere) = (here.branch().await, here.branch().await);
+    here.receive(tea, "10", "100").await;
+    let (sender, receiver) = (here.keeper().await, there.keeper().await);
+    let stranger = elsewhere.keeper().await;
+    let transfers = "/api/v1/inventory/transfers";
+    let body = json!({ "from_location_id": here.location, "to_location_id": there.location,
+        "lines": [{ "product_id": tea, "qty": "4" }] });
+    refused(stranger.post(transfers, body.clone()).await);
+    // Who wants the goods may write the document, and not more.
+    let id = receiver
+        .post(transfers, body)
+        .await
+        .expect(201)
+        .text_at("id");
+    let step = |of: &Client, verb: &str| {
+        let (of, path) = (of.clone(), format!("{transfers}/{id}:{verb}"));
+        async move { of.post(&path, json!({})).await }
+    };
+    step(&stranger, "approve").await.expect(404);
+    refused(step(&receiver, "approve").await);
+    step(&sender, "approve").await.expect(200);
+    refused(step(&receiver, "ship").await);
+    step(&sender, "ship").await.expect(200);
+    refused(step(&sender, "receive").await);
+    step(&receiver, "receive").await.expect(200);
+    assert_eq!(count(&stranger, transfers).await, 0);
+    assert_eq!(count(&sender, transfers).await, 1);
+    here.assert_stock(tea, ("6", "0", "6")).await;
+    there.assert_stock(tea, ("4", "0", "4")).await;
+    here.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_concerns_all_branches_is_not_for_who_works_for_one() {
+    let here = Shop::open().await;
+    let tea = here.product().await;
+    let there = here.branch().await;
+    here.receive(tea, "5", "10").await;
+    there.receive(tea, "5", "10").await;
+    let path = "/api/v1/inventory/revaluations";
+    let body = json!({ "reason": "year end", "lines": [{ "product_id": tea, "unit_cost": "8" }] });
+    refused(here.keeper().await.post(path, body.clone()).await);
+    here.owner.post(path, body).await.expect(201);
+    here.assert_sound().await;
+}
