@@ -12,7 +12,7 @@ use crate::plan::{Kind, Manner, Role, Server, service_of};
 /// Gateways that run at the same time.
 const GATEWAYS: usize = 2;
 /// Requests that may be under way from one gateway to one endpoint when this begins to fail.
-const UNDER_WAY: usize = 4;
+const UNDER_WAY: usize = 8;
 /// Reads that may fail because of one endpoint although others are sound: those whose repetition the budget of the
 /// repetitions refuses, or hits a connection that breaks as well.
 const READS: usize = 3;
@@ -36,12 +36,14 @@ pub struct Verdict {
     pub changes: usize,
     /// Reads that were seen twice.
     pub repeated: usize,
-    /// The longest time from the end of a fault to the end of the last request that failed by it.
+    /// The longest time from the end of a fault to the beginning of the last request that failed by it.
     pub recovery: Duration,
     /// Goodbyes that were said when a gateway stopped.
     pub goodbyes: usize,
     /// The most requests of one fault that an endpoint failed before it was left out, and how many may.
     pub noticed: (usize, usize),
+    /// The reads that failed although other endpoints were sound.
+    pub unlucky: Vec<String>,
     /// Of each limit, what passed in all.
     pub passed: Vec<usize>,
 }
@@ -71,6 +73,14 @@ impl Fault {
                 self.kind,
                 Kind::Kill(Role::Gateway) | Kind::Stop(Role::Gateway)
             )
+    }
+
+    /// When a gateway can begin to see that this is healed: one that stood still looks when it runs again.
+    fn to_of(&self, gateway: usize, record: &Record) -> Duration {
+        let healed = self.to + INTERVAL * 3;
+        let stood = |f: &&Fault| f.stops_gateway(gateway) && f.from <= healed && f.to >= self.from;
+        let stood = record.faults.iter().filter(stood).map(|f| f.to);
+        stood.fold(self.to, Duration::max)
     }
 
     fn drains(&self, gateway: usize) -> bool {
@@ -158,14 +168,19 @@ fn answered(
             .faults
             .iter()
             .enumerate()
-            .filter(|(_, f)| f.meets(one.begun, one.ended, healed))
+            .filter(|(_, f)| {
+                one.ended >= f.from && one.begun <= f.to_of(one.gateway, record) + healed
+            })
             .collect();
         let of_service = |f: &Fault| f.service() == Some(one.service);
         let did = |what: Did| {
             let seen = by_id.get(&one.id).into_iter().flatten();
             seen.last().is_some_and(|seen| seen.did == what)
         };
-        let stopped = met.iter().any(|(_, f)| f.stops_gateway(one.gateway));
+        // A gateway that runs again has nothing to recover from.
+        let stopped = met
+            .iter()
+            .any(|(_, f)| f.stops_gateway(one.gateway) && one.begun <= f.to + record.lag);
         let away = met
             .iter()
             .any(|(_, f)| f.kind == Kind::Service && of_service(f));
@@ -188,13 +203,18 @@ fn answered(
                         Some("long answers that their endpoint broke off")
                     }
                     _ => {
+                        verdict
+                            .unlucky
+                            .push(format!("{} ({fault:?})", failure(one)));
                         *count += 1;
                         (*count <= READS).then_some("the one repetition failed as well")
                     }
                 }
             } else {
                 verdict.changes += 1;
-                verdict.recovery = verdict.recovery.max(one.ended.saturating_sub(fault.to));
+                verdict.recovery = verdict
+                    .recovery
+                    .max(one.begun.saturating_sub(fault.to_of(one.gateway, record)));
                 continue;
             }
         } else {
@@ -202,7 +222,9 @@ fn answered(
         };
         for (_, fault) in &met {
             if of_service(fault) {
-                verdict.recovery = verdict.recovery.max(one.ended.saturating_sub(fault.to));
+                verdict.recovery = verdict
+                    .recovery
+                    .max(one.begun.saturating_sub(fault.to_of(one.gateway, record)));
             }
         }
         match why {

@@ -294,6 +294,9 @@ fn tell(record: &Record, verdict: &Verdict) {
     for (why, count) in excused {
         println!("{count:>12}  {why}");
     }
+    for unlucky in &verdict.unlucky {
+        println!("              {unlucky}");
+    }
     println!(
         "{:>6} changes failed, each within a fault that explains it",
         verdict.changes
@@ -312,7 +315,7 @@ fn tell(record: &Record, verdict: &Verdict) {
     }
     println!("{:>6} requests were refused by a limit", record.refused);
     println!(
-        "the last failure came {:.1} s after its fault was healed; the run itself stood still for {:.2} s at most",
+        "the last request that failed began {:.1} s after its fault was healed; the run itself stood still for {:.2} s at most",
         verdict.recovery.as_secs_f64(),
         record.lag.as_secs_f64()
     );

@@ -142,7 +142,7 @@ pub const WRONGS: &[Wrong] = &[
             from,
             to: from,
         });
-        for id in 0..60 {
+        for id in 0..100 {
             record.seen.push(Seen {
                 id: u64::MAX - id,
                 endpoint: 0,
@@ -303,6 +303,24 @@ mod tests {
             from: second * 38,
             to: second * 41,
         });
+        assert_eq!(judge(&record).wrong, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_gateway_that_stood_still_has_three_intervals_of_its_own() {
+        let second = Duration::from_secs(1);
+        let mut record = run();
+        let fault = |kind, from, to| Fault {
+            kind,
+            which: 0,
+            from: second * from,
+            to: second * to,
+        };
+        record.faults.push(fault(Kind::Service, 38, 40));
+        let failed = read(&record, second * 46, refusal());
+        record.tries.push(failed);
+        assert_eq!(judge(&record).wrong.len(), 1);
+        record.faults.push(fault(Kind::Stop(Role::Gateway), 39, 44));
         assert_eq!(judge(&record).wrong, Vec::<String>::new());
     }
 
