@@ -77,7 +77,7 @@ impl Fault {
 
     /// When a gateway can begin to see that this is healed: one that stood still looks when it runs again.
     fn to_of(&self, gateway: usize, record: &Record) -> Duration {
-        let healed = self.to + INTERVAL * 3;
+        let healed = self.to + (INTERVAL + record.lag) * 3;
         let stood = |f: &&Fault| f.stops_gateway(gateway) && f.from <= healed && f.to >= self.from;
         let stood = record.faults.iter().filter(stood).map(|f| f.to);
         stood.fold(self.to, Duration::max)
@@ -103,8 +103,8 @@ impl Fault {
 pub fn judge(record: &Record) -> Verdict {
     let mut verdict = Verdict::default();
     let by_id = record.by_id();
-    // Three intervals of the health checks; not counted is what the run itself was late by.
-    let healed = INTERVAL * 3 + record.lag;
+    // Three intervals of the health checks; each may be late by as much as the run itself was.
+    let healed = (INTERVAL + record.lag) * 3;
     once(record, &by_id, &mut verdict);
     answered(record, &by_id, healed, &mut verdict);
     noticed(record, healed, &mut verdict);
@@ -384,7 +384,12 @@ fn limited(record: &Record, number: usize, verdict: &mut Verdict) {
     let mut passes: Vec<&Pass> = of_limit.collect();
     verdict.passed.push(passes.len());
     passes.sort_unstable_by_key(|p| p.begun);
+    // Windows that are too full and do not overlap are told of, each once.
+    let mut told = Duration::ZERO;
     for (first, pass) in passes.iter().enumerate() {
+        if pass.begun < told {
+            continue;
+        }
         let mut ends: Vec<Duration> = passes[first..].iter().map(|p| p.ended).collect();
         ends.sort_unstable();
         for (count, to) in ends.iter().enumerate() {
@@ -403,7 +408,8 @@ fn limited(record: &Record, number: usize, verdict: &mut Verdict) {
                     seconds(pass.begun),
                     seconds(*to)
                 ));
-                return;
+                told = *to;
+                break;
             }
         }
     }

@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// Between two checks of an endpoint's health.
-const INTERVAL: Duration = Duration::from_secs(1);
+const INTERVAL: Duration = Duration::from_millis(1_500);
 /// Failures in a row after which an endpoint is left out.
 const CONSECUTIVE: u32 = 5;
 /// For how long the first time.

@@ -99,7 +99,7 @@ pub const WRONGS: &[Wrong] = &[
             from: to,
             to,
         });
-        let late = to + INTERVAL * 4 + record.lag;
+        let late = to + (INTERVAL + record.lag) * 4;
         let failed = read(record, late, refusal());
         record.tries.push(failed);
     }),
