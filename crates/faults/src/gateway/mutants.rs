@@ -1,7 +1,7 @@
 //! Things put wrong on purpose, to see that the judge finds them: some in the record of every run, and three around the gateways
 //! themselves, for a run that must end badly.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use clap::ValueEnum;
 
@@ -203,11 +203,12 @@ pub const WRONGS: &[Wrong] = &[
 
 /// What the judge does not see of what is put wrong.
 pub fn missed(record: &Record) -> Vec<&'static str> {
-    let before = judge(record).wrong.len();
+    let before: HashSet<String> = judge(record).wrong.into_iter().collect();
     let unseen = |(_, put): &&Wrong| {
         let mut record = record.clone();
         put(&mut record);
-        judge(&record).wrong.len() <= before
+        let wrong = judge(&record).wrong;
+        wrong.iter().all(|one| before.contains(one))
     };
     WRONGS
         .iter()
