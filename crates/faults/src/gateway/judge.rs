@@ -221,7 +221,7 @@ fn answered(
             None
         };
         for (_, fault) in &met {
-            if of_service(fault) {
+            if of_service(fault) && !stopped {
                 verdict.recovery = verdict
                     .recovery
                     .max(one.begun.saturating_sub(fault.to_of(one.gateway, record)));
