@@ -1,6 +1,10 @@
 //! Does to the processes and servers what the schedule says, and undoes it.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
 use tokio::{
@@ -37,40 +41,69 @@ pub struct Injector {
     pub postgres: Mutex<()>,
 }
 
-impl Injector {
+/// Who breaks things and mends them.
+pub trait Hands: Send + Sync + 'static {
     /// Whether this machine can do it.
-    pub fn can(&self, kind: Kind) -> bool {
+    fn can(&self, kind: Kind) -> bool;
+
+    /// Does it, and undoes it when its time is over.
+    fn inject(
+        &self,
+        planned: Planned,
+        began: Instant,
+    ) -> impl Future<Output = anyhow::Result<()>> + Send;
+}
+
+/// Runs a schedule; returns what was done, in the order it was done, and what could not be done or undone.
+pub async fn carry_out<H: Hands>(
+    hands: &Arc<H>,
+    plan: &[Planned],
+    began: Instant,
+) -> (Vec<Kind>, Vec<String>) {
+    let done = Arc::new(parking_lot::Mutex::new((Vec::new(), Vec::new())));
+    let mut tasks = tokio::task::JoinSet::new();
+    for planned in plan.iter().copied().filter(|p| hands.can(p.kind)) {
+        let (hands, done) = (hands.clone(), done.clone());
+        tasks.spawn(async move {
+            sleep_until(began + planned.at).await;
+            match hands.inject(planned, began).await {
+                Ok(()) => done.lock().0.push(planned.kind),
+                Err(error) => {
+                    println!("        {planned} failed: {error:#}");
+                    done.lock().1.push(planned.to_string());
+                }
+            }
+        });
+    }
+    tasks.join_all().await;
+    std::mem::take(&mut *done.lock())
+}
+
+/// Says what is planned, and what of it cannot be done here.
+pub fn announce(hands: &impl Hands, plan: &[Planned]) {
+    let possible = plan.iter().filter(|p| hands.can(p.kind)).count();
+    println!(
+        "{} faults planned, {possible} of them possible here:",
+        plan.len()
+    );
+    for planned in plan {
+        let not = if hands.can(planned.kind) {
+            ""
+        } else {
+            " (not here)"
+        };
+        println!("{:>6.1}s {planned}{not}", planned.at.as_secs_f64());
+    }
+}
+
+impl Hands for Injector {
+    fn can(&self, kind: Kind) -> bool {
         match kind.need() {
             Need::Nothing => true,
             Need::Disk => self.disks,
             Need::Cut => self.cut,
             Need::Clock => self.clock,
         }
-    }
-
-    /// Runs a schedule; returns what was done, in the order it was done, and what could not be done or undone.
-    pub async fn run(
-        self: &Arc<Self>,
-        plan: &[Planned],
-        began: Instant,
-    ) -> (Vec<Kind>, Vec<String>) {
-        let done = Arc::new(parking_lot::Mutex::new((Vec::new(), Vec::new())));
-        let mut tasks = tokio::task::JoinSet::new();
-        for planned in plan.iter().copied().filter(|p| self.can(p.kind)) {
-            let (this, done) = (self.clone(), done.clone());
-            tasks.spawn(async move {
-                sleep_until(began + planned.at).await;
-                match this.inject(planned, began).await {
-                    Ok(()) => done.lock().0.push(planned.kind),
-                    Err(error) => {
-                        println!("        {planned} failed: {error:#}");
-                        done.lock().1.push(planned.to_string());
-                    }
-                }
-            });
-        }
-        tasks.join_all().await;
-        std::mem::take(&mut *done.lock())
     }
 
     async fn inject(&self, planned: Planned, began: Instant) -> anyhow::Result<()> {
@@ -137,6 +170,7 @@ impl Injector {
                 self.control(&["empty", name(server)]).await?;
                 match server {
                     Server::Postgres => self.control(&["postgres-start"]).await?,
+                    Server::Redis => anyhow::bail!("Redis has no disk"),
                     Server::Kafka => {
                         // The broker gives up by itself when it cannot write; one that had nothing to write is ended.
                         self.control(&["broker-kill"]).await.ok();
@@ -145,10 +179,13 @@ impl Injector {
                 }
             }
             Kind::Jump(role) => self.fleet.set_clock(role, planned.offset)?,
+            of_gateways => anyhow::bail!("{of_gateways} is no fault of this run"),
         }
         Ok(())
     }
+}
 
+impl Injector {
     async fn server(&self, kind: Kind) -> Option<MutexGuard<'_, ()>> {
         match kind {
             Kind::KillBroker
@@ -168,19 +205,7 @@ impl Injector {
     }
 
     async fn control(&self, words: &[&str]) -> anyhow::Result<()> {
-        let out = Command::new(&self.control)
-            .arg("control")
-            .args(words)
-            .output()
-            .await
-            .context("scripts/faults")?;
-        anyhow::ensure!(
-            out.status.success(),
-            "{}: {}",
-            words.join(" "),
-            String::from_utf8_lossy(&out.stderr).trim()
-        );
-        Ok(())
+        control(&self.control, words).await
     }
 
     async fn end(&self, sessions: Sessions) -> anyhow::Result<()> {
@@ -217,9 +242,26 @@ impl Injector {
     }
 }
 
+/// Has the script do something to a server.
+///
+/// # Errors
+/// When it cannot.
+pub async fn control(script: &Path, words: &[&str]) -> anyhow::Result<()> {
+    let out = Command::new(script).arg("control").args(words).output();
+    let out = out.await.context("scripts/faults")?;
+    anyhow::ensure!(
+        out.status.success(),
+        "{}: {}",
+        words.join(" "),
+        String::from_utf8_lossy(&out.stderr).trim()
+    );
+    Ok(())
+}
+
 fn name(server: Server) -> &'static str {
     match server {
         Server::Kafka => "kafka",
         Server::Postgres => "postgres",
+        Server::Redis => "redis",
     }
 }

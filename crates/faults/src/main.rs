@@ -1,10 +1,11 @@
-//! The fault runs: what the relay and the sale stand on is broken by a schedule drawn from a seed, and what is left is
+//! The fault runs: what the relay, the sale and the gateways stand on is broken by a schedule drawn from a seed, and what is left is
 //! judged. Started by `scripts/faults`; docs/faults.md.
 
 #![allow(clippy::cast_precision_loss, clippy::cast_sign_loss)]
 
 mod fleet;
 mod follow;
+mod gateway;
 mod inject;
 mod plan;
 mod relay;
@@ -39,6 +40,14 @@ enum What {
         /// Something that is wrong with the product, to see that it is found.
         #[arg(long)]
         mutant: Option<sale::Mutant>,
+    },
+    /// A run of the gateway: many clients at two gateways, in front of endpoints that misbehave.
+    Gateway {
+        #[command(flatten)]
+        schedule: Schedule,
+        /// Something that is wrong around the gateways, to see that it is found.
+        #[arg(long)]
+        mutant: Option<gateway::Mutant>,
     },
     /// A consumer, to be killed by a run.
     #[command(hide = true)]
@@ -92,6 +101,10 @@ async fn run(what: What) -> anyhow::Result<bool> {
         },
         What::Sale { schedule, mutant } => match schedule.draw(plan::SALE) {
             (seed, Some(faults)) => sale::run(seed, schedule.minutes, mutant, &faults).await,
+            (_, None) => Ok(true),
+        },
+        What::Gateway { schedule, mutant } => match schedule.draw(plan::GATEWAY) {
+            (seed, Some(faults)) => gateway::run(seed, schedule.minutes, mutant, &faults).await,
             (_, None) => Ok(true),
         },
         What::Consume { kafka } => {

@@ -11,6 +11,44 @@ pub enum Server {
     Kafka,
     /// PostgreSQL, its disk, its connections.
     Postgres,
+    /// Redis and its connections.
+    Redis,
+}
+
+/// The services that stand behind the gateways, and how many endpoints each has.
+pub const BEHIND: [(&str, usize); 3] = [("product", 3), ("sales", 2), ("identity", 2)];
+/// The endpoints of all of them.
+pub const ENDPOINTS: usize = BEHIND[0].1 + BEHIND[1].1 + BEHIND[2].1;
+
+/// The service of an endpoint, by their numbers.
+pub fn service_of(endpoint: usize) -> usize {
+    let mut first = 0;
+    let found = BEHIND.iter().position(|(_, count)| {
+        first += count;
+        endpoint < first
+    });
+    found.unwrap_or_default()
+}
+
+/// What an endpoint behind the gateways does with its requests, other than to answer them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Manner {
+    /// It is gone: listener and connections.
+    Gone,
+    /// It takes connections and requests, and says nothing.
+    Silent,
+    /// It answers late.
+    Slow,
+    /// It closes in the middle of the head of its answer.
+    HalfHead,
+    /// It closes in the middle of the body of its answer.
+    HalfBody,
+    /// It reads requests and closes.
+    HangsUp,
+    /// It reads requests and resets the connection.
+    Resets,
+    /// It answers 500; it says of itself that it is ready.
+    Fails,
 }
 
 /// Whose database sessions.
@@ -39,13 +77,15 @@ pub enum Role {
     Sales,
     /// The service inventory.
     Inventory,
+    /// A gateway, of two.
+    Gateway,
 }
 
 impl Role {
     /// How many there are of it.
     pub const fn count(self) -> usize {
         match self {
-            Self::Worker | Self::Consumer => 2,
+            Self::Worker | Self::Consumer | Self::Gateway => 2,
             Self::Sales | Self::Inventory => 1,
         }
     }
@@ -57,6 +97,7 @@ impl Role {
             Self::Consumer => "consumer",
             Self::Sales => "sales",
             Self::Inventory => "inventory",
+            Self::Gateway => "gateway",
         }
     }
 }
@@ -94,6 +135,22 @@ pub enum Kind {
     Fill(Server),
     /// The wall clock of a process jumps.
     Jump(Role),
+    /// An endpoint behind the gateways misbehaves.
+    Endpoint(Manner),
+    /// Every endpoint of a service is gone.
+    Service,
+    /// SIGKILL of Redis, and an empty one after a while.
+    KillRedis,
+    /// SIGSTOP of Redis.
+    StopRedis,
+    /// Redis works for a moment in ten.
+    SlowRedis,
+    /// Redis forgets all.
+    EmptyRedis,
+    /// The gateways' configuration is changed.
+    Reload,
+    /// The gateways' configuration is changed to one that is none, and back.
+    ReloadBad,
 }
 
 /// What a fault needs of the machine.
@@ -160,6 +217,29 @@ pub const SALE: &[Weighed] = &[
     (Kind::Cut(Server::Kafka), 2),
 ];
 
+/// The faults of a run of the gateway.
+pub const GATEWAY: &[Weighed] = &[
+    (Kind::Endpoint(Manner::Gone), 10),
+    (Kind::Endpoint(Manner::Silent), 8),
+    (Kind::Endpoint(Manner::Slow), 4),
+    (Kind::Endpoint(Manner::HalfHead), 4),
+    (Kind::Endpoint(Manner::HalfBody), 4),
+    (Kind::Endpoint(Manner::HangsUp), 6),
+    (Kind::Endpoint(Manner::Resets), 6),
+    (Kind::Endpoint(Manner::Fails), 6),
+    (Kind::Service, 5),
+    (Kind::KillRedis, 5),
+    (Kind::StopRedis, 4),
+    (Kind::SlowRedis, 2),
+    (Kind::EmptyRedis, 2),
+    (Kind::Cut(Server::Redis), 3),
+    (Kind::Kill(Role::Gateway), 3),
+    (Kind::Stop(Role::Gateway), 2),
+    (Kind::Restart(Role::Gateway), 6),
+    (Kind::Reload, 4),
+    (Kind::ReloadBad, 3),
+];
+
 impl Kind {
     /// What it needs.
     pub fn need(self) -> Need {
@@ -174,8 +254,19 @@ impl Kind {
     /// What must not be under another fault at the same time.
     fn target(self, which: usize) -> Option<Target> {
         match self {
+            // One gateway at a time, and none is started with a configuration that is none.
+            Self::Kill(Role::Gateway)
+            | Self::Stop(Role::Gateway)
+            | Self::Restart(Role::Gateway)
+            | Self::Reload
+            | Self::ReloadBad => Some(Target::Gateways),
             Self::Kill(role) | Self::Stop(role) | Self::Restart(role) => {
                 Some(Target::Process(role, which % role.count()))
+            }
+            Self::Endpoint(_) => Some(Target::Service(service_of(which))),
+            Self::Service => Some(Target::Service(which)),
+            Self::KillRedis | Self::StopRedis | Self::SlowRedis | Self::EmptyRedis => {
+                Some(Target::Server(Server::Redis))
             }
             Self::KillBroker | Self::StopBroker | Self::RestartBroker => {
                 Some(Target::Server(Server::Kafka))
@@ -194,7 +285,10 @@ impl Kind {
     fn one_of(self, which: usize) -> usize {
         match self {
             Self::Kill(role) | Self::Stop(role) | Self::Restart(role) => which % role.count(),
-            _ => which,
+            // The first bit says whom of a pair; what is above it, where behind the gateways.
+            Self::Endpoint(_) => (which >> 1) % ENDPOINTS,
+            Self::Service => (which >> 1) % BEHIND.len(),
+            _ => which & 1,
         }
     }
 
@@ -204,6 +298,10 @@ impl Kind {
             Self::KillBroker | Self::RestartBroker | Self::Fill(Server::Kafka) => 14,
             Self::KillPostgres | Self::RestartPostgres | Self::Fill(Server::Postgres) => 8,
             Self::StopBroker | Self::StopPostgres | Self::Stall(_) | Self::Slow(_) => 5,
+            // Whom the gateways have left out by then is taken again.
+            Self::Endpoint(_) | Self::Service => 7,
+            Self::Kill(Role::Gateway) | Self::Restart(Role::Gateway) => 5,
+            Self::KillRedis | Self::StopRedis | Self::SlowRedis | Self::EmptyRedis => 3,
             Self::Kill(_) | Self::Stop(_) | Self::Restart(_) => 2,
             _ => 0,
         })
@@ -212,7 +310,11 @@ impl Kind {
     /// From and to in milliseconds; `most` is the longest stop.
     fn length(self, rng: &mut StdRng, most: u64) -> Duration {
         let most = match self {
+            Self::Stop(Role::Gateway) | Self::StopRedis | Self::SlowRedis => most.min(4_000),
             Self::Stop(_) => most,
+            Self::Endpoint(_) => most.min(4_000),
+            Self::Service | Self::KillRedis => most.min(3_000),
+            Self::EmptyRedis | Self::Reload | Self::ReloadBad => return Duration::ZERO,
             Self::StopBroker | Self::StopPostgres => most * 2 / 3,
             Self::Kill(_) | Self::KillBroker | Self::KillPostgres => most.min(3_000),
             Self::Restart(_) | Self::RestartBroker | Self::RestartPostgres => {
@@ -241,6 +343,8 @@ impl Kind {
 enum Target {
     Process(Role, usize),
     Server(Server),
+    Gateways,
+    Service(usize),
 }
 
 impl fmt::Display for Kind {
@@ -249,6 +353,17 @@ impl fmt::Display for Kind {
         let server = |server: &Server| match server {
             Server::Kafka => "Kafka",
             Server::Postgres => "PostgreSQL",
+            Server::Redis => "Redis",
+        };
+        let manner = |manner: &Manner| match manner {
+            Manner::Gone => "gone",
+            Manner::Silent => "silent",
+            Manner::Slow => "slow",
+            Manner::HalfHead => "answers half a head",
+            Manner::HalfBody => "answers half a body",
+            Manner::HangsUp => "hangs up",
+            Manner::Resets => "resets",
+            Manner::Fails => "answers 500",
         };
         match self {
             Self::Kill(of) => write!(f, "kill -9 {}", role(of)),
@@ -270,6 +385,14 @@ impl fmt::Display for Kind {
             Self::Slow(at) => write!(f, "slow disk of {}", server(at)),
             Self::Fill(at) => write!(f, "fill disk of {}", server(at)),
             Self::Jump(of) => write!(f, "jump clock of {}", role(of)),
+            Self::Endpoint(how) => write!(f, "endpoint {}", manner(how)),
+            Self::Service => f.write_str("all endpoints gone"),
+            Self::KillRedis => f.write_str("kill -9 Redis"),
+            Self::StopRedis => f.write_str("stop Redis"),
+            Self::SlowRedis => f.write_str("slow Redis"),
+            Self::EmptyRedis => f.write_str("empty Redis"),
+            Self::Reload => f.write_str("another configuration"),
+            Self::ReloadBad => f.write_str("a bad configuration"),
         }
     }
 }
@@ -297,6 +420,13 @@ impl fmt::Display for Planned {
                 write!(f, " {}", self.which + 1)?;
             }
             Kind::Jump(_) => write!(f, " 2 to {:+} s", self.offset)?,
+            Kind::Endpoint(_) => {
+                let service = service_of(self.which);
+                let before: usize = BEHIND.iter().take(service).map(|(_, count)| count).sum();
+                let (name, number) = (BEHIND[service].0, self.which - before + 1);
+                write!(f, ": {name} {number}")?;
+            }
+            Kind::Service => write!(f, ": {}", BEHIND[self.which].0)?,
             _ => {}
         }
         if !self.lasts.is_zero() {
@@ -310,6 +440,10 @@ impl fmt::Display for Planned {
 /// time, all of it over before the end.
 pub fn draw(seed: u64, length: Duration, kinds: &[Weighed]) -> Vec<Planned> {
     let mut rng = StdRng::seed_from_u64(seed);
+    // Drawn apart: what a seed says of the other runs does not hang on it.
+    let mut places = StdRng::seed_from_u64(!seed);
+    // Faults of a gateway are short, and its parts are many.
+    let pace = if kinds == GATEWAY { 3 } else { 1 };
     let short = length <= Duration::from_secs(300);
     // A lease is lost after ten seconds of silence: a short run stops processes for longer than that as well.
     let most = match length.as_secs() {
@@ -326,10 +460,10 @@ pub fn draw(seed: u64, length: Duration, kinds: &[Weighed]) -> Vec<Planned> {
     while at < length {
         busy.retain(|(_, until)| *until > at);
         let free = |kind: Kind, which: usize| {
-            let target = kind.target(which);
+            let target = kind.target(kind.one_of(which));
             target.is_none_or(|target| busy.iter().all(|(other, _)| *other != target))
         };
-        let which = rng.random_range(0..2);
+        let which = rng.random_range(0..2) | (places.random_range(0..ENDPOINTS * 6) << 1);
         let pick = if let Some(place) = first.iter().position(|kind| free(*kind, which)) {
             first.remove(place)
         } else {
@@ -347,7 +481,7 @@ pub fn draw(seed: u64, length: Duration, kinds: &[Weighed]) -> Vec<Planned> {
         );
         let over = at + lasts + pick.rest();
         if free(pick, which) && over < length {
-            if let Some(target) = pick.target(which) {
+            if let Some(target) = pick.target(pick.one_of(which)) {
                 busy.push((target, over));
             }
             plan.push(Planned {
@@ -358,7 +492,7 @@ pub fn draw(seed: u64, length: Duration, kinds: &[Weighed]) -> Vec<Planned> {
                 offset,
             });
         }
-        at += Duration::from_millis(rng.random_range(gap.clone()));
+        at += Duration::from_millis(rng.random_range(gap.clone()) / pace);
     }
     plan
 }
@@ -371,7 +505,7 @@ mod tests {
 
     #[test]
     fn a_seed_is_a_schedule() {
-        for kinds in [RELAY, SALE] {
+        for kinds in [RELAY, SALE, GATEWAY] {
             let run = |seed| draw(seed, MINUTES(10), kinds);
             assert_eq!(run(7), run(7));
             assert_ne!(run(7), run(8));
@@ -380,7 +514,9 @@ mod tests {
 
     #[test]
     fn a_short_run_has_every_kind_once_at_least() {
-        for (seed, kinds) in (0..200).flat_map(|seed| [(seed, RELAY), (seed, SALE)]) {
+        for (seed, kinds) in
+            (0..200).flat_map(|seed| [RELAY, SALE, GATEWAY].map(|kinds| (seed, kinds)))
+        {
             let plan = draw(seed, MINUTES(3), kinds);
             for (kind, _) in kinds {
                 assert!(
@@ -388,6 +524,17 @@ mod tests {
                     "seed {seed} has no {kind}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn the_run_of_the_gateway_in_the_tests_has_every_kind() {
+        let plan = draw(1, Duration::from_secs(75), GATEWAY);
+        for (kind, _) in GATEWAY {
+            assert!(
+                plan.iter().any(|planned| planned.kind == *kind),
+                "no {kind}"
+            );
         }
     }
 
@@ -400,7 +547,9 @@ mod tests {
 
     #[test]
     fn a_target_has_one_fault_at_a_time_and_all_is_over_before_the_end() {
-        for (seed, kinds) in (0..50).flat_map(|seed| [(seed, RELAY), (seed, SALE)]) {
+        for (seed, kinds) in
+            (0..50).flat_map(|seed| [RELAY, SALE, GATEWAY].map(|kinds| (seed, kinds)))
+        {
             let plan = draw(seed, MINUTES(10), kinds);
             for (n, one) in plan.iter().enumerate() {
                 assert!(one.at + one.lasts < MINUTES(10));

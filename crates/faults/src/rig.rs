@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use crate::{
     fleet::{Fleet, Seat},
     inject::Injector,
-    plan::{Kind, Planned, Role, Sessions},
+    plan::{Kind, Role, Sessions},
     stage::Stage,
 };
 
@@ -41,9 +41,11 @@ pub struct Rig {
     pub bin: PathBuf,
     /// The library between a process and its clock.
     pub clock: Option<PathBuf>,
-    control: PathBuf,
+    /// The script that has power over the servers.
+    pub control: PathBuf,
     disks: bool,
-    cut: bool,
+    /// Whether connections can be reset from outside.
+    pub cut: bool,
 }
 
 impl Rig {
@@ -109,25 +111,6 @@ impl Rig {
                 .env("BAHI_LOG", "info")
                 .envs(relays.clone());
         })
-    }
-}
-
-impl Injector {
-    /// Says what is planned, and what of it cannot be done here.
-    pub fn announce(&self, plan: &[Planned]) {
-        let possible = plan.iter().filter(|p| self.can(p.kind)).count();
-        println!(
-            "{} faults planned, {possible} of them possible here:",
-            plan.len()
-        );
-        for planned in plan {
-            let not = if self.can(planned.kind) {
-                ""
-            } else {
-                " (not here)"
-            };
-            println!("{:>6.1}s {planned}{not}", planned.at.as_secs_f64());
-        }
     }
 }
 

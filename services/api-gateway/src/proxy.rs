@@ -11,7 +11,6 @@ use actix_web::{
 use bahi_http::{Fault, Problem, RouteTemplate};
 use bahi_register::{Class, Route};
 use bytes::Bytes;
-use http_body_util::BodyExt;
 use hyper::{Request, body::Body as _, header::HeaderValue};
 use tokio::time::Instant;
 
@@ -26,11 +25,11 @@ use crate::{
     state::Target,
     streams,
     tunnel::{self, Socket},
-    upstream::{self, Again, Answer, Body, Coming, Contents, Endpoint, Failure, Upstream},
+    upstream::{self, Again, Answer, Body, Coming, Contents, Endpoint, Failure, Upstream, Wanted},
 };
 
-/// Answers no longer than this are read whole, which is cheaper than streaming.
-const SMALL: u64 = 64 * 1024;
+/// Answers no longer than this are read whole before they are passed on: what breaks off in them can be asked again.
+const SMALL: usize = 64 * 1024;
 
 /// Every request that is not for a page of the gateway's own.
 pub(crate) async fn forward(
@@ -264,7 +263,7 @@ async fn exchange(head: &Head<'_>, upload: Upload) -> Result<HttpResponse, Error
     let deadline = Instant::now() + limits.time;
     let answer = head
         .upstream
-        .exchange(again, deadline, None, pieces, make)
+        .exchange(again, deadline, Wanted::Short(SMALL), pieces, make)
         .await;
     match answer {
         Ok(answer) => answer_of(head, answer).await,
@@ -299,7 +298,6 @@ pub(crate) async fn answer_of(head: &Head<'_>, answer: Answer) -> Result<HttpRes
         held,
     } = answer;
     let name = &head.upstream.name;
-    let deadline = Instant::now() + head.target.limits.time;
     let status = StatusCode::from_u16(response.status.as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
     let mut out = HttpResponseBuilder::new(status);
     let connection = response
@@ -312,27 +310,36 @@ pub(crate) async fn answer_of(head: &Head<'_>, answer: Answer) -> Result<HttpRes
             out.append_header((name.as_str(), value.as_bytes()));
         }
     }
-    let body = match contents {
-        Contents::Coming(body) => body,
-        Contents::Whole(bytes) => return Ok(out.body(bytes)),
+    let length = match &contents {
+        Contents::Coming(body) => body.size_hint().exact(),
+        Contents::Whole(bytes) => u64::try_from(bytes.len()).ok(),
     };
-    let length = body.size_hint().exact();
     let coding = coding(head, &response, length);
     if coding.is_some() {
         out.append_header((header::VARY, "accept-encoding"));
     }
     let coding = coding.flatten();
+    let broken = |error: &dyn std::fmt::Display| {
+        tracing::warn!(service = name, %error, "the answer cannot be made shorter");
+        Error::Broken(name.clone())
+    };
     if *head.req.method() == Method::HEAD {
-        // Only the length is told; a short body is read so that the connection can be used again.
-        if length.is_some_and(|l| l <= SMALL) {
-            let _ = tokio::time::timeout_at(deadline, body.collect()).await;
-        }
+        // Only the length is told.
         let nothing = futures::stream::empty::<Result<Bytes, std::io::Error>>();
         return Ok(match length {
             Some(length) => out.body(SizedStream::new(length, nothing)),
             None => out.streaming(nothing),
         });
     }
+    let body = match (contents, coding) {
+        (Contents::Coming(body), _) => body,
+        (Contents::Whole(bytes), None) => return Ok(out.body(bytes)),
+        (Contents::Whole(bytes), Some(coding)) => {
+            out.insert_header((header::CONTENT_ENCODING, coding.name()));
+            let written = Encoder::whole(coding, &bytes);
+            return Ok(out.body(written.map_err(|error| broken(&error))?));
+        }
+    };
     let kind = response.headers.get(hyper::header::CONTENT_TYPE);
     if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream")) {
         // It may last for hours; it is not under way as a request is.
@@ -345,25 +352,9 @@ pub(crate) async fn answer_of(head: &Head<'_>, answer: Answer) -> Result<HttpRes
     if let Some(coding) = coding {
         out.insert_header((header::CONTENT_ENCODING, coding.name()));
     }
-    let broken = |error: &dyn std::fmt::Display| {
-        tracing::warn!(service = name, %error, "the answer broke off");
-        Error::Broken(name.clone())
-    };
     let idle = head.state.0.config.stream_idle;
     Ok(match length {
         Some(0) => out.finish(),
-        Some(length) if length <= SMALL => {
-            let whole = tokio::time::timeout_at(deadline, body.collect()).await;
-            let whole = whole.map_err(|_| Error::Slow(name.clone()))?;
-            let whole = whole.map_err(|error| broken(&error))?.to_bytes();
-            match coding {
-                Some(coding) => {
-                    let written = Encoder::whole(coding, &whole);
-                    out.body(written.map_err(|error| broken(&error))?)
-                }
-                None => out.body(whole),
-            }
-        }
         length => {
             let pieces = streams::pieces(body, held, idle);
             match (coding, length) {

@@ -26,7 +26,7 @@ use crate::{
     edge,
     error::Error,
     proxy,
-    upstream::{self, Again, Body, Contents, Endpoint, Failure, Upstream},
+    upstream::{self, Again, Body, Contents, Endpoint, Failure, Upstream, Wanted},
 };
 
 /// The path, which is the gateway's own.
@@ -216,7 +216,13 @@ impl Question {
         // It only reads, so it may be asked again.
         let answer = finder
             .upstream
-            .exchange(Again::Read, self.deadline, Some(ANSWER), None, make)
+            .exchange(
+                Again::Read,
+                self.deadline,
+                Wanted::Whole(ANSWER),
+                None,
+                make,
+            )
             .await;
         let answer = answer.map_err(|failure| match failure {
             Failure::Slow => Why::Timeout,

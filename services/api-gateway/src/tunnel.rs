@@ -48,7 +48,7 @@ use crate::{
     frames::{self, Frames},
     proxy::{self, Head},
     state::Target,
-    upstream::{self, Again, Endpoint},
+    upstream::{self, Again, Endpoint, Wanted},
 };
 
 /// The subprotocol that carries a token begins with this.
@@ -312,7 +312,7 @@ pub(crate) async fn open(
     };
     let deadline = Instant::now() + target.limits.time;
     let mut answer = upstream
-        .exchange(Again::Change, deadline, None, None, make)
+        .exchange(Again::Change, deadline, Wanted::Head, None, make)
         .await
         .map_err(|failure| proxy::refusal(&upstream.name, failure))?;
     if answer.head.status != hyper::StatusCode::SWITCHING_PROTOCOLS {

@@ -19,6 +19,7 @@ use self::{
 use crate::{
     fleet::{Fleet, Seat},
     follow::Follower,
+    inject::{announce, carry_out},
     plan::{Planned, Role, Sessions},
     rig::{Rig, drained},
     stage::Stage,
@@ -79,7 +80,7 @@ pub async fn run(seed: u64, length: Duration, rate: u32, plan: &[Planned]) -> an
     let watched = fleet.clone();
     let mut watch = tokio::spawn(async move { watched.watch().await });
     let injector = Arc::new(rig.injector(&fleet, sessions));
-    injector.announce(plan);
+    announce(&*injector, plan);
 
     println!("\nas it happens:");
     let writers = SOURCES.map(|source| {
@@ -103,7 +104,7 @@ pub async fn run(seed: u64, length: Duration, rate: u32, plan: &[Planned]) -> an
         never = progress => never,
         _ = &mut watch => anyhow::bail!("processes end by themselves all the time; logs in {}", logs.display()),
         faults = async {
-            let faults = injector.run(plan, began).await;
+            let faults = carry_out(&injector, plan, began).await;
             tokio::time::sleep_until(began + length).await;
             faults
         } => faults,

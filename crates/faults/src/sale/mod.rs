@@ -23,6 +23,7 @@ use self::{
 use crate::{
     fleet::{Fleet, Seat},
     follow::Follower,
+    inject::{announce, carry_out},
     plan::{Planned, Role, Sessions},
     rig::{self, Rig},
     stage::{PARTITIONS, Stage},
@@ -152,7 +153,7 @@ pub async fn run(
         mutant.before(&rig.stage).await?;
     }
     let injector = Arc::new(rig.injector(&fleet, sessions));
-    injector.announce(plan);
+    announce(&*injector, plan);
 
     println!("\nas it happens:");
     let book = Arc::new(Book::default());
@@ -179,7 +180,7 @@ pub async fn run(
         never = progress => never,
         _ = &mut watch => anyhow::bail!("processes end by themselves all the time; logs in {}", rig.logs.display()),
         faults = async {
-            let faults = injector.run(plan, began).await;
+            let faults = carry_out(&injector, plan, began).await;
             sleep_until(began + length).await;
             faults
         } => faults,

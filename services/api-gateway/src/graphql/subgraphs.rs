@@ -7,7 +7,7 @@ use hyper::{Request, header::HeaderValue};
 use tokio::time::Instant;
 
 use super::{error::Error, execute::Ask};
-use crate::upstream::{self, Again, Body, Contents, Endpoint, Failure, Upstream};
+use crate::upstream::{self, Again, Body, Contents, Endpoint, Failure, Upstream, Wanted};
 
 /// Longest answer of a service, in bytes.
 const ANSWER: usize = 16 * 1024 * 1024;
@@ -49,7 +49,7 @@ impl Ask for Services<'_> {
         };
         let answer = subgraph
             .upstream
-            .exchange(again, self.deadline, Some(ANSWER), None, make)
+            .exchange(again, self.deadline, Wanted::Whole(ANSWER), None, make)
             .await;
         match answer {
             Ok(answer) => match answer.contents {

@@ -7,7 +7,12 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::{Request, Response, StatusCode, body::Incoming, http::response};
+use hyper::{
+    Request, Response, StatusCode,
+    body::{Body as _, Incoming},
+    header::CONTENT_TYPE,
+    http::response,
+};
 use tokio::time::Instant;
 
 use super::{
@@ -60,6 +65,17 @@ pub struct Answer {
     pub contents: Contents,
     /// Counts it as under way; to be kept until the body is read.
     pub held: Held,
+}
+
+/// How much of an answer is waited for, before it counts as one.
+#[derive(Clone, Copy, Debug)]
+pub enum Wanted {
+    /// Its head.
+    Head,
+    /// All of it, where it says that it is no longer than this; otherwise its head.
+    Short(usize),
+    /// All of it, which must not be longer than this.
+    Whole(usize),
 }
 
 /// The body of an answer.
@@ -144,8 +160,21 @@ fn is_clients(error: &hyper_util::client::legacy::Error) -> bool {
     false
 }
 
+/// Whether all of an answer is waited for: of one that is longer than `most` it could not be known when it ends, and
+/// events have no end.
+fn is_short(head: &response::Parts, body: &Incoming, most: usize) -> bool {
+    let length = body
+        .size_hint()
+        .exact()
+        .and_then(|l| usize::try_from(l).ok());
+    let kind = head.headers.get(CONTENT_TYPE);
+    let events = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+    length.is_some_and(|length| (1..=most).contains(&length)) && !events
+}
+
 impl Upstream {
-    /// Sends a request and waits for the head of its answer; for all of it, where `whole` says how long it may be.
+    /// Sends a request and waits for as much of its answer as is `wanted`. What breaks before is no answer, and may be
+    /// asked again; what breaks later is not.
     /// With a body that is still coming the deadline is that of its pieces.
     ///
     /// # Errors
@@ -154,7 +183,7 @@ impl Upstream {
         self: &Arc<Self>,
         again: Again,
         deadline: Instant,
-        whole: Option<usize>,
+        wanted: Wanted,
         coming: Option<Coming<'_>>,
         mut make: impl Make,
     ) -> Result<Answer, Failure> {
@@ -192,7 +221,7 @@ impl Upstream {
                 Some(coming) => coming.progress.until(coming.idle, coming.time),
                 None => sent + patience,
             };
-            let (outcome, result) = match within(until, self.attempt(request, whole)).await {
+            let (outcome, result) = match within(until, self.attempt(request, wanted)).await {
                 Some(result) => result,
                 None => match coming.as_ref().map(|coming| coming.progress.waiting()) {
                     Some(Waiting::Client) => {
@@ -245,7 +274,7 @@ impl Upstream {
     async fn attempt(
         &self,
         request: Request<Body>,
-        whole: Option<usize>,
+        wanted: Wanted,
     ) -> (Outcome, Result<(response::Parts, Contents), Failure>) {
         let response: Response<Incoming> =
             match client::send(request, self.settings.connect.0).await {
@@ -263,8 +292,10 @@ impl Upstream {
             true => Outcome::Fault,
             false => Outcome::Good,
         };
-        let Some(limit) = whole else {
-            return (outcome, Ok((head, Contents::Coming(body))));
+        let limit = match wanted {
+            Wanted::Whole(limit) => limit,
+            Wanted::Short(limit) if is_short(&head, &body, limit) => limit,
+            _ => return (outcome, Ok((head, Contents::Coming(body)))),
         };
         match Limited::new(body, limit).collect().await {
             Ok(body) => (outcome, Ok((head, Contents::Whole(body.to_bytes())))),

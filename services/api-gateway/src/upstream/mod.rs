@@ -35,7 +35,7 @@ use self::{
 pub use self::{
     client::{Body, full, introduce},
     endpoint::{Endpoint, Standing},
-    exchange::{Again, Answer, Coming, Contents, Failure, Held},
+    exchange::{Again, Answer, Coming, Contents, Failure, Held, Wanted},
     settings::{Discover, Settings},
 };
 

@@ -157,7 +157,7 @@ async fn send_to(
             .body(full(Bytes::from_static(b"body")));
         Some(request.map_err(|e| e.to_string()))
     };
-    let answer = to.exchange(again, Instant::now() + time, Some(100), None, make);
+    let answer = to.exchange(again, Instant::now() + time, Wanted::Whole(100), None, make);
     Ok(answer.await?.head.status.as_u16())
 }
 

@@ -522,6 +522,8 @@ pub enum Manner {
     HangsUpOnSecond,
     /// Answers half a head and hangs up.
     Stammers,
+    /// Promises ten bytes, sends three and hangs up.
+    BreaksOff,
 }
 
 impl Rough {
@@ -570,6 +572,11 @@ async fn treat(mut socket: TcpStream, manner: Manner, begun: Arc<AtomicUsize>) {
                 Manner::HangsUpOnSecond => {}
                 Manner::Stammers => {
                     let _ = socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-le").await;
+                    return;
+                }
+                Manner::BreaksOff => {
+                    let part = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc";
+                    let _ = socket.write_all(part).await;
                     return;
                 }
             }

@@ -66,7 +66,7 @@ async fn a_service_that_is_slow_is_a_504_and_is_asked_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_is_never_sent_twice() {
     let fleet = Fleet::start().await;
-    for manner in [Manner::HangsUp, Manner::Stammers] {
+    for manner in [Manner::HangsUp, Manner::Stammers, Manner::BreaksOff] {
         let service = Rough::start("127.0.0.1:0", manner).await;
         let gateway = fleet
             .gateway(&[(
@@ -144,6 +144,23 @@ async fn an_answer_that_breaks_off_is_not_passed_for_a_whole_one() {
     let gateway = fleet.gateway(&[]).await;
     let reply = gateway.user(&["*"]).get(&format!("{BRANDS}?short")).await;
     assert_problem(&reply, 502, "CONNECTION_BROKEN");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_whose_answer_breaks_off_is_asked_elsewhere_and_the_endpoint_left_out() {
+    let fleet = Fleet::start().await;
+    let well = Rough::start("127.0.0.1:0", Manner::Answers).await;
+    let breaks = Rough::start("127.0.0.1:0", Manner::BreaksOff).await;
+    let urls = format!("http://{}, http://{}", well.address, breaks.address);
+    let gateway = fleet.gateway(&[("BAHI_UPSTREAM_PRODUCT", &urls)]).await;
+    let user = gateway.user(&["*"]);
+    for _ in 0..100 {
+        user.get(BRANDS).await.expect(200);
+    }
+    // Five in a row: then it is left out for ten seconds, and again.
+    let begun = breaks.begun();
+    assert!((1..=50).contains(&begun), "{begun}");
+    assert_eq!(well.begun(), 100, "each is answered once");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
