@@ -195,11 +195,23 @@ pub async fn not_found(req: HttpRequest) -> HttpResponse {
     Problem::from(fault).error_response()
 }
 
+/// Whether `path` ends with a verb (`/things/<id>:close`) that the pattern which took it for an id does not know: the verb is
+/// asked by another method than its own.
+fn verb_of_another(path: &str, pattern: &str) -> bool {
+    let last = |text: &str| text.rsplit('/').next().unwrap_or_default().to_owned();
+    last(path).contains(':') && last(pattern).starts_with('{') && last(pattern).ends_with('}')
+}
+
 /// Makes actix's own extractors answer with problems.
 pub fn extractor_config(cfg: &mut web::ServiceConfig) {
     cfg.app_data(
-        web::PathConfig::default().error_handler(|error: PathError, _| {
-            Problem::from(Fault::Malformed(format!("the path: {error}"))).into()
+        web::PathConfig::default().error_handler(|error: PathError, req| {
+            let fault = if verb_of_another(req.path(), &req.match_pattern().unwrap_or_default()) {
+                Fault::MethodNotAllowed
+            } else {
+                Fault::Malformed(format!("the path: {error}"))
+            };
+            Problem::from(fault).into()
         }),
     );
     cfg.app_data(
@@ -207,4 +219,20 @@ pub fn extractor_config(cfg: &mut web::ServiceConfig) {
             Problem::from(Fault::Malformed(format!("the query: {error}"))).into()
         }),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::verb_of_another;
+
+    #[test]
+    fn a_verb_is_not_taken_for_an_id() {
+        assert!(verb_of_another("/things/1:close", "/things/{id}"));
+        assert!(!verb_of_another("/things/1", "/things/{id}"));
+        assert!(!verb_of_another(
+            "/things/x:close",
+            "/things/{id:[^:/]+}:close"
+        ));
+        assert!(!verb_of_another("/a:b/1", "/a:b/{id}"));
+    }
 }
