@@ -14,7 +14,6 @@ use actix_web::{
 use bahi_http::{Claims, Fault, Grants, Problem, token};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
