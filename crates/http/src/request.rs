@@ -6,8 +6,8 @@ use actix_web::{
     Error, HttpMessage, HttpRequest, HttpResponse, ResponseError,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
-    error::{PathError, QueryPayloadError},
-    http::header::{HeaderName, HeaderValue},
+    error::{InternalError, PathError, QueryPayloadError},
+    http::header::{self, HeaderName, HeaderValue},
     middleware::Next,
     web,
 };
@@ -18,7 +18,7 @@ use tracing::{Instrument, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use uuid::Uuid;
 
-use crate::{Fault, Problem};
+use crate::{Fault, Operations, Problem};
 
 tokio::task_local! {
     static REQUEST: Request;
@@ -187,12 +187,22 @@ fn parse_traceparent(text: &str) -> Option<Trace> {
 
 /// Answers for a path that nobody serves.
 pub async fn not_found(req: HttpRequest) -> HttpResponse {
-    let fault = if req.resource_map().has_resource(req.path()) {
-        Fault::MethodNotAllowed
+    if req.resource_map().has_resource(req.path()) {
+        method_not_allowed(&req)
     } else {
-        Fault::NotFound
-    };
-    Problem::from(fault).error_response()
+        Problem::from(Fault::NotFound).error_response()
+    }
+}
+
+/// 405, with the methods that would be allowed (RFC 9110, 15.5.6).
+fn method_not_allowed(req: &HttpRequest) -> HttpResponse {
+    let mut response = Problem::from(Fault::MethodNotAllowed).error_response();
+    let operations = req.app_data::<web::Data<Operations>>();
+    let methods = operations.map(|known| known.methods(req.path()));
+    if let Some(allow) = methods.and_then(|m| HeaderValue::from_str(&m).ok()) {
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
+    response
 }
 
 /// Whether `path` ends with a verb (`/things/<id>:close`) that the pattern which took it for an id does not know: the verb is
@@ -206,12 +216,10 @@ fn verb_of_another(path: &str, pattern: &str) -> bool {
 pub fn extractor_config(cfg: &mut web::ServiceConfig) {
     cfg.app_data(
         web::PathConfig::default().error_handler(|error: PathError, req| {
-            let fault = if verb_of_another(req.path(), &req.match_pattern().unwrap_or_default()) {
-                Fault::MethodNotAllowed
-            } else {
-                Fault::Malformed(format!("the path: {error}"))
-            };
-            Problem::from(fault).into()
+            if verb_of_another(req.path(), &req.match_pattern().unwrap_or_default()) {
+                return InternalError::from_response(error, method_not_allowed(req)).into();
+            }
+            Problem::from(Fault::Malformed(format!("the path: {error}"))).into()
         }),
     );
     cfg.app_data(

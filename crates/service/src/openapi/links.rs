@@ -35,11 +35,11 @@ pub(super) fn add(api: &mut OpenApi) {
                 }
                 let schema = response.content.get("application/json");
                 let schema = serde_json::to_value(schema).unwrap_or_default();
-                let Some((at, versioned)) = id_in(&document, &schema["schema"]) else {
+                let Some((at, versioned)) = id_in(&document, path, &schema["schema"]) else {
                     continue;
                 };
                 for target in &targets {
-                    let link = link(path, target, at, versioned);
+                    let link = link(path, target, &at, versioned);
                     response.links.insert(target.id.clone(), RefOr::T(link));
                 }
             }
@@ -89,15 +89,39 @@ fn targets(document: &Value, path: &str) -> Vec<Target> {
     all
 }
 
-/// Where a body says the id of what it holds, first of them where it holds a list, and whether its version is told with it.
-fn id_in(document: &Value, schema: &Value) -> Option<(&'static str, bool)> {
-    let one = resolved(document, schema);
-    let (at, one, list) = match one["properties"].get("items") {
-        Some(items) => ("/items/0/id", resolved(document, &items["items"]), true),
-        None => ("/id", one, false),
+/// Where a body of the collection `path` says the id of what it holds, first of them where it holds a list, and whether its
+/// version is told with it.
+fn id_in(document: &Value, path: &str, schema: &Value) -> Option<(String, bool)> {
+    let one = properties(document, schema);
+    let (at, one, list) = match one.get("items") {
+        Some(items) => ("/items/0/", properties(document, &items["items"]), true),
+        None => ("/", one, false),
     };
-    one["properties"].get("id")?;
-    Some((at, !list && one["properties"].get("version").is_some()))
+    let name = ids(path).into_iter().find(|name| one.contains_key(name))?;
+    Some((format!("{at}{name}"), !list && one.contains_key("version")))
+}
+
+/// How the id of one of a collection may be called: of `/credit-notes`, `id`, `credit_note_id` or `note_id`.
+fn ids(path: &str) -> [String; 3] {
+    let whole = path.rsplit('/').next().unwrap_or_default();
+    let one = match whole.strip_suffix("ies") {
+        Some(stem) => format!("{stem}y"),
+        None => whole.strip_suffix('s').unwrap_or(whole).to_owned(),
+    };
+    let last = one.rsplit('-').next().unwrap_or_default();
+    let named = format!("{}_id", one.replace('-', "_"));
+    ["id".to_owned(), named, format!("{last}_id")]
+}
+
+/// The properties of a schema and of all that it is made of.
+fn properties<'a>(document: &'a Value, schema: &'a Value) -> BTreeMap<String, &'a Value> {
+    let schema = resolved(document, schema);
+    let parts = schema["allOf"].as_array().into_iter().flatten();
+    let own = schema["properties"].as_object().into_iter().flatten();
+    parts
+        .flat_map(|part| properties(document, part))
+        .chain(own.map(|(name, said)| (name.clone(), said)))
+        .collect()
 }
 
 fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
@@ -134,6 +158,23 @@ mod tests {
             },
             "components": { "schemas": { "Thing": { "type": "object", "properties": { "id": {"type": "string"}, "version": { "type": "integer" } } } } },
         })
+    }
+
+    #[test]
+    fn an_id_has_its_own_name_or_that_of_its_noun_and_may_stand_in_a_part() {
+        let api = json!({ "components": { "schemas": {
+            "Note": { "allOf": [{ "$ref": "#/components/schemas/Head" }, { "type": "object", "properties": { "lines": {} } }] },
+            "Head": { "properties": { "note_id": {}, "customer_id": {}, "version": {} } },
+        } } });
+        let note = json!({ "$ref": "#/components/schemas/Note" });
+        let found = |path: &str| id_in(&api, path, &note);
+        assert_eq!(
+            found("/a/credit-notes"),
+            Some(("/note_id".to_owned(), true))
+        );
+        assert_eq!(found("/a/notes"), Some(("/note_id".to_owned(), true)));
+        assert_eq!(found("/a/orders"), None);
+        assert_eq!(ids("/a/categories")[1], "category_id");
     }
 
     fn linked() -> Value {
