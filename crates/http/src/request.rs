@@ -199,6 +199,7 @@ fn method_not_allowed(req: &HttpRequest) -> HttpResponse {
     let mut response = Problem::from(Fault::MethodNotAllowed).error_response();
     let operations = req.app_data::<web::Data<Operations>>();
     let methods = operations.map(|known| known.methods(req.path()));
+    let methods = methods.filter(|methods| !methods.is_empty());
     if let Some(allow) = methods.and_then(|m| HeaderValue::from_str(&m).ok()) {
         response.headers_mut().insert(header::ALLOW, allow);
     }
