@@ -140,6 +140,19 @@ poppler_folders() {
   printf '%s%s' "$(dirname "$tools")" "$libraries"
 }
 
+# pip_into FOLDER ARGUMENTS..: what pip installs lies in that folder and nowhere else. Debian's Python comes without pip; the one
+# that it keeps for virtual environments runs as it lies.
+pip_into() {
+  local folder=$1 paths=() wheels
+  shift
+  if ! python3 -m pip --version >/dev/null 2>&1; then
+    wheels=$(from_debian python3-pip-whl usr/share/python-wheels) || { say "no pip, and none to be had from Debian"; return 1; }
+    paths=("PYTHONPATH=$(printf '%s\n' "$wheels"/pip-*.whl)")
+  fi
+  env "${paths[@]}" PIP_ROOT_USER_ACTION=ignore \
+    python3 -m pip install -q --disable-pip-version-check --only-binary :all: --target "$folder" "$@" >&2
+}
+
 # Kosoku runs the cases of the Autobahn test suite against a WebSocket server; its wheels for x86_64 and aarch64.
 KOSOKU=0.1.0
 KOSOKU_WHEELS=(sha256:a9b34e593defe29d931e346c88947b58a015495f09dd13643e4cc952c75602ac
@@ -147,21 +160,31 @@ KOSOKU_WHEELS=(sha256:a9b34e593defe29d931e346c88947b58a015495f09dd13643e4cc952c7
 
 # The folder that Kosoku lies in, fetched once. Prints nothing where it cannot be had; the tests that need it then say so.
 kosoku_folder() {
-  local folder=$CACHE/kosoku-$KOSOKU pip=() wheels fresh
+  local folder=$CACHE/kosoku-$KOSOKU fresh
   if [[ ! -f $folder/bin/kosoku ]]; then
-    # Debian's Python comes without pip; the one that it keeps for virtual environments runs as it lies.
-    if ! python3 -m pip --version >/dev/null 2>&1; then
-      wheels=$(from_debian python3-pip-whl usr/share/python-wheels) || { say "no pip, and none to be had from Debian"; return 0; }
-      pip=(env "PYTHONPATH=$(printf '%s\n' "$wheels"/pip-*.whl)")
-    fi
     step "fetching Kosoku $KOSOKU (PyPI, 3 MB, once)"
     mkdir -p "$CACHE"
     fresh=$(mktemp -d "$CACHE/kosoku.XXXXXX")
-    "${pip[@]}" env PIP_ROOT_USER_ACTION=ignore \
-      python3 -m pip install -q --disable-pip-version-check --require-hashes --only-binary :all: --target "$fresh/kosoku" \
-      -r <(printf 'kosoku==%s%s\n' "$KOSOKU" "$(printf ' --hash=%s' "${KOSOKU_WHEELS[@]}")") >&2 ||
+    pip_into "$fresh/kosoku" --require-hashes \
+      -r <(printf 'kosoku==%s%s\n' "$KOSOKU" "$(printf ' --hash=%s' "${KOSOKU_WHEELS[@]}")") ||
       { rm -rf "$fresh"; say "Kosoku $KOSOKU could not be fetched (it needs Python 3.10 or newer)"; return 0; }
     mv -T "$fresh/kosoku" "$folder" 2>/dev/null || true
+    rm -rf "$fresh"
+  fi
+  printf '%s' "$folder"
+}
+
+# The folder that Schemathesis and all it stands on lie in, fetched once for each set of versions.
+schemathesis_folder() {
+  local pinned=$ROOT/infra/fuzz/requirements.txt folder fresh
+  folder=$CACHE/schemathesis-$(sha256sum "$pinned" | cut -c1-12)
+  if [[ ! -d $folder ]]; then
+    command -v python3 >/dev/null || return 1
+    step "fetching Schemathesis (PyPI, 40 MB, once)"
+    mkdir -p "$CACHE"
+    fresh=$(mktemp -d "$CACHE/schemathesis.XXXXXX")
+    pip_into "$fresh/all" -r "$pinned" || { rm -rf "$fresh"; return 1; }
+    mv -T "$fresh/all" "$folder" 2>/dev/null || true
     rm -rf "$fresh"
   fi
   printf '%s' "$folder"

@@ -49,6 +49,17 @@ impl Operations {
         Ok(Self(all))
     }
 
+    /// The methods that a path takes, for the `Allow` of a 405.
+    pub(crate) fn methods(&self, path: &str) -> String {
+        let known = self.0.keys().filter_map(|name| name.split_once(' '));
+        let mut methods: Vec<&str> = known
+            .filter(|(_, template)| fits(template, path))
+            .map(|(method, _)| method)
+            .collect();
+        methods.sort_unstable();
+        methods.join(", ")
+    }
+
     /// Refuses a caller who does not hold what the operation asks for; everybody, where it is not described.
     pub(crate) fn admit(&self, operation: &str, grants: &Grants) -> Result<(), Fault> {
         match self.0.get(operation) {
@@ -59,6 +70,27 @@ impl Operations {
             None => Err(Fault::Forbidden("an operation that is described".into())),
         }
     }
+}
+
+/// Whether `path` is one of those that `template` stands for; a placeholder takes no verb (`:close`).
+fn fits(template: &str, path: &str) -> bool {
+    let (mut wanted, mut given) = (template.split('/'), path.split('/'));
+    loop {
+        match (wanted.next(), given.next()) {
+            (None, None) => return true,
+            (Some(wanted), Some(given)) if segment_fits(wanted, given) => {}
+            _ => return false,
+        }
+    }
+}
+
+fn segment_fits(wanted: &str, given: &str) -> bool {
+    let (Some(from), Some(to)) = (wanted.find('{'), wanted.rfind('}')) else {
+        return wanted == given;
+    };
+    let id = given.strip_prefix(&wanted[..from]);
+    let id = id.and_then(|rest| rest.strip_suffix(&wanted[to + 1..]));
+    id.is_some_and(|id| !id.is_empty() && !id.contains(':'))
 }
 
 /// The operations of an OpenAPI document, by method and path.
@@ -147,6 +179,23 @@ mod tests {
         let all = Grants::new(vec!["*".to_owned()]);
         assert!(operations.admit("POST /a/{id}", &all).is_err());
         assert!(operations.admit("POST /graphql", &all).is_ok());
+    }
+
+    #[test]
+    fn a_path_tells_its_methods() {
+        let one = json!({ "security": [{}] });
+        let api = json!({ "paths": {
+            "/a": { "get": one, "post": one },
+            "/a/{id}": { "get": one, "put": one },
+            "/a/{id}:close": { "post": one },
+            "/a/{id}.pdf": { "get": one },
+        } });
+        let operations = Operations::of(&api).unwrap();
+        assert_eq!(operations.methods("/a"), "GET, POST");
+        assert_eq!(operations.methods("/a/1"), "GET, PUT");
+        assert_eq!(operations.methods("/a/1:close"), "POST");
+        assert_eq!(operations.methods("/a/"), "");
+        assert_eq!(operations.methods("/b/1"), "");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc};
 
 use actix_web::{HttpResponse, ResponseError, http::StatusCode, http::header};
 use serde_json::{Map, Value, json};
+use utoipa::openapi::{Array, ObjectBuilder, RefOr, Schema, Type};
 
 /// What an error means to a client: status and a stable code in capitals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +129,47 @@ impl Problem {
         Value::Object(document)
     }
 }
+
+impl utoipa::PartialSchema for Problem {
+    fn schema() -> RefOr<Schema> {
+        let text = |why: &str| {
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .description(Some(why))
+        };
+        let status = ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(400))
+            .maximum(Some(599));
+        let wrong = ObjectBuilder::new()
+            .property("field", text("Its path, such as `lines[2].qty`."))
+            .required("field")
+            .property("message", text("What is wrong with it."))
+            .required("message");
+        ObjectBuilder::new()
+            .description(Some("Why a request was not carried out (RFC 9457)."))
+            .property("type", text("`about:blank`."))
+            .required("type")
+            .property("title", text("The status in words."))
+            .required("title")
+            .property("status", status)
+            .required("status")
+            .property(
+                "code",
+                text("What is wrong, for a program; it stays what it is.")
+                    .pattern(Some("^[A-Z][A-Z0-9_]*$")),
+            )
+            .required("code")
+            .property("detail", text("What is wrong, for a person."))
+            .required("detail")
+            .property("request_id", text("What the log knows the request by."))
+            .required("request_id")
+            .property("errors", Array::new(wrong))
+            .property("permission", text("The one that is not held."))
+            .into()
+    }
+}
+impl utoipa::ToSchema for Problem {}
 
 impl fmt::Debug for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

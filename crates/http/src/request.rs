@@ -6,8 +6,8 @@ use actix_web::{
     Error, HttpMessage, HttpRequest, HttpResponse, ResponseError,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
-    error::{PathError, QueryPayloadError},
-    http::header::{HeaderName, HeaderValue},
+    error::{InternalError, PathError, QueryPayloadError},
+    http::header::{self, HeaderName, HeaderValue},
     middleware::Next,
     web,
 };
@@ -18,7 +18,7 @@ use tracing::{Instrument, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use uuid::Uuid;
 
-use crate::{Fault, Problem};
+use crate::{Fault, Operations, Problem};
 
 tokio::task_local! {
     static REQUEST: Request;
@@ -187,18 +187,39 @@ fn parse_traceparent(text: &str) -> Option<Trace> {
 
 /// Answers for a path that nobody serves.
 pub async fn not_found(req: HttpRequest) -> HttpResponse {
-    let fault = if req.resource_map().has_resource(req.path()) {
-        Fault::MethodNotAllowed
+    if req.resource_map().has_resource(req.path()) {
+        method_not_allowed(&req)
     } else {
-        Fault::NotFound
-    };
-    Problem::from(fault).error_response()
+        Problem::from(Fault::NotFound).error_response()
+    }
+}
+
+/// 405, with the methods that would be allowed (RFC 9110, 15.5.6).
+fn method_not_allowed(req: &HttpRequest) -> HttpResponse {
+    let mut response = Problem::from(Fault::MethodNotAllowed).error_response();
+    let operations = req.app_data::<web::Data<Operations>>();
+    let methods = operations.map(|known| known.methods(req.path()));
+    let methods = methods.filter(|methods| !methods.is_empty());
+    if let Some(allow) = methods.and_then(|m| HeaderValue::from_str(&m).ok()) {
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
+    response
+}
+
+/// Whether `path` ends with a verb (`/things/<id>:close`) that the pattern which took it for an id does not know: the verb is
+/// asked by another method than its own.
+fn verb_of_another(path: &str, pattern: &str) -> bool {
+    let last = |text: &str| text.rsplit('/').next().unwrap_or_default().to_owned();
+    last(path).contains(':') && last(pattern).starts_with('{') && last(pattern).ends_with('}')
 }
 
 /// Makes actix's own extractors answer with problems.
 pub fn extractor_config(cfg: &mut web::ServiceConfig) {
     cfg.app_data(
-        web::PathConfig::default().error_handler(|error: PathError, _| {
+        web::PathConfig::default().error_handler(|error: PathError, req| {
+            if verb_of_another(req.path(), &req.match_pattern().unwrap_or_default()) {
+                return InternalError::from_response(error, method_not_allowed(req)).into();
+            }
             Problem::from(Fault::Malformed(format!("the path: {error}"))).into()
         }),
     );
@@ -207,4 +228,20 @@ pub fn extractor_config(cfg: &mut web::ServiceConfig) {
             Problem::from(Fault::Malformed(format!("the query: {error}"))).into()
         }),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::verb_of_another;
+
+    #[test]
+    fn a_verb_is_not_taken_for_an_id() {
+        assert!(verb_of_another("/things/1:close", "/things/{id}"));
+        assert!(!verb_of_another("/things/1", "/things/{id}"));
+        assert!(!verb_of_another(
+            "/things/x:close",
+            "/things/{id:[^:/]+}:close"
+        ));
+        assert!(!verb_of_another("/a:b/1", "/a:b/{id}"));
+    }
 }

@@ -37,6 +37,11 @@ impl Process {
         self.child.wait().ok();
     }
 
+    /// Whether it has not ended by itself.
+    pub fn runs(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -200,7 +205,7 @@ impl Fleet {
             assert!(
                 ended.is_none(),
                 "{service} ended at once: {}",
-                fs::read_to_string(self.log(service)).unwrap_or_default()
+                self.said(service)
             );
             let asked = client.get(&ready).send();
             async { asked.await.ok()?.status().is_success().then_some(()) }
@@ -272,6 +277,11 @@ impl Fleet {
     /// Where a service answers when it runs.
     pub fn url(&self, service: &str) -> String {
         format!("http://127.0.0.1:{}", self.seats[service].http)
+    }
+
+    /// The log of a service.
+    pub fn said(&self, service: &str) -> String {
+        fs::read_to_string(self.log(service)).unwrap_or_default()
     }
 
     fn log(&self, service: &str) -> PathBuf {

@@ -1,24 +1,28 @@
 //! What handlers leave out of the OpenAPI document: an id of its own for each operation, a parameter for each
-//! placeholder of a path.
+//! placeholder of a path, what all of them take and answer alike, and where an answer leads.
+
+mod answers;
+mod links;
+mod numbers;
 
 use std::collections::BTreeMap;
 
 use utoipa::openapi::{
-    KnownFormat, ObjectBuilder, OpenApi, RefOr, Required, SchemaFormat, Type,
-    path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem},
+    KnownFormat, Object, ObjectBuilder, OpenApi, RefOr, Required, SchemaFormat, Type,
+    path::{HttpMethod, Operation, Parameter, ParameterBuilder, ParameterIn, PathItem},
 };
 
 /// Completes `api`.
 pub(crate) fn complete(api: &mut OpenApi) {
     let mut uses = BTreeMap::<String, usize>::new();
     for item in api.paths.paths.values_mut() {
-        for operation in operations(item) {
+        for (_, operation) in operations(item) {
             let id = operation.operation_id.clone().unwrap_or_default();
             *uses.entry(id).or_default() += 1;
         }
     }
     for (path, item) in &mut api.paths.paths {
-        for operation in operations(item) {
+        for (_, operation) in operations(item) {
             let id = operation.operation_id.clone().unwrap_or_default();
             if uses.get(&id).is_some_and(|uses| *uses > 1) {
                 operation.operation_id = Some(format!("{id}_{}", noun(path)));
@@ -33,17 +37,21 @@ pub(crate) fn complete(api: &mut OpenApi) {
             }
         }
     }
+    numbers::correct(api);
+    answers::add(api);
+    links::add(api);
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (HttpMethod, &mut Operation)> {
     let all = [
-        &mut item.get,
-        &mut item.post,
-        &mut item.put,
-        &mut item.patch,
-        &mut item.delete,
+        (HttpMethod::Get, &mut item.get),
+        (HttpMethod::Post, &mut item.post),
+        (HttpMethod::Put, &mut item.put),
+        (HttpMethod::Patch, &mut item.patch),
+        (HttpMethod::Delete, &mut item.delete),
     ];
-    all.into_iter().flatten()
+    all.into_iter()
+        .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
 /// `/api/v1/inventory/batches/{id}:block` is about `inventory_batches`.
@@ -61,15 +69,19 @@ fn placeholders(path: &str) -> impl Iterator<Item = &str> {
 }
 
 fn id_in_path(name: &str) -> Parameter {
-    let uuid = SchemaFormat::KnownFormat(KnownFormat::Uuid);
-    let schema = ObjectBuilder::new()
-        .schema_type(Type::String)
-        .format(Some(uuid));
     ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Path)
         .required(Required::True)
-        .schema(Some(schema))
+        .schema(Some(uuid()))
+        .build()
+}
+
+fn uuid() -> Object {
+    let format = SchemaFormat::KnownFormat(KnownFormat::Uuid);
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .format(Some(format))
         .build()
 }
 

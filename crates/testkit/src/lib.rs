@@ -27,7 +27,7 @@ pub use database::TestDb;
 pub use edge::TestEdge;
 pub use flat::assert_flat;
 pub use ledger::{Entry, Outcome, Seen, Verdict, digest, judge};
-pub use operations::{assert_operations, assert_permissions_written_down};
+pub use operations::{assert_operations, assert_permissions_written_down, nowhere};
 pub use provider::{
     Manners, Misstep, PROVIDER_CLIENT, ProviderKey, SentBack, Signing, TestProvider,
 };

@@ -1,12 +1,15 @@
 //! Who may do what: every operation of a service, asked for by everybody there is, and the pages that say so.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use bahi_http::{Grants, Needs, described, needs};
 use bahi_service::App;
 use bahi_types::TenantId;
 use reqwest::{Method, Response};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{Client, TestApp, client};
@@ -42,7 +45,7 @@ pub async fn assert_operations<S: Clone + Send + Sync + 'static>(
     let api = serde_json::to_value(described_by().openapi()).expect("a document");
     let operations = described(&api);
     assert!(!operations.is_empty());
-    let mut wrong = Vec::new();
+    let mut wrong = nowhere(&api);
     let stranger = app.client(TenantId::new(), &["*"]);
     for (name, operation) in &operations {
         let needs = needs(operation).expect("it says who may use it");
@@ -61,6 +64,46 @@ pub async fn assert_operations<S: Clone + Send + Sync + 'static>(
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// What a document refers to and does not hold: schemas, and operations that links lead to.
+pub fn nowhere(api: &Value) -> Vec<String> {
+    let known: BTreeSet<&str> = described(api)
+        .values()
+        .filter_map(|operation| operation["operationId"].as_str())
+        .collect();
+    let mut lost = BTreeSet::new();
+    visit(api, &mut |object| {
+        let target = object.get("$ref").and_then(Value::as_str);
+        if let Some(target) = target
+            && target
+                .strip_prefix('#')
+                .and_then(|at| api.pointer(at))
+                .is_none()
+        {
+            lost.insert(format!("{target} leads nowhere"));
+        }
+        let links = object.get("links").and_then(Value::as_object);
+        for link in links.into_iter().flat_map(Map::values) {
+            if let Some(id) = link["operationId"].as_str()
+                && !known.contains(id)
+            {
+                lost.insert(format!("a link to {id} leads nowhere"));
+            }
+        }
+    });
+    lost.into_iter().collect()
+}
+
+fn visit<'a>(value: &'a Value, look: &mut impl FnMut(&'a Map<String, Value>)) {
+    match value {
+        Value::Object(object) => {
+            look(object);
+            object.values().for_each(|value| visit(value, look));
+        }
+        Value::Array(values) => values.iter().for_each(|value| visit(value, look)),
+        _ => {}
+    }
 }
 
 fn with_ids(path: &str, id: &str) -> String {
@@ -251,4 +294,28 @@ fn section<S: Clone + Send + Sync + 'static>(app: &App<S>) -> String {
         };
     }
     text + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::nowhere;
+
+    #[test]
+    fn what_leads_nowhere_is_named() {
+        let links = json!({ "read": { "operationId": "read" }, "gone": { "operationId": "gone" } });
+        let api = json!({
+            "paths": { "/a": { "get": { "operationId": "read", "responses": { "200": { "links": links } },
+                "parameters": [{ "schema": { "$ref": "#/components/schemas/Kept" } }, { "schema": { "$ref": "#/components/schemas/Lost" } }] } } },
+            "components": { "schemas": { "Kept": {} } },
+        });
+        assert_eq!(
+            nowhere(&api),
+            [
+                "#/components/schemas/Lost leads nowhere",
+                "a link to gone leads nowhere"
+            ]
+        );
+    }
 }

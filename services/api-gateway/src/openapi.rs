@@ -3,8 +3,10 @@
 use std::time::{Duration, Instant};
 
 use actix_web::HttpResponse;
+use bahi_http::Problem;
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
+use utoipa::PartialSchema;
 
 use crate::{State, search, ticket};
 
@@ -50,6 +52,11 @@ async fn merged(state: &State) -> (String, bool) {
     }
     paths.insert(ticket::PATH.to_owned(), own());
     paths.insert(search::PATH.to_owned(), search::described(&state.0.finders));
+    schemas.insert("Problem".to_owned(), json!(Problem::schema()));
+    let items = paths.values_mut().filter_map(Value::as_object_mut);
+    for operation in items.flat_map(Map::values_mut) {
+        refused_here(operation);
+    }
     let document = json!({
         "openapi": "3.1.0",
         "info": { "title": "Bahi", "version": env!("CARGO_PKG_VERSION"),
@@ -62,6 +69,51 @@ async fn merged(state: &State) -> (String, bool) {
         "security": [{ "bearer": [] }],
     });
     (document.to_string(), complete)
+}
+
+/// With what the gateway refuses any request that it would else have passed on.
+const REFUSALS: [(&str, &str); 9] = [
+    ("400", "The path, a header or the body cannot be read."),
+    ("401", "No good token."),
+    (
+        "403",
+        "A permission is not held, or the business is suspended.",
+    ),
+    ("408", "The body did not come in time."),
+    ("413", "The body is too long."),
+    ("429", "Too many requests: come back when Retry-After says."),
+    ("502", "The connection broke; it may have been carried out."),
+    (
+        "503",
+        "The service is away or busy: come back when Retry-After says.",
+    ),
+    (
+        "504",
+        "The service was too slow; it may have been carried out.",
+    ),
+];
+
+/// Adds them to an operation, in the one shape of all refusals.
+fn refused_here(operation: &mut Value) {
+    let Some(responses) = operation
+        .get_mut("responses")
+        .and_then(Value::as_object_mut)
+    else {
+        return;
+    };
+    for (status, why) in REFUSALS {
+        let own = responses.entry(status);
+        own.or_insert_with(|| json!({ "description": why }));
+    }
+    for (status, response) in responses {
+        let Some(response) = response.as_object_mut() else {
+            continue;
+        };
+        if status.as_str() >= "400" && !response.contains_key("content") {
+            let shape = json!({ "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } });
+            response.insert("content".to_owned(), shape);
+        }
+    }
 }
 
 /// What the gateway answers itself.
@@ -103,8 +155,16 @@ fn merge(
     if let Some(Value::Object(mut own)) = document.get_mut("paths").map(Value::take) {
         let items = own.values_mut().filter_map(Value::as_object_mut);
         for operation in items.flat_map(Map::values_mut) {
-            if let Some(Value::String(id)) = operation.get_mut("operationId") {
-                id.insert_str(0, &format!("{service}."));
+            named_after(service, operation);
+            let responses = operation
+                .get_mut("responses")
+                .and_then(Value::as_object_mut);
+            let links = responses
+                .into_iter()
+                .flat_map(Map::values_mut)
+                .filter_map(|response| response.get_mut("links")?.as_object_mut());
+            for link in links.flat_map(Map::values_mut) {
+                named_after(service, link);
             }
         }
         paths.extend(own.into_iter().filter(|(path, _)| routed(path)));
@@ -117,9 +177,52 @@ fn merge(
     }
 }
 
+/// Puts the service's name before the id of an operation, or of the operation that a link leads to.
+fn named_after(service: &str, said: &mut Value) {
+    if let Some(Value::String(id)) = said.get_mut("operationId") {
+        id.insert_str(0, &format!("{service}."));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_link_leads_to_the_operation_by_its_new_name() {
+        let links = json!({ "read": { "operationId": "read" } });
+        let document = json!({ "paths": {
+            "/a": { "post": { "operationId": "make", "responses": { "201": { "links": links } } } },
+            "/a/{id}": { "get": { "operationId": "read" } },
+        } });
+        let (mut paths, mut schemas) = (Map::new(), Map::new());
+        merge("shop", document, &mut paths, &mut schemas, |_| true);
+        assert_eq!(paths["/a/{id}"]["get"]["operationId"], "shop.read");
+        let link = &paths["/a"]["post"]["responses"]["201"]["links"]["read"];
+        assert_eq!(link["operationId"], "shop.read");
+    }
+
+    #[test]
+    fn what_the_gateway_refuses_is_said_of_every_operation_and_covers_nothing() {
+        let own = json!({ "application/json": {} });
+        let mut operation = json!({ "responses": {
+            "200": { "description": "ok" }, "429": { "description": "LOCKED" }, "401": { "description": "", "content": own },
+        } });
+        refused_here(&mut operation);
+        let responses = &operation["responses"];
+        let shape = &json!({ "$ref": "#/components/schemas/Problem" });
+        assert_eq!(responses["429"]["description"], "LOCKED");
+        assert_eq!(
+            &responses["429"]["content"]["application/problem+json"]["schema"],
+            shape
+        );
+        assert_eq!(
+            &responses["502"]["content"]["application/problem+json"]["schema"],
+            shape
+        );
+        assert_eq!(responses["401"]["content"], own);
+        assert_eq!(responses["200"].get("content"), None);
+    }
 
     #[test]
     fn equal_names_of_two_services_do_not_clash() {

@@ -14,7 +14,6 @@ use actix_web::{
 use bahi_http::{Claims, Fault, Grants, Problem, token};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -60,6 +59,13 @@ struct TokenAnswer {
     scope: String,
 }
 
+/// Why there is no token (RFC 6749, 5.2).
+#[derive(Debug, Serialize, ToSchema)]
+struct TokenRefusal {
+    /// `invalid_request`, `invalid_client`, `unsupported_grant_type` or `invalid_scope`.
+    error: &'static str,
+}
+
 /// A refusal (RFC 6749, 5.2).
 #[derive(Clone, Copy, Debug)]
 enum Refused {
@@ -81,7 +87,7 @@ impl Refused {
         if status == StatusCode::UNAUTHORIZED {
             response.insert_header((WWW_AUTHENTICATE, "Basic realm=\"bahi\""));
         }
-        uncached(&mut response).json(json!({ "error": error }))
+        uncached(&mut response).json(TokenRefusal { error })
     }
 }
 
@@ -94,8 +100,10 @@ fn uncached(response: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
     security(()), request_body(content = TokenRequest, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, body = TokenAnswer),
-        (status = 400, description = "invalid_request, unsupported_grant_type, invalid_scope (RFC 6749, 5.2)"),
-        (status = 401, description = "invalid_client")))]
+        (status = 400, description = "invalid_request, unsupported_grant_type, invalid_scope (RFC 6749, 5.2)",
+            content((TokenRefusal = "application/json"), (Problem = "application/problem+json"))),
+        (status = 401, description = "invalid_client",
+            content((TokenRefusal = "application/json"), (Problem = "application/problem+json")))))]
 #[post("/api/v1/auth/token")]
 async fn give(
     state: web::Data<State>,

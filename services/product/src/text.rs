@@ -33,9 +33,10 @@ fn begins_like_a_formula(text: &str) -> bool {
         .starts_with(['=', '+', '-', '@', '\t', '\r'])
 }
 
-/// Declares an enumeration whose values are stored, sent and read as one word each.
+/// Declares an enumeration whose values are stored, sent and read as one word each. The word is taken as a `tt`: as a `literal`
+/// it reaches utoipa wrapped up, which then says the name of the variant in the document.
 macro_rules! words {
-    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$doc:meta])* $value:ident = $word:literal,)+ }) => {
+    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$doc:meta])* $value:ident = $word:tt,)+ }) => {
         #[derive(
             Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
             utoipa::ToSchema, async_graphql::Enum, diesel::expression::AsExpression, diesel::deserialize::FromSqlRow,

@@ -2,13 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bahi_demo::{
-    client::Client as Owner,
-    setup::{self, Item, Opening},
-};
-use bahi_proof::{Fleet, How, Unfiltered};
+use bahi_proof::{Business, Fleet, How, Unfiltered};
 use bahi_testkit::{Client, Reply, eventually};
-use bahi_types::{Price, Quantity, TenantId};
+use bahi_types::TenantId;
 use futures::{StreamExt, stream};
 use regex::Regex;
 use reqwest::Method;
@@ -31,74 +27,6 @@ struct Town {
     fleet: Fleet,
     urls: BTreeMap<&'static str, String>,
     places: Vec<Place>,
-}
-
-struct Shop {
-    owner: Owner,
-    tenant: TenantId,
-}
-
-/// A shop that has done one of each.
-async fn shop(gateway: &str, name: &str) -> Shop {
-    let email = format!("{name}@bahi.example");
-    let owner = Owner::open(gateway, &email, "a long enough password", name)
-        .await
-        .expect("registered");
-    let (location, tills) = setup::organisation(&owner, 1).await.expect("organisation");
-    let item = |n: u32| Item {
-        sku: format!("SAME-{n}"),
-        name: format!("{name} thing {n}"),
-        goods: true,
-        price: Price::from(118),
-    };
-    let items: Vec<Item> = (0..3).map(item).collect();
-    setup::catalogue(&owner, &items, |_| {})
-        .await
-        .expect("catalogue");
-    let products = setup::products(&owner).await.expect("products");
-    let opening: Vec<Opening> = products
-        .iter()
-        .map(|(_, id)| Opening {
-            product: id.clone(),
-            qty: Quantity::from(50),
-            cost: Price::from(60),
-        })
-        .collect();
-    setup::receive(&owner, &location, &opening, |_| {})
-        .await
-        .expect("stock");
-    let sessions = setup::open_tills(&owner, &tills).await.expect("tills");
-    let lines: Vec<Value> = products
-        .iter()
-        .map(|(_, id)| json!({ "product_id": id, "qty": "2" }))
-        .collect();
-    let sale = json!({ "session_id": sessions[0], "lines": lines, "tenders": [{ "method": "cash", "amount": "708.00" }] });
-    let invoice = post(&owner, "/api/v1/pos/invoice", &sale).await;
-    let back = json!({
-        "original_invoice_id": invoice["invoice_id"], "session_id": sessions[0], "lines": [{ "original_line": 1, "qty": "1" }],
-        "refund_tenders": [{ "method": "cash", "amount": "118.00" }], "reason": "too small",
-    });
-    post(&owner, "/api/v1/sales/returns", &back).await;
-    let held = json!({ "session_id": sessions[0], "label": "waits", "basket": { "lines": lines } });
-    post(&owner, "/api/v1/pos/hold", &held).await;
-    let change = json!({
-        "location_id": location, "reason": "broken", "lines": [{ "product_id": products[0].1, "qty_delta": "-1" }],
-    });
-    post(&owner, "/api/v1/inventory/adjust", &change).await;
-    let me = owner.get("/api/v1/auth/me").await.expect("me");
-    let tenant = me["tenant_id"]
-        .as_str()
-        .expect("tenant")
-        .parse()
-        .expect("id");
-    Shop { owner, tenant }
-}
-
-async fn post(owner: &Owner, path: &str, body: &Value) -> Value {
-    owner
-        .post(path, &Uuid::now_v7().to_string(), body)
-        .await
-        .unwrap_or_else(|e| panic!("{path}: {e:#}"))
 }
 
 impl Town {
@@ -264,7 +192,7 @@ async fn places(urls: &BTreeMap<&'static str, String>) -> Vec<Place> {
 }
 
 /// B asks for everything, by list and by each of A's ids; nothing of A shows, and A's books are as before.
-async fn nothing_shows(town: &Town, a: &Shop, b: &Shop) {
+async fn nothing_shows(town: &Town, a: &Business, b: &Business) {
     let (of_a, of_b) = (town.settled(a.tenant).await, town.settled(b.tenant).await);
     let (ids_a, ids_b) = (ids(&of_a), ids(&of_b));
     assert!(
@@ -309,7 +237,10 @@ async fn two_shops_with_the_same_skus_never_see_each_other() {
         fleet,
     };
     let gateway = town.fleet.url("api-gateway");
-    let (a, b) = tokio::join!(shop(&gateway, "alpha"), shop(&gateway, "bravo"));
+    let (a, b) = tokio::join!(
+        Business::open(&gateway, "alpha"),
+        Business::open(&gateway, "bravo")
+    );
     nothing_shows(&town, &a, &b).await;
 
     // The same through the gateway, with the tokens that users have.

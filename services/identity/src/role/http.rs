@@ -161,7 +161,7 @@ async fn update(
 }
 
 /// Deletes a role that nobody has.
-#[utoipa::path(tag = "roles", security(("bearer" = ["identity.role.write"])), responses((status = 204), (status = 409, description = "ROLE_IN_USE")))]
+#[utoipa::path(tag = "roles", security(("bearer" = ["identity.role.write"])), responses((status = 204), (status = 409, description = "ROLE_IN_USE"), (status = 412, description = "STALE_VERSION")))]
 #[delete("/api/v1/roles/{id}")]
 async fn delete_one(
     state: web::Data<State>,

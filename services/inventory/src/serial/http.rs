@@ -56,6 +56,7 @@ struct Filter {
     /// Only pieces in stock, in this status: `sellable`, `quarantine`, `damaged` or `in_transit`.
     status: Option<Status>,
     /// `in_stock`, `sold`, `gone` or `scrapped`.
+    #[param(inline)]
     state: Option<SerialState>,
     /// This number.
     serial: Option<String>,

@@ -80,6 +80,7 @@ async fn generate(
 #[serde(deny_unknown_fields)]
 pub struct Drawing {
     /// The usual one for the code when absent: that of a GTIN by its length, GS1-128 for brackets, else Code 128.
+    #[param(inline)]
     symbology: Option<Symbology>,
     /// Pixels of a module, 1 to 10; 3 when absent.
     scale: Option<usize>,

@@ -232,6 +232,7 @@ fn hang(categories: Vec<Category>, root: Option<CategoryId>) -> Vec<CategoryNode
     params(ReadTree),
     responses(
         (status = 200, body = Vec<CategoryNode>),
+        (status = 404, description = "There is no such root."),
         (status = 422, description = "TREE_TOO_LARGE")
     )
 )]

@@ -47,6 +47,7 @@ enum Format {
 pub struct ExportProducts {
     /// `csv` when absent.
     #[serde(default)]
+    #[param(inline)]
     format: Format,
     /// Words of the name, SKU or a barcode, typing errors allowed; the best 1,000.
     q: Option<String>,

@@ -61,10 +61,10 @@ pub struct FieldChange {
     /// Name of the field.
     field: String,
     /// Before; null where there was nothing.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Value)]
     old: Value,
     /// After; null where there is nothing.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Value)]
     new: Value,
 }
 
