@@ -1,10 +1,12 @@
 //! Constant load of every kind for as long as is wished: memory must stay flat.
 
 use std::{
+    cell::Cell,
     rc::Rc,
     time::{Duration, Instant},
 };
 
+use futures::future::try_join_all;
 use serde_json::json;
 
 use super::{
@@ -19,6 +21,8 @@ use crate::step::Refusals;
 /// Requests a second, and queries.
 const REQUESTS: u32 = 400;
 const QUERIES: u32 = 50;
+/// Connections that they come on: one that waits does not hold up the others.
+const LANES: u32 = 8;
 /// WebSockets that stay, and those that are opened and closed each second.
 const IDLE: usize = 200;
 const COMING: usize = 5;
@@ -89,7 +93,7 @@ pub async fn measure(site: &Site, args: &Args, goals: &mut Goals) -> anyhow::Res
     Ok(())
 }
 
-/// One after another at a pace; those that are late follow at once. How many there were.
+/// At a pace; those that are late follow at once. How many there were.
 async fn pace(
     port: u16,
     rate: u32,
@@ -97,13 +101,16 @@ async fn pace(
     refusals: Rc<Refusals>,
     make: impl Fn(u64) -> anyhow::Result<Ask> + 'static,
 ) -> anyhow::Result<u64> {
-    let mut lane = Lane::open(port).await?;
-    let mut pace = tokio::time::interval(Duration::from_secs(1) / rate);
-    let mut count = 0;
-    while Instant::now() < end {
-        pace.tick().await;
-        refusals.note(lane.ask(&make(count)?).await);
-        count += 1;
-    }
-    Ok(count)
+    let (count, make, refusals) = (Cell::new(0), &make, &refusals);
+    let lanes = (0..LANES).map(|_| async {
+        let mut lane = Lane::open(port).await?;
+        let mut pace = tokio::time::interval(Duration::from_secs(1) * LANES / rate);
+        while Instant::now() < end {
+            pace.tick().await;
+            refusals.note(lane.ask(&make(count.replace(count.get() + 1))?).await);
+        }
+        anyhow::Ok(())
+    });
+    try_join_all(lanes).await?;
+    Ok(count.get())
 }
