@@ -116,7 +116,7 @@ pub async fn measure(site: &Site, args: &Args, goals: &mut Goals) -> anyhow::Res
         worst = worst.min(ratio);
         most = most.max(cpu);
     }
-    let (warm, cold) = cold(site, args, &ours, &token).await?;
+    let (warm, cold) = cold(args, &ours, &token).await?;
     if hive.is_some() {
         goals.note(
             "queries a second, times Hive's, the least",
@@ -173,8 +173,7 @@ async fn answer(port: u16, ask: &Ask) -> anyhow::Result<Value> {
 }
 
 /// p50 of a query that was planned, and of one that is new each time, in microseconds: the best of the rounds.
-async fn cold(site: &Site, args: &Args, ours: &Process, token: &str) -> anyhow::Result<(f64, f64)> {
-    let _ = site;
+async fn cold(args: &Args, ours: &Process, token: &str) -> anyhow::Result<(f64, f64)> {
     let (mut warm, mut cold) = (Vec::new(), Vec::new());
     let known = Rc::new(Ask::post("/graphql", &json!({ "query": FOUR }))?.bearing(token)?);
     let count = Rc::new(Cell::new(0_u64));

@@ -15,6 +15,7 @@ use super::{
     site::Site,
 };
 
+/// One of them.
 pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// Caps that hold so many of one user from one address.
