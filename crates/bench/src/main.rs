@@ -1,9 +1,10 @@
 //! Load on the fleet, beside the floor that the same PostgreSQL allows in the same run (`pos`, `inventory`), against goals
-//! of its own (`product`), or beside another system (`relay`).
+//! of its own (`product`), or beside other systems (`relay`, `gateway`).
 
 mod away;
 mod catalogue;
 mod floor;
+mod gateway;
 mod live;
 mod pos;
 mod relay;
@@ -40,14 +41,20 @@ enum Args {
     Product(catalogue::Args),
     /// The outbox worker beside Debezium (scripts/bench relay).
     Relay(Box<relay::Args>),
+    /// The gateway beside nginx, haproxy and Hive Gateway (scripts/bench gateway).
+    Gateway(Box<gateway::Args>),
+    /// The services behind all of these: says the same to everybody. Prints its ports.
+    Answer(gateway::answer::Args),
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let Ok(runtime) = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    else {
+    // What is measured there are single cores: a load that moves between threads would be measured with it.
+    let mut runtime = match args {
+        Args::Gateway(_) | Args::Answer(_) => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let Ok(runtime) = runtime.enable_all().build() else {
         return ExitCode::FAILURE;
     };
     let ended = runtime.block_on(async {
@@ -66,6 +73,8 @@ fn main() -> ExitCode {
             Args::Inventory(args) => reserve::run(args).await,
             Args::Product(args) => catalogue::run(args).await,
             Args::Relay(args) => relay::run(*args).await,
+            Args::Gateway(args) => gateway::run(*args).await,
+            Args::Answer(args) => gateway::answer::run(args).await.map(|()| true),
         }
     });
     match ended {

@@ -1,6 +1,6 @@
 //! CPU and memory of the stack's processes, from /proc.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, time::Duration};
 
 /// What a process has used so far.
 #[derive(Clone, Copy, Debug, Default)]
@@ -74,6 +74,41 @@ pub fn kib(pid: u32, field: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let rest = status.lines().find_map(|line| line.strip_prefix(field))?;
     rest.split_whitespace().next()?.parse().ok()
+}
+
+/// CPU that a process and its children have used so far, the kernel's work for them included. To 10 ms.
+pub fn cpu(pid: u32) -> Duration {
+    let ticks: u64 = family(pid).into_iter().filter_map(ticks).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+/// Resident memory of a process and its children, in KiB.
+pub fn resident(pid: u32) -> u64 {
+    let each = family(pid).into_iter();
+    each.filter_map(|pid| kib(pid, "VmRSS:")).sum()
+}
+
+/// A process and its children.
+fn family(pid: u32) -> Vec<u32> {
+    let mut all = vec![pid];
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return all;
+    };
+    for thread in threads.flatten() {
+        let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+        all.extend(
+            children
+                .split_whitespace()
+                .filter_map(|p| p.parse::<u32>().ok()),
+        );
+    }
+    all
+}
+
+fn ticks(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
 }
 
 /// The running stack's, not the tests' that may run beside it.

@@ -104,13 +104,21 @@ pub async fn observe<B: MessageBody + 'static>(
         Ok(response) => response.status(),
         Err(error) => error.as_response_error().status_code(),
     };
-    span.record("http.response.status_code", status.as_u16());
     let routed = answer.as_ref().ok().map(|r| r.request());
     let label = routed.and_then(|r| r.extensions().get::<RouteTemplate>().cloned());
     // Before a request is routed only its path is looked at: `{id}` and `{id}:cancel` are told apart by who answered.
-    let route = routed.and_then(|r| r.match_pattern()).unwrap_or(route);
-    span.record("http.route", field::display(&route));
-    span.record("otel.name", format!("{method} {route}"));
+    let answered_by = routed.and_then(|r| r.match_pattern());
+    // All in one: each turn of recording has the span's fields read and written anew for the log.
+    match &answered_by {
+        Some(other) if *other != route => tracing::record_all!(
+            span,
+            http.response.status_code = status.as_u16(),
+            http.route = other.as_str(),
+            otel.name = format!("{method} {other}"),
+        ),
+        _ => drop(span.record("http.response.status_code", status.as_u16())),
+    }
+    let route = answered_by.unwrap_or(route);
     let route = label.as_ref().map_or(route.as_str(), |l| &l.0);
     REQUESTS
         .with_label_values(&[method.as_str(), route, status.as_str()])

@@ -38,9 +38,15 @@ impl Telemetry {
                 )
             }
         };
-        let traces = provider
-            .as_ref()
-            .map(|p| tracing_opentelemetry::layer().with_tracer(p.tracer(service)));
+        let traces = provider.as_ref().map(|p| {
+            // Where in the code a span was made, by which thread, and how long it waited would be six more attributes of
+            // each, for names that say as much.
+            tracing_opentelemetry::layer()
+                .with_location(false)
+                .with_threads(false)
+                .with_tracked_inactivity(false)
+                .with_tracer(p.tracer(service))
+        });
         tracing_subscriber::registry()
             .with(filter)
             .with(logs)
