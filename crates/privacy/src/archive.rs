@@ -114,12 +114,16 @@ async fn tables(
         // A large tenant takes longer than a request may, and the store may keep the cursor waiting.
         let patience = "select set_config('statement_timeout', '60s', true),
             set_config('idle_in_transaction_session_timeout', '10min', true)";
-        tx.conn().batch_execute(patience).await.map_err(bahi_db::Error::from)?;
+        tx.conn()
+            .batch_execute(patience)
+            .await
+            .map_err(bahi_db::Error::from)?;
         let (at, schema) = moment(tx).await?;
         let tables = of_tenants(tx, holdings).await?;
         let count = i64::try_from(tables.len()).unwrap_or(i64::MAX);
         for table in &tables {
-            pipe.begin(format!("{}.{}.jsonl", table.schema, table.name), false).await?;
+            pipe.begin(format!("{}.{}.jsonl", table.schema, table.name), false)
+                .await?;
             rows(tx, table, &pipe).await?;
         }
         Ok((at, schema, count))
@@ -253,7 +257,11 @@ mod tests {
             decimal: vec![false, true],
         };
         let text = cursor(&table);
-        assert!(text.contains("select \"id\", \"total\"::text as \"total\" from \"public\".\"or\"\"der\""));
+        assert!(
+            text.contains(
+                "select \"id\", \"total\"::text as \"total\" from \"public\".\"or\"\"der\""
+            )
+        );
         assert!(text.contains("where tenant_id = current_setting('app.tenant_id')::uuid"));
     }
 }

@@ -45,7 +45,8 @@ pub(crate) async fn work(privacy: &Privacy) -> Result<(), Error> {
             break;
         };
         let ctx = privacy.ctx(TenantId::from_uuid(found.tenant_id));
-        let take = async move |tx: &mut Tx| -> Result<_, Error> { Ok(task::take(tx, found.id).await?) };
+        let take =
+            async move |tx: &mut Tx| -> Result<_, Error> { Ok(task::take(tx, found.id).await?) };
         let Some(task) = failures.pass(privacy.db.write(&ctx, take).await) else {
             continue;
         };

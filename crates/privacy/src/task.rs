@@ -80,13 +80,11 @@ pub(crate) async fn note<P: Serialize>(
 /// What nobody works on, of every tenant.
 pub(crate) async fn waiting(tx: &mut Tx, kind: &str) -> Result<Vec<Waiting>> {
     let now = tx.now();
-    Ok(
-        sql("select tenant_id, id from privacy.waiting($1, $2)")
-            .bind::<Timestamptz, _>(now)
-            .bind::<Array<Text>, _>(vec![kind])
-            .load(tx.conn())
-            .await?,
-    )
+    Ok(sql("select tenant_id, id from privacy.waiting($1, $2)")
+        .bind::<Timestamptz, _>(now)
+        .bind::<Array<Text>, _>(vec![kind])
+        .load(tx.conn())
+        .await?)
 }
 
 /// Takes a task; none when somebody else has it, or has answered.
@@ -127,10 +125,8 @@ pub(crate) async fn keep(
 /// Ends a task with its answer; false when it is somebody else's by now, and nothing may be said.
 pub(crate) async fn finish(tx: &mut Tx, id: Uuid, attempt: i32, answer: Value) -> Result<bool> {
     let now = tx.now();
-    let ended = sql(
-        "update privacy.task set finished_at = $4, answer = $5
-          where tenant_id = $1 and id = $2 and attempts = $3 and finished_at is null",
-    )
+    let ended = sql("update privacy.task set finished_at = $4, answer = $5
+          where tenant_id = $1 and id = $2 and attempts = $3 and finished_at is null")
     .bind::<SqlUuid, _>(tx.tenant())
     .bind::<SqlUuid, _>(id)
     .bind::<Integer, _>(attempt)

@@ -21,6 +21,7 @@ mod mfa;
 mod oauth;
 mod oidc;
 mod password;
+pub mod privacy;
 mod provider;
 mod registration;
 mod revocation;
@@ -30,6 +31,7 @@ mod secret;
 mod session;
 mod state;
 mod tenant;
+mod tenant_export;
 mod ticket;
 mod till;
 mod user;
@@ -61,6 +63,7 @@ pub fn app() -> App<State> {
 
 fn routes(cfg: &mut ServiceConfig) {
     tenant::routes(cfg);
+    tenant_export::routes(cfg);
     session::routes(cfg);
     mfa::routes(cfg);
     oidc::routes(cfg);

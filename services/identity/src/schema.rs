@@ -274,6 +274,38 @@ diesel::table! {
 }
 
 diesel::table! {
+    tenant_export (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        status -> Text,
+        asked_by -> Text,
+        asked_at -> Timestamptz,
+        deadline_at -> Timestamptz,
+        finished_at -> Nullable<Timestamptz>,
+        expires_at -> Nullable<Timestamptz>,
+        swept_at -> Nullable<Timestamptz>,
+        version -> Int8,
+    }
+}
+
+diesel::table! {
+    tenant_export_part (tenant_id, export_id, service) {
+        tenant_id -> Uuid,
+        export_id -> Uuid,
+        service -> Text,
+        status -> Text,
+        object_key -> Nullable<Text>,
+        tables -> Nullable<Int8>,
+        row_count -> Nullable<Int8>,
+        objects -> Nullable<Int8>,
+        bytes -> Nullable<Int8>,
+        sha256 -> Nullable<Text>,
+        reason -> Nullable<Text>,
+        answered_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     ticket (tenant_id, id) {
         tenant_id -> Uuid,
         id -> Uuid,
@@ -318,6 +350,7 @@ diesel::joinable!(company -> tenant (tenant_id));
 diesel::joinable!(identity_provider -> tenant (tenant_id));
 diesel::joinable!(registration -> company (tenant_id));
 diesel::joinable!(role -> tenant (tenant_id));
+diesel::joinable!(tenant_export -> tenant (tenant_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     api_key,
@@ -340,6 +373,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     role,
     session,
     tenant,
+    tenant_export,
+    tenant_export_part,
     ticket,
     till,
     user_role,

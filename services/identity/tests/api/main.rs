@@ -16,5 +16,6 @@ mod providers;
 mod roles;
 mod sign_in;
 mod support;
+mod tenant_exports;
 mod tenants;
 mod users;
