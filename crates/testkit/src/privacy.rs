@@ -119,10 +119,10 @@ fn read(answer: TenantExportAnswered, bytes: &[u8]) -> Archive {
         manifest: Value::Null,
         text: String::new(),
     };
-    let mut sums = BTreeMap::new();
+    let mut sums = BTreeMap::<String, String>::new();
     for at in 0..zip.len() {
         let mut file = zip.by_index(at).expect("a file");
-        let name = file.name().to_owned();
+        let name = file.name().expect("a name").into_owned();
         let mut content = Vec::new();
         file.read_to_end(&mut content).expect("its content");
         sums.insert(name.clone(), hex::encode(Sha256::digest(&content)));
@@ -201,7 +201,8 @@ async fn complete<S: Clone + Send + Sync + 'static>(
 
 /// Every table: schema, name, and whether it has a tenant.
 async fn tables<S: Clone + Send + Sync + 'static>(app: &TestApp<S>) -> Vec<(String, String, bool)> {
-    let rows = app.admin().await.query(
+    let admin = app.admin().await;
+    let rows = admin.query(
         "select n.nspname::text, c.relname::text, exists (select from pg_attribute a
             where a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped)
            from pg_class c join pg_namespace n on n.oid = c.relnamespace
