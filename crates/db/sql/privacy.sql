@@ -37,9 +37,21 @@ create table privacy.erased (
 select tenancy.protect('privacy.erased');
 grant select, insert on privacy.erased to {app};
 
+-- Whom each tenant has erased: what the law kept of them is looked for again, until it may go.
+create function privacy.erased_after(after_tenant uuid, after_id uuid)
+  returns table (tenant_id uuid, subject text, subject_id uuid)
+  language sql stable security definer set search_path = pg_catalog as $$
+  select e.tenant_id, e.subject, e.subject_id from privacy.erased e
+   where (e.tenant_id, e.subject_id) > (after_tenant, after_id)
+   order by e.tenant_id, e.subject_id, e.subject limit 200
+$$;
+revoke all on function privacy.erased_after(uuid, uuid) from public;
+grant execute on function privacy.erased_after(uuid, uuid) to {app};
+
 -- What is open, of every tenant; the owner sees no other row.
 do $$ begin
   execute format('create policy work on privacy.task for select to %I using (finished_at is null)', current_user);
+  execute format('create policy work on privacy.erased for select to %I using (true)', current_user);
 end $$;
 create function privacy.waiting(moment timestamptz, kinds text[]) returns table (tenant_id uuid, id uuid)
   language sql stable security definer set search_path = pg_catalog as $$

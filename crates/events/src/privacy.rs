@@ -122,8 +122,9 @@ pub struct ErasedRows {
 pub struct KeptRows {
     /// The table.
     pub table: String,
-    /// How many.
-    pub rows: i64,
+    /// How many; absent where they cannot be counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<i64>,
     /// The law or the reason.
     pub why: String,
     /// The day on which the last of them may go; absent where they stay.

@@ -6,6 +6,7 @@
 //! the task. What differs from one service to the next is data: [`Holdings`].
 
 mod archive;
+mod erase;
 mod export;
 mod pipe;
 mod task;
@@ -13,7 +14,7 @@ mod task;
 use std::{sync::Arc, time::Duration};
 
 use bahi_db::{Ctx, Db};
-use bahi_events::TENANT_EXPORT_REQUESTED;
+use bahi_events::{PERSON_ERASURE_REQUESTED, SubjectKind, TENANT_EXPORT_REQUESTED};
 use bahi_kafka::Consumer;
 use bahi_objects::{Away, Objects, S3};
 use bahi_service::{Env, Job};
@@ -22,6 +23,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 pub use archive::left_out;
+pub use erase::{erased, kept};
 
 /// Archives that a process writes at the same time.
 const ARCHIVES: usize = 1;
@@ -31,6 +33,36 @@ const ARCHIVES: usize = 1;
 pub struct Holdings {
     /// Tables and columns with a tenant that are in no archive. Every other one is.
     pub left_out: &'static [LeftOut],
+    /// How a person is erased, in this order.
+    pub erases: &'static [Erase],
+    /// What of a person stays.
+    pub keeps: &'static [Keep],
+}
+
+/// Erases what one table holds of a person.
+#[derive(Clone, Copy, Debug)]
+pub struct Erase {
+    /// Whom it is about.
+    pub subject: SubjectKind,
+    /// The table.
+    pub table: &'static str,
+    /// The statement: `$1` is the tenant, `$2` the person, `$3` the day. It touches only rows from which there is something
+    /// to erase, because it is run again and again: what the law keeps today may go on another day.
+    pub by: &'static str,
+}
+
+/// Counts what one table keeps of a person.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep {
+    /// Whom it is about.
+    pub subject: SubjectKind,
+    /// The table.
+    pub table: &'static str,
+    /// A query for `rows`, a bigint, and `until`, the day on which the last of them may go, or null: `$1` is the tenant, `$2`
+    /// the person, `$3` the day.
+    pub count: &'static str,
+    /// The law or the reason.
+    pub why: &'static str,
 }
 
 /// Something that is in no archive.
@@ -110,19 +142,27 @@ impl Privacy {
     pub fn consumer(&self) -> Consumer {
         Consumer::new(&format!("{}-privacy", self.db.service()))
             .on(TENANT_EXPORT_REQUESTED, export::asked)
+            .on(PERSON_ERASURE_REQUESTED, erase::asked)
     }
 
     /// What answers them.
     pub fn jobs(&self) -> Vec<Job> {
-        let archives = self.clone();
-        vec![Job::every(
-            "write_tenant_exports",
-            Duration::from_secs(2),
-            move || {
+        let (archives, erasing, again) = (self.clone(), self.clone(), self.clone());
+        let (soon, daily) = (Duration::from_secs(2), Duration::from_secs(24 * 3600));
+        vec![
+            Job::every("write_tenant_exports", soon, move || {
                 let privacy = archives.clone();
                 async move { Ok(export::work(&privacy).await?) }
-            },
-        )]
+            }),
+            Job::every("erase_people", soon, move || {
+                let privacy = erasing.clone();
+                async move { Ok(erase::work(&privacy).await?) }
+            }),
+            Job::every("erase_what_may_go", daily, move || {
+                let privacy = again.clone();
+                async move { Ok(erase::again(&privacy).await?) }
+            }),
+        ]
     }
 
     /// The bucket of exports, where there is a store.

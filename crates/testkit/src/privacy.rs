@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, io::Read};
 
-use bahi_events::{TENANT_EXPORT_REQUESTED, TenantExportAnswered, TenantExportRequested};
+use bahi_events::{
+    PERSON_ERASED, PERSON_ERASURE_REQUESTED, PersonErased, PersonErasureRequested, SubjectKind,
+    TENANT_EXPORT_REQUESTED, TenantExportAnswered, TenantExportRequested,
+};
 use bahi_objects::{Found, Objects, S3};
 use bahi_privacy::{Holdings, Privacy, left_out};
 use bahi_types::TenantId;
@@ -55,9 +58,7 @@ pub async fn export<S: Clone + Send + Sync + 'static>(
     let answer = answered(app, privacy, export_id).await;
     // Asked once more, under another event, it has nothing to add.
     app.feed(vec![asked()], tenant).await;
-    for job in privacy.jobs() {
-        job.once().await.expect("the job");
-    }
+    run(privacy, "write_tenant_exports").await;
     assert_eq!(answers(app, export_id).await.len(), 1, "it answers once");
     let said = answer.archive.clone().expect("an archive");
     let bytes = match store().get(&said.object_key, LONGEST).await {
@@ -91,9 +92,7 @@ async fn answered<S: Clone + Send + Sync + 'static>(
     export: Uuid,
 ) -> TenantExportAnswered {
     eventually(|| async {
-        for job in privacy.jobs() {
-            job.once().await.expect("the job");
-        }
+        run(privacy, "write_tenant_exports").await;
         answers(app, export).await.into_iter().next()
     })
     .await
@@ -266,4 +265,85 @@ pub async fn assert_left_out<S: Clone + Send + Sync + 'static>(
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Asks a service to erase a person, twice as Kafka may, and once more under another event; what it has answered.
+///
+/// # Panics
+/// When it answers otherwise than once.
+pub async fn erase<S: Clone + Send + Sync + 'static>(
+    app: &TestApp<S>,
+    privacy: &Privacy,
+    tenant: TenantId,
+    subject: SubjectKind,
+    subject_id: Uuid,
+) -> PersonErased {
+    let erasure_id = Uuid::now_v7();
+    let asked = PersonErasureRequested {
+        erasure_id,
+        subject,
+        subject_id,
+    };
+    let asked = || PERSON_ERASURE_REQUESTED.of(erasure_id, 1, &asked);
+    let mut answers = Vec::new();
+    for _ in 0..2 {
+        app.feed(vec![asked()], tenant).await;
+        run(privacy, "erase_people").await;
+        let said = app.events().await.into_iter();
+        answers = said
+            .filter(|e| {
+                e.event_type == PERSON_ERASED.name && e.aggregate_id == erasure_id.to_string()
+            })
+            .map(|e| serde_json::from_value::<PersonErased>(e.payload).expect("an answer"))
+            .collect();
+    }
+    assert_eq!(answers.len(), 1, "it answers once");
+    answers.remove(0)
+}
+
+/// Runs one of the jobs of [`Privacy::jobs`].
+///
+/// # Panics
+/// When there is none of that name, or it fails.
+pub async fn run(privacy: &Privacy, name: &str) {
+    let jobs = privacy.jobs();
+    let job = jobs.iter().find(|job| job.name() == name);
+    job.expect("the job").once().await.expect("it ends well");
+}
+
+/// Columns of text or JSON of any table, `<schema>.<table>.<column>`, in which one of these words stands, in any case. The
+/// tables of the platform are passed over: what is on its way, and answers kept for a week, is named in every answer.
+pub async fn mentions<S: Clone + Send + Sync + 'static>(
+    app: &TestApp<S>,
+    words: &[&str],
+) -> Vec<String> {
+    let admin = app.admin().await;
+    let columns = admin
+        .query(
+            "select n.nspname::text, c.relname::text, a.attname::text
+               from pg_class c join pg_namespace n on n.oid = c.relnamespace
+               join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+              where c.relkind in ('r', 'p') and not c.relispartition
+                and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast', 'outbox', 'inbox')
+                and n.nspname || '.' || c.relname <> 'public.idempotency'
+                and a.atttypid::regtype::text in ('text', 'character varying', 'text[]', 'json', 'jsonb')",
+            &[],
+        )
+        .await
+        .expect("the catalogue");
+    let mut found = Vec::new();
+    for row in &columns {
+        let (schema, table, column): (String, String, String) =
+            (row.get(0), row.get(1), row.get(2));
+        let ask = format!(
+            "select exists (select from {schema}.\"{table}\" t, unnest($1::text[]) w
+               where strpos(lower(t.\"{column}\"::text), lower(w)) > 0)"
+        );
+        let answer = admin.query_one(&ask, &[&words]).await.expect("an answer");
+        if answer.get(0) {
+            found.push(format!("{schema}.{table}.{column}"));
+        }
+    }
+    found.sort_unstable();
+    found
 }

@@ -1,20 +1,21 @@
 //! Everything identity hears.
 
 use bahi_db::Tx;
-use bahi_events::{AUDIT_RECORDED, AuditRecorded, Envelope, TENANT_EXPORT_ANSWERED};
+use bahi_events::{AUDIT_RECORDED, AuditRecorded, Envelope, PERSON_ERASED, TENANT_EXPORT_ANSWERED};
 use bahi_kafka::{Consumer, Failed};
 
 use crate::{
     State,
     audit::{self, Record},
-    tenant_export,
+    erasure, tenant_export,
 };
 
 /// Topic and type to handler.
 pub fn table(state: &State) -> Vec<Consumer> {
     let heard = Consumer::new("identity")
         .on(AUDIT_RECORDED, recorded)
-        .on(TENANT_EXPORT_ANSWERED, tenant_export::answered);
+        .on(TENANT_EXPORT_ANSWERED, tenant_export::answered)
+        .on(PERSON_ERASED, erasure::answered);
     vec![heard, state.privacy.consumer()]
 }
 

@@ -11,6 +11,7 @@ mod code;
 mod company;
 mod consumers;
 mod egress;
+mod erasure;
 mod error;
 mod events;
 mod graphql;
@@ -64,6 +65,7 @@ pub fn app() -> App<State> {
 fn routes(cfg: &mut ServiceConfig) {
     tenant::routes(cfg);
     tenant_export::routes(cfg);
+    erasure::routes(cfg);
     session::routes(cfg);
     mfa::routes(cfg);
     oidc::routes(cfg);

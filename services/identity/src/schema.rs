@@ -105,6 +105,31 @@ diesel::table! {
 }
 
 diesel::table! {
+    erasure (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        subject -> Text,
+        subject_id -> Uuid,
+        reason -> Text,
+        asked_by -> Text,
+        asked_at -> Timestamptz,
+        finished_at -> Nullable<Timestamptz>,
+        version -> Int8,
+    }
+}
+
+diesel::table! {
+    erasure_part (tenant_id, erasure_id, service) {
+        tenant_id -> Uuid,
+        erasure_id -> Uuid,
+        service -> Text,
+        answered_at -> Nullable<Timestamptz>,
+        erased -> Nullable<Jsonb>,
+        kept -> Nullable<Jsonb>,
+    }
+}
+
+diesel::table! {
     identity_provider (tenant_id, id) {
         tenant_id -> Uuid,
         id -> Uuid,
@@ -347,6 +372,7 @@ diesel::table! {
 
 diesel::joinable!(app_user -> tenant (tenant_id));
 diesel::joinable!(company -> tenant (tenant_id));
+diesel::joinable!(erasure -> tenant (tenant_id));
 diesel::joinable!(identity_provider -> tenant (tenant_id));
 diesel::joinable!(registration -> company (tenant_id));
 diesel::joinable!(role -> tenant (tenant_id));
@@ -360,6 +386,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     audit_end,
     branch,
     company,
+    erasure,
+    erasure_part,
     identity_provider,
     linked_identity,
     location,

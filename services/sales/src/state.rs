@@ -44,7 +44,7 @@ pub struct State {
     /// Who is connected, and what they are told.
     pub(crate) hub: Hub,
     /// Its part in the privacy of those whose data it holds.
-    pub(crate) privacy: Privacy,
+    pub privacy: Privacy,
     /// Where topics are read again for them.
     pub(crate) kafka: Option<Kafka>,
     /// Cancelled when they are to be told goodbye.

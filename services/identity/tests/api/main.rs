@@ -5,6 +5,7 @@ mod api_keys;
 mod approvals;
 mod audit;
 mod emails;
+mod erasures;
 mod graphql;
 mod house;
 mod mfa;
