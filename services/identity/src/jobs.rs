@@ -20,24 +20,17 @@ const MANY: i32 = 1000;
 /// The jobs.
 pub fn table(state: &State) -> Vec<Job> {
     let (purged, tended) = (state.clone(), state.clone());
-    let mut jobs = state.privacy.jobs();
-    jobs.push(Job::every(
-        "purge_sign_in",
-        Duration::from_secs(600),
-        move || {
+    let own = [
+        Job::every("purge_sign_in", Duration::from_secs(600), move || {
             let state = purged.clone();
             async move { Ok(purge(&state).await?) }
-        },
-    ));
-    jobs.push(Job::every(
-        "tend_tenant_exports",
-        Duration::from_secs(60),
-        move || {
+        }),
+        Job::every("tend_tenant_exports", Duration::from_secs(60), move || {
             let state = tended.clone();
             async move { Ok(tenant_export::tend(&state).await?) }
-        },
-    ));
-    jobs
+        }),
+    ];
+    own.into_iter().chain(state.privacy.jobs()).collect()
 }
 
 /// Forgets ended sessions, used tickets, sign-ins with providers, old revocations and counters, of every tenant.
