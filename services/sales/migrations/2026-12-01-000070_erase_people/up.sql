@@ -1,5 +1,5 @@
 -- An erasure takes personal words away from documents that do not change otherwise: each becomes null, or an empty object,
--- in a transaction that says that it erases. Numbers, money and all that is fiscal stay as they were.
+-- in a transaction that says that it erases. (`open` is made by the database after the trigger.) Numbers, money and all that is fiscal stay as they were.
 create function words_taken(before jsonb, after jsonb, words text[]) returns boolean language sql immutable as $$
   select current_setting('privacy.erasing', true) = 'on' and before - words = after - words
      and not exists (select from unnest(words) w
@@ -17,7 +17,7 @@ begin
   if tg_op = 'DELETE' then
     raise exception 'an issued document is never deleted' using errcode = '23514', constraint = 'invoice_frozen';
   end if;
-  if words_taken(to_jsonb(old), to_jsonb(new), case tg_table_name
+  if words_taken(to_jsonb(old) - 'open', to_jsonb(new) - 'open', case tg_table_name
        when 'invoice' then array['reference', 'note', 'delivery_contact', 'buyer_name', 'buyer_phone', 'buyer_address']
        when 'invoice_edit' then array['changes']
        when 'cancellation' then array['note']
@@ -47,7 +47,7 @@ create or replace function receipt_frozen() returns trigger language plpgsql as 
 declare
   moving constant text[] := array['allocated', 'refunded', 'status', 'reversal_reason', 'reversed_at', 'version'];
 begin
-  if tg_op <> 'DELETE' and words_taken(to_jsonb(old), to_jsonb(new), array['note']) then
+  if tg_op <> 'DELETE' and words_taken(to_jsonb(old) - 'open', to_jsonb(new) - 'open', array['note']) then
     return new;
   end if;
   if tg_op = 'DELETE' or (to_jsonb(new) - moving) <> (to_jsonb(old) - moving) or old.status = 'reversed'
