@@ -8,7 +8,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 use tokio_postgres::NoTls;
 
 /// What every service's database has, in order. A version that has run is never changed; add one.
-const PLATFORM: [(&str, &str); 6] = [
+const PLATFORM: [(&str, &str); 7] = [
     ("0001_tenancy", include_str!("../sql/tenancy.sql")),
     ("0002_outbox", include_str!("../sql/outbox.sql")),
     ("0003_inbox", include_str!("../sql/inbox.sql")),
@@ -17,7 +17,8 @@ const PLATFORM: [(&str, &str); 6] = [
         "0005_inbox_command",
         include_str!("../sql/inbox_command.sql"),
     ),
-    ("0006_scope", include_str!("../sql/scope.sql")),
+    ("0006_privacy", include_str!("../sql/privacy.sql")),
+    ("0007_scope", include_str!("../sql/scope.sql")),
 ];
 
 /// Brings a database up to date as its owner. Several processes may try at once: an advisory lock lets one work.

@@ -122,6 +122,10 @@ pub fn all() -> Vec<Entry> {
         entry(CUSTOMER_DELETED),
         entry(POS_NUMBER_VOIDED),
         entry(AUDIT_RECORDED),
+        entry(TENANT_EXPORT_REQUESTED),
+        entry(TENANT_EXPORT_ANSWERED),
+        entry(PERSON_ERASURE_REQUESTED),
+        entry(PERSON_ERASED),
     ]
 }
 

@@ -29,11 +29,13 @@ pub enum Topic {
     Audit,
     /// Integrations.
     Sync,
+    /// Exports of a tenant's data and erasures of a person's: what is asked of every service, and its answers.
+    Privacy,
 }
 
 impl Topic {
     /// Every topic, in the order of the register.
-    pub const ALL: [Topic; 13] = [
+    pub const ALL: [Topic; 14] = [
         Self::Orders,
         Self::Billing,
         Self::Inventory,
@@ -47,6 +49,7 @@ impl Topic {
         Self::Ai,
         Self::Audit,
         Self::Sync,
+        Self::Privacy,
     ];
 
     /// The Kafka topic name.
@@ -65,6 +68,7 @@ impl Topic {
             Self::Ai => "ai.events.v1",
             Self::Audit => "audit.events.v1",
             Self::Sync => "sync.events.v1",
+            Self::Privacy => "privacy.events.v1",
         }
     }
 }

@@ -12,6 +12,7 @@ use aws_sdk_s3::{
     error::DisplayErrorContext,
     presigning::PresigningConfig,
     primitives::ByteStream,
+    types::{CompletedMultipartUpload, CompletedPart},
 };
 use bahi_service::Env;
 use bytes::Bytes;
@@ -58,6 +59,19 @@ impl S3 {
             secret_key: env.required("BAHI_S3_SECRET_KEY")?,
             bucket: env.parse("BAHI_S3_BUCKET", bucket.to_owned())?,
         }))
+    }
+
+    /// The bucket that every service's archives of a tenant are written to, `BAHI_EXPORTS_BUCKET`; none where no endpoint is
+    /// set.
+    ///
+    /// # Errors
+    /// As [`S3::read`].
+    pub fn exports(env: &Env) -> anyhow::Result<Option<Self>> {
+        let Some(s3) = Self::read(env, "exports")? else {
+            return Ok(None);
+        };
+        let bucket = env.parse("BAHI_EXPORTS_BUCKET", "exports".to_owned())?;
+        Ok(Some(Self { bucket, ..s3 }))
     }
 }
 
@@ -136,6 +150,55 @@ impl Objects {
             .await
             .map_err(away)?;
         Ok(())
+    }
+
+    /// Begins an object of any length.
+    ///
+    /// # Errors
+    /// [`Away`].
+    pub async fn begin(&self, key: &str, content_type: &str) -> Result<Upload, Away> {
+        let request = self.client.create_multipart_upload().bucket(&self.bucket);
+        let begun = request
+            .key(key)
+            .content_type(content_type)
+            .send()
+            .await
+            .map_err(away)?;
+        let id = begun.upload_id.ok_or_else(|| Away("no upload id".into()))?;
+        Ok(Upload {
+            client: self.client.clone(),
+            bucket: self.bucket.clone(),
+            key: key.to_owned(),
+            id,
+            parts: Vec::new(),
+        })
+    }
+
+    /// Keys that begin so, in their order, at most a thousand after one; none at the end.
+    ///
+    /// # Errors
+    /// [`Away`].
+    pub async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Vec<String>, Away> {
+        let request = self.client.list_objects_v2().bucket(&self.bucket);
+        let request = request
+            .prefix(prefix)
+            .set_start_after(after.map(str::to_owned));
+        let found = request.send().await.map_err(away)?;
+        let keys = found.contents.unwrap_or_default().into_iter();
+        Ok(keys.filter_map(|object| object.key).collect())
+    }
+
+    /// An object, to be read bit by bit; none where there is nothing.
+    ///
+    /// # Errors
+    /// [`Away`].
+    pub async fn open(&self, key: &str) -> Result<Option<Stream>, Away> {
+        let request = self.client.get_object().bucket(&self.bucket).key(key);
+        match request.send().await {
+            Ok(object) => Ok(Some(Stream(object.body))),
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_no_such_key()) => Ok(None),
+            Err(error) => Err(away(error)),
+        }
     }
 
     /// Fetches an object of at most `most` bytes.
@@ -220,6 +283,76 @@ impl Objects {
             .await
             .map_err(away)?;
         Ok(signed.uri().to_owned())
+    }
+}
+
+/// An object that is stored part by part, and is not there until it is whole.
+#[derive(Debug)]
+pub struct Upload {
+    client: Client,
+    bucket: String,
+    key: String,
+    id: String,
+    parts: Vec<CompletedPart>,
+}
+
+impl Upload {
+    /// Stores the next part: 5 MiB at least, unless it is the last.
+    ///
+    /// # Errors
+    /// [`Away`].
+    pub async fn part(&mut self, bytes: Bytes) -> Result<(), Away> {
+        let number = i32::try_from(self.parts.len() + 1).unwrap_or(i32::MAX);
+        let request = self.client.upload_part().bucket(&self.bucket);
+        let stored = request
+            .key(&self.key)
+            .upload_id(&self.id)
+            .part_number(number)
+            .body(ByteStream::from(bytes))
+            .send()
+            .await
+            .map_err(away)?;
+        let part = CompletedPart::builder()
+            .part_number(number)
+            .set_e_tag(stored.e_tag)
+            .build();
+        self.parts.push(part);
+        Ok(())
+    }
+
+    /// Makes the object of its parts.
+    ///
+    /// # Errors
+    /// [`Away`].
+    pub async fn complete(self) -> Result<(), Away> {
+        let whole = CompletedMultipartUpload::builder()
+            .set_parts(Some(self.parts))
+            .build();
+        let request = self.client.complete_multipart_upload().bucket(self.bucket);
+        let request = request.key(self.key).upload_id(self.id);
+        request.multipart_upload(whole).send().await.map_err(away)?;
+        Ok(())
+    }
+
+    /// Gives it up. What cannot be cleared away now the store clears away itself, by the rule of the bucket.
+    pub async fn abort(self) {
+        let request = self.client.abort_multipart_upload().bucket(self.bucket);
+        let _ = request.key(self.key).upload_id(self.id).send().await;
+    }
+}
+
+/// An object as it is read.
+#[derive(Debug)]
+pub struct Stream(ByteStream);
+
+impl Stream {
+    /// The next bytes; none at the end.
+    ///
+    /// # Errors
+    /// [`Away`].
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Away> {
+        let next = self.0.next().await.transpose();
+        next.map_err(|error| Away(error.to_string()))
     }
 }
 

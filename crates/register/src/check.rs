@@ -18,6 +18,7 @@ impl fmt::Display for Problem {
 pub(crate) fn problems(register: &Register) -> Vec<Problem> {
     let mut found = Found::default();
     found.topics(register);
+    found.privacy(register);
     for service in register.services() {
         found.service(register, service);
     }
@@ -51,6 +52,30 @@ impl Found {
         for name in &topics.keep_for_ever {
             self.require(topics.names.contains(name), || {
                 format!("topics: `{name}` is kept for ever but is not a topic")
+            });
+        }
+    }
+
+    fn privacy(&mut self, register: &Register) {
+        let Some(privacy) = &register.privacy else {
+            return;
+        };
+        let (topic, bucket) = (&privacy.topic, &privacy.bucket);
+        self.require(register.topics.names.contains(topic), || {
+            format!("privacy: unknown topic `{topic}`")
+        });
+        self.require(
+            is_word(bucket, '-') && (3..=63).contains(&bucket.len()),
+            || format!("privacy: `{bucket}` is not the name of a bucket"),
+        );
+        for service in register.services() {
+            let name = &service.name;
+            self.require(
+                service.hears.contains(topic) == service.says.contains(topic),
+                || format!("{name}: who hears `{topic}` answers there, and nobody else does"),
+            );
+            self.require(service.database.is_none() || service.hears.contains(topic), || {
+                format!("{name}: has a database and does not hear `{topic}`: it would be left out of exports and erasures")
             });
         }
     }
@@ -181,7 +206,10 @@ impl Found {
         );
         self.unique(
             "bucket",
-            services.iter().filter_map(|service| service.bucket.clone()),
+            services
+                .iter()
+                .filter_map(|service| service.bucket.clone())
+                .chain(register.privacy.iter().map(|p| p.bucket.clone())),
         );
         self.unique(
             "path",

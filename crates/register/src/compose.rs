@@ -112,7 +112,7 @@ fn process(yaml: &mut String, register: &Register, service: &Service, env: &Env)
         ),
     );
     yaml.push_str("    depends_on:\n      keys: { condition: service_completed_successfully }\n      redis: { condition: service_healthy }\n      topics: { condition: service_completed_successfully }\n");
-    if service.bucket.is_some() {
+    if service.bucket.is_some() || register.exports_of(service).is_some() {
         yaml.push_str("      buckets: { condition: service_completed_successfully }\n");
     }
     for (other, _) in register

@@ -168,6 +168,9 @@ fn buckets(register: &Register) -> String {
     for (_, bucket) in register.buckets() {
         line(&mut text, format_args!("{bucket}"));
     }
+    if let Some(privacy) = &register.privacy {
+        line(&mut text, format_args!("{}", privacy.bucket));
+    }
     text
 }
 

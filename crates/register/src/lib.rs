@@ -54,6 +54,8 @@ impl fmt::Display for List<'_> {
 pub struct Register {
     /// The topics of the fleet.
     pub topics: Topics,
+    /// How services are asked for what they hold of a tenant or a person.
+    pub privacy: Option<Privacy>,
     #[serde(rename = "service")]
     services: Vec<Service>,
 }
@@ -71,6 +73,16 @@ pub struct Topics {
     pub keep_for_ever: Vec<String>,
     /// Every topic, `<domain>.events.v<n>`.
     pub names: Vec<String>,
+}
+
+/// Exports of a tenant's data and erasures of a person's.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Privacy {
+    /// The topic of the questions and answers: every service that hears it is asked, and must answer.
+    pub topic: String,
+    /// The bucket of the archives, which all of them write to.
+    pub bucket: String,
 }
 
 /// One service of the fleet: folder, package, binary, compose service and metric label bear its name.
@@ -277,6 +289,20 @@ impl Register {
         self.services
             .iter()
             .filter_map(|service| Some((service, service.database.as_deref()?)))
+    }
+
+    /// Every service that is asked for what it holds of a tenant or a person.
+    pub fn answerers(&self) -> impl Iterator<Item = &Service> {
+        self.services
+            .iter()
+            .filter(|service| self.exports_of(service).is_some())
+    }
+
+    /// The bucket that a service writes archives to; none for one that is not asked for any.
+    pub fn exports_of(&self, service: &Service) -> Option<&str> {
+        let privacy = self.privacy.as_ref()?;
+        let hears = service.hears.contains(&privacy.topic);
+        hears.then_some(privacy.bucket.as_str())
     }
 
     /// Every service that has a bucket, with the bucket's name.

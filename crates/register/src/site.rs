@@ -127,14 +127,20 @@ impl Site {
         if let (Some(role), Some(database)) = (service.app_role(), &service.database) {
             add("BAHI_DATABASE_URL", self.database_url(&role, database)?);
         }
-        if let Some(bucket) = &service.bucket {
+        let exports = register.exports_of(service);
+        if service.bucket.is_some() || exports.is_some() {
             add("BAHI_S3_ENDPOINT", self.s3.clone());
             if let Some(public) = &self.s3_public {
                 add("BAHI_S3_PUBLIC_ENDPOINT", public.clone());
             }
             add("BAHI_S3_ACCESS_KEY", S3_ACCESS_KEY.into());
             add("BAHI_S3_SECRET_KEY", (self.password)("S3_SECRET_KEY")?);
-            add("BAHI_S3_BUCKET", bucket.clone());
+            if let Some(bucket) = &service.bucket {
+                add("BAHI_S3_BUCKET", bucket.clone());
+            }
+            if let Some(bucket) = exports {
+                add("BAHI_EXPORTS_BUCKET", bucket.to_owned());
+            }
         }
         let mut called: Vec<_> = service
             .calls

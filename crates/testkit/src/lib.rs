@@ -13,6 +13,7 @@ mod edge;
 mod flat;
 mod ledger;
 mod operations;
+mod privacy;
 mod provider;
 mod register;
 mod searches;
@@ -28,6 +29,7 @@ pub use edge::TestEdge;
 pub use flat::assert_flat;
 pub use ledger::{Entry, Outcome, Seen, Verdict, digest, judge};
 pub use operations::{assert_operations, assert_permissions_written_down, nowhere};
+pub use privacy::{Archive, assert_left_out, erase, export, mentions, run};
 pub use provider::{
     Manners, Misstep, PROVIDER_CLIENT, ProviderKey, SentBack, Signing, TestProvider,
 };

@@ -169,6 +169,9 @@ pub enum Error {
     /// The file of breached passwords cannot be read.
     #[error("the list of breached passwords cannot be read")]
     BreachedList(std::io::Error),
+    /// The object store cannot be reached.
+    #[error("The object store cannot be reached; try again.")]
+    StoreAway(#[from] bahi_objects::Away),
     /// A generator of codes cannot be made: a defect.
     #[error("a generator of codes cannot be made")]
     Totp(totp_rs::TotpError),
@@ -234,6 +237,7 @@ impl Refusal for Error {
             Self::EmailVerified => Verdict::conflict("EMAIL_VERIFIED"),
             Self::Busy => Verdict::unavailable("BUSY"),
             Self::BreachedList(_) => Verdict::unavailable("PASSWORD_LIST_UNAVAILABLE"),
+            Self::StoreAway(_) => Verdict::unavailable("STORE_UNAVAILABLE"),
             Self::SessionEnded => Verdict::new(StatusCode::UNAUTHORIZED, "SESSION_ENDED"),
             Self::WrongPassword => Verdict::refused("WRONG_PASSWORD"),
             Self::WrongPin => Verdict::refused("WRONG_PIN"),
@@ -300,7 +304,7 @@ impl Refusal for Error {
                 Some(*retry_after)
             }
             Self::Busy | Self::BreachedList(_) => Some(1),
-            Self::ProviderUnavailable => Some(5),
+            Self::ProviderUnavailable | Self::StoreAway(_) => Some(5),
             _ => None,
         }
     }

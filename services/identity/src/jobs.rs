@@ -12,22 +12,25 @@ use diesel::{
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
-use crate::{Error, State};
+use crate::{Error, State, tenant_export};
 
 /// Rows of a table that one call deletes at most.
 const MANY: i32 = 1000;
 
 /// The jobs.
 pub fn table(state: &State) -> Vec<Job> {
-    let state = state.clone();
-    vec![Job::every(
-        "purge_sign_in",
-        Duration::from_secs(600),
-        move || {
-            let state = state.clone();
+    let (purged, tended) = (state.clone(), state.clone());
+    let own = [
+        Job::every("purge_sign_in", Duration::from_secs(600), move || {
+            let state = purged.clone();
             async move { Ok(purge(&state).await?) }
-        },
-    )]
+        }),
+        Job::every("tend_tenant_exports", Duration::from_secs(60), move || {
+            let state = tended.clone();
+            async move { Ok(tenant_export::tend(&state).await?) }
+        }),
+    ];
+    own.into_iter().chain(state.privacy.jobs()).collect()
 }
 
 /// Forgets ended sessions, used tickets, sign-ins with providers, old revocations and counters, of every tenant.

@@ -11,6 +11,7 @@ mod code;
 mod company;
 mod consumers;
 mod egress;
+mod erasure;
 mod error;
 mod events;
 mod graphql;
@@ -21,6 +22,7 @@ mod mfa;
 mod oauth;
 mod oidc;
 mod password;
+pub mod privacy;
 mod provider;
 mod registration;
 mod revocation;
@@ -30,6 +32,7 @@ mod secret;
 mod session;
 mod state;
 mod tenant;
+mod tenant_export;
 mod ticket;
 mod till;
 mod user;
@@ -61,6 +64,8 @@ pub fn app() -> App<State> {
 
 fn routes(cfg: &mut ServiceConfig) {
     tenant::routes(cfg);
+    tenant_export::routes(cfg);
+    erasure::routes(cfg);
     session::routes(cfg);
     mfa::routes(cfg);
     oidc::routes(cfg);

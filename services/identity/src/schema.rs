@@ -106,6 +106,31 @@ diesel::table! {
 }
 
 diesel::table! {
+    erasure (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        subject -> Text,
+        subject_id -> Uuid,
+        reason -> Text,
+        asked_by -> Text,
+        asked_at -> Timestamptz,
+        finished_at -> Nullable<Timestamptz>,
+        version -> Int8,
+    }
+}
+
+diesel::table! {
+    erasure_part (tenant_id, erasure_id, service) {
+        tenant_id -> Uuid,
+        erasure_id -> Uuid,
+        service -> Text,
+        answered_at -> Nullable<Timestamptz>,
+        erased -> Nullable<Jsonb>,
+        kept -> Nullable<Jsonb>,
+    }
+}
+
+diesel::table! {
     identity_provider (tenant_id, id) {
         tenant_id -> Uuid,
         id -> Uuid,
@@ -275,6 +300,38 @@ diesel::table! {
 }
 
 diesel::table! {
+    tenant_export (tenant_id, id) {
+        tenant_id -> Uuid,
+        id -> Uuid,
+        status -> Text,
+        asked_by -> Text,
+        asked_at -> Timestamptz,
+        deadline_at -> Timestamptz,
+        finished_at -> Nullable<Timestamptz>,
+        expires_at -> Nullable<Timestamptz>,
+        swept_at -> Nullable<Timestamptz>,
+        version -> Int8,
+    }
+}
+
+diesel::table! {
+    tenant_export_part (tenant_id, export_id, service) {
+        tenant_id -> Uuid,
+        export_id -> Uuid,
+        service -> Text,
+        status -> Text,
+        object_key -> Nullable<Text>,
+        tables -> Nullable<Int8>,
+        row_count -> Nullable<Int8>,
+        objects -> Nullable<Int8>,
+        bytes -> Nullable<Int8>,
+        sha256 -> Nullable<Text>,
+        reason -> Nullable<Text>,
+        answered_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     ticket (tenant_id, id) {
         tenant_id -> Uuid,
         id -> Uuid,
@@ -316,9 +373,11 @@ diesel::table! {
 
 diesel::joinable!(app_user -> tenant (tenant_id));
 diesel::joinable!(company -> tenant (tenant_id));
+diesel::joinable!(erasure -> tenant (tenant_id));
 diesel::joinable!(identity_provider -> tenant (tenant_id));
 diesel::joinable!(registration -> company (tenant_id));
 diesel::joinable!(role -> tenant (tenant_id));
+diesel::joinable!(tenant_export -> tenant (tenant_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     api_key,
@@ -328,6 +387,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     audit_end,
     branch,
     company,
+    erasure,
+    erasure_part,
     identity_provider,
     linked_identity,
     location,
@@ -341,6 +402,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     role,
     session,
     tenant,
+    tenant_export,
+    tenant_export_part,
     ticket,
     till,
     user_role,

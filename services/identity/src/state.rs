@@ -9,12 +9,14 @@ use std::{
 
 use bahi_db::Db;
 use bahi_http::Signer;
+use bahi_privacy::Privacy;
+use bahi_register::Register;
 use bahi_service::Parts;
 use bahi_types::Clock;
 
 use crate::{
     attempt::Lanes, breached::Breached, egress::Egress, oidc::Providers, password::Hasher,
-    secret::Secret,
+    privacy::HOLDINGS, secret::Secret,
 };
 
 /// The state of the service.
@@ -42,6 +44,10 @@ pub struct State {
     pub may_suspend: Arc<BTreeSet<String>>,
     /// Folder of public keys, ours among them.
     pub trust: PathBuf,
+    /// Its part in the privacy of those whose data it holds.
+    pub privacy: Privacy,
+    /// Services that are asked for what they hold, by name.
+    pub answerers: Arc<Vec<String>>,
 }
 
 impl State {
@@ -73,8 +79,18 @@ impl State {
             .filter(|name| !name.is_empty());
         let may_suspend = Arc::new(named.map(str::to_owned).collect());
         let breached = parts.env.optional("BAHI_BREACHED_PASSWORDS");
+        let register = parts
+            .env
+            .parse("BAHI_REGISTER", "deploy/services.toml".to_owned())?;
+        let register = Register::load(register)?;
+        let answerers = register.answerers().map(|service| service.name.clone());
+        let mut answerers: Vec<String> = answerers.collect();
+        answerers.sort_unstable();
+        let db = parts.database()?;
         Ok(Self {
-            db: parts.database()?,
+            privacy: Privacy::new(db.clone(), &parts.env, None, &HOLDINGS)?,
+            answerers: Arc::new(answerers),
+            db,
             providers: Providers::new(egress, parts.clock.clone()),
             clock: parts.clock,
             secret: Secret::derived(&parts.signer, &former)?,

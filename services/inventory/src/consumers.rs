@@ -36,7 +36,7 @@ pub fn table(state: &State) -> Vec<Consumer> {
         .on(REGISTRATION_CREATED, registration)
         .on(REGISTRATION_UPDATED, registration);
     state.restore.watch(consumer.status());
-    vec![consumer]
+    vec![consumer, state.privacy.consumer()]
 }
 
 /// Goods leave for invoices.

@@ -52,7 +52,7 @@ pub fn table(state: &State) -> Vec<Job> {
         let state = state.clone();
         Job::every(name, every, move || work(state.clone()))
     };
-    vec![
+    let own = [
         job("lapse_holds", Duration::from_millis(500), state, |s| {
             Box::pin(async move { lapse(&s).await })
         }),
@@ -77,7 +77,8 @@ pub fn table(state: &State) -> Vec<Job> {
         job("find_dead_stock", Duration::from_secs(900), state, |s| {
             Box::pin(async move { find_dead_stock(&s).await })
         }),
-    ]
+    ];
+    own.into_iter().chain(state.privacy.jobs()).collect()
 }
 
 pub use crate::ledger::take_snapshots;

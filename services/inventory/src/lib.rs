@@ -23,6 +23,7 @@ mod landed_cost;
 pub mod ledger;
 mod period;
 mod policy;
+pub mod privacy;
 mod recall;
 mod receipt;
 mod reorder_level;

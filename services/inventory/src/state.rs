@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use bahi_db::Db;
+use bahi_privacy::Privacy;
 use bahi_proto::auth::{Guard, Outbound};
 use bahi_register::Register;
 use bahi_service::Parts;
 
-use crate::{config::Config, restore::Restore, sales::Sales};
+use crate::{config::Config, privacy::HOLDINGS, restore::Restore, sales::Sales};
 
 /// The state.
 #[derive(Clone)]
@@ -23,6 +24,8 @@ pub struct State {
     pub guard: Guard,
     /// Whether a restored database has caught up.
     pub restore: Restore,
+    /// Its part in the privacy of those whose data it holds.
+    pub privacy: Privacy,
 }
 
 impl State {
@@ -35,6 +38,7 @@ impl State {
         let register = Register::load(&config.register).context("the register")?;
         let db = parts.database()?;
         Ok(Self {
+            privacy: Privacy::new(db.clone(), &parts.env, None, &HOLDINGS)?,
             sales: Sales::new(config.sales.as_deref(), Outbound::new(parts.signer))?,
             guard: Guard::new(parts.keys, Arc::new(register), "inventory"),
             restore: Restore::new(db.clone()),

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Topic and type to handler.
-pub fn table(_: &State) -> Vec<Consumer> {
+pub fn table(state: &State) -> Vec<Consumer> {
     vec![
         Consumer::new("product")
             .gather(Duration::from_millis(200))
@@ -31,6 +31,7 @@ pub fn table(_: &State) -> Vec<Consumer> {
             .on(INVENTORY_TRANSFERRED, transferred)
             .on(STOCK_STATUS_CHANGED, status_changed)
             .on(STOCK_REVALUED, revalued),
+        state.privacy.consumer(),
     ]
 }
 

@@ -10,7 +10,7 @@ use crate::{State, image, import_job::commands};
 /// The jobs.
 pub fn table(state: &State) -> Vec<Job> {
     let (waiting, finished, pictures) = (state.clone(), state.clone(), state.clone());
-    vec![
+    let own = [
         Job::every("resume_imports", Duration::from_secs(5), move || {
             let state = waiting.clone();
             async move { Ok(commands::resume(&state).await?) }
@@ -23,5 +23,6 @@ pub fn table(state: &State) -> Vec<Job> {
             let state = pictures.clone();
             async move { Ok(image::commands::clear(&state).await?) }
         }),
-    ]
+    ];
+    own.into_iter().chain(state.privacy.jobs()).collect()
 }

@@ -24,6 +24,7 @@ mod label;
 mod price_entry;
 mod price_list;
 mod price_quote;
+pub mod privacy;
 mod product;
 mod product_unit;
 mod promotion;

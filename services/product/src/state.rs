@@ -4,11 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use bahi_db::Db;
 use bahi_objects::Objects;
+use bahi_privacy::Privacy;
 use bahi_proto::auth::Outbound;
 use bahi_service::Parts;
 use tokio::sync::Semaphore;
 
-use crate::{Error, config::Config, scan::Index, shelf::Shelf};
+use crate::{Error, config::Config, privacy::HOLDINGS, scan::Index, shelf::Shelf};
 
 /// Streams of progress that a process keeps at the same time; each asks the database twice a second.
 const WATCHERS: usize = 64;
@@ -32,6 +33,8 @@ pub struct State {
     pub watchers: Arc<Semaphore>,
     /// Where pictures lie.
     pub store: Option<Objects>,
+    /// Its part in the privacy of those whose data it holds.
+    pub privacy: Privacy,
     /// Inventory, who alone knows what there is of a product.
     pub(crate) shelf: Shelf,
 }
@@ -52,7 +55,9 @@ impl State {
         let witness = index.clone();
         db.on_commit(move |changed| witness.committed(changed));
         let turns = |most: usize| Arc::new(Semaphore::new(most.max(1)));
+        let store = config.s3.as_ref().map(Objects::new);
         Ok(Self {
+            privacy: Privacy::new(db.clone(), &parts.env, store.clone(), &HOLDINGS)?,
             shelf: Shelf::new(&config.inventory, Outbound::new(parts.signer.clone()))?,
             db,
             index,
@@ -61,7 +66,7 @@ impl State {
             exports: turns(config.exports),
             pictures: turns(config.pictures),
             watchers: turns(WATCHERS),
-            store: config.s3.as_ref().map(Objects::new),
+            store,
         })
     }
 

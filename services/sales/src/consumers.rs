@@ -19,7 +19,7 @@ use bahi_kafka::{Consumer, Failed};
 use crate::{State, catalogue, cost, customer, order, organisation, price_list, print, promotion};
 
 /// The consumers.
-pub(crate) fn table(_: &State) -> Vec<Consumer> {
+pub(crate) fn table(state: &State) -> Vec<Consumer> {
     vec![
         Consumer::new("sales")
             .gather(Duration::from_millis(100))
@@ -61,6 +61,7 @@ pub(crate) fn table(_: &State) -> Vec<Consumer> {
             .gather(Duration::from_millis(200))
             .on(INVOICE_ISSUED, print::due_invoices)
             .on(RETURN_PROCESSED, print::due_notes),
+        state.privacy.consumer(),
     ]
 }
 

@@ -44,5 +44,6 @@ pub fn table(state: &State) -> Vec<Job> {
         let state = earning.clone();
         async move { commission::accrue(&state).await }
     });
-    vec![expire, reconcile, orders, prints, commissions]
+    let own = [expire, reconcile, orders, prints, commissions];
+    own.into_iter().chain(state.privacy.jobs()).collect()
 }

@@ -28,6 +28,7 @@ mod price_list;
 mod price_note;
 mod pricing;
 mod print;
+pub mod privacy;
 mod promotion;
 mod quotation;
 mod receipt;

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use bahi_db::Db;
 use bahi_http::Keys;
+use bahi_objects::{Objects, S3};
+use bahi_privacy::Privacy;
 use bahi_proto::auth::Guard;
 use bahi_register::Register;
 use bahi_service::Parts;
@@ -14,6 +16,7 @@ use crate::{
     cancellation::Window,
     live::{Hub, Kafka},
     print::Printer,
+    privacy::HOLDINGS,
     reservation::Inventory,
     restore::Restore,
 };
@@ -40,6 +43,8 @@ pub struct State {
     pub(crate) printer: Printer,
     /// Who is connected, and what they are told.
     pub(crate) hub: Hub,
+    /// Its part in the privacy of those whose data it holds.
+    pub privacy: Privacy,
     /// Where topics are read again for them.
     pub(crate) kafka: Option<Kafka>,
     /// Cancelled when they are to be told goodbye.
@@ -61,7 +66,9 @@ impl State {
             .clone()
             .tell(inventory.clone(), db.service(), parts.stop.clone());
         tokio::spawn(telling);
+        let own = S3::read(&parts.env, "invoices")?.as_ref().map(Objects::new);
         Ok(Self {
+            privacy: Privacy::new(db.clone(), &parts.env, own, &HOLDINGS)?,
             runtime: Handle::current(),
             restore: Restore::new(db.clone(), &parts.env),
             cancel_within: parts.env.parse("BAHI_CANCEL_WITHIN", Window::default())?,

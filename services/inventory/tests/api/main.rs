@@ -21,6 +21,7 @@ mod landed_cost;
 mod orders;
 mod plain_model;
 mod planning;
+mod privacy;
 mod random;
 mod recalls;
 mod receiving;

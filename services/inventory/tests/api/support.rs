@@ -246,9 +246,16 @@ impl Shop {
 
     /// A shop whose clock stands still.
     pub async fn at(now: &str) -> Self {
+        Self::at_with(now, &[]).await
+    }
+
+    /// The same with more settings.
+    pub async fn at_with(now: &str, more: &[(&str, &str)]) -> Self {
         let (sales, url) = fake_sales().await;
         let clock = Clock::fixed(now.parse().unwrap());
-        let app = TestApp::start_with(inventory::app(), &[("BAHI_SALES_GRPC", &url)], clock).await;
+        let mut settings = vec![("BAHI_SALES_GRPC", url.as_str())];
+        settings.extend(more);
+        let app = TestApp::start_with(inventory::app(), &settings, clock).await;
         let app = Arc::new(app);
         let owner = app.tenant();
         let grpc = StockClient::connect(app.grpc_url()).await.unwrap();

@@ -13,6 +13,7 @@ mod imports;
 mod kits;
 mod labels;
 mod pricing;
+mod privacy;
 mod products;
 mod scanning;
 mod search;

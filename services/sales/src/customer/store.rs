@@ -1,7 +1,7 @@
 //! Every statement on customers and their accounts.
 
 use bahi_db::{Result, Tx, sql};
-use bahi_events::{Customer as Told, CustomerDeleted, Envelope};
+use bahi_events::{Customer as Told, CustomerDeleted, Envelope, SubjectKind};
 use bahi_kafka::Failed;
 use bahi_types::{CustomerId, InvoiceId, Money};
 use diesel::{
@@ -301,7 +301,14 @@ pub(crate) async fn customers(
 }
 
 async fn put(tx: &mut Tx, events: &[Envelope<Told>]) -> Result<()> {
-    let events = newest(events, |c| c.customer_id.uuid());
+    let mut events = newest(events, |c| c.customer_id.uuid());
+    // An older event about somebody who was erased brings nothing back.
+    let ids = events
+        .iter()
+        .map(|e| e.payload.customer_id.uuid())
+        .collect();
+    let gone = bahi_privacy::erased(tx, SubjectKind::Customer, ids).await?;
+    events.retain(|e| !gone.contains(&e.payload.customer_id.uuid()));
     let addresses = events
         .iter()
         .map(|e| serde_json::to_value(&e.payload.addresses))

@@ -25,6 +25,7 @@ mod orders;
 mod policy;
 mod pricing;
 mod prints;
+mod privacy;
 mod protocol;
 mod quotations;
 mod random;

@@ -1,0 +1,2 @@
+drop table public.erasure_part;
+drop table public.erasure;
