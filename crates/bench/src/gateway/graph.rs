@@ -263,7 +263,7 @@ impl Making<'_> {
             "ID" if name == "id" => object.key.clone().into(),
             "ID" => format!("{drawn:016x}-{drawn:016x}").into(),
             "Int" => (drawn % 1000).into(),
-            "Boolean" => (drawn % 2 == 0).into(),
+            "Boolean" => drawn.is_multiple_of(2).into(),
             "Decimal" => format!("{}.50", drawn % 1000).into(),
             "DateTime" => "2026-11-22T10:00:00Z".into(),
             "NaiveDate" => "2026-11-22".into(),

@@ -96,6 +96,7 @@ impl Site {
                 tid: self.tenant,
                 sid: Some(Uuid::now_v7()),
                 perms: permissions.iter().map(|p| (*p).to_owned()).collect(),
+                branches: bahi_types::Scope::default(),
                 name: Some("Asha".into()),
                 rate: None,
                 amr: vec!["pwd".into()],

@@ -142,6 +142,7 @@ impl Person {
             tid: tenant,
             sid: rate.is_none().then(Uuid::now_v7),
             perms: vec!["*".to_owned()],
+            branches: bahi_types::Scope::default(),
             name: None,
             rate,
             amr: Vec::new(),
