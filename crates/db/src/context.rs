@@ -4,6 +4,8 @@ use bahi_events::Actor;
 use bahi_types::{Scope, TenantId};
 use uuid::Uuid;
 
+use crate::Error;
+
 /// The W3C trace that a change belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
@@ -56,6 +58,17 @@ impl Ctx {
             causation_id: None,
             trace: None,
             idempotency: None,
+        }
+    }
+
+    /// Refuses who acts for some branches only.
+    ///
+    /// # Errors
+    /// [`Error::OtherBranch`].
+    pub fn everywhere(&self) -> Result<(), Error> {
+        match self.scope.is_whole() {
+            true => Ok(()),
+            false => Err(Error::OtherBranch),
         }
     }
 

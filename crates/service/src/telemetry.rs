@@ -1,12 +1,55 @@
 //! JSON logs, and traces by OTLP where there is a collector.
 
+use std::fmt;
+
 use anyhow::Context;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::WithExportConfig;
 use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
-use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing::span::Record;
+use tracing_subscriber::{
+    EnvFilter,
+    field::RecordFields,
+    fmt::{
+        FormatFields, FormattedFields,
+        format::{JsonFields, Writer},
+    },
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 use crate::Env;
+
+/// The fields of a span as JSON for the log. What is learned of a span later is added at the end; [`JsonFields`] would read
+/// all of it and write it anew each time, which cost a gateway's request more than its header lines. Of a field that is
+/// said twice the last holds, as whoever reads JSON does.
+struct Appending(JsonFields);
+
+impl<'a> FormatFields<'a> for Appending {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'a>, fields: R) -> fmt::Result {
+        self.0.format_fields(writer, fields)
+    }
+
+    fn add_fields(
+        &self,
+        current: &'a mut FormattedFields<Self>,
+        fields: &Record<'_>,
+    ) -> fmt::Result {
+        let mut more = String::new();
+        self.0.format_fields(Writer::new(&mut more), fields)?;
+        match (current.fields.pop(), more.strip_prefix('{')) {
+            (Some('}'), Some("}")) => current.fields.push('}'),
+            (Some('}'), Some(added)) => {
+                if !current.fields.ends_with('{') {
+                    current.fields.push(',');
+                }
+                current.fields.push_str(added);
+            }
+            _ => current.fields = more,
+        }
+        Ok(())
+    }
+}
 
 /// Keeps the exporter; flushed when the process ends.
 pub(crate) struct Telemetry(Option<SdkTracerProvider>);
@@ -21,7 +64,8 @@ impl Telemetry {
             .json()
             .flatten_event(true)
             .with_current_span(true)
-            .with_span_list(false);
+            .with_span_list(false)
+            .fmt_fields(Appending(JsonFields::new()));
         let provider = match env.optional("BAHI_OTLP_ENDPOINT") {
             None => None,
             Some(endpoint) => {
@@ -61,5 +105,68 @@ impl Telemetry {
         {
             tracing::warn!(%error, "the last traces were not sent");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
+    use serde_json::{Value, json};
+    use tracing::field::Empty;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_learned_of_a_span_later_is_in_the_log() {
+        let lines = Lines::default();
+        let sink = lines.clone();
+        let layer = tracing_subscriber::fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .with_writer(move || sink.clone())
+            .fmt_fields(Appending(JsonFields::new()));
+        let subscriber = tracing_subscriber::registry().with(layer);
+        tracing::subscriber::with_default(subscriber, || {
+            let bare = tracing::info_span!("bare", late = Empty);
+            bare.in_scope(|| tracing::info!("nothing yet"));
+            bare.record("late", "a \"quoted\" }");
+            bare.in_scope(|| tracing::info!("one"));
+            let full = tracing::info_span!("full", route = "/a", status = Empty, tenant = Empty);
+            full.record("route", "/b");
+            full.record("status", 200);
+            full.in_scope(|| tracing::info!("more"));
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let spans: Vec<Value> = text
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap()["span"].clone())
+            .collect();
+        assert_eq!(
+            spans,
+            [
+                json!({ "name": "bare" }),
+                json!({ "name": "bare", "late": "a \"quoted\" }" }),
+                json!({ "name": "full", "route": "/b", "status": 200 }),
+            ]
+        );
     }
 }

@@ -288,10 +288,10 @@ pub(crate) fn described(finders: &[Finder]) -> Value {
         "properties": {
             "q": { "type": "string", "minLength": 1, "maxLength": 100,
                    "description": "Words, or a code: SKU, barcode, number of a document, telephone number, GSTIN, serial number." },
-            "kinds": { "type": "array", "minItems": 1, "items": { "type": "string", "enum": kinds },
+            "kinds": { "type": ["array", "null"], "minItems": 1, "items": { "type": "string", "enum": kinds },
                        "description": "Only these kinds; all that the caller may read when absent." },
-            "limit": { "type": "integer", "minimum": 1, "maximum": MOST, "default": LIMIT, "description": "Most things of a kind." },
-            "page": { "type": "integer", "minimum": 1, "maximum": PAGES, "default": 1, "description": "Of each kind." },
+            "limit": { "type": ["integer", "null"], "minimum": 1, "maximum": MOST, "default": LIMIT, "description": "Most things of a kind." },
+            "page": { "type": ["integer", "null"], "minimum": 1, "maximum": PAGES, "default": 1, "description": "Of each kind." },
         },
     });
     let hit = json!({

@@ -1,10 +1,12 @@
 //! What every operation takes and answers beside its own: the headers of a change, and refusals, all in one shape.
 
+use std::collections::BTreeSet;
+
 use bahi_http::Problem;
 use utoipa::{
     PartialSchema,
     openapi::{
-        Content, Object, ObjectBuilder, OpenApi, Ref, RefOr, Required, Response, Type,
+        Content, Object, ObjectBuilder, OpenApi, Ref, RefOr, Required, Response, Schema, Type,
         path::{HttpMethod, Operation, Parameter, ParameterBuilder, ParameterIn},
     },
 };
@@ -15,9 +17,11 @@ const PROBLEM: &str = "Problem";
 
 /// Adds them to every operation of `api`.
 pub(super) fn add(api: &mut OpenApi) {
+    let silent = silent(api);
     for (path, item) in &mut api.paths.paths {
         for (method, operation) in operations(item) {
             headers(&method, operation);
+            spare(operation, &silent);
             for (status, why) in refusals(path, &method, operation) {
                 let known = operation.responses.responses.entry(status.to_owned());
                 known.or_insert_with(|| RefOr::T(because(why)));
@@ -35,6 +39,29 @@ pub(super) fn add(api: &mut OpenApi) {
     // The one type of others that parameters name, which no `ToSchema` of ours brings along.
     let uuid = components.schemas.entry("Uuid".to_owned());
     uuid.or_insert_with(|| super::uuid().into());
+}
+
+/// Schemas that require nothing: a body of them may be left out, as a body of `{}`.
+fn silent(api: &OpenApi) -> BTreeSet<String> {
+    let schemas = api.components.iter().flat_map(|all| &all.schemas);
+    let silent = schemas.filter(|(_, schema)| {
+        matches!(schema, RefOr::T(Schema::Object(object))
+            if object.required.is_empty() && object.schema_type == Type::Object.into())
+    });
+    silent.map(|(name, _)| name.clone()).collect()
+}
+
+fn spare(operation: &mut Operation, silent: &BTreeSet<String>) {
+    let Some(RefOr::T(body)) = &mut operation.request_body else {
+        return;
+    };
+    if let Some(RefOr::T(content)) = body.content.get("application/json")
+        && let Some(RefOr::Ref(named)) = &content.schema
+        && let Some(name) = named.ref_location.rsplit('/').next()
+        && silent.contains(name)
+    {
+        body.required = Some(Required::False);
+    }
 }
 
 fn because(why: &str) -> Response {
@@ -75,7 +102,9 @@ fn amends(method: &HttpMethod, operation: &Operation) -> bool {
 
 fn headers(method: &HttpMethod, operation: &mut Operation) {
     if amends(method, operation) {
-        let version = text().pattern(Some(r#"^(W/)?"[0-9]{1,18}"$"#)).build();
+        let version = text()
+            .pattern(Some(r#"^(W/)?("[0-9]{1,18}"|[0-9]{1,18})$"#))
+            .build();
         let why = "The version that was seen, as its `ETag` told it.";
         take(operation, "If-Match", Required::True, version, why);
     }

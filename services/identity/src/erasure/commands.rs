@@ -33,6 +33,7 @@ pub async fn start(
     (subject, subject_id): (SubjectKind, Uuid),
     reason: String,
 ) -> Result<Done<Asked>, Error> {
+    ctx.everywhere()?;
     let services = state.answerers.clone();
     let start = async move |tx: &mut Tx| -> Result<Asked, Error> {
         if subject == SubjectKind::User {

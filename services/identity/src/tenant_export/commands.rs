@@ -30,6 +30,7 @@ pub struct Asked {
 
 /// Asks every service for all it holds of the tenant, unless they are at it.
 pub async fn start(state: &State, ctx: &Ctx) -> Result<Done<Asked>, Error> {
+    ctx.everywhere()?;
     let services = state.answerers.clone();
     let start = async move |tx: &mut Tx| -> Result<Asked, Error> {
         if let Some(export) = store::running(tx).await? {

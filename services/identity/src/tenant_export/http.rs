@@ -171,6 +171,8 @@ async fn get_one(
     id: web::Path<Uuid>,
 ) -> Result<HttpResponse, Problem> {
     let find = async move |tx: &mut Tx| -> Result<_, Error> {
+        // The links lead to what all branches have written.
+        tx.ctx().everywhere()?;
         let export = store::get(tx, *id).await?;
         Ok((export, store::parts(tx, *id).await?))
     };

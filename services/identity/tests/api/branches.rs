@@ -146,6 +146,21 @@ async fn nobody_reaches_beyond_his_branches() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn all_data_of_a_business_are_not_for_who_works_for_a_part_of_it() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let branch = named(&site(&shop.owner).await.branch);
+    let local = shop.owner.at_branches(&["*"], &[branch]);
+    elsewhere(local.post("/api/v1/tenant-exports", json!({})).await);
+    let asked = shop.owner.post("/api/v1/tenant-exports", json!({})).await;
+    let path = format!("/api/v1/tenant-exports/{}", asked.expect(202).text_at("id"));
+    elsewhere(local.get(&path).await);
+    shop.owner.get(&path).await.expect(200);
+    let body = json!({ "subject": "customer", "id": BranchId::new(), "reason": "asked for" });
+    elsewhere(local.post("/api/v1/erasures", body).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_reaches_no_further_than_its_maker() {
     let app = start().await;
     let shop = Shop::open(&app).await;
