@@ -44,10 +44,12 @@ fn rank(name: &str, folder: &str) -> u32 {
         "bahi-kafka" | "bahi-http" => 3,
         "bahi-graphql" => 4,
         "bahi-proto" | "bahi-service" => 5,
-        "bahi-testkit" | "bahi-objects" => 6,
-        _ if folder.starts_with("services/") => 7,
-        "bahi-demo" => 8,
-        _ => 9,
+        "bahi-objects" => 6,
+        "bahi-privacy" => 7,
+        "bahi-testkit" => 8,
+        _ if folder.starts_with("services/") => 9,
+        "bahi-demo" => 10,
+        _ => 11,
     }
 }
 

@@ -58,6 +58,7 @@ async fn a_key_is_shown_once_and_speaks_for_itself() {
     assert_eq!(
         good.body,
         json!({
+            "branches": null,
             "sub": format!("key:{}", made.text_at("id")), "tenant_id": shop.owner.tenant, "name": "Web shop",
             "permissions": ["product.product.read", "sales.order.*"], "requests_per_minute": 600,
             "issued_at": now.timestamp(), "expires_at": (now + TimeDelta::days(30)).timestamp(),

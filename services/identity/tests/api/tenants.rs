@@ -37,6 +37,10 @@ fn command(app: &App, args: &[&str]) -> Output {
         .env("BAHI_DATABASE_URL", app.database.url())
         .env("BAHI_TRUST_DIR", format!("{keys}/public"))
         .env("BAHI_KEY_FILE", format!("{keys}/private/identity.pem"))
+        .env(
+            "BAHI_REGISTER",
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/services.toml"),
+        )
         .env("BAHI_DB_CHECKOUT_MS", "10000")
         .env("BAHI_OPERATOR", "asha@desk")
         .output()
