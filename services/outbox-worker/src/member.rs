@@ -1,6 +1,8 @@
 //! Who could relay a shard, and whose turn it is. Workers see each other by advisory locks on their sessions, so a
 //! worker is present exactly as long as its connection is: no heartbeat is written, and no clock is compared.
 
+use std::cmp::Reverse;
+
 use tokio_postgres::Client;
 
 use crate::{
@@ -68,12 +70,45 @@ pub async fn look(client: &Client, shard: i16) -> Result<Sight, SessionError> {
     })
 }
 
-/// How many of `members` come before `me` for this shard: rendezvous hashing, so that every worker comes to the same
-/// order without a word, shards spread evenly, and one that goes or comes moves only its own.
-pub fn rank(me: Member, members: &[Member], service: &str, shard: i16) -> usize {
-    let mine = (weight(me, service, shard), me);
-    let before = |other: &&Member| (weight(**other, service, shard), **other) > mine;
-    members.iter().filter(before).count()
+/// How many of `members` come before `me` for a shard of `shards`: rendezvous hashing with bounded loads, so that every
+/// worker comes to the same order without a word, and one that goes or comes moves little. Without the bound one of two
+/// workers would relay all eight shards of a database once in 128 times, and the other none.
+///
+/// Source: Thaler and Ravishankar, "Using name-based mappings to increase hit rates" (1998); Mirrokni, Thorup and
+/// Zadimoghaddam, "Consistent hashing with bounded loads" (2016).
+pub fn rank(me: Member, members: &[Member], service: &str, shard: i16, shards: i16) -> usize {
+    let order = order(members, service, shard);
+    match owner(members, service, shard, shards) {
+        Some(owner) if owner == me => 0,
+        owner => {
+            let others = order.iter().filter(|member| Some(**member) != owner);
+            1 + others.take_while(|member| **member != me).count()
+        }
+    }
+}
+
+/// Those present, the one that weighs most for the shard first.
+fn order(members: &[Member], service: &str, shard: i16) -> Vec<Member> {
+    let mut order = members.to_vec();
+    order.sort_unstable_by_key(|member| Reverse((weight(*member, service, shard), *member)));
+    order
+}
+
+/// Deals the shards up to this one: each to the first in its order that has not got its part yet. Where the parts are
+/// not even, some may have one more.
+fn owner(members: &[Member], service: &str, shard: i16, shards: i16) -> Option<Member> {
+    let part = usize::try_from(shards).ok()?.checked_div(members.len())?;
+    let mut one_more = usize::try_from(shards).ok()? % members.len();
+    let mut dealt: Vec<Member> = Vec::new();
+    for shard in 0..=shard {
+        let has = |member: &Member| dealt.iter().filter(|other| *other == member).count();
+        let next = order(members, service, shard)
+            .into_iter()
+            .find(|member| has(member) < part || has(member) == part && one_more > 0)?;
+        one_more -= usize::from(has(&next) == part);
+        dealt.push(next);
+    }
+    dealt.pop()
 }
 
 /// FNV-1a with a finish that spreads its bits (MurmurHash3's): workers of different versions must agree on it, which
@@ -100,7 +135,7 @@ mod tests {
     fn first(members: &[Member], service: &str, shard: i16) -> Member {
         let first = members
             .iter()
-            .find(|member| rank(**member, members, service, shard) == 0);
+            .find(|member| rank(**member, members, service, shard, 8) == 0);
         *first.unwrap()
     }
 
@@ -108,33 +143,71 @@ mod tests {
     fn ranks_are_a_permutation_on_which_all_agree() {
         let members = [5, 77, 1234, 99_999];
         for service in SERVICES {
-            let mut ranks: Vec<usize> = members
-                .iter()
-                .map(|me| rank(*me, &members, service, 0))
-                .collect();
-            ranks.sort_unstable();
-            assert_eq!(ranks, [0, 1, 2, 3]);
+            for (shard, shards) in (1..=8).flat_map(|shards| (0..shards).map(move |s| (s, shards)))
+            {
+                let mut ranks: Vec<usize> = members
+                    .iter()
+                    .map(|me| rank(*me, &members, service, shard, shards))
+                    .collect();
+                ranks.sort_unstable();
+                assert_eq!(ranks, [0, 1, 2, 3]);
+            }
         }
     }
 
+    /// How many shards each has, of those that the rule `first` deals.
+    fn parts(all: &[Member], service: &str, first: impl Fn(i16) -> Member) -> Vec<usize> {
+        let dealt: Vec<Member> = (0..8).map(first).collect();
+        let part = |me: &Member| dealt.iter().filter(|other| *other == me).count();
+        let parts: Vec<usize> = all.iter().map(part).collect();
+        assert_eq!(parts.iter().sum::<usize>(), 8, "{service}");
+        parts
+    }
+
     #[test]
-    fn shards_spread_and_only_those_of_one_who_goes_move() {
-        let all: Vec<Member> = (0..4).map(|_| draw()).collect();
+    fn shards_of_a_database_are_dealt_evenly_whoever_comes() {
+        let mut uneven = 0;
+        for count in [1, 2, 3, 5, 8, 9] {
+            for _ in 0..20 {
+                let all: Vec<Member> = (0..count).map(|_| draw()).collect();
+                for service in SERVICES {
+                    let even = |parts: &[usize]| {
+                        parts.iter().all(|part| {
+                            *part == 8 / all.len() || *part == 8_usize.div_ceil(all.len())
+                        })
+                    };
+                    let dealt = parts(&all, service, |shard| first(&all, service, shard));
+                    assert!(even(&dealt), "{dealt:?}");
+                    // By weight alone, it is not so.
+                    let weighed = parts(&all, service, |shard| order(&all, service, shard)[0]);
+                    uneven += usize::from(!even(&weighed));
+                }
+            }
+        }
+        assert!(uneven > 100, "{uneven}");
+    }
+
+    #[test]
+    fn one_who_goes_moves_little_besides_its_own() {
         let places: Vec<(&str, i16)> = SERVICES
             .into_iter()
             .flat_map(|s| (0..8).map(move |n| (s, n)))
             .collect();
-        for gone in &all {
-            let rest: Vec<Member> = all.iter().copied().filter(|m| m != gone).collect();
-            let mut own = 0;
-            for (service, shard) in &places {
-                let before = first(&all, service, *shard);
-                own += usize::from(before == *gone);
-                if before != *gone {
-                    assert_eq!(first(&rest, service, *shard), before);
+        let (mut moved, mut stayed) = (0, 0);
+        for _ in 0..8 {
+            let all: Vec<Member> = (0..4).map(|_| draw()).collect();
+            for gone in &all {
+                let rest: Vec<Member> = all.iter().copied().filter(|m| m != gone).collect();
+                for (service, shard) in &places {
+                    let before = first(&all, service, *shard);
+                    if before != *gone {
+                        let same = first(&rest, service, *shard) == before;
+                        *if same { &mut stayed } else { &mut moved } += 1;
+                    }
                 }
             }
-            assert!((2..=28).contains(&own), "{own} of 48 belong to one of four");
         }
+        // Of those of others. Dealt anew by number modulo workers, two thirds would move.
+        assert!(moved * 3 < stayed, "{moved} moved, {stayed} stayed");
     }
 }

@@ -243,7 +243,13 @@ impl Relay {
                 free_since = None;
             } else {
                 let since = *free_since.get_or_insert_with(Instant::now);
-                let rank = member::rank(self.member, &sight.members, &self.service, self.shard);
+                let rank = member::rank(
+                    self.member,
+                    &sight.members,
+                    &self.service,
+                    self.shard,
+                    sight.shards,
+                );
                 let patience = DEFERENCE * u32::try_from(rank).unwrap_or(u32::MAX);
                 if since.elapsed() >= patience
                     && let Some(lease) = lease::try_acquire(client, self.shard, &self.owner).await?

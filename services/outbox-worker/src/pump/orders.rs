@@ -77,6 +77,7 @@ impl Pump<'_> {
             &round.sight.members,
             &self.relay.service,
             shard.number,
+            shard.of,
         );
         self.outranked = if better > 0 { self.outranked + 1 } else { 0 };
         if self.outranked >= PATIENT {

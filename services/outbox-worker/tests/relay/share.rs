@@ -24,15 +24,18 @@ async fn owners(admin: &Client) -> HashMap<i16, String> {
         .collect()
 }
 
+/// Each owner has as many as the others.
 async fn until_owned(admin: &Client, shards: usize, owner_count: usize) -> HashMap<i16, String> {
     eventually(
-        format!("{shards} shards of {owner_count} owners"),
+        format!("{shards} shards of {owner_count} owners, evenly"),
         || async {
             let owners = owners(admin).await;
-            let mut names: Vec<&String> = owners.values().collect();
-            names.sort();
-            names.dedup();
-            (owners.len() == shards && names.len() == owner_count).then_some(owners.clone())
+            let mut parts: HashMap<&String, usize> = HashMap::new();
+            for owner in owners.values() {
+                *parts.entry(owner).or_default() += 1;
+            }
+            let even = parts.values().all(|part| *part == shards / owner_count);
+            (owners.len() == shards && parts.len() == owner_count && even).then(|| owners.clone())
         },
     )
     .await
