@@ -49,6 +49,24 @@ pub struct Rig {
 }
 
 impl Rig {
+    /// Prints what is wrong, and says whether nothing is.
+    pub fn tell(&self, seed: u64, wrong: &[String]) -> bool {
+        for one in wrong.iter().take(60) {
+            println!("{one}");
+        }
+        println!(
+            "{}; {} wrong; seed {seed}; logs in {}",
+            if wrong.is_empty() {
+                "ALL WELL"
+            } else {
+                "BROKEN"
+            },
+            wrong.len(),
+            self.logs.display()
+        );
+        wrong.is_empty()
+    }
+
     /// As the environment says.
     ///
     /// # Errors

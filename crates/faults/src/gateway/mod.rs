@@ -264,17 +264,7 @@ pub async fn run(
     for missed in missed {
         wrong.push(format!("MISSED: the judge does not see {missed}"));
     }
-    for one in wrong.iter().take(60) {
-        println!("{one}");
-    }
-    let well = wrong.is_empty();
-    println!(
-        "{}; {} wrong; seed {seed}; logs in {}",
-        if well { "ALL WELL" } else { "BROKEN" },
-        wrong.len(),
-        rig.logs.display()
-    );
-    Ok(well)
+    Ok(rig.tell(seed, &wrong))
 }
 
 fn tell(record: &Record, verdict: &Verdict) {

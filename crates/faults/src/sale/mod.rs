@@ -237,17 +237,7 @@ pub async fn run(
         caught.seen + caught.missed.len(),
         silence.as_secs_f64()
     );
-    for one in wrong.iter().take(60) {
-        println!("{one}");
-    }
-    let well = wrong.is_empty();
-    println!(
-        "{}; {} wrong; seed {seed}; logs in {}",
-        if well { "ALL WELL" } else { "BROKEN" },
-        wrong.len(),
-        rig.logs.display()
-    );
-    Ok(well)
+    Ok(rig.tell(seed, &wrong))
 }
 
 async fn unfinished(stage: &Stage, follower: &Follower) -> anyhow::Result<Option<String>> {

@@ -284,25 +284,23 @@ impl Socket {
         let mut tills: Option<BTreeSet<_>> = tills.map(|ids| ids.into_iter().collect());
         let mut locations = None;
         if let Some(branches) = &branches {
-            let ids: Vec<_> = branches.iter().map(|b| b.uuid()).collect();
-            let own = scope.branches().unwrap_or_default();
-            let own: Vec<_> = own.iter().map(|b| b.uuid()).collect();
             let found: Result<_> = self
                 .state
                 .db
                 .read(&self.caller.ctx, async |tx| {
-                    let places = organisation::locations_of(tx, &ids).await?;
-                    Ok((places, organisation::tills_of(tx, &own).await?))
+                    let places = organisation::locations_of(tx, branches).await?;
+                    let own = match scope.branches() {
+                        Some(own) => Some(organisation::tills_of(tx, own).await?),
+                        None => None,
+                    };
+                    Ok((places, own))
                 })
                 .await;
             let (places, own) = found.map_err(|_| End::Close(1011, "the database is away"))?;
             locations = Some(places.into_iter().collect());
-            if !scope.is_whole() {
-                let own: BTreeSet<_> = own.into_iter().collect();
-                tills = Some(match tills {
-                    None => own,
-                    Some(asked) => asked.intersection(&own).copied().collect(),
-                });
+            if let Some(mut own) = own {
+                own.retain(|till| tills.as_ref().is_none_or(|asked| asked.contains(till)));
+                tills = Some(own.into_iter().collect());
             }
         }
         Ok(Interest {

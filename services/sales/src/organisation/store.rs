@@ -248,7 +248,7 @@ pub(crate) async fn tills(
 }
 
 /// The locations of branches.
-pub(crate) async fn locations_of(tx: &Tx, branches: &[uuid::Uuid]) -> Result<Vec<LocationId>> {
+pub(crate) async fn locations_of(tx: &Tx, branches: &[BranchId]) -> Result<Vec<LocationId>> {
     #[derive(QueryableByName)]
     struct Row {
         #[diesel(sql_type = SqlUuid)]
@@ -264,7 +264,7 @@ pub(crate) async fn locations_of(tx: &Tx, branches: &[uuid::Uuid]) -> Result<Vec
 }
 
 /// The tills of branches.
-pub(crate) async fn tills_of(tx: &Tx, branches: &[uuid::Uuid]) -> Result<Vec<TillId>> {
+pub(crate) async fn tills_of(tx: &Tx, branches: &[BranchId]) -> Result<Vec<TillId>> {
     #[derive(QueryableByName)]
     struct Row {
         #[diesel(sql_type = SqlUuid)]
