@@ -14,11 +14,11 @@ RUN cargo chef prepare --recipe-path recipe.json
 
 FROM chef AS build
 COPY --from=plan /src/recipe.json recipe.json
-RUN cargo chef cook --release --workspace --bins --recipe-path recipe.json
+RUN cargo chef cook --profile dist --workspace --bins --recipe-path recipe.json
 COPY . .
-RUN cargo build --release --locked --workspace --bins \
+RUN cargo build --profile dist --locked --workspace --bins \
  && mkdir /out \
- && find target/release -maxdepth 1 -type f -executable -exec cp {} /out/ ';'
+ && find target/dist -maxdepth 1 -type f -executable -exec cp {} /out/ ';'
 
 FROM debian:12-slim AS runtime
 RUN apt-get update \

@@ -79,13 +79,15 @@ pub async fn observe<B: MessageBody + 'static>(
     let started = Instant::now();
     let id = incoming_id(&req);
     let method = req.method().to_string();
-    let route = req.match_pattern().unwrap_or_else(|| "unmatched".into());
+    let named = |route: &str| format!("{method} {route}");
+    // What one handler answers for many routes is known once it has.
+    let begun = req.match_pattern().filter(|route| !route.is_empty());
     let span = tracing::info_span!(
         "request",
-        otel.name = format!("{method} {route}"),
+        otel.name = begun.as_deref().map(named),
         otel.kind = "server",
         http.request.method = method,
-        http.route = route,
+        http.route = begun,
         http.response.status_code = field::Empty,
         request_id = id,
         trace_id = field::Empty,
@@ -108,18 +110,22 @@ pub async fn observe<B: MessageBody + 'static>(
     let label = routed.and_then(|r| r.extensions().get::<RouteTemplate>().cloned());
     // Before a request is routed only its path is looked at: `{id}` and `{id}:cancel` are told apart by who answered.
     let answered_by = routed.and_then(|r| r.match_pattern());
-    // All in one: each turn of recording has the span's fields read and written anew for the log.
-    match &answered_by {
-        Some(other) if *other != route => tracing::record_all!(
+    let route = match (&label, &answered_by, &begun) {
+        (Some(label), ..) => &label.0,
+        (None, Some(route), _) | (None, None, Some(route)) => route.as_str(),
+        (None, None, None) => "unmatched",
+    };
+    // All in one: each turn of recording costs the log a look at the span.
+    if begun.as_deref() == Some(route) {
+        span.record("http.response.status_code", status.as_u16());
+    } else {
+        tracing::record_all!(
             span,
             http.response.status_code = status.as_u16(),
-            http.route = other.as_str(),
-            otel.name = format!("{method} {other}"),
-        ),
-        _ => drop(span.record("http.response.status_code", status.as_u16())),
+            http.route = route,
+            otel.name = named(route),
+        );
     }
-    let route = answered_by.unwrap_or(route);
-    let route = label.as_ref().map_or(route.as_str(), |l| &l.0);
     REQUESTS
         .with_label_values(&[method.as_str(), route, status.as_str()])
         .inc();

@@ -6,28 +6,31 @@ use anyhow::Context;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::WithExportConfig;
 use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
-use tracing::span::Record;
+use serde_json::Value;
+use tracing::{
+    field::{Field, Visit},
+    span::Record,
+};
 use tracing_subscriber::{
     EnvFilter,
     field::RecordFields,
-    fmt::{
-        FormatFields, FormattedFields,
-        format::{JsonFields, Writer},
-    },
+    fmt::{FormatFields, FormattedFields, format::Writer},
     layer::SubscriberExt,
     util::SubscriberInitExt,
 };
 
 use crate::Env;
 
-/// The fields of a span as JSON for the log. What is learned of a span later is added at the end; [`JsonFields`] would read
-/// all of it and write it anew each time, which cost a gateway's request more than its header lines. Of a field that is
-/// said twice the last holds, as whoever reads JSON does.
-struct Appending(JsonFields);
+/// The fields of a span as JSON for the log, written as they come; what is learned of a span later is added at the end.
+/// [`JsonFields`](tracing_subscriber::fmt::format::JsonFields) sorts them in a map of values first, and reads all of it
+/// back and writes it anew for what comes later, which cost a gateway's request more than its header lines. Of a field
+/// that is said twice the last holds, as whoever reads JSON does.
+struct Appending;
 
 impl<'a> FormatFields<'a> for Appending {
-    fn format_fields<R: RecordFields>(&self, writer: Writer<'a>, fields: R) -> fmt::Result {
-        self.0.format_fields(writer, fields)
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'a>, fields: R) -> fmt::Result {
+        writer.write_char('{')?;
+        Json::written(writer, true, fields)
     }
 
     fn add_fields(
@@ -35,19 +38,71 @@ impl<'a> FormatFields<'a> for Appending {
         current: &'a mut FormattedFields<Self>,
         fields: &Record<'_>,
     ) -> fmt::Result {
-        let mut more = String::new();
-        self.0.format_fields(Writer::new(&mut more), fields)?;
-        match (current.fields.pop(), more.strip_prefix('{')) {
-            (Some('}'), Some("}")) => current.fields.push('}'),
-            (Some('}'), Some(added)) => {
-                if !current.fields.ends_with('{') {
-                    current.fields.push(',');
-                }
-                current.fields.push_str(added);
+        let first = match current.fields.pop() {
+            Some('}') => current.fields.ends_with('{'),
+            _ => {
+                current.fields.clear();
+                current.fields.push('{');
+                true
             }
-            _ => current.fields = more,
+        };
+        Json::written(current.as_writer(), first, fields)
+    }
+}
+
+/// An object of JSON on its way.
+struct Json<'a> {
+    writer: Writer<'a>,
+    first: bool,
+    done: fmt::Result,
+}
+
+impl<'a> Json<'a> {
+    /// Writes fields, the first of the object or more of them, and ends it.
+    fn written(writer: Writer<'a>, first: bool, fields: impl RecordFields) -> fmt::Result {
+        let done = Ok(());
+        let mut json = Self {
+            writer,
+            first,
+            done,
+        };
+        fields.record(&mut json);
+        json.done?;
+        json.writer.write_char('}')
+    }
+
+    fn field(&mut self, field: &Field, value: impl Into<Value>) {
+        let comma = if std::mem::take(&mut self.first) {
+            ""
+        } else {
+            ","
+        };
+        let name = field.name();
+        let value: Value = value.into();
+        if self.done.is_ok() {
+            self.done = write!(self.writer, "{comma}\"{name}\":{value}");
         }
-        Ok(())
+    }
+}
+
+impl Visit for Json<'_> {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.field(field, value);
+    }
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.field(field, value);
+    }
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.field(field, value);
+    }
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.field(field, value);
+    }
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.field(field, value);
+    }
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.field(field, format!("{value:?}"));
     }
 }
 
@@ -65,7 +120,7 @@ impl Telemetry {
             .flatten_event(true)
             .with_current_span(true)
             .with_span_list(false)
-            .fmt_fields(Appending(JsonFields::new()));
+            .fmt_fields(Appending);
         let provider = match env.optional("BAHI_OTLP_ENDPOINT") {
             None => None,
             Some(endpoint) => {
@@ -115,7 +170,7 @@ mod tests {
         sync::{Arc, Mutex},
     };
 
-    use serde_json::{Value, json};
+    use serde_json::json;
     use tracing::field::Empty;
 
     use super::*;
@@ -143,7 +198,7 @@ mod tests {
             .with_current_span(true)
             .with_span_list(false)
             .with_writer(move || sink.clone())
-            .fmt_fields(Appending(JsonFields::new()));
+            .fmt_fields(Appending);
         let subscriber = tracing_subscriber::registry().with(layer);
         tracing::subscriber::with_default(subscriber, || {
             let bare = tracing::info_span!("bare", late = Empty);

@@ -55,7 +55,8 @@ fn routes(cfg: &mut web::ServiceConfig) {
         .service(web::resource(search::PATH).to(search::search))
         .service(web::resource("/graphql").to(graphql::serve))
         .service(page("/docs", pages::docs_redirect))
-        .service(page("/docs/{file:.*}", pages::docs))
+        // Within a scope: its expression is tried on what begins with its name only.
+        .service(web::scope("/docs").service(page("/{file:.*}", pages::docs)))
         .default_service(web::to(proxy::forward));
     cfg.service(everything);
 }
