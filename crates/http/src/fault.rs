@@ -53,6 +53,9 @@ pub enum Fault {
     /// Something this request refers to has not reached this service yet.
     #[error("{0} is not known here yet; try again.")]
     NotYetKnown(String),
+    /// Nobody waits for the answer any more.
+    #[error("The answer took longer than it was waited for.")]
+    TimeUp,
 }
 
 fn summary(fields: &[FieldError]) -> String {
@@ -92,6 +95,7 @@ impl Refusal for Fault {
                 Verdict::new(StatusCode::PRECONDITION_REQUIRED, "VERSION_REQUIRED")
             }
             Self::NotYetKnown(_) => Verdict::conflict("NOT_YET_KNOWN"),
+            Self::TimeUp => Verdict::new(StatusCode::GATEWAY_TIMEOUT, "TIMEOUT"),
         }
     }
 
@@ -107,7 +111,11 @@ impl Refusal for Fault {
     }
 
     fn retry_after(&self) -> Option<u32> {
-        matches!(self, Self::NotYetKnown(_)).then_some(1)
+        match self {
+            Self::NotYetKnown(_) => Some(1),
+            Self::TimeUp => Some(2),
+            _ => None,
+        }
     }
 }
 

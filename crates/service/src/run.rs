@@ -11,7 +11,12 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{HttpServer, dev::ServerHandle, middleware::from_fn, web};
+use actix_web::{
+    HttpServer,
+    dev::ServerHandle,
+    middleware::{Condition, from_fn},
+    web,
+};
 use anyhow::Context;
 use bahi_db::{Db, DbConfig};
 use bahi_http::{Keys, Operations, Ready, Signer};
@@ -341,7 +346,9 @@ fn serve_http<S: Clone + Send + Sync + 'static>(
             Some(fallback) => app.configure(fallback),
             None => app.default_service(web::to(bahi_http::not_found)),
         };
-        app.wrap(from_fn(bahi_http::observe))
+        // What a client of the gateway says of its patience is no affair of ours.
+        let deadline = Condition::new(fallback.is_none(), from_fn(bahi_http::deadline));
+        app.wrap(deadline).wrap(from_fn(bahi_http::observe))
     })
     .on_connect(move |io, kept| {
         let socket = io.downcast_ref::<actix_web::rt::net::TcpStream>();

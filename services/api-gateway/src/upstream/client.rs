@@ -13,7 +13,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 
-use super::TIME_LEFT;
+use bahi_http::TIME_LEFT;
 
 /// The body of a forwarded request.
 pub type Body = UnsyncBoxBody<Bytes, std::io::Error>;

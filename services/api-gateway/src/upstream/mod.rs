@@ -39,9 +39,6 @@ pub use self::{
     settings::{Discover, Settings},
 };
 
-/// The header that tells a service how many milliseconds are left for its answer.
-pub const TIME_LEFT: &str = "x-request-timeout-ms";
-
 /// A service behind the gateway.
 pub struct Upstream {
     /// Its name in the register.

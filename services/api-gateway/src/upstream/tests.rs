@@ -7,6 +7,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering::SeqCst},
 };
 
+use bahi_http::TIME_LEFT;
 use bytes::Bytes;
 use hyper::Request;
 use tokio::{

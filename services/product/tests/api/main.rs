@@ -4,6 +4,7 @@
 
 mod archiving;
 mod catalogue;
+mod deadline;
 mod exports;
 mod graphql;
 mod history;
