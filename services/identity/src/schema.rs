@@ -147,6 +147,7 @@ diesel::table! {
         version -> Int8,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        branch_ids -> Nullable<Array<Uuid>>,
     }
 }
 

@@ -14,6 +14,9 @@ use crate::usage;
 /// How long one may take until it listens. Node loads a thousand files first.
 const START: Duration = Duration::from_secs(60);
 
+/// How long one may take to end.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// A process that runs until this is dropped.
 pub struct Process {
     child: Child,
@@ -88,8 +91,15 @@ impl Process {
         usage::resident(self.pid)
     }
 
-    /// Ends it and waits for that.
+    /// Ends it and waits for that. It is asked first: a master that is killed leaves its workers behind.
     pub async fn end(mut self) {
-        let _ = self.child.kill().await;
+        let pid = self.pid.to_string();
+        let _ = Command::new("kill").args(["-TERM", &pid]).status().await;
+        if tokio::time::timeout(PATIENCE, self.child.wait())
+            .await
+            .is_err()
+        {
+            let _ = self.child.kill().await;
+        }
     }
 }

@@ -29,6 +29,9 @@ const COMING: usize = 5;
 /// Of queries this many are new to the gateway's plans.
 const NEW: u64 = 10;
 
+/// Queries that are planned before it begins: more than are kept, so that what is kept is all that there ever will be.
+const PLANNED: u64 = 8_000;
+
 /// Loads, and compares the memory of the second quarter with that of the last.
 ///
 /// # Errors
@@ -38,6 +41,10 @@ pub async fn measure(site: &Site, args: &Args, goals: &mut Goals) -> anyhow::Res
     let gateway = site.gateway("soak", &CAPS).await?;
     let (token, port) = (site.token()?, gateway.port);
     let idle = sockets::open(port, &token, IDLE).await?;
+    let mut lane = Lane::open(port).await?;
+    for n in 1..=PLANNED {
+        lane.ask(&query(n, &token)?).await?;
+    }
     let end = Instant::now() + time;
     let refusals = Rc::new(Refusals::default());
     let local = tokio::task::LocalSet::new();
@@ -48,11 +55,8 @@ pub async fn measure(site: &Site, args: &Args, goals: &mut Goals) -> anyhow::Res
     let asked = local.spawn_local(asked);
     let bearer = token.clone();
     let queried = pace(port, QUERIES, end, refusals.clone(), move |n| {
-        let name = if n % NEW == 0 { n } else { 0 };
-        let text = format!(
-            "{{ products(first: 20) {{ edges {{ node {{ id n{name}: name available }} }} }} }}"
-        );
-        Ask::post("/graphql", &json!({ "query": text }))?.bearing(&bearer)
+        let name = if n % NEW == 0 { PLANNED + n } else { 0 };
+        query(name, &bearer)
     });
     let queried = local.spawn_local(queried);
     let turned = refusals.clone();
@@ -91,6 +95,13 @@ pub async fn measure(site: &Site, args: &Args, goals: &mut Goals) -> anyhow::Res
     );
     gateway.end().await;
     Ok(())
+}
+
+/// A query that no other number makes.
+fn query(n: u64, bearer: &str) -> anyhow::Result<Ask> {
+    let text =
+        format!("{{ products(first: 20) {{ edges {{ node {{ id n{n}: name available }} }} }} }}");
+    Ask::post("/graphql", &json!({ "query": text }))?.bearing(bearer)
 }
 
 /// At a pace; those that are late follow at once. How many there were.

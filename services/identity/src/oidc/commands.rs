@@ -325,7 +325,10 @@ async fn signed_in(
     match admit(state, ctx, &from, &provider, &person).await {
         // He came twice at once and the other was first: now there is somebody whom he can be.
         Err(Error::EmailTaken | Error::IdentityTaken) => {
-            admit(state, ctx, &from, &provider, &person).await
+            match admit(state, ctx, &from, &provider, &person).await {
+                Err(Error::EmailTaken) => Err(Error::NoAccount),
+                other => other,
+            }
         }
         other => other,
     }
@@ -372,7 +375,8 @@ async fn find(tx: &mut Tx, provider: &Provider, person: &Person) -> Result<UserI
         return Err(Error::NoAccount);
     }
     let user = match store::user_with(tx, email).await? {
-        Some(_) if !provider.link_by_email => return Err(Error::NoAccount),
+        // It may be himself, if he came since we looked for his link.
+        Some(_) if !provider.link_by_email => return Err(Error::EmailTaken),
         Some(id) => {
             let member = user::store::lock(tx, id).await?;
             match member.user.status.as_str() {
@@ -389,7 +393,8 @@ async fn find(tx: &mut Tx, provider: &Provider, person: &Person) -> Result<UserI
         None => {
             let role = provider.role_id.ok_or(Error::NoAccount)?;
             let name = person.name.as_deref().unwrap_or(email);
-            user::brought_in(tx, email, name, role).await?
+            let branch_ids = provider.branch_ids.clone();
+            user::brought_in(tx, email, name, role, branch_ids).await?
         }
     };
     add_link(tx, provider, person, user, "email").await?;

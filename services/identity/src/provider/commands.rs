@@ -2,7 +2,7 @@
 
 use bahi_db::{Ctx, Done, Error as DbError, Tx};
 use bahi_http::{Caller, Fault, Grants};
-use bahi_types::RoleId;
+use bahi_types::{BranchId, RoleId, Scope};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -15,6 +15,7 @@ use crate::{
     password::Password,
     role::{self, model::within},
     secret::Purpose,
+    user,
 };
 
 /// What is said of a provider, and may change.
@@ -34,6 +35,8 @@ pub struct Settings {
     pub link_by_email: bool,
     /// What unknown people become.
     pub role_id: Option<RoleId>,
+    /// Where they work then, where this changes.
+    pub scope: Option<Scope>,
     /// Whether its second factor counts.
     pub trusts_mfa: bool,
     /// Whether it lets anybody in.
@@ -67,7 +70,12 @@ fn mighty(grants: &Grants) -> Result<(), Error> {
     within(grants, &["*".to_owned()])
 }
 
-async fn fits(tx: &mut Tx, settings: &Settings) -> Result<(), Error> {
+/// The branches of those whom it brings in, which are `before` unless it says others.
+async fn fits(
+    tx: &mut Tx,
+    settings: &Settings,
+    before: Scope,
+) -> Result<Option<Vec<BranchId>>, Error> {
     if settings.domains.is_empty() && (settings.link_by_email || settings.role_id.is_some()) {
         let message = "must name the domains whose people it links by e-mail or brings in";
         return Err(Fault::field("domains", message).into());
@@ -79,7 +87,8 @@ async fn fits(tx: &mut Tx, settings: &Settings) -> Result<(), Error> {
             other => other,
         })?;
     }
-    Ok(())
+    let scope = settings.scope.as_ref().unwrap_or(&before);
+    user::given(tx, scope, settings.role_id.as_slice()).await
 }
 
 /// No request that holds a client secret is remembered by a hash of its body.
@@ -110,7 +119,7 @@ pub async fn create(
     state
         .db
         .write(&ctx, async move |tx: &mut Tx| {
-            fits(tx, &settings).await?;
+            let branch_ids = fits(tx, &settings, Scope::default()).await?;
             let id = Uuid::now_v7();
             let sealed = settings.secret.sealed(&state_, &owner(tx.tenant(), id))?;
             let row = Provider {
@@ -128,6 +137,7 @@ pub async fn create(
                 version: 1,
                 created_at: tx.now(),
                 updated_at: tx.now(),
+                branch_ids,
             };
             store::insert(tx, &row, sealed.flatten().as_deref()).await?;
             tx.publish(events::provider(&row));
@@ -140,7 +150,7 @@ pub async fn create(
 fn told(tx: &mut Tx, action: &'static str, row: &Provider) {
     let details = json!({
         "issuer": row.issuer, "client_id": row.client_id, "redirect_uris": row.redirect_uris, "domains": row.domains,
-        "link_by_email": row.link_by_email, "role_id": row.role_id, "trusts_mfa": row.trusts_mfa, "active": row.active,
+        "link_by_email": row.link_by_email, "role_id": row.role_id, "branch_ids": row.branch_ids, "trusts_mfa": row.trusts_mfa, "active": row.active,
     });
     tx.audit(action, ("identity_provider", row.id), None, details);
 }
@@ -169,7 +179,7 @@ pub async fn update(
         .db
         .write(&ctx, async move |tx: &mut Tx| {
             let mut row = at_version(tx, id, version).await?;
-            fits(tx, &settings).await?;
+            row.branch_ids = fits(tx, &settings, row.scope()).await?;
             if let Some(sealed) = settings.secret.sealed(&state_, &owner(tx.tenant(), id))? {
                 store::set_sealed(tx, id, sealed.as_deref()).await?;
             }

@@ -5,7 +5,7 @@ use bahi_db::{Done, Tx};
 use bahi_http::{
     Amend, Caller, Empty, Post, Problem, Versioned, Walk, created, no_content, ok, page, validate,
 };
-use bahi_types::{Page, PageQuery, RoleId};
+use bahi_types::{BranchId, Page, PageQuery, RoleId, Scope};
 use chrono::{DateTime, Utc};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -67,6 +67,10 @@ struct ProviderInput {
     #[garde(skip)]
     #[schema(value_type = Option<Uuid>)]
     role_id: Option<RoleId>,
+    /// The branches that the role is good at; all of them, also those to come, without.
+    #[garde(inner(length(min = 1, max = 200)))]
+    #[schema(value_type = Option<Vec<Uuid>>)]
+    branch_ids: Option<Vec<BranchId>>,
     /// Whether a second factor that was shown there counts here.
     #[garde(skip)]
     #[serde(default)]
@@ -108,6 +112,12 @@ struct ProviderChange {
     #[garde(skip)]
     #[schema(value_type = Option<Uuid>)]
     role_id: Option<RoleId>,
+    /// The branches that the role is good at for those who come from now on; `null` for every one, also those to come.
+    /// Without it they stay what they are.
+    #[garde(inner(inner(length(min = 1, max = 200))))]
+    #[schema(value_type = Option<Vec<Uuid>>)]
+    #[serde(default, deserialize_with = "validate::said")]
+    branch_ids: Option<Option<Vec<BranchId>>>,
     /// Whether its second factor counts.
     #[garde(skip)]
     trusts_mfa: bool,
@@ -156,6 +166,7 @@ impl ProviderInput {
             domains: self.domains,
             link_by_email: self.link_by_email,
             role_id: self.role_id,
+            scope: Some(Scope::new(self.branch_ids)),
             trusts_mfa: self.trusts_mfa,
             active: self.active,
         };
@@ -178,6 +189,7 @@ impl From<ProviderChange> for Settings {
             domains: body.domains,
             link_by_email: body.link_by_email,
             role_id: body.role_id,
+            scope: body.branch_ids.map(Scope::new),
             trusts_mfa: body.trusts_mfa,
             active: body.active,
         }
@@ -196,6 +208,8 @@ struct ProviderBody {
     link_by_email: bool,
     #[schema(value_type = Option<Uuid>)]
     role_id: Option<RoleId>,
+    #[schema(value_type = Option<Vec<Uuid>>)]
+    branch_ids: Option<Vec<BranchId>>,
     trusts_mfa: bool,
     active: bool,
     version: i64,
@@ -214,6 +228,7 @@ impl From<Provider> for ProviderBody {
             domains: row.domains,
             link_by_email: row.link_by_email,
             role_id: row.role_id,
+            branch_ids: row.branch_ids,
             trusts_mfa: row.trusts_mfa,
             active: row.active,
             version: row.version,
@@ -241,7 +256,7 @@ struct CheckBody {
 
 /// Makes an identity provider.
 #[utoipa::path(tag = "identity-providers", security(("bearer" = ["identity.provider.write"])), request_body = ProviderInput, responses(
-    (status = 201, body = ProviderBody), (status = 403, description = "ESCALATION, unless the caller holds everything"),
+    (status = 201, body = ProviderBody), (status = 403, description = "ESCALATION, unless the caller holds everything; OTHER_BRANCH"),
     (status = 409, description = "PROVIDER_TAKEN"), (status = 422, description = "UNKNOWN_REFERENCE")))]
 #[post("/api/v1/identity-providers")]
 async fn create(
@@ -284,7 +299,7 @@ async fn get_one(
 
 /// Changes an identity provider, closes it or opens it again.
 #[utoipa::path(tag = "identity-providers", security(("bearer" = ["identity.provider.write"])), request_body = ProviderChange, responses(
-    (status = 200, body = ProviderBody), (status = 403, description = "ESCALATION, unless the caller holds everything"),
+    (status = 200, body = ProviderBody), (status = 403, description = "ESCALATION, unless the caller holds everything; OTHER_BRANCH"),
     (status = 422, description = "UNKNOWN_REFERENCE")))]
 #[put("/api/v1/identity-providers/{id:[^:/]+}")]
 async fn update(

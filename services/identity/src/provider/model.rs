@@ -1,6 +1,6 @@
 //! What an identity provider is.
 
-use bahi_types::{RoleId, TenantId};
+use bahi_types::{BranchId, RoleId, Scope, TenantId};
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -41,9 +41,16 @@ pub struct Provider {
     pub created_at: DateTime<Utc>,
     /// The last change.
     pub updated_at: DateTime<Utc>,
+    /// The branches that unknown people work for; none named: all of them.
+    pub branch_ids: Option<Vec<BranchId>>,
 }
 
 impl Provider {
+    /// Where unknown people work.
+    pub fn scope(&self) -> Scope {
+        Scope::new(self.branch_ids.clone())
+    }
+
     /// Whether it speaks for an address in lower case.
     pub fn speaks_for(&self, email: &str) -> bool {
         let domain = email.rsplit_once('@').map(|(_, domain)| domain);
@@ -160,6 +167,7 @@ mod tests {
             domains: domain_set(vec!["Example.in".into(), "example.in".into()]),
             link_by_email: true,
             role_id: None,
+            branch_ids: None,
             trusts_mfa: false,
             active: true,
             version: 1,

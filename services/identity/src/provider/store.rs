@@ -78,6 +78,7 @@ pub async fn save(tx: &mut Tx, row: &Provider) -> Result<()> {
             identity_provider::domains.eq(&row.domains),
             identity_provider::link_by_email.eq(row.link_by_email),
             identity_provider::role_id.eq(row.role_id),
+            identity_provider::branch_ids.eq(&row.branch_ids),
             identity_provider::trusts_mfa.eq(row.trusts_mfa),
             identity_provider::active.eq(row.active),
             identity_provider::version.eq(row.version),

@@ -46,7 +46,7 @@ fn reaches(tx: &Tx, scope: &Scope) -> Result<(), Error> {
 
 /// Branches that are to be somebody's with these roles: within what the caller works for, and there. An owner works for
 /// all of them: somebody must be able to give back what was taken.
-async fn given(
+pub async fn given(
     tx: &mut Tx,
     scope: &Scope,
     roles: &[RoleId],
@@ -210,6 +210,7 @@ pub async fn brought_in(
     email: &str,
     name: &str,
     role: RoleId,
+    branch_ids: Option<Vec<BranchId>>,
 ) -> Result<UserId, Error> {
     let user = User {
         tenant_id: tx.tenant(),
@@ -221,7 +222,7 @@ pub async fn brought_in(
         created_at: tx.now(),
         updated_at: tx.now(),
         email_verified_at: Some(tx.now()),
-        branch_ids: None,
+        branch_ids,
     };
     store::insert(tx, &user, None).await?;
     store::set_roles(tx, user.id, &[role]).await?;
@@ -231,7 +232,7 @@ pub async fn brought_in(
     };
     tx.publish(events::user_created(&member));
     let id = member.user.id;
-    let details = json!({ "role_ids": member.role_ids });
+    let details = json!({ "role_ids": member.role_ids, "branch_ids": member.user.branch_ids });
     tx.audit("identity.user.bring_in", ("user", id.uuid()), None, details);
     Ok(id)
 }

@@ -17,6 +17,6 @@ pub mod http;
 mod model;
 pub mod store;
 
-pub use commands::{above, brought_in, joined, joined_by_provider, verified, void_tokens};
+pub use commands::{above, brought_in, given, joined, joined_by_provider, verified, void_tokens};
 pub use http::routes;
 pub use model::{Credentials, Member, Status, User};

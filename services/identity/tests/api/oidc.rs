@@ -5,12 +5,12 @@ use std::time::Duration;
 use bahi_testkit::{
     Manners, Misstep, ProviderKey, Reply, SentBack, Signing, TestApp, TestProvider,
 };
-use bahi_types::{Clock, TenantId};
+use bahi_types::{BranchId, Clock, TenantId};
 use chrono::{SubsecRound, TimeDelta, Utc};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::{mfa::enrolled, support::*};
+use crate::{mfa::enrolled, organisation::site, support::*};
 
 pub const BACK: &str = "https://shop.example.in/signed-in";
 const BEGIN: &str = "/api/v1/auth/oidc:begin";
@@ -341,6 +341,69 @@ async fn an_unknown_person_stays_outside_unless_the_company_wants_him() {
         "identity.user.link",
     ] {
         assert!(actions.iter().any(|a| a == action), "{action}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_a_provider_brings_in_works_where_it_is_said() {
+    let app = start_beside().await;
+    let domain = "office.example.in";
+    let shop = Shop::open(&app).await;
+    let first = site(&shop.owner).await;
+    let provider = TestProvider::start().await;
+    let role = shop.role("cashier").await;
+    let here = json!([first.branch]);
+    let more = json!({ "domains": [domain], "role_id": role, "branch_ids": here });
+    let id = add(&shop, &provider, more).await;
+    let office = Office { shop, provider, id };
+    office.tick(&app);
+    let path = format!("/api/v1/identity-providers/{}", office.id);
+    let put = async |more: Value, version: i64| {
+        let mut body = json!({ "name": "Office", "client_id": "bahi", "redirect_uris": [BACK], "domains": [domain],
+            "link_by_email": false, "role_id": role, "trusts_mfa": false, "active": true });
+        body.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        office.shop.owner.put(&path, body, version).await
+    };
+    let come = async |sub: &str| {
+        office.person(
+            json!({ "sub": sub, "email": format!("{sub}@{domain}"), "email_verified": true }),
+        );
+        let tokens = office.sign_in(&app).await.expect(200);
+        claims(&tokens.text_at("access_token")).branches
+    };
+    let scope = come("a").await;
+    let branch = first.branch.parse().unwrap();
+    assert_eq!(scope.branches(), Some(&[branch][..]));
+    // What says nothing of branches leaves them; `null` is all of them, for those who come from then on.
+    let kept = put(json!({}), 1).await.expect(200);
+    assert_eq!(kept.body["branch_ids"], here);
+    assert!(!come("b").await.is_whole());
+    let all = put(json!({ "branch_ids": null }), 2).await.expect(200);
+    assert_eq!(all.body["branch_ids"], Value::Null);
+    assert!(come("c").await.is_whole());
+    assert!(!come("a").await.is_whole());
+
+    put(json!({ "branch_ids": [] }), 3).await.expect(400);
+    put(json!({ "branch_ids": [uuid::Uuid::now_v7()] }), 3)
+        .await
+        .expect(400);
+    let owner = office.shop.role("owner").await;
+    put(json!({ "branch_ids": here, "role_id": owner }), 3)
+        .await
+        .expect(400);
+    // Who holds everything, but not everywhere, brings nobody in beyond his branches.
+    let some = BranchId::from_uuid(uuid::Uuid::now_v7());
+    for branches in [vec![some], vec![branch, some]] {
+        let scoped = office.shop.owner.at_branches(&["*"], &branches);
+        let body = input(&office.provider);
+        let reply = scoped.post("/api/v1/identity-providers", body).await;
+        assert_eq!(reply.expect(403).code(), "OTHER_BRANCH");
+        let body = json!({ "name": "Office", "client_id": "bahi", "redirect_uris": [BACK], "domains": [domain],
+            "link_by_email": false, "role_id": role, "trusts_mfa": false, "active": true });
+        let reply = scoped.put(&path, body, 3).await;
+        assert_eq!(reply.expect(403).code(), "OTHER_BRANCH");
     }
 }
 

@@ -1,0 +1,1 @@
+alter table public.identity_provider drop column branch_ids;
