@@ -72,7 +72,8 @@ struct Process {
     refused: Mutex<Option<Refused>>,
     /// One change at a time.
     changing: tokio::sync::Mutex<()>,
-    told: tokio::sync::Mutex<Option<Signal>>,
+    /// Hangups, from the first moment: one that nobody listens for ends a process.
+    told: tokio::sync::Mutex<Signal>,
 }
 
 /// Why the files that are there are not what is served.
@@ -184,7 +185,7 @@ impl Gateway {
             seen: Mutex::new(Seen { used, last: used }),
             refused: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
-            told: tokio::sync::Mutex::default(),
+            told: tokio::sync::Mutex::new(signal(SignalKind::hangup())?),
         })))
     }
 
@@ -218,12 +219,8 @@ impl Gateway {
     /// Waits for SIGHUP, which makes it look at the files at once.
     pub(crate) async fn listen(&self) -> anyhow::Result<()> {
         let mut told = self.0.told.lock().await;
-        let signal = match &mut *told {
-            Some(signal) => signal,
-            none => none.insert(signal(SignalKind::hangup())?),
-        };
         tokio::select! {
-            _ = signal.recv() => self.change(true).await,
+            _ = told.recv() => self.change(true).await,
             () = self.0.leave.cancelled() => {}
         }
         Ok(())
