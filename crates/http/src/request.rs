@@ -110,11 +110,9 @@ pub async fn observe<B: MessageBody + 'static>(
     let label = routed.and_then(|r| r.extensions().get::<RouteTemplate>().cloned());
     // Before a request is routed only its path is looked at: `{id}` and `{id}:cancel` are told apart by who answered.
     let answered_by = routed.and_then(|r| r.match_pattern());
-    let route = match (&label, &answered_by, &begun) {
-        (Some(label), ..) => &label.0,
-        (None, Some(route), _) | (None, None, Some(route)) => route.as_str(),
-        (None, None, None) => "unmatched",
-    };
+    let route = label.as_ref().map(|label| &*label.0);
+    let route = route.or(answered_by.as_deref()).or(begun.as_deref());
+    let route = route.unwrap_or("unmatched");
     // All in one: each turn of recording costs the log a look at the span.
     if begun.as_deref() == Some(route) {
         span.record("http.response.status_code", status.as_u16());

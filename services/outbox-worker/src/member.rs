@@ -77,14 +77,13 @@ pub async fn look(client: &Client, shard: i16) -> Result<Sight, SessionError> {
 /// Source: Thaler and Ravishankar, "Using name-based mappings to increase hit rates" (1998); Mirrokni, Thorup and
 /// Zadimoghaddam, "Consistent hashing with bounded loads" (2016).
 pub fn rank(me: Member, members: &[Member], service: &str, shard: i16, shards: i16) -> usize {
-    let order = order(members, service, shard);
-    match owner(members, service, shard, shards) {
-        Some(owner) if owner == me => 0,
-        owner => {
-            let others = order.iter().filter(|member| Some(**member) != owner);
-            1 + others.take_while(|member| **member != me).count()
-        }
+    let owner = owner(members, service, shard, shards);
+    if owner == Some(me) {
+        return 0;
     }
+    let order = order(members, service, shard);
+    let others = order.iter().filter(|member| Some(**member) != owner);
+    1 + others.take_while(|member| **member != me).count()
 }
 
 /// Those present, the one that weighs most for the shard first.
