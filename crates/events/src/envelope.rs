@@ -1,6 +1,6 @@
 //! The envelope around every event, and the descriptor of an event type.
 
-use std::marker::PhantomData;
+use std::{fmt, marker::PhantomData};
 
 use bahi_types::TenantId;
 use chrono::{DateTime, Utc};
@@ -27,6 +27,16 @@ pub enum Actor {
         /// The service's name in the register.
         id: String,
     },
+}
+
+/// The id of the person, or the name of the service.
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User { id } => id.fmt(f),
+            Self::Service { id } => f.write_str(id),
+        }
+    }
 }
 
 /// The value of every Kafka record: who says what about which aggregate, and when.

@@ -197,8 +197,7 @@ impl Fleet {
         };
         let state = seat.state.lock();
         if let Some(child) = &state.child {
-            let pid = child.id().to_string();
-            Command::new("kill").args(["-s", name, &pid]).status().ok();
+            bahi_testkit::signal(child.id(), name);
         }
     }
 

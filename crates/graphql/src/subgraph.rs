@@ -1,12 +1,12 @@
 //! The endpoint of a subgraph, for the gateway alone: `POST /graphql` answers, `GET /graphql` tells the schema. It is not
 //! routed from outside.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use async_graphql::{
     EmptySubscription, ErrorExtensionValues, ObjectType, Request, Response, SDLExportOptions,
-    Schema,
+    Schema, parser::types::OperationType,
 };
 use bahi_db::Db;
 use bahi_http::{Caller, Fault, Problem};
@@ -73,10 +73,12 @@ impl Subgraph {
                     .body(sdl)
             }
         };
-        let post = move |state: web::Data<S>, caller: Caller, body: web::Bytes| {
-            let (this, db) = (self.clone(), db.clone());
-            async move { this.answer(&**state, db, caller, &body).await }
-        };
+        let post =
+            move |state: web::Data<S>, caller: Caller, req: HttpRequest, body: web::Bytes| {
+                let (this, db) = (self.clone(), db.clone());
+                let left = bahi_http::time_left(req.headers());
+                async move { this.answer(&**state, db, caller, left, &body).await }
+            };
         move |cfg| {
             cfg.service(
                 web::resource("/graphql")
@@ -92,6 +94,7 @@ impl Subgraph {
         state: &S,
         db: Option<Db>,
         caller: Caller,
+        left: Option<Duration>,
         body: &[u8],
     ) -> Result<HttpResponse, Problem> {
         let request: Request =
@@ -104,7 +107,16 @@ impl Subgraph {
         if let Some(db) = db {
             request = request.data(Loads::new(db, caller.ctx.clone()));
         }
-        let mut response = (self.execute)(request.data(caller)).await;
+        // As of REST: a query is given up for whose answer nobody waits any more, a change goes on.
+        let left = left.filter(|_| only_reads(&mut request));
+        let answer = (self.execute)(request.data(caller));
+        let mut response = match left {
+            None => answer.await,
+            Some(left) => {
+                let answer = tokio::time::timeout(left, answer).await;
+                answer.map_err(|_| Fault::TimeUp)?
+            }
+        };
         for error in &mut response.errors {
             // What no resolver said is about the query or its arguments.
             let extensions = error
@@ -117,4 +129,12 @@ impl Subgraph {
         }
         Ok(HttpResponse::Ok().json(response))
     }
+}
+
+/// Whether a request changes nothing, whichever of its operations is meant.
+fn only_reads(request: &mut Request) -> bool {
+    request.parsed_query().is_ok_and(|document| {
+        let mut operations = document.operations.iter();
+        operations.all(|(_, operation)| operation.node.ty == OperationType::Query)
+    })
 }

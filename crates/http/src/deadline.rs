@@ -6,7 +6,7 @@ use actix_web::{
     Error,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
-    http::Method,
+    http::{Method, header::HeaderMap},
     middleware::Next,
 };
 
@@ -14,6 +14,13 @@ use crate::{Fault, Problem};
 
 /// Milliseconds for which whoever asks waits for the answer; the gateway says it with each request that is whole.
 pub const TIME_LEFT: &str = "x-request-timeout-ms";
+
+/// How long whoever sent a request with these headers waits for its answer, if that is said.
+#[must_use]
+pub fn time_left(headers: &HeaderMap) -> Option<Duration> {
+    let said = headers.get(TIME_LEFT)?.to_str().ok()?;
+    said.parse().ok().map(Duration::from_millis)
+}
 
 /// Middleware: gives a read up for whose answer nobody waits any more, and with it its place in the database's pool. A change
 /// goes on: its outcome is what the same Idempotency-Key is answered with.
@@ -25,9 +32,7 @@ pub async fn deadline<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
     let reads = [Method::GET, Method::HEAD].contains(req.method());
-    let said = req.headers().get(TIME_LEFT).filter(|_| reads);
-    let left = said.and_then(|said| said.to_str().ok()?.parse().ok());
-    match left.map(Duration::from_millis) {
+    match time_left(req.headers()).filter(|_| reads) {
         None => next.call(req).await,
         Some(left) => tokio::time::timeout(left, next.call(req))
             .await

@@ -157,6 +157,7 @@ impl Fleet {
             "identity",
             "crm",
             "audit",
+            "privacy",
         ]
         .map(|d| fleet.topic(d));
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();

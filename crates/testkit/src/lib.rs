@@ -14,6 +14,7 @@ mod flat;
 mod ledger;
 mod operations;
 mod privacy;
+mod process;
 mod provider;
 mod register;
 mod searches;
@@ -30,6 +31,7 @@ pub use flat::assert_flat;
 pub use ledger::{Entry, Outcome, Seen, Verdict, digest, judge};
 pub use operations::{assert_operations, assert_permissions_written_down, nowhere};
 pub use privacy::{Archive, assert_left_out, erase, export, mentions, run};
+pub use process::{most_resident, signal};
 pub use provider::{
     Manners, Misstep, PROVIDER_CLIENT, ProviderKey, SentBack, Signing, TestProvider,
 };

@@ -6,7 +6,7 @@ use bahi_events::{
     PERSON_ERASED, PERSON_ERASURE_REQUESTED, PersonErased, PersonErasureRequested, SubjectKind,
     TENANT_EXPORT_REQUESTED, TenantExportAnswered, TenantExportRequested,
 };
-use bahi_objects::{Found, Objects, S3};
+use bahi_objects::Found;
 use bahi_privacy::{Holdings, Privacy, left_out};
 use bahi_types::TenantId;
 use chrono::TimeDelta;
@@ -61,7 +61,8 @@ pub async fn export<S: Clone + Send + Sync + 'static>(
     run(privacy, "write_tenant_exports").await;
     assert_eq!(answers(app, export_id).await.len(), 1, "it answers once");
     let said = answer.archive.clone().expect("an archive");
-    let bytes = match store().get(&said.object_key, LONGEST).await {
+    let store = TestStore::of_env().bucket("exports");
+    let bytes = match store.get(&said.object_key, LONGEST).await {
         Ok(Found::Object(bytes)) => bytes,
         other => panic!("no archive: {other:?}"),
     };
@@ -70,19 +71,6 @@ pub async fn export<S: Clone + Send + Sync + 'static>(
     let archive = read(answer, &bytes);
     complete(app, &archive, holdings, tenant).await;
     archive
-}
-
-fn store() -> Objects {
-    let store = TestStore::of_env();
-    Objects::new(&S3 {
-        endpoint: store.endpoint,
-        public_endpoint: None,
-        region: "us-east-1".into(),
-        path_style: true,
-        access_key: store.access_key,
-        secret_key: store.secret_key,
-        bucket: "exports".into(),
-    })
 }
 
 /// Runs the jobs until an export is answered.

@@ -1,3 +1,5 @@
+use bahi_objects::{Objects, S3};
+
 use crate::test_env;
 
 /// The S3 store of the tests.
@@ -44,5 +46,18 @@ impl TestStore {
             ("BAHI_S3_SECRET_KEY", &self.secret_key),
             ("BAHI_S3_BUCKET", bucket),
         ]
+    }
+
+    /// A bucket, as a service sees it.
+    pub fn bucket(&self, name: &str) -> Objects {
+        Objects::new(&S3 {
+            endpoint: self.endpoint.clone(),
+            public_endpoint: None,
+            region: "us-east-1".into(),
+            path_style: true,
+            access_key: self.access_key.clone(),
+            secret_key: self.secret_key.clone(),
+            bucket: name.into(),
+        })
     }
 }

@@ -24,20 +24,21 @@ use actix_web::{
     rt, web,
 };
 use bahi_http::{Fault, Problem};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
-use hyper::{
-    header::HeaderValue,
-    upgrade::{OnUpgrade, Upgraded},
-};
+use hyper::{header::HeaderValue, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use prometheus::{IntGaugeVec, register_int_gauge_vec};
 use tokio::{
-    io::{AsyncWriteExt, ReadHalf, WriteHalf},
+    io::AsyncWriteExt,
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
     time::Instant,
 };
-use tokio_util::{io::ReaderStream, sync::CancellationToken};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
@@ -61,6 +62,8 @@ const PARAMETER: &str = "ticket=";
 const LOOK: Duration = Duration::from_secs(1);
 /// How long what is half said is waited for when a tunnel ends.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Most bytes that are read of a service at once.
+const PIECE: usize = 4096;
 /// Seconds that a service has to say goodbye after the session has ended.
 const GRACE: i64 = 5;
 
@@ -336,7 +339,9 @@ pub(crate) async fn open(
         tracing::warn!(service = upstream.name, %error, "the service did not switch");
         broken()
     })?;
-    let (reads, writes) = tokio::io::split(TokioIo::new(upgraded));
+    let connection = upgraded.downcast::<TokioIo<TcpStream>>();
+    let connection = connection.map_err(|_| broken())?;
+    let (reads, writes) = connection.io.into_inner().into_split();
     let life = Arc::new(Life {
         ended: CancellationToken::new(),
         passed: AtomicBool::new(true),
@@ -344,7 +349,7 @@ pub(crate) async fn open(
     });
     rt::spawn(upwards(payload, writes, life.clone()));
     rt::spawn(watch(state.clone(), session, life.clone(), socket));
-    Ok(out.streaming(downwards(reads, life)))
+    Ok(out.streaming(downwards(connection.read_buf, reads, life)))
 }
 
 /// What both directions of a tunnel share.
@@ -359,10 +364,8 @@ struct Life {
 /// The code of a goodbye (RFC 6455, 7.4.1), and its reason.
 type Goodbye = (u16, &'static str);
 
-type Io = TokioIo<Upgraded>;
-
 /// From the client to the service.
-async fn upwards(mut payload: web::Payload, mut writes: WriteHalf<Io>, life: Arc<Life>) {
+async fn upwards(mut payload: web::Payload, mut writes: OwnedWriteHalf, life: Arc<Life>) {
     let pump = async {
         while let Some(Ok(bytes)) = payload.next().await {
             life.passed.store(true, Ordering::Relaxed);
@@ -379,11 +382,13 @@ async fn upwards(mut payload: web::Payload, mut writes: WriteHalf<Io>, life: Arc
 /// From the service to the client; ends when the service ends it, or the tunnel does: then with a goodbye, where the gateway
 /// ends it and the service has not said it.
 fn downwards(
-    reads: ReadHalf<Io>,
+    begun: Bytes,
+    reads: OwnedReadHalf,
     life: Arc<Life>,
 ) -> impl futures::Stream<Item = Result<Bytes, std::io::Error>> {
     let down = Down {
-        reads: ReaderStream::new(reads),
+        begun,
+        reads,
         frames: Frames::default(),
         _guard: Ends(life.clone()),
         life,
@@ -398,7 +403,9 @@ fn downwards(
 
 /// The way from a service to a client.
 struct Down {
-    reads: ReaderStream<ReadHalf<Io>>,
+    /// What came with the head of its answer.
+    begun: Bytes,
+    reads: OwnedReadHalf,
     frames: Frames,
     life: Arc<Life>,
     over: bool,
@@ -415,13 +422,9 @@ impl Down {
         tokio::select! {
             biased;
             () = self.life.ended.cancelled() => {}
-            piece = self.reads.next() => {
-                let piece = piece?;
+            piece = read(&mut self.begun, &self.reads) => {
                 self.life.passed.store(true, Ordering::Relaxed);
-                if let Ok(bytes) = &piece {
-                    self.frames.follow(bytes);
-                }
-                return Some(piece);
+                return self.followed(piece);
             }
         }
         let (code, reason) = (*self.life.why.get()?)?;
@@ -430,16 +433,38 @@ impl Down {
             let until = *self
                 .until
                 .get_or_insert_with(|| Instant::now() + LAST_WORDS);
-            let more = tokio::time::timeout_at(until, self.reads.next());
-            let piece = more.await.ok()??;
-            if let Ok(bytes) = &piece {
-                self.frames.follow(bytes);
-            }
-            return Some(piece);
+            let more = read(&mut self.begun, &self.reads);
+            let piece = tokio::time::timeout_at(until, more).await.ok()?;
+            return self.followed(piece);
         }
         self.over = true;
         let goodbye = self.frames.may_say_goodbye();
         goodbye.then(|| Ok(frames::goodbye(code, reason).into()))
+    }
+
+    /// A piece on its way to the client, if the service has not ended.
+    fn followed(&mut self, piece: std::io::Result<Bytes>) -> Option<std::io::Result<Bytes>> {
+        if let Ok(bytes) = &piece {
+            self.frames.follow(bytes);
+        }
+        Some(piece).filter(|piece| !matches!(piece, Ok(bytes) if bytes.is_empty()))
+    }
+}
+
+/// What a service says next, nothing at its end. There is no buffer while nothing is said: most WebSockets are idle most of
+/// the time.
+async fn read(begun: &mut Bytes, reads: &OwnedReadHalf) -> std::io::Result<Bytes> {
+    if !begun.is_empty() {
+        return Ok(std::mem::take(begun));
+    }
+    loop {
+        reads.readable().await?;
+        let mut piece = BytesMut::with_capacity(PIECE);
+        match reads.try_read_buf(&mut piece) {
+            Ok(_) => return Ok(piece.freeze()),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 

@@ -93,8 +93,7 @@ impl Process {
 
     /// Ends it and waits for that. It is asked first: a master that is killed leaves its workers behind.
     pub async fn end(mut self) {
-        let pid = self.pid.to_string();
-        let _ = Command::new("kill").args(["-TERM", &pid]).status().await;
+        bahi_testkit::signal(self.pid, "TERM");
         if tokio::time::timeout(PATIENCE, self.child.wait())
             .await
             .is_err()

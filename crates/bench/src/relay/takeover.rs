@@ -189,10 +189,7 @@ fn disappear(relay: &mut Relay) -> Gone {
             routed: true,
         };
     }
-    Command::new("kill")
-        .args(["-s", "STOP", &relay.pid().to_string()])
-        .status()
-        .ok();
+    bahi_testkit::signal(relay.pid(), "STOP");
     Gone {
         how: "host frozen",
         strike: Strike {

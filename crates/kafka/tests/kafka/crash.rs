@@ -6,6 +6,7 @@ use std::{
 };
 
 use bahi_kafka::consumer_settings;
+use bahi_testkit::signal;
 use bahi_types::TenantId;
 use rdkafka::{
     Offset, TopicPartitionList,
@@ -145,13 +146,6 @@ async fn a_consumer_whose_database_connections_are_cut_loses_and_repeats_nothing
     running.stop().await;
 }
 
-fn signal(victim: &Victim, name: &str) {
-    let status = Command::new("kill")
-        .args([name, &victim.0.id().to_string()])
-        .status();
-    assert!(status.unwrap().success());
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_frozen_past_its_session_changes_nothing_when_it_wakes() {
     let stage = Stage::new().await;
@@ -159,7 +153,7 @@ async fn a_member_frozen_past_its_session_changes_nothing_when_it_wakes() {
     let zombie = spawn(&stage);
     let feeding = stage.feed(&sent);
     stage.await_effects(200).await;
-    signal(&zombie, "-STOP");
+    assert!(signal(zombie.0.id(), "STOP"));
     // Kafka misses it after ten seconds and gives its partitions away.
     let running = stage.start(stage.consumer());
     feeding.await.unwrap();
@@ -167,7 +161,7 @@ async fn a_member_frozen_past_its_session_changes_nothing_when_it_wakes() {
     // It wakes with whatever it held, while there is more to do.
     let more = series(&[TenantId::new()], 20, 1_000);
     let feeding = stage.feed_after(&more, sent.len());
-    signal(&zombie, "-CONT");
+    assert!(signal(zombie.0.id(), "CONT"));
     feeding.await.unwrap();
     stage.await_caught_up(&running).await;
     let all: Vec<Sent> = sent.into_iter().chain(more).collect();

@@ -2,6 +2,7 @@
 
 #![allow(missing_docs)]
 
+mod archives;
 mod crash;
 mod crash_orders;
 mod operator;

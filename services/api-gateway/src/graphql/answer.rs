@@ -19,6 +19,9 @@ struct Missing;
 /// Whether what was written is something.
 type Written = Result<bool, Missing>;
 
+/// How an answer begins.
+const HEAD: &[u8] = b"{\"data\":";
+
 /// Writes an answer.
 pub struct Writer<'a> {
     schema: &'a Schema,
@@ -42,29 +45,31 @@ impl<'a> Writer<'a> {
         variables: &'a Map<String, serde_json::Value>,
         explained: bool,
     ) -> Self {
+        let mut out = Vec::with_capacity(4096);
+        out.extend_from_slice(HEAD);
         Self {
             schema,
             variables,
-            out: Vec::with_capacity(1024),
+            out,
             path: Vec::new(),
             errors: Vec::new(),
             explained,
         }
     }
 
-    /// The member `data` and the errors found on the way.
-    pub fn data(mut self, root: &'a Selection, data: &'a Value) -> (Vec<u8>, Vec<Error>) {
+    /// The beginning of an answer, which ends behind its member `data`, and the errors found on the way.
+    pub fn data(mut self, root: &'a Selection, data: &'a Value<'_>) -> (Vec<u8>, Vec<Error>) {
         let empty = Object::default();
         let object = match data {
             Value::Object(object) => object,
             _ => &empty,
         };
-        let written = match root.0.first() {
+        let written = match root.of(None) {
             Some((name, fields)) => self.object(name, fields, object),
             None => Err(Missing),
         };
         if written.is_err() {
-            self.out.clear();
+            self.out.truncate(HEAD.len());
             self.out.extend_from_slice(b"null");
         }
         (self.out, self.errors)
@@ -76,7 +81,7 @@ impl<'a> Writer<'a> {
             if at > 0 {
                 self.out.push(b',');
             }
-            self.json(&*field.key);
+            self.name(&field.key);
             self.out.push(b':');
             self.path.push(Place::Key(&field.key));
             let written = match &field.kind {
@@ -158,6 +163,13 @@ impl<'a> Writer<'a> {
             }
             _ => Ok(self.malformed(field)),
         }
+    }
+
+    /// A name of GraphQL, in which nothing needs to be escaped (section 2.1.9).
+    fn name(&mut self, name: &str) {
+        self.out.push(b'"');
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.push(b'"');
     }
 
     fn json(&mut self, value: &(impl serde::Serialize + ?Sized)) {

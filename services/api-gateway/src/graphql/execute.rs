@@ -18,6 +18,7 @@ use hive_router_query_planner::{
 };
 use serde::Deserialize;
 use serde_json::Map;
+use typed_arena::Arena;
 
 use super::{
     error::{Error, Step},
@@ -46,14 +47,15 @@ pub struct Run<'a, A> {
     schema: &'a Schema,
     variables: &'a Map<String, serde_json::Value>,
     ask: &'a A,
-    data: RefCell<Value>,
+    answers: &'a Arena<Bytes>,
+    data: RefCell<Value<'a>>,
     errors: RefCell<Vec<Error>>,
 }
 
 #[derive(Deserialize)]
-struct Answer {
-    #[serde(default)]
-    data: Value,
+struct Answer<'a> {
+    #[serde(default, borrow)]
+    data: Value<'a>,
     #[serde(default)]
     errors: Option<Vec<Told>>,
 }
@@ -95,23 +97,25 @@ impl Entities {
 type Done<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 impl<'a, A: Ask> Run<'a, A> {
-    /// With variables that are coerced.
+    /// With variables that are coerced; what services answer is kept in `answers`.
     pub fn new(
         schema: &'a Schema,
         variables: &'a Map<String, serde_json::Value>,
         ask: &'a A,
+        answers: &'a Arena<Bytes>,
     ) -> Self {
         Self {
             schema,
             variables,
             ask,
+            answers,
             data: RefCell::new(Value::Object(Object::default())),
             errors: RefCell::default(),
         }
     }
 
     /// Carries out a plan.
-    pub async fn carry_out(self, node: Option<&PlanNode>) -> (Value, Vec<Error>) {
+    pub async fn carry_out(self, node: Option<&PlanNode>) -> (Value<'a>, Vec<Error>) {
         if let Some(node) = node {
             self.node(node, &[]).await;
         }
@@ -286,15 +290,15 @@ impl<'a, A: Ask> Run<'a, A> {
         body
     }
 
-    async fn asked(&self, service: &str, body: Vec<u8>, change: bool) -> Option<Answer> {
+    async fn asked(&self, service: &str, body: Vec<u8>, change: bool) -> Option<Answer<'a>> {
         let bytes = match self.ask.ask(service, body, change).await {
-            Ok(bytes) => bytes,
+            Ok(bytes) => self.answers.alloc(bytes),
             Err(error) => {
                 self.fail(error);
                 return None;
             }
         };
-        match serde_json::from_slice(&bytes) {
+        match serde_json::from_slice(bytes) {
             Ok(answer) => Some(answer),
             Err(error) => {
                 tracing::error!(service, %error, "a service answered something else than GraphQL");
@@ -397,10 +401,10 @@ impl<'a, A: Ask> Run<'a, A> {
     }
 
     /// What of an object a service needs to know to find it.
-    fn project(&self, requires: &[SelectionItem], from: &Object, to: &mut Object) {
+    fn project<'v>(&self, requires: &[SelectionItem], from: &Object<'v>, to: &mut Object<'v>) {
         let type_name = from.type_name();
-        if let Some(name) = type_name {
-            to.set("__typename", Value::text(name));
+        if let Some(name) = from.get("__typename") {
+            to.set("__typename", name.clone());
         }
         for item in requires {
             match item {
@@ -430,7 +434,7 @@ impl<'a, A: Ask> Run<'a, A> {
         }
     }
 
-    fn part(&self, requires: &[SelectionItem], value: &Value) -> Option<Value> {
+    fn part<'v>(&self, requires: &[SelectionItem], value: &Value<'v>) -> Option<Value<'v>> {
         match value {
             Value::List(items) => {
                 let items = items.iter().filter_map(|item| self.part(requires, item));
@@ -450,7 +454,7 @@ impl<'a, A: Ask> Run<'a, A> {
         &self,
         entities: &Entities,
         paths: &[&[Segment]],
-        found: Value,
+        found: Value<'a>,
         rewrites: &Option<Vec<FetchRewrite>>,
     ) {
         let Value::List(mut found) = found else {
@@ -515,7 +519,7 @@ impl<'a, A: Ask> Run<'a, A> {
             }
             (Value::Object(object), [FetchNodePathSegment::Key(key)]) => {
                 if let Some((name, _)) = object.0.iter_mut().find(|(name, _)| **name == **key) {
-                    *name = to.into();
+                    *name = to.to_owned().into();
                 }
             }
             (Value::Object(object), [FetchNodePathSegment::Key(key), rest @ ..]) => {
@@ -574,7 +578,12 @@ fn only_type_name(requires: &SelectionSet) -> bool {
 }
 
 /// Comes to everything at `path`, always in the same order. Lists are gone through whether the path says so or not.
-fn walk(schema: &Schema, value: &mut Value, path: &[Segment], come: &mut impl FnMut(&mut Value)) {
+fn walk<'v>(
+    schema: &Schema,
+    value: &mut Value<'v>,
+    path: &[Segment],
+    come: &mut impl FnMut(&mut Value<'v>),
+) {
     match (value, path) {
         (Value::List(items), path) => {
             let rest = match path {
@@ -646,7 +655,7 @@ fn step(value: &serde_json::Value) -> Option<Step> {
     }
 }
 
-fn member(value: Value, name: &str) -> Value {
+fn member<'v>(value: Value<'v>, name: &str) -> Value<'v> {
     match value {
         Value::Object(mut object) => object.get_mut(name).map(std::mem::take).unwrap_or_default(),
         _ => Value::Null,

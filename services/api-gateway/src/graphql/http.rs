@@ -14,6 +14,7 @@ use hyper::header::HeaderValue;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
+use typed_arena::Arena;
 
 use super::{
     Graph, Mode,
@@ -344,14 +345,12 @@ async fn carry_out(
     let variables = variables::coerce(schema, &prepared.variables, &mut said)?;
     prepared.cost.check(&variables, graph.plans.limits.cost)?;
     let plan = graph.plans.plan(&document, at, &variables).await?;
-    let run = Run::new(schema, &variables, services);
+    let answers = Arena::with_capacity(8);
+    let run = Run::new(schema, &variables, services, &answers);
     let (data, mut errors) = run.carry_out(plan.node.as_ref()).await;
     let writer = Writer::new(schema, &variables, !errors.is_empty());
-    let (written, more) = writer.data(&plan.selection, &data);
+    let (mut body, more) = writer.data(&plan.selection, &data);
     errors.extend(more);
-    let mut body = Vec::with_capacity(written.len() + 16);
-    body.extend_from_slice(b"{\"data\":");
-    body.extend_from_slice(&written);
     if !errors.is_empty() {
         body.extend_from_slice(b",\"errors\":");
         body.extend_from_slice(&serde_json::to_vec(&errors).unwrap_or_default());

@@ -35,7 +35,7 @@ enum Thing<'a> {
 }
 
 enum Found<'a> {
-    Value(Value),
+    Value(Value<'static>),
     One(Option<Thing<'a>>),
     Many(Option<Vec<Thing<'a>>>),
 }
@@ -71,7 +71,7 @@ impl<'a> Teller<'a> {
     }
 
     /// What a field at the top of a query asks.
-    pub fn answer(&self, field: &Field) -> Value {
+    pub fn answer(&self, field: &Field) -> Value<'static> {
         let Kind::Schema(selection, arguments) = &field.kind else {
             return Value::Null;
         };
@@ -93,7 +93,7 @@ impl<'a> Teller<'a> {
         }
     }
 
-    fn show(&self, thing: Thing<'a>, selection: &Selection) -> Value {
+    fn show(&self, thing: Thing<'a>, selection: &Selection) -> Value<'static> {
         let Some((type_name, fields)) = selection.of(None) else {
             return Value::Null;
         };
@@ -106,7 +106,7 @@ impl<'a> Teller<'a> {
                 }
                 _ => self.member(thing, &field.name, &[], None),
             };
-            object.0.push((Box::from(&*field.key), value));
+            object.0.push((field.key.to_string().into(), value));
         }
         Value::Object(object)
     }
@@ -117,7 +117,7 @@ impl<'a> Teller<'a> {
         name: &str,
         arguments: &Literals,
         below: Option<&Selection>,
-    ) -> Value {
+    ) -> Value<'static> {
         let all = self.argument(arguments, "includeDeprecated").as_bool() == Some(true);
         match (self.find(thing, name, all), below) {
             (Found::Value(value), _) => value,
@@ -305,7 +305,7 @@ fn described<'a>(
     })
 }
 
-fn optional(text: Option<String>) -> Value {
+fn optional(text: Option<String>) -> Value<'static> {
     text.map_or(Value::Null, |text| Value::Text(text.into()))
 }
 

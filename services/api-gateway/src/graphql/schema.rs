@@ -88,6 +88,9 @@ pub enum Named {
     Input(BTreeMap<String, Input>, bool),
 }
 
+/// The objects that something of a type may be, by its name.
+type Objects = HashMap<String, Arc<[Arc<str>]>>;
+
 /// The graph that is served.
 pub struct Schema {
     /// The planner.
@@ -95,7 +98,9 @@ pub struct Schema {
     /// The rules of validation.
     pub rules: ValidationPlan,
     types: HashMap<String, Named>,
-    possible: HashMap<String, Arc<[Arc<str>]>>,
+    possible: Objects,
+    /// The same with what clients do not know.
+    all: Objects,
     fingerprints: HashMap<String, String>,
     /// Root type of queries.
     pub query: String,
@@ -115,40 +120,16 @@ impl Schema {
         let (query, mutation) = (query.clone(), document.mutation_type_name().cloned());
         let planner = Planner::new_from_supergraph(&document, QueryPlannerOptions::default())
             .context("the supergraph cannot be planned")?;
-        let mut types = HashMap::new();
-        let mut members: HashMap<String, BTreeSet<String>> = HashMap::new();
-        for definition in &planner.consumer_schema.document.definitions {
-            let Definition::TypeDefinition(definition) = definition else {
-                continue;
-            };
-            let (name, named) = named(definition);
-            match definition {
-                TypeDefinition::Object(object) => {
-                    let own = members.entry(name.clone()).or_default();
-                    own.insert(name.clone());
-                    for interface in &object.implements_interfaces {
-                        let of = members.entry(interface.clone()).or_default();
-                        of.insert(name.clone());
-                    }
-                }
-                TypeDefinition::Union(union) => {
-                    let of = members.entry(name.clone()).or_default();
-                    of.extend(union.types.iter().cloned());
-                }
-                _ => {}
-            }
-            types.insert(name, named);
-        }
+        let consumer = &planner.consumer_schema.document;
+        let mut types: HashMap<String, Named> = definitions(consumer).map(named).collect();
+        let (possible, all) = (objects(consumer), objects(&document));
         for scalar in ["Int", "Float", "String", "Boolean", "ID"] {
             types.entry(scalar.to_owned()).or_insert(Named::Scalar);
         }
-        let possible = members.into_iter().map(|(name, of)| {
-            let of: Vec<Arc<str>> = of.iter().map(|name| name.as_str().into()).collect();
-            (name, of.into())
-        });
         Ok(Self {
             rules: default_rules_validation_plan(),
-            possible: possible.collect(),
+            possible,
+            all,
             planner,
             types,
             fingerprints,
@@ -180,9 +161,11 @@ impl Schema {
         self.possible.get(name).map_or(&[], |of| of)
     }
 
-    /// Whether an object of `type_name` is also a `wanted`.
+    /// Whether every object of `type_name` is also a `wanted`, either of which clients may not know.
     pub fn is_a(&self, type_name: &str, wanted: &str) -> bool {
-        type_name == wanted || self.possible(wanted).iter().any(|of| **of == *type_name)
+        let objects = |name| self.all.get(name).map_or(&[][..], |of| of);
+        let (mine, wide) = (objects(type_name), objects(wanted));
+        type_name == wanted || !mine.is_empty() && mine.iter().all(|object| wide.contains(object))
     }
 
     /// What tells the schema that a service was composed with from another, where it was noted.
@@ -214,6 +197,39 @@ fn fingerprints(document: &Document<'static, String>) -> HashMap<String, String>
         Some((name, value.description.clone()?))
     });
     noted.collect()
+}
+
+fn definitions<'a>(
+    document: &'a Document<'static, String>,
+) -> impl Iterator<Item = &'a TypeDefinition<'static, String>> {
+    document.definitions.iter().filter_map(|of| match of {
+        Definition::TypeDefinition(definition) => Some(definition),
+        _ => None,
+    })
+}
+
+/// What each type may be: an object itself, an interface who implements it, a union its members.
+fn objects(document: &Document<'static, String>) -> Objects {
+    let mut members: HashMap<&str, BTreeSet<&str>> = HashMap::new();
+    for definition in definitions(document) {
+        match definition {
+            TypeDefinition::Object(object) => {
+                let interfaces = object.implements_interfaces.iter();
+                for of in interfaces.chain([&object.name]) {
+                    members.entry(of).or_default().insert(&object.name);
+                }
+            }
+            TypeDefinition::Union(union) => {
+                let of = members.entry(&union.name).or_default();
+                of.extend(union.types.iter().map(String::as_str));
+            }
+            _ => {}
+        }
+    }
+    let members = members.into_iter();
+    let members =
+        members.map(|(name, of)| (name.to_owned(), of.into_iter().map(Arc::from).collect()));
+    members.collect()
 }
 
 fn named(definition: &TypeDefinition<'static, String>) -> (String, Named) {

@@ -13,16 +13,23 @@ use super::{
 
 type Set = SelectionSet<'static, String>;
 
-/// What is asked of a place: the fields for each object that it may be.
+/// What is asked of a place.
 #[derive(Debug)]
-pub struct Selection(pub Vec<(Arc<str>, Arc<[Field]>)>);
+pub struct Selection {
+    /// The fields for each object that it may be; then, of an interface, for what a service says no more of than that it is
+    /// one (`@interfaceObject`).
+    types: Vec<(Arc<str>, Arc<[Field]>)>,
+    /// Whether it can be an object of one type only, whatever it says.
+    object: bool,
+}
 
 impl Selection {
-    /// The fields for an object of this type. What does not say its type is the only one that it can be, or the first.
+    /// The fields for an object of this type; none where it is of a type that clients do not know. What does not say its
+    /// type is the first that it can be.
     pub fn of(&self, type_name: Option<&str>) -> Option<&(Arc<str>, Arc<[Field]>)> {
         match type_name {
-            Some(name) if self.0.len() > 1 => self.0.iter().find(|(of, _)| **of == *name),
-            _ => self.0.first(),
+            Some(name) if !self.object => self.types.iter().find(|(of, _)| **of == *name),
+            _ => self.types.first(),
         }
     }
 }
@@ -94,9 +101,16 @@ impl<'a> Collector<'a> {
             return known.clone();
         }
         let schema = self.schema;
-        let types = schema.possible(of).iter();
+        let objects = schema.possible(of);
+        let object = objects == [of.clone()];
+        let interface = match schema.named(of) {
+            Some(Named::Fields(_)) if !object => Some(of),
+            _ => None,
+        };
+        let types = objects.iter().chain(interface);
         let types = types.map(|object| (object.clone(), self.fields(sets, object)));
-        let selection = Arc::new(Selection(types.collect()));
+        let types = types.collect();
+        let selection = Arc::new(Selection { types, object });
         self.known.insert(place, selection.clone());
         selection
     }

@@ -41,7 +41,7 @@ async fn it_says_that_it_goes_ends_what_is_idle_and_finishes_what_is_under_way()
     };
     eventually(|| async { held().then_some(()) }).await;
 
-    process.signal("-TERM");
+    process.signal("TERM");
     // No more traffic is wanted, and what comes all the same is answered.
     eventually(|| async { (user.get("/readyz").await.status == 503).then_some(()) }).await;
     user.get(BRANDS).await.expect(201);
@@ -77,7 +77,7 @@ async fn what_never_ends_is_not_waited_for_for_ever() {
     let never = user.request(reqwest::Method::GET, &format!("{BRANDS}?slow"));
     let never = tokio::spawn(never.send());
     eventually(|| async { (!fleet.seen().is_empty()).then_some(()) }).await;
-    process.signal("-TERM");
+    process.signal("TERM");
     let ended = tokio::time::timeout(2 * LONG, process.child.wait()).await;
     assert!(ended.expect("it ends").unwrap().success());
     assert!(never.await.unwrap().is_err());
@@ -90,7 +90,7 @@ async fn a_hangup_makes_it_read_its_configuration_again() {
     let user = process.somebody();
     let generation = async || user.get("/configz").await.body["generation"].clone();
     assert_eq!(generation().await, 1);
-    process.signal("-HUP");
+    process.signal("HUP");
     eventually(|| async { (generation().await == 2).then_some(()) }).await;
     user.get(BRANDS).await.expect(201);
 }

@@ -2,7 +2,7 @@
 
 use std::process::{Child, Command, Stdio};
 
-use bahi_testkit::eventually;
+use bahi_testkit::{eventually, signal};
 
 /// A Redis that keeps nothing on disk. It ends with the test.
 pub struct OwnRedis {
@@ -51,28 +51,17 @@ impl OwnRedis {
 
     /// It takes connections and says nothing.
     pub fn pause(&self) {
-        self.signal("-STOP");
+        assert!(signal(self.child.id(), "STOP"));
     }
 
     pub fn resume(&self) {
-        self.signal("-CONT");
+        assert!(signal(self.child.id(), "CONT"));
     }
 
     /// A connection of the test's own.
     pub async fn connection(&self) -> redis::aio::MultiplexedConnection {
         let client = redis::Client::open(self.url()).unwrap();
         client.get_multiplexed_async_connection().await.unwrap()
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args([name, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
     }
 
     async fn answers(&mut self) -> bool {

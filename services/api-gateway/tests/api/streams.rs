@@ -2,7 +2,7 @@
 
 use std::{io::Read, time::Duration};
 
-use bahi_testkit::eventually;
+use bahi_testkit::{eventually, most_resident};
 use futures::StreamExt;
 use reqwest::{Body, Method, Response};
 use serde_json::json;
@@ -12,14 +12,6 @@ use crate::support::{CHUNK, Fleet, Gateway, Person, Process, assert_problem, sen
 
 const BRANDS: &str = "/api/v1/brands";
 const BULK: &str = "/api/v1/products/bulk-import";
-
-/// The largest resident memory that a process has had, in bytes.
-fn most_resident(pid: u32) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|l| l.starts_with("VmHWM:")).unwrap();
-    let kib: usize = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    kib << 10
-}
 
 fn gigabyte() -> Body {
     const MEGABYTES: usize = 1024;

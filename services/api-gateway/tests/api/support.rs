@@ -642,11 +642,7 @@ impl Process {
 
     /// Sends it a signal.
     pub fn signal(&self, name: &str) {
-        let pid = self.child.id().unwrap().to_string();
-        let kill = std::process::Command::new("kill")
-            .args([name, &pid])
-            .status();
-        assert!(kill.unwrap().success());
+        assert!(bahi_testkit::signal(self.child.id().unwrap(), name));
     }
 
     /// A user with every permission.

@@ -2,7 +2,7 @@
 
 use bahi_db::{Ctx, Done, Tx};
 use bahi_events::{
-    Actor, Envelope, PERSON_ERASURE_REQUESTED, PersonErased, PersonErasureRequested, SubjectKind,
+    Envelope, PERSON_ERASURE_REQUESTED, PersonErased, PersonErasureRequested, SubjectKind,
 };
 use bahi_kafka::Failed;
 use serde::{Deserialize, Serialize};
@@ -48,10 +48,7 @@ pub async fn start(
             subject: subject.word().into(),
             subject_id,
             reason: reason.clone(),
-            asked_by: match &tx.ctx().actor {
-                Actor::User { id } => id.to_string(),
-                Actor::Service { id } => id.clone(),
-            },
+            asked_by: tx.ctx().actor.to_string(),
             asked_at: tx.now(),
             finished_at: None,
             version: 1,

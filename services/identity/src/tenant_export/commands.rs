@@ -1,9 +1,7 @@
 //! Asking for an export, hearing the answers, and the end of its time.
 
 use bahi_db::{Ctx, Done, Tx};
-use bahi_events::{
-    Actor, Envelope, TENANT_EXPORT_REQUESTED, TenantExportAnswered, TenantExportRequested,
-};
+use bahi_events::{Envelope, TENANT_EXPORT_REQUESTED, TenantExportAnswered, TenantExportRequested};
 use bahi_kafka::Failed;
 use bahi_service::Failures;
 use bahi_types::TenantId;
@@ -45,10 +43,7 @@ pub async fn start(state: &State, ctx: &Ctx) -> Result<Done<Asked>, Error> {
             tenant_id: tx.tenant(),
             id: Uuid::now_v7(),
             status: "running".into(),
-            asked_by: match &tx.ctx().actor {
-                Actor::User { id } => id.to_string(),
-                Actor::Service { id } => id.clone(),
-            },
+            asked_by: tx.ctx().actor.to_string(),
             asked_at: tx.now(),
             deadline_at: tx.now() + DEADLINE,
             finished_at: None,

@@ -427,11 +427,7 @@ impl Process {
 
     /// As an orchestrator does.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill")
-            .args(["-s", name, &self.0.id().to_string()])
-            .status()
-            .unwrap();
-        assert!(sent.success());
+        assert!(bahi_testkit::signal(self.0.id(), name));
     }
 
     pub async fn terminate(mut self) {

@@ -71,7 +71,7 @@ pub struct ExportProducts {
     security(("bearer" = ["product.product.read"])), operation_id = "export_products",
     params(ExportProducts),
     responses(
-        (status = 200, body = String, content_type = "text/csv"),
+        (status = 200, content((String = "text/csv"), (String = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"))),
         (status = 422, description = "SHEET_TOO_LONG"),
         (status = 503, description = "BUSY")
     )

@@ -192,7 +192,8 @@ impl PrintInput {
     security(("bearer" = ["product.product.read"])), operation_id = "print_labels",
     request_body = PrintInput,
     responses(
-        (status = 200, description = "The labels: application/pdf, or text/plain with ZPL", body = String, content_type = "application/pdf"),
+        (status = 200, description = "The labels, in the format that was asked for; ZPL is text",
+            content((String = "application/pdf"), (String = "text/plain"))),
         (status = 422, description = "UNKNOWN_REFERENCE, LABEL_WITHOUT_BARCODE, LABEL_TOO_SMALL")
     )
 )]

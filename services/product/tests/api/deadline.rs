@@ -19,6 +19,13 @@ async fn a_read_ends_with_the_time_that_its_answer_is_waited_for_and_a_change_do
             .send(request.json(&json!({ "name": "Kept" })))
             .await
     };
+    let graph = async |query: &str, left: &str| {
+        let request = shop.owner.request(Method::POST, "/graphql");
+        let request = request.header("x-request-timeout-ms", left);
+        shop.owner
+            .send(request.json(&json!({ "query": query })))
+            .await
+    };
     let products = "/api/v1/products";
     let mut locker = app.admin().await;
     let lock = locker.transaction().await.unwrap();
@@ -31,10 +38,20 @@ async fn a_read_ends_with_the_time_that_its_answer_is_waited_for_and_a_change_do
         let late = ask(Method::GET, products, left).await.expect(504);
         assert_eq!(late.code(), "TIMEOUT");
         assert_eq!(late.header("retry-after"), Some("2"));
+        let late = graph("{ products { totalCount } }", left).await;
+        assert_eq!(late.expect(504).code(), "TIMEOUT");
     }
     ask(Method::POST, "/api/v1/brands", "0").await.expect(201);
+    let made = graph(
+        r#"mutation { createBrand(input: { name: "Kept too" }) { name } }"#,
+        "0",
+    );
+    let made = made.await.expect(200).body;
+    assert_eq!(made["data"]["createBrand"]["name"], "Kept too", "{made}");
     lock.rollback().await.unwrap();
     for in_time in ["30000", "soon", "-1"] {
         ask(Method::GET, products, in_time).await.expect(200);
+        let found = graph("{ products { totalCount } }", in_time).await;
+        assert_eq!(found.expect(200).body["data"]["products"]["totalCount"], 0);
     }
 }

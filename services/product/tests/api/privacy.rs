@@ -1,7 +1,6 @@
 //! The archive of a tenant, and the erasure of a person of whom nothing is known here but an id.
 
 use bahi_events::SubjectKind;
-use bahi_objects::{Objects, S3};
 use bahi_testkit::{TestStore, assert_left_out, erase, export};
 use product::privacy::HOLDINGS;
 use serde_json::json;
@@ -15,16 +14,7 @@ async fn the_archive_holds_all_of_the_tenant_with_its_pictures_and_nothing_of_an
     let (shop, other) = (Shop::open(&app).await, Shop::open(&app).await);
     shop.add("OURS-1", json!({})).await.expect(201);
     other.add("THEIRS-1", json!({})).await.expect(201);
-    let store = TestStore::of_env();
-    let pictures = Objects::new(&S3 {
-        endpoint: store.endpoint.clone(),
-        public_endpoint: None,
-        region: "us-east-1".into(),
-        path_style: true,
-        access_key: store.access_key.clone(),
-        secret_key: store.secret_key.clone(),
-        bucket: "products".into(),
-    });
+    let pictures = TestStore::of_env().bucket("products");
     // More than a part of an upload, and nothing that compresses.
     let mut large = Vec::with_capacity(9 << 20);
     while large.len() < 9 << 20 {

@@ -156,7 +156,8 @@ async fn printed(
 
 /// Prints the receipt of an invoice. Each call is a print, and logged; from the second on it is marked as a reprint.
 #[utoipa::path(tag = "prints", security(("bearer" = ["sales.pos.read"])), params(("id" = InvoiceId, Path), ReceiptQuery), responses(
-    (status = 200, description = "The receipt: application/octet-stream with ESC/POS, text/html, or application/pdf", body = String, content_type = "application/octet-stream"),
+    (status = 200, description = "The receipt, in the format that was asked for; ESC/POS are octets",
+        content((String = "application/octet-stream"), (String = "text/html"), (String = "application/pdf"))),
     (status = 404), (status = 503, description = "FONTS_MISSING, PRINT_BUSY")))]
 #[get("/api/v1/pos/invoices/{id:[^:/]+}/receipt")]
 async fn invoice_receipt(
@@ -170,7 +171,8 @@ async fn invoice_receipt(
 
 /// Prints the receipt of a credit note, as that of an invoice.
 #[utoipa::path(tag = "prints", security(("bearer" = ["sales.pos.read"])), params(("id" = InvoiceId, Path), ReceiptQuery), responses(
-    (status = 200, description = "The receipt: application/octet-stream with ESC/POS, text/html, or application/pdf", body = String, content_type = "application/octet-stream"),
+    (status = 200, description = "The receipt, in the format that was asked for; ESC/POS are octets",
+        content((String = "application/octet-stream"), (String = "text/html"), (String = "application/pdf"))),
     (status = 404), (status = 503, description = "FONTS_MISSING, PRINT_BUSY")))]
 #[get("/api/v1/pos/returns/{id:[^:/]+}/receipt")]
 async fn note_receipt(

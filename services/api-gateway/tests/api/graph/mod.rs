@@ -3,6 +3,7 @@
 mod carrying;
 mod generate;
 mod over_http;
+mod partly_known;
 mod world;
 
 use std::sync::Arc;
@@ -28,11 +29,16 @@ struct Site {
 
 impl Site {
     async fn start(settings: &[(&str, &str)]) -> Self {
+        Self::of(&supergraph(), settings).await
+    }
+
+    /// With a supergraph that names some of the parts.
+    async fn of(supergraph: &str, settings: &[(&str, &str)]) -> Self {
         let world = World::new();
         let parts = Parts::serve(&world).await;
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("supergraph.graphql");
-        std::fs::write(&file, supergraph()).unwrap();
+        std::fs::write(&file, supergraph).unwrap();
         let mut all = vec![
             ("BAHI_GRAPHQL_SUPERGRAPH", file.to_str().unwrap()),
             ("BAHI_GRAPHQL_SUBGRAPHS", &parts.settings),
