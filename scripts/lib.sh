@@ -695,6 +695,7 @@ write_env() {
     umask 077
     {
       printf 'BAHI_URL=http://127.0.0.1:%s\n' "$port"
+      printf 'BAHI_ADMIN_URL=http://127.0.0.1:%s\n' "$(register admin api-gateway)"
       printf 'BAHI_EMAIL=owner@demo.bahi.example\n'
       printf 'BAHI_PASSWORD=%s\n' "$DEMO_PASSWORD"
       printf 'BAHI_KAFKA=127.0.0.1:%s\n' "$KAFKA_PORT"

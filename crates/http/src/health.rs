@@ -42,8 +42,12 @@ pub fn health_routes(cfg: &mut web::ServiceConfig) {
         "/livez",
         web::get().to(async || HttpResponse::Ok().body("ok")),
     )
-    .route("/readyz", web::get().to(readyz))
-    .route("/metrics", web::get().to(metrics));
+    .route("/readyz", web::get().to(readyz));
+}
+
+/// `/metrics`.
+pub fn metrics_route(cfg: &mut web::ServiceConfig) {
+    cfg.route("/metrics", web::get().to(metrics));
 }
 
 async fn readyz(ready: web::Data<Ready>) -> HttpResponse {

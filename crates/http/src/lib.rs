@@ -20,7 +20,7 @@ pub use body::{Amend, BodyLimit, Empty, Post, Public, has_nul, parse, valid};
 pub use caller::{Caller, Grants};
 pub use deadline::{TIME_LEFT, deadline, time_left};
 pub use fault::{Fault, FieldError};
-pub use health::{Ready, health_routes, metrics_text};
+pub use health::{Ready, health_routes, metrics_route, metrics_text};
 pub use list::{Timed, Walk, paged, paged_by_time};
 pub use operation::{Needs, Operations, described, needs};
 pub use problem::{Problem, Refusal, Verdict};

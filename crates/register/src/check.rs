@@ -194,7 +194,7 @@ impl Found {
             "port",
             services
                 .iter()
-                .flat_map(|service| [Some(service.http), service.grpc])
+                .flat_map(|service| [Some(service.http), service.admin, service.grpc])
                 .flatten()
                 .map(|port| port.to_string()),
         );

@@ -182,7 +182,7 @@ fn scrape_targets(register: &Register) -> String {
         .map(|service| {
             format!(
                 "  {{ \"targets\": [\"{name}:{}\"], \"labels\": {{ \"service\": \"{name}\" }} }}",
-                service.http,
+                service.admin.unwrap_or(service.http),
                 name = service.name
             )
         })

@@ -93,6 +93,8 @@ pub struct Service {
     pub name: String,
     /// HTTP port.
     pub http: u16,
+    /// Port for those who run it, where it has one: metrics are there then, and not on `http`.
+    pub admin: Option<u16>,
     /// gRPC port, where the service has one: always `http + 1000`.
     pub grpc: Option<u16>,
     /// The service's own database.

@@ -11,6 +11,7 @@ const USAGE: &str = "usage: register [--root FOLDER] COMMAND
   graph               services that have a part of the graph
   topics              names of the topics
   port NAME           HTTP port of a service
+  admin NAME          its port for those who run it, if it has one
   grpc NAME           gRPC port of a service, if it has one
   routes              path, service, class and permissions, longest path first
   searches            kind, path, service and permission of what a search finds
@@ -50,6 +51,11 @@ fn main() -> anyhow::Result<()> {
             .iter()
             .for_each(|name| println!("{name}")),
         ["port", name] => println!("{}", register.service(name)?.http),
+        ["admin", name] => register
+            .service(name)?
+            .admin
+            .iter()
+            .for_each(|port| println!("{port}")),
         ["grpc", name] => register
             .service(name)?
             .grpc

@@ -199,6 +199,9 @@ impl Site {
     fn common_env(&self, service: &Service) -> Env {
         let listen = self.network.listen();
         let mut env = vec![("BAHI_LISTEN".into(), format!("{listen}:{}", service.http))];
+        if let Some(port) = service.admin {
+            env.push(("BAHI_ADMIN_LISTEN".into(), format!("{listen}:{port}")));
+        }
         if let Some(port) = service.grpc {
             env.push(("BAHI_GRPC_LISTEN".into(), format!("{listen}:{port}")));
         }

@@ -68,6 +68,7 @@ pub struct App<S> {
     pub(crate) routes: fn(&mut ServiceConfig),
     pub(crate) fallback: Option<fn(&mut actix_web::web::ServiceConfig)>,
     pub(crate) admits: Option<Admits<S>>,
+    pub(crate) admin: Option<fn(&mut actix_web::web::ServiceConfig)>,
     pub(crate) consumers: fn(&S) -> Vec<Consumer>,
     pub(crate) has_consumers: bool,
     pub(crate) follows: fn(&S) -> Vec<Follow>,
@@ -94,6 +95,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
             routes: |_| {},
             fallback: None,
             admits: None,
+            admin: None,
             consumers: |_| Vec::new(),
             has_consumers: false,
             follows: |_| Vec::new(),
@@ -132,6 +134,13 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         self.admits = Some(Arc::new(move |state, peer| {
             admits(state, peer).map(|kept| Box::new(kept) as Box<dyn Any + Send + Sync>)
         }));
+        self
+    }
+
+    /// Pages for those who run it. They are on an address of their own, `BAHI_ADMIN_LISTEN`, and the metrics with them: whoever
+    /// can reach the service sees neither.
+    pub fn admin(mut self, pages: fn(&mut actix_web::web::ServiceConfig)) -> Self {
+        self.admin = Some(pages);
         self
     }
 

@@ -146,6 +146,7 @@ fn config<S: Clone + Send + Sync + 'static>(app: App<S>) -> anyhow::Result<()> {
     let made = parts(&app, &env, Clock::System).and_then(|parts| (app.state)(parts).map(|_| ()));
     for name in [
         "BAHI_LISTEN",
+        "BAHI_ADMIN_LISTEN",
         "BAHI_GRPC_LISTEN",
         "BAHI_KAFKA",
         "BAHI_MIGRATE_URL",
@@ -214,6 +215,8 @@ async fn run<S: Clone + Send + Sync + 'static>(app: App<S>) -> anyhow::Result<()
 pub struct Running<S> {
     /// Where HTTP listens.
     pub http: SocketAddr,
+    /// Where those who run it look, for a service that has pages for them.
+    pub admin: Option<SocketAddr>,
     /// Where gRPC listens, for a service that has it.
     pub grpc: Option<SocketAddr>,
     /// Its state.
@@ -255,6 +258,10 @@ pub async fn start<S: Clone + Send + Sync + 'static>(
         Some(routes) => Some(serve_grpc(routes(&state), &env, &stop, &mut tasks).await?),
     };
     let (http, server) = serve_http(&app, &state, &parts, &ready, &env, &mut tasks)?;
+    let admin = match app.admin {
+        None => None,
+        Some(pages) => Some(serve_admin(pages, &state, &ready, &env, &stop, &mut tasks)?),
+    };
     if let (Some(db), Some(brokers)) = (&parts.db, env.optional("BAHI_KAFKA")) {
         // Several stacks may share a broker, each with topics of its own.
         let prefix = env.optional("BAHI_TOPIC_PREFIX").unwrap_or_default();
@@ -293,6 +300,7 @@ pub async fn start<S: Clone + Send + Sync + 'static>(
     ready.set(true);
     Ok(Running {
         http,
+        admin,
         grpc,
         state,
         db: parts.db,
@@ -322,6 +330,7 @@ fn serve_http<S: Clone + Send + Sync + 'static>(
     let operations = web::Data::new(Operations::of(&serde_json::to_value(&openapi)?)?);
     let openapi = web::Data::new(openapi.to_json()?);
     let (routes, fallback) = (app.routes, app.fallback);
+    let measured = app.admin.is_none();
     let subgraph = app.graphql.map(|graphql| graphql());
     let db = parts.db.clone();
     let (admits, admitting) = (app.admits.clone(), state.clone());
@@ -337,6 +346,11 @@ fn serve_http<S: Clone + Send + Sync + 'static>(
             .app_data(operations.clone())
             .configure(bahi_http::extractor_config)
             .configure(bahi_http::health_routes)
+            .configure(move |cfg| {
+                if measured {
+                    bahi_http::metrics_route(cfg);
+                }
+            })
             .route("/openapi.json", web::get().to(openapi_document));
         let app = match subgraph.clone() {
             Some(subgraph) => app.configure(subgraph.routes::<S>(db.clone())),
@@ -373,6 +387,42 @@ fn serve_http<S: Clone + Send + Sync + 'static>(
     let handle = server.handle();
     tasks.spawn(async move { server.await.context("HTTP server") });
     Ok((http, handle))
+}
+
+/// What those who run the service look at; it is there until the service has stopped.
+fn serve_admin<S: Clone + Send + Sync + 'static>(
+    pages: fn(&mut web::ServiceConfig),
+    state: &S,
+    ready: &Ready,
+    env: &Env,
+    stop: &CancellationToken,
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+) -> anyhow::Result<SocketAddr> {
+    let listen = env.parse("BAHI_ADMIN_LISTEN", SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    let (state, ready) = (web::Data::new(state.clone()), web::Data::new(ready.clone()));
+    let server = HttpServer::new(move || {
+        actix_web::App::new()
+            .app_data(state.clone())
+            .app_data(ready.clone())
+            .configure(bahi_http::health_routes)
+            .configure(bahi_http::metrics_route)
+            .configure(pages)
+            .default_service(web::to(bahi_http::not_found))
+            .wrap(from_fn(bahi_http::observe))
+    })
+    .workers(1)
+    .disable_signals()
+    .bind(listen)
+    .with_context(|| format!("listening on {listen}"))?;
+    let address = *server.addrs().first().context("no address")?;
+    let (server, stop) = (server.run(), stop.clone());
+    let handle = server.handle();
+    tasks.spawn(async move {
+        let served = stop.run_until_cancelled(server).await;
+        handle.stop(false).await;
+        served.unwrap_or(Ok(())).context("HTTP server")
+    });
+    Ok(address)
 }
 
 async fn openapi_document(text: web::Data<String>) -> actix_web::HttpResponse {

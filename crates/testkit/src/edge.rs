@@ -29,6 +29,7 @@ impl<S: Clone + Send + Sync + 'static> TestEdge<S> {
             ("BAHI_REDIS", test_env("BAHI_TEST_REDIS")),
             ("BAHI_JOBS", String::new()),
             ("BAHI_LISTEN", String::new()),
+            ("BAHI_ADMIN_LISTEN", String::new()),
             (
                 "BAHI_REGISTER",
                 concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/services.toml").to_owned(),
@@ -50,5 +51,16 @@ impl<S: Clone + Send + Sync + 'static> TestEdge<S> {
     /// `http://127.0.0.1:port`.
     pub fn url(&self) -> String {
         format!("http://{}", self.running.http)
+    }
+
+    /// The same for those who run it.
+    ///
+    /// # Panics
+    /// When the service has no pages for them.
+    pub fn admin_url(&self) -> String {
+        format!(
+            "http://{}",
+            self.running.admin.expect("pages for those who run it")
+        )
     }
 }

@@ -40,6 +40,9 @@ pub fn app() -> App<Gateway> {
         .fallback(routes)
         .checks(gateway::check)
         .admits(Gateway::admit)
+        .admin(|cfg| {
+            cfg.service(page("/configz", configz::show));
+        })
         .jobs(jobs)
 }
 
@@ -49,7 +52,6 @@ fn routes(cfg: &mut web::ServiceConfig) {
         .service(page("/", pages::front))
         .service(page("/health/live", pages::live))
         .service(page("/health/ready", pages::ready))
-        .service(page("/configz", configz::show))
         .service(page("/api/openapi.json", openapi::document))
         .service(ticket::resource())
         .service(web::resource(search::PATH).to(search::search))

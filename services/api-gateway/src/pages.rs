@@ -26,7 +26,7 @@ pub(crate) async fn front(state: State) -> HttpResponse {
          td{{padding:.1rem 1.5rem .1rem 0}}.up{{color:#177245}}.down{{color:#b00020}}</style>\
          <h1>Bahi</h1><p>An event-driven ERP for retail and distribution. This is its gateway.\
          <ul><li><a href=/docs/>API documentation</a> (<a href=/api/openapi.json>OpenAPI</a>)\
-         <li><a href=/health/ready>Health</a><li><a href=/metrics>Metrics</a></ul>\
+         <li><a href=/health/ready>Health</a></ul>\
          <h2>Services</h2><table>{rows}</table>"
     );
     HttpResponse::Ok()

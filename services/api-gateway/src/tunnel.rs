@@ -342,6 +342,11 @@ pub(crate) async fn open(
     let connection = upgraded.downcast::<TokioIo<TcpStream>>();
     let connection = connection.map_err(|_| broken())?;
     let (reads, writes) = connection.io.into_inner().into_split();
+    // Even of nothing it would hold the whole buffer that the head of the answer was read into.
+    let begun = match connection.read_buf.is_empty() {
+        true => Bytes::new(),
+        false => connection.read_buf,
+    };
     let life = Arc::new(Life {
         ended: CancellationToken::new(),
         passed: AtomicBool::new(true),
@@ -349,7 +354,7 @@ pub(crate) async fn open(
     });
     rt::spawn(upwards(payload, writes, life.clone()));
     rt::spawn(watch(state.clone(), session, life.clone(), socket));
-    Ok(out.streaming(downwards(connection.read_buf, reads, life)))
+    Ok(out.streaming(downwards(begun, reads, life)))
 }
 
 /// What both directions of a tunnel share.

@@ -48,6 +48,8 @@ const PATHS: [&str; BEHIND.len()] = ["/api/v1/brands", "/api/v1/sales/invoices",
 pub struct Gateways {
     /// Where they listen.
     pub addresses: [SocketAddr; 2],
+    /// Where they tell those who run them.
+    pub admins: [SocketAddr; 2],
     ready: [AtomicBool; 2],
     /// Clients stop when it is set.
     pub over: AtomicBool,
@@ -55,9 +57,10 @@ pub struct Gateways {
 
 impl Gateways {
     /// Of these addresses; none is ready.
-    pub fn new(addresses: [SocketAddr; 2]) -> Self {
+    pub fn new(addresses: [SocketAddr; 2], admins: [SocketAddr; 2]) -> Self {
         Self {
             addresses,
+            admins,
             ready: Default::default(),
             over: AtomicBool::new(false),
         }

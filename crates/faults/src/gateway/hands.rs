@@ -133,7 +133,7 @@ impl Breaker {
     }
 
     async fn page(&self, gateway: usize) -> Option<Value> {
-        let url = self.gateways.url(gateway, "/configz");
+        let url = format!("http://{}/configz", self.gateways.admins[gateway]);
         let asked = reqwest::Client::builder().no_proxy().build().ok()?;
         let asked = asked.get(url).timeout(Duration::from_secs(5)).send();
         asked.await.ok()?.json().await.ok()

@@ -52,6 +52,8 @@ const LAST: Duration = Duration::from_secs(60);
 /// Where everything listens: below the kernel's ephemeral range, so that what is down is not replaced by somebody's connection.
 struct Addresses {
     gateways: [SocketAddr; 2],
+    /// Of the gateways, for those who run them.
+    admins: [SocketAddr; 2],
     endpoints: Vec<SocketAddr>,
     /// A service that nobody asks.
     other: SocketAddr,
@@ -66,6 +68,7 @@ impl Addresses {
             gateways: [next()?, next()?],
             endpoints: (0..ENDPOINTS).map(|_| next()).collect::<Result<_, _>>()?,
             other: next()?,
+            admins: [next()?, next()?],
         })
     }
 
@@ -132,10 +135,12 @@ fn seats(
     let seat = |which: usize| {
         let (binary, settings) = (rig.bin.join("api-gateway"), settings.clone());
         let listen = addresses.gateways[which].to_string();
+        let admin = addresses.admins[which].to_string();
         Seat::of(Role::Gateway, which, move |command| {
             command
                 .arg(&binary)
                 .env("BAHI_LISTEN", &listen)
+                .env("BAHI_ADMIN_LISTEN", &admin)
                 .envs(settings.clone());
         })
     };
@@ -176,7 +181,7 @@ pub async fn run(
     configuration.write(99)?;
     let seats = seats(&rig, &addresses, &configuration)?;
     let fleet = Arc::new(Fleet::start_all(&rig.logs, None, seats)?);
-    let gateways = Arc::new(Gateways::new(addresses.gateways));
+    let gateways = Arc::new(Gateways::new(addresses.gateways, addresses.admins));
     // They end with the run.
     let mut beside = JoinSet::new();
     for gateway in 0..2 {

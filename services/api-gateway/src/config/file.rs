@@ -102,8 +102,6 @@ pub struct Edge {
     pub origins: Vec<String>,
     /// Load balancers in front of us, whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Network>,
-    /// Where `/configz` is shown.
-    pub admins: Vec<Network>,
     /// How many connections an address may have open that is no load balancer of ours.
     pub connections_per_address: u32,
     /// We are reached by https: send `Strict-Transport-Security`.
@@ -115,7 +113,6 @@ impl Default for Edge {
         Self {
             origins: Vec::new(),
             trusted_proxies: Vec::new(),
-            admins: Network::LOCAL.to_vec(),
             connections_per_address: 512,
             hsts: false,
         }
@@ -410,7 +407,10 @@ mod tests {
             ("[classes.bulk]\nbody = 5", "classes.bulk.body"),
             ("[classes.bulk]\nrate = '5'", "classes.bulk.rate"),
             ("[upstream]\nconnect = 'soon'", "upstream.connect"),
-            ("[edge]\nadmins = ['10.0.0.0/99']", "edge.admins"),
+            (
+                "[edge]\ntrusted_proxies = ['10.0.0.0/99']",
+                "edge.trusted_proxies",
+            ),
             ("[graph]\nmode = 'fast'", "graph.mode"),
             ("[upstream]\nurls = ['http://a']", "upstream.urls"),
             ("[upstream]\ndiscover = 'dns'", "upstream.discover"),

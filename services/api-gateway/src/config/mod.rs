@@ -161,8 +161,6 @@ pub struct Config {
     /// Load balancers in front of us, whose `X-Forwarded-For` is believed: `BAHI_TRUSTED_PROXIES`, blocks of addresses
     /// separated by commas.
     pub proxies: Vec<Network>,
-    /// Who is shown how the gateway is configured.
-    pub admins: Vec<Network>,
     /// Redis of the rate limits: `BAHI_REDIS`. Without it they are local.
     pub redis: Option<String>,
     /// How long Redis may take before requests are counted locally: `BAHI_REDIS_PATIENCE_MS`.
@@ -333,7 +331,6 @@ impl Config {
             upstreams,
             origins,
             proxies,
-            admins: file.edge.admins.clone(),
             redis: env.optional("BAHI_REDIS").or(url),
             patience,
             classes,

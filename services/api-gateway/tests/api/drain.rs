@@ -88,7 +88,7 @@ async fn a_hangup_makes_it_read_its_configuration_again() {
     let fleet = Fleet::start().await;
     let process = Process::start(&fleet, &[]).await;
     let user = process.somebody();
-    let generation = async || user.get("/configz").await.body["generation"].clone();
+    let generation = async || process.operator().get("/configz").await.body["generation"].clone();
     assert_eq!(generation().await, 1);
     process.signal("HUP");
     eventually(|| async { (generation().await == 2).then_some(()) }).await;

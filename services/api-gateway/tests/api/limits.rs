@@ -118,7 +118,7 @@ async fn without_redis_the_strict_limit_still_holds() {
         let (passed, refused) = until_refused(&gateway.stranger()).await;
         assert!(passed >= 3);
         assert_problem(&refused, 429, "TOO_MANY_REQUESTS");
-        let metrics = gateway.stranger().get("/metrics").await.text;
+        let metrics = gateway.operator().get("/metrics").await.text;
         assert!(
             redis.is_empty() || metrics.contains("gateway_limit_fallback_total"),
             "{metrics}"

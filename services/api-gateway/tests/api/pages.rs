@@ -138,7 +138,7 @@ async fn health_metrics_and_the_own_document_are_there() {
         .await
         .expect(201);
     person.get("/api/v1/nowhere/123456").await.expect(404);
-    let metrics = person.get("/metrics").await.expect(200).text;
+    let metrics = gateway.operator().get("/metrics").await.expect(200).text;
     assert!(
         metrics
             .contains(r#"http_requests_total{method="GET",route="/api/v1/brands",status="201"}"#),

@@ -296,7 +296,7 @@ async fn redis_killed_and_paused_under_load_stops_nobody_and_is_shared_again_by_
     for (_, task) in loads {
         assert_eq!(task.await.unwrap(), Vec::<u16>::new());
     }
-    let metrics = one.stranger().get("/metrics").await.text;
+    let metrics = one.operator().get("/metrics").await.text;
     for line in [
         "gateway_limit_redis_total{turn=\"lost\"}",
         "gateway_limit_redis_total{turn=\"back\"}",

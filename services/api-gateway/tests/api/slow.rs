@@ -122,7 +122,7 @@ async fn an_address_has_so_many_connections_and_others_have_theirs() {
     assert!(asks(&mut connect(Ipv4Addr::new(127, 9, 9, 8)).await).await);
     drop(held.pop());
     eventually(async || asks(&mut connect(greedy).await).await.then_some(())).await;
-    let metrics = gateway.stranger().get("/metrics").await.text;
+    let metrics = gateway.operator().get("/metrics").await.text;
     assert!(
         metrics.contains("gateway_connections_refused_total"),
         "{metrics}"

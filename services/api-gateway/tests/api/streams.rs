@@ -159,7 +159,7 @@ async fn an_event_passes_at_once_and_a_stream_of_them_ends_with_the_session() {
     let session = user.claims.sid;
     *fleet.desk.revocations.lock() = json!({ "sessions": [session], "users": [] });
     events.ends().await;
-    let open = gateway.stranger().get("/metrics").await.text;
+    let open = gateway.operator().get("/metrics").await.text;
     assert!(open.contains("gateway_websockets{"), "they are counted");
     // Nobody's session that lives is touched.
     let mut others = Events::open(&gateway.user(&["*"])).await;
@@ -266,7 +266,7 @@ async fn an_answer_is_under_way_until_its_last_piece_has_passed() {
     let gateway: Gateway = fleet.gateway(&[]).await;
     let user = gateway.user(&["*"]);
     let inflight = async || {
-        let page = gateway.stranger().get("/configz").await;
+        let page = gateway.operator().get("/configz").await;
         page.body["upstreams"]["product"]["endpoints"][0]["inflight"].clone()
     };
     let request = user.request(Method::GET, &format!("{BULK}?megabytes=64"));

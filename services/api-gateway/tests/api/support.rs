@@ -341,6 +341,14 @@ impl Gateway {
         self.edge.running.http
     }
 
+    /// Whoever runs the gateway: what he asks does not come through the door.
+    pub fn operator(&self) -> Person {
+        Person {
+            base: self.edge.admin_url(),
+            ..self.stranger()
+        }
+    }
+
     /// Somebody who has not signed in, at an address of their own.
     pub fn stranger(&self) -> Person {
         let ip = Ipv4Addr::new(
@@ -587,10 +595,17 @@ async fn treat(mut socket: TcpStream, manner: Manner, begun: Arc<AtomicUsize>) {
     }
 }
 
+/// One that was free a moment ago.
+fn free_address() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
 /// A gateway as a process of its own; it is killed when it is dropped.
 pub struct Process {
     pub child: tokio::process::Child,
     pub address: SocketAddr,
+    admin: SocketAddr,
 }
 
 impl Process {
@@ -607,15 +622,12 @@ impl Process {
     ) -> Self {
         let mut file = std::fs::OpenOptions::new();
         let file = file.create(true).append(true).open(log).unwrap();
-        // A port that was free a moment ago.
-        let address = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
+        let (address, admin) = (free_address(), free_address());
         let keys = test_env("BAHI_TEST_KEYS");
         let child = tokio::process::Command::new(env!("CARGO_BIN_EXE_api-gateway"))
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
             .env("BAHI_LISTEN", address.to_string())
+            .env("BAHI_ADMIN_LISTEN", admin.to_string())
             .env("BAHI_TRUST_DIR", format!("{keys}/public"))
             .env("BAHI_KEY_FILE", format!("{keys}/private/api-gateway.pem"))
             .env("BAHI_LOG", "warn")
@@ -626,7 +638,11 @@ impl Process {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let process = Self { child, address };
+        let process = Self {
+            child,
+            address,
+            admin,
+        };
         bahi_testkit::eventually(|| async {
             let ready = process.somebody().http.get(process.url("/readyz"));
             let answer = ready.send().await.ok()?;
@@ -638,6 +654,14 @@ impl Process {
 
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    /// Whoever runs it.
+    pub fn operator(&self) -> Person {
+        Person {
+            base: format!("http://{}", self.admin),
+            ..self.somebody()
+        }
     }
 
     /// Sends it a signal.

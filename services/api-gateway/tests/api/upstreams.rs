@@ -220,7 +220,7 @@ async fn a_service_of_two_endpoints_goes_on_while_one_of_them_is_away() {
         (standings(&reply) == ["up", "up"]).then_some(())
     })
     .await;
-    let metrics = gateway.stranger().get("/metrics").await.text;
+    let metrics = gateway.operator().get("/metrics").await.text;
     for name in ["attempts_total", "retries_total", "endpoints", "inflight"] {
         let line = format!("gateway_upstream_{name}{{");
         assert!(metrics.contains(&line), "{name} is not measured");

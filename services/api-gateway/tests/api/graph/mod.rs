@@ -109,7 +109,7 @@ async fn any_query_has_the_same_answer_as_from_one_schema() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_whose_schema_has_changed_shows() {
     let site = Site::start(&[]).await;
-    let url = format!("{}/metrics", site.edge.url());
+    let url = format!("{}/metrics", site.edge.admin_url());
     eventually(|| async {
         let text = site.http.get(&url).send().await.ok()?.text().await.ok()?;
         let of = |service: &str, value: u8| {
