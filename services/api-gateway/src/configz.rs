@@ -8,10 +8,8 @@ use crate::{Gateway, State};
 
 /// The page.
 pub(crate) async fn show(gateway: web::Data<Gateway>) -> HttpResponse {
-    let state = gateway.now();
-    let refused = gateway
-        .refused()
-        .map(|refused| json!({ "at": refused.at, "reason": refused.reason }));
+    let (state, refused) = gateway.standing();
+    let refused = refused.map(|refused| json!({ "at": refused.at, "reason": refused.reason }));
     HttpResponse::Ok().json(json!({
         "generation": state.0.generation,
         "file": gateway.file().map(|file| file.display().to_string()),

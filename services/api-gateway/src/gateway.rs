@@ -199,9 +199,10 @@ impl Gateway {
         self.now().0.peers.admit(peer)
     }
 
-    /// Why the files that are there are not what is served.
-    pub(crate) fn refused(&self) -> Option<Refused> {
-        self.0.refused.lock().clone()
+    /// What is served, and why the files that are there are not it.
+    pub(crate) fn standing(&self) -> (State, Option<Refused>) {
+        let refused = self.0.refused.lock();
+        (self.now(), refused.clone())
     }
 
     /// The file of the configuration.
@@ -278,10 +279,13 @@ impl Gateway {
         let found = futures::future::join_all(nowhere.map(|upstream| upstream.find()));
         let _ = tokio::time::timeout(Duration::from_secs(5), found).await;
         let generation = self.now().0.generation + 1;
-        self.0
-            .now
-            .store(Arc::new(built.with(&self.0.lasting, generation)));
-        *self.0.refused.lock() = None;
+        let state = Arc::new(built.with(&self.0.lasting, generation));
+        {
+            // Nobody sees the new one with what was refused before it.
+            let mut refused = self.0.refused.lock();
+            self.0.now.store(state);
+            *refused = None;
+        }
         TAKEN.with_label_values(&["taken"]).inc();
         REFUSED.set(0);
         GENERATION.set(i64::try_from(generation).unwrap_or(i64::MAX));

@@ -135,9 +135,9 @@ async fn a_file_that_is_being_written_is_not_taken_over() {
     write("wrong");
     look().await;
     look().await;
-    let first = gateway.refused().unwrap();
+    let first = gateway.standing().1.unwrap();
     look().await;
-    assert_eq!(gateway.refused().unwrap().at, first.at);
+    assert_eq!(gateway.standing().1.unwrap().at, first.at);
     assert_eq!(look().await, (2, 2048));
 }
 

@@ -128,7 +128,7 @@ async fn what_is_for_those_who_run_the_gateway_is_not_behind_the_door() {
     let write = gateway.operator().post("/configz", json!({})).await;
     assert_eq!(write.status, 405);
     // And the door is not there.
-    assert_problem(&gateway.operator().get(BRANDS).await, 404, "NOT_FOUND");
+    assert_eq!(gateway.operator().get(BRANDS).await.status, 404);
     gateway.operator().get("/readyz").await.expect(200);
 }
 
