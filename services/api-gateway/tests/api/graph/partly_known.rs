@@ -102,6 +102,15 @@ async fn an_object_that_clients_must_not_see_is_null_and_what_a_service_needs_of
             "{text}"
         );
     }
+    let asked = site.asked();
+    let sent: Vec<&Value> = asked
+        .iter()
+        .filter(|asked| asked.part == "users")
+        .flat_map(|asked| asked.body["variables"]["representations"].as_array())
+        .flatten()
+        .map(|one| &one["id"])
+        .collect();
+    assert_eq!(sent, ["1", "2"], "{asked:?}");
     let answer = site.ask("{ __type(name: \"Draft\") { name } }").await;
     assert_eq!(answer["data"], json!({ "__type": null }));
 }
