@@ -109,14 +109,7 @@ impl Subgraph {
         }
         // As of REST: a query is given up for whose answer nobody waits any more, a change goes on.
         let left = left.filter(|_| only_reads(&mut request));
-        let answer = (self.execute)(request.data(caller));
-        let mut response = match left {
-            None => answer.await,
-            Some(left) => {
-                let answer = tokio::time::timeout(left, answer).await;
-                answer.map_err(|_| Fault::TimeUp)?
-            }
-        };
+        let mut response = bahi_http::within(left, (self.execute)(request.data(caller))).await?;
         for error in &mut response.errors {
             // What no resolver said is about the query or its arguments.
             let extensions = error

@@ -22,6 +22,19 @@ pub fn time_left(headers: &HeaderMap) -> Option<Duration> {
     said.parse().ok().map(Duration::from_millis)
 }
 
+/// What comes of `work` if it does in the time that is left, however long it takes where none is said.
+///
+/// # Errors
+/// [`Fault::TimeUp`], and `work` is given up.
+pub async fn within<T>(left: Option<Duration>, work: impl Future<Output = T>) -> Result<T, Fault> {
+    match left {
+        None => Ok(work.await),
+        Some(left) => tokio::time::timeout(left, work)
+            .await
+            .map_err(|_| Fault::TimeUp),
+    }
+}
+
 /// Middleware: gives a read up for whose answer nobody waits any more, and with it its place in the database's pool. A change
 /// goes on: its outcome is what the same Idempotency-Key is answered with.
 ///
@@ -32,10 +45,6 @@ pub async fn deadline<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
     let reads = [Method::GET, Method::HEAD].contains(req.method());
-    match time_left(req.headers()).filter(|_| reads) {
-        None => next.call(req).await,
-        Some(left) => tokio::time::timeout(left, next.call(req))
-            .await
-            .unwrap_or_else(|_| Err(Problem::from(Fault::TimeUp).into())),
-    }
+    let left = time_left(req.headers()).filter(|_| reads);
+    within(left, next.call(req)).await.map_err(Problem::from)?
 }

@@ -18,7 +18,7 @@ pub mod validate;
 pub use approval::{APPROVAL, APPROVAL_LIFE, AUDIENCE_APPROVAL, Approval};
 pub use body::{Amend, BodyLimit, Empty, Post, Public, has_nul, parse, valid};
 pub use caller::{Caller, Grants};
-pub use deadline::{TIME_LEFT, deadline, time_left};
+pub use deadline::{TIME_LEFT, deadline, time_left, within};
 pub use fault::{Fault, FieldError};
 pub use health::{Ready, health_routes, metrics_route, metrics_text};
 pub use list::{Timed, Walk, paged, paged_by_time};
