@@ -1,10 +1,11 @@
 //! Whoever writes the archive of a business dies, or only seems to: another writes it, and it is answered once.
 
-use bahi_proof::{Fleet, How, Process, events, send};
+use bahi_events::{TENANT_EXPORT_ANSWERED, TENANT_EXPORT_REQUESTED, TenantExportRequested};
+use bahi_proof::{Fleet, How, Process, events};
 use bahi_testkit::{TestStore, eventually, most_resident};
 use bahi_types::TenantId;
 use chrono::{TimeDelta, Utc};
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
 /// Where the archive is in the store, and nobody has been told.
@@ -12,15 +13,12 @@ const WRITTEN: &str = "privacy.export_written";
 
 /// A business asks for its archive; the export.
 fn ask(fleet: &Fleet, tenant: TenantId) -> Uuid {
-    let (export, now) = (Uuid::now_v7(), Utc::now());
-    let asked = json!({
-        "event_id": Uuid::now_v7(), "event_type": "tenant.export_requested", "version": "v1", "timestamp": now,
-        "source_service": "identity", "tenant_id": tenant, "aggregate_type": "tenant_export", "aggregate_id": export,
-        "aggregate_version": 1, "epoch": 1, "occurred_at": now,
-        "payload": { "export_id": export, "deadline_at": now + TimeDelta::hours(6) },
-    });
-    let topic = fleet.topic("privacy");
-    send(&topic, &export.to_string(), &[&asked.to_string()]);
+    let export = Uuid::now_v7();
+    let asked = TenantExportRequested {
+        export_id: export,
+        deadline_at: Utc::now() + TimeDelta::hours(6),
+    };
+    fleet.say(TENANT_EXPORT_REQUESTED, tenant, export, &asked);
     export
 }
 
@@ -67,7 +65,7 @@ impl Asked {
         let topic = self.fleet.topic("privacy");
         eventually(|| async {
             let said = events(&topic).await.into_iter();
-            let said = said.filter(|event| event["event_type"] == "tenant.export_answered");
+            let said = said.filter(|event| event["event_type"] == TENANT_EXPORT_ANSWERED.name);
             let said: Vec<Value> = said.map(|mut event| event["payload"].take()).collect();
             (!said.is_empty()).then_some(said)
         })

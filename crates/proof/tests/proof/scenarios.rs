@@ -14,9 +14,10 @@ use bahi_demo::{
     client::{Client as Owner, Refusal, text},
     setup,
 };
-use bahi_proof::{Fleet, Gate, How, Process, check_fleet, events, length, payloads, repeat, send};
+use bahi_events::{CUSTOMER_CREATED, Customer, CustomerAddress};
+use bahi_proof::{Fleet, Gate, How, Process, check_fleet, events, length, payloads, repeat};
 use bahi_testkit::{Client, eventually};
-use bahi_types::{FiscalYear, business_date};
+use bahi_types::{CustomerId, FiscalYear, Money, business_date};
 use chrono::Utc;
 use futures::{SinkExt, StreamExt, future::join_all};
 use serde_json::{Value, json};
@@ -689,19 +690,25 @@ async fn ten_credit_orders_do_not_exceed_the_limit(town: &Town) {
         .product(("g", "850440"), "1000", true, ("taxable", "18"))
         .await;
     town.receive(&goods, "100", "600").await;
-    let customer = key();
-    let now = Utc::now();
-    let told = json!({
-        "event_id": Uuid::now_v7(), "event_type": "customer.created", "version": "v1", "timestamp": now, "source_service": "crm",
-        "tenant_id": town.till.tenant, "aggregate_type": "customer", "aggregate_id": customer, "aggregate_version": 1, "epoch": 1,
-        "occurred_at": now,
-        "payload": {
-            "customer_id": customer, "name": "Jain Stores", "phone": "+919820098200", "email": null, "gstin": null,
-            "addresses": [{ "kind": "billing", "text": "Pune", "state_code": "27" }], "customer_group_id": null,
-            "credit_limit": "50000", "credit_days": 30, "status": "active",
-        },
-    });
-    send(&town.fleet.topic("crm"), &customer, &[&told.to_string()]);
+    let customer = CustomerId::new();
+    let told = Customer {
+        customer_id: customer,
+        name: "Jain Stores".into(),
+        phone: Some("+919820098200".into()),
+        email: None,
+        gstin: None,
+        addresses: vec![CustomerAddress {
+            kind: "billing".into(),
+            text: "Pune".into(),
+            state_code: "27".into(),
+        }],
+        customer_group_id: None,
+        credit_limit: Some(Money::from(50_000)),
+        credit_days: 30,
+        status: "active".into(),
+    };
+    let (fleet, tenant) = (&town.fleet, town.till.tenant);
+    fleet.say(CUSTOMER_CREATED, tenant, customer.uuid(), &told);
     let account = format!("/api/v1/sales/customers/{customer}/account");
     eventually(|| async { (town.till.get(&account).await.status == 200).then_some(()) }).await;
     let order = async |qty: &str| {
