@@ -1,6 +1,14 @@
 //! Tokens inside the fleet: EdDSA only, exact type, issuer and audience, keys only from our own folder.
 
-use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, bail};
 use bahi_types::{Scope, TenantId};
@@ -115,20 +123,31 @@ impl Signer {
 }
 
 /// Public keys by key id. A folder is read again when an unknown key id turns up, so that a new key works
-/// without a restart; not more often than every five seconds, so that garbage cannot make us read for ever.
+/// without a restart; not more often than every five seconds, so that garbage cannot make us read for ever. It is read again
+/// after a minute in any case, so that a key that was taken away is good no longer.
 pub struct Keys {
-    folder: Option<std::path::PathBuf>,
+    folder: PathBuf,
     known: RwLock<Known>,
+    losses: AtomicU64,
 }
 
 struct Known {
-    keys: HashMap<String, Arc<DecodingKey>>,
+    keys: Set,
     /// Those that are in no folder; reading the folder again does not lose them.
-    learned: HashMap<String, Arc<DecodingKey>>,
-    read_at: std::time::Instant,
+    learned: Set,
+    read_at: Instant,
+}
+
+type Set = HashMap<String, Key>;
+
+struct Key {
+    /// As it was written down.
+    text: Vec<u8>,
+    key: Arc<DecodingKey>,
 }
 
 const REREAD: Duration = Duration::from_secs(5);
+const OLD: Duration = Duration::from_secs(60);
 
 impl Keys {
     /// Reads every `*.pem` of a folder.
@@ -139,11 +158,12 @@ impl Keys {
         let known = RwLock::new(Known {
             keys: read(folder)?,
             learned: HashMap::new(),
-            read_at: std::time::Instant::now(),
+            read_at: Instant::now(),
         });
         Ok(Self {
-            folder: Some(folder.to_owned()),
+            folder: folder.to_owned(),
             known,
+            losses: AtomicU64::new(0),
         })
     }
 
@@ -183,53 +203,87 @@ impl Keys {
         Some((kid, claims))
     }
 
-    /// Adds a key from a JWK set: the raw Ed25519 public key in base64url.
+    /// Takes the keys of a JWK set, in place of those of the set before: key ids, and raw Ed25519 public keys in base64url.
     ///
     /// # Errors
-    /// When that is no key.
-    pub fn learn(&self, kid: &str, x: &str) -> Result<(), jsonwebtoken::errors::Error> {
-        let key = Arc::new(DecodingKey::from_ed_components(x)?);
-        self.known.write().learned.insert(kid.to_owned(), key);
+    /// When one of them is no key; then those of the set before are good as they were.
+    pub fn learn<'a>(
+        &self,
+        set: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<(), jsonwebtoken::errors::Error> {
+        let set = set.into_iter().map(|(kid, x)| {
+            let key = Key {
+                text: x.as_bytes().to_vec(),
+                key: Arc::new(DecodingKey::from_ed_components(x)?),
+            };
+            Ok((kid.to_owned(), key))
+        });
+        let set = set.collect::<Result<Set, jsonwebtoken::errors::Error>>()?;
+        self.replace(&mut self.known.write().learned, set);
         Ok(())
     }
 
+    /// Reads the folder again.
+    pub fn reread(&self) {
+        self.reread_into(&mut self.known.write());
+    }
+
+    /// How often a key went, or became another: what was verified before that is to be verified again.
+    pub fn losses(&self) -> u64 {
+        self.losses.load(Ordering::Acquire)
+    }
+
     fn find(&self, kid: &str) -> Option<Arc<DecodingKey>> {
-        if let Some(key) = self.known.read().get(kid) {
-            return Some(key);
-        }
-        let folder = self.folder.as_ref()?;
-        let mut known = self.known.write();
-        if known.read_at.elapsed() > REREAD {
-            known.read_at = std::time::Instant::now();
-            match read(folder) {
-                Ok(keys) => known.keys = keys,
-                Err(error) => tracing::warn!(%error, "the folder of public keys cannot be read"),
+        {
+            let known = self.known.read();
+            if let Some(key) = known.get(kid).filter(|_| known.read_at.elapsed() < OLD) {
+                return Some(key);
             }
         }
+        let mut known = self.known.write();
+        if known.read_at.elapsed() > REREAD {
+            self.reread_into(&mut known);
+        }
         known.get(kid)
+    }
+
+    fn reread_into(&self, known: &mut Known) {
+        known.read_at = Instant::now();
+        match read(&self.folder) {
+            Ok(keys) => self.replace(&mut known.keys, keys),
+            Err(error) => tracing::warn!(%error, "the folder of public keys cannot be read"),
+        }
+    }
+
+    fn replace(&self, old: &mut Set, new: Set) {
+        let same = |(kid, key): (&String, &Key)| new.get(kid).is_some_and(|n| n.text == key.text);
+        let lost = !old.iter().all(same);
+        *old = new;
+        if lost {
+            self.losses.fetch_add(1, Ordering::Release);
+        }
     }
 }
 
 impl Known {
     fn get(&self, kid: &str) -> Option<Arc<DecodingKey>> {
-        self.keys
-            .get(kid)
-            .or_else(|| self.learned.get(kid))
-            .cloned()
+        let key = self.keys.get(kid).or_else(|| self.learned.get(kid))?;
+        Some(key.key.clone())
     }
 }
 
-fn read(folder: &Path) -> anyhow::Result<HashMap<String, Arc<DecodingKey>>> {
+fn read(folder: &Path) -> anyhow::Result<Set> {
     let mut keys = HashMap::new();
     let entries =
         std::fs::read_dir(folder).with_context(|| format!("public keys {}", folder.display()))?;
     for entry in entries {
         let path = entry?.path();
         if path.extension().is_some_and(|e| e == "pem") {
-            let pem = std::fs::read(&path)?;
-            let key = DecodingKey::from_ed_pem(&pem)
+            let text = std::fs::read(&path)?;
+            let key = DecodingKey::from_ed_pem(&text)
                 .with_context(|| format!("{} holds no Ed25519 key", path.display()))?;
-            keys.insert(stem(&path)?, Arc::new(key));
+            let key = Arc::new(key);
+            keys.insert(stem(&path)?, Key { text, key });
         }
     }
     Ok(keys)

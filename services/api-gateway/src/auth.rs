@@ -78,7 +78,8 @@ pub struct Auth {
     keys: Arc<Keys>,
     signer: Signer,
     clock: Clock,
-    sessions: Cache<Digested, Arc<Session>>,
+    /// And how many keys were lost when they were verified.
+    sessions: Cache<Digested, (u64, Arc<Session>)>,
     keyed: Cache<Digested, Arc<Session>>,
     /// Keys that identity does not know, and until when that is believed.
     unknown: Cache<Digested, i64>,
@@ -229,12 +230,14 @@ impl Auth {
     pub fn verified(&self, token: &str) -> Result<Arc<Session>, Fault> {
         let digest = digest(token);
         let now = self.clock.now().timestamp();
+        // Asked before the keys are: should one be lost meanwhile, it is verified once more.
+        let losses = self.keys.losses();
         let known = self
             .sessions
             .get(&digest)
-            .filter(|s| now < s.claims.exp && now < s.checked + BELIEVED);
+            .filter(|(of, s)| *of == losses && now < s.claims.exp && now < s.checked + BELIEVED);
         let session = match known {
-            Some(session) => session,
+            Some((_, session)) => session,
             None => {
                 let claims = self
                     .keys
@@ -246,7 +249,7 @@ impl Auth {
                 }
                 let session = Session::new(claims, now).ok_or(Fault::Unauthenticated)?;
                 let session = Arc::new(session);
-                self.sessions.insert(digest, session.clone());
+                self.sessions.insert(digest, (losses, session.clone()));
                 session
             }
         };

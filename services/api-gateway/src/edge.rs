@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 
 use actix_web::{
@@ -109,15 +109,38 @@ pub fn client(req: &HttpRequest, proxies: &[Network]) -> IpAddr {
     if !ours(peer) {
         return peer;
     }
-    let reported = req
-        .headers()
-        .get_all("x-forwarded-for")
-        .filter_map(|v| v.to_str().ok());
-    let hops: Vec<IpAddr> = reported
-        .flat_map(|v| v.split(','))
-        .map_while(|hop| hop.trim().parse().ok())
-        .collect();
-    hops.into_iter().rev().find(|ip| !ours(*ip)).unwrap_or(peer)
+    let lines: Vec<&HeaderValue> = req.headers().get_all("x-forwarded-for").collect();
+    let hops = lines.into_iter().rev();
+    reported(
+        peer,
+        hops.flat_map(|line| line.as_bytes().rsplit(|b| *b == b',')),
+        ours,
+    )
+}
+
+/// From the last hop to the first: each was added by the one after it, so whose word is not ours ends the tale, and nobody
+/// knows what stands before a hop that is no address.
+fn reported<'a>(
+    peer: IpAddr,
+    hops: impl Iterator<Item = &'a [u8]>,
+    ours: impl Fn(IpAddr) -> bool,
+) -> IpAddr {
+    let mut known = peer;
+    for hop in hops.map_while(address) {
+        known = hop;
+        if !ours(known) {
+            break;
+        }
+    }
+    known
+}
+
+/// The address of a hop, which some write with its port.
+fn address(hop: &[u8]) -> Option<IpAddr> {
+    let hop = std::str::from_utf8(hop).ok()?.trim();
+    let bare = hop.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    let with_port = || hop.parse().map(|socket: SocketAddr| socket.ip());
+    bare.unwrap_or(hop).parse().or_else(|_| with_port()).ok()
 }
 
 /// The headers of a client that go on to the service. Who the client is travels in the signed token alone, and whatever
@@ -324,6 +347,33 @@ mod tests {
         }
         for passes in ["etag", "location", "content-type", "idempotency-hit"] {
             assert!(returns(passes, "close, X-Hop"), "{passes}");
+        }
+    }
+
+    #[test]
+    fn a_client_is_whom_the_last_proxy_of_ours_has_seen() {
+        let ours = |ip: IpAddr| ip.to_string().starts_with("10.");
+        let of = |said: &str| {
+            let hops = said.as_bytes().rsplit(|b| *b == b',');
+            reported("10.0.0.1".parse().unwrap(), hops, ours).to_string()
+        };
+        for (said, client) in [
+            ("203.0.113.9", "203.0.113.9"),
+            ("6.6.6.6, 203.0.113.9, 10.1.1.1", "203.0.113.9"),
+            ("6.6.6.6, x, 203.0.113.9", "203.0.113.9"),
+            ("6.6.6.6, x, 10.1.1.1", "10.1.1.1"),
+            ("6.6.6.6, \u{e9}", "10.0.0.1"),
+            ("6.6.6.6,", "10.0.0.1"),
+            ("unknown", "10.0.0.1"),
+            ("", "10.0.0.1"),
+            ("10.2.2.2, 10.1.1.1", "10.2.2.2"),
+            ("6.6.6.6, 203.0.113.9:4711", "203.0.113.9"),
+            ("6.6.6.6, [2001:db8::7]:4711", "2001:db8::7"),
+            ("6.6.6.6, [2001:db8::7]", "2001:db8::7"),
+            ("6.6.6.6, 2001:db8::7", "2001:db8::7"),
+            ("6.6.6.6, [203.0.113.9", "10.0.0.1"),
+        ] {
+            assert_eq!((said, of(said).as_str()), (said, client));
         }
     }
 

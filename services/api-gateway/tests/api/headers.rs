@@ -103,6 +103,24 @@ async fn only_a_load_balancer_of_ours_may_say_where_a_client_is() {
         "203.0.113.9"
     );
     assert_eq!(said("garbage").await, user.ip.to_string());
+    // Nor does what nobody can read bring the tale to the front.
+    assert_eq!(said("6.6.6.6, x, 203.0.113.9").await, "203.0.113.9");
+    assert_eq!(said("6.6.6.6, x").await, user.ip.to_string());
+    // Several lines are one list, and one that is no text is not as if it were not there.
+    let lines = async |first: &[u8], second: &[u8]| {
+        let request = user.request(Method::GET, "/api/v1/brands");
+        let request = request.header("x-forwarded-for", first);
+        send(request.header("x-forwarded-for", second))
+            .await
+            .expect(201);
+        let seen = fleet.seen();
+        seen.last().unwrap().header("x-forwarded-for").to_owned()
+    };
+    assert_eq!(
+        lines(b"6.6.6.6, 203.0.113.9", b"10.1.1.1").await,
+        "203.0.113.9"
+    );
+    assert_eq!(lines(b"6.6.6.6", b"\xe9").await, user.ip.to_string());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
