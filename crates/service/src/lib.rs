@@ -6,6 +6,7 @@
 
 mod app;
 mod cli;
+mod connection;
 mod consumer;
 mod env;
 mod job;

@@ -4,7 +4,6 @@
 //! died): not ready, and for `BAHI_DRAIN_MS` everything goes on, so that a load balancer sees it; HTTP drains, consumers finish their batch, pool, telemetry; within 25 seconds.
 
 use std::{
-    any::Any,
     net::{Shutdown, SocketAddr},
     process::ExitCode,
     sync::Arc,
@@ -27,11 +26,15 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use utoipa_actix_web::AppExt;
 
-use crate::{App, Asked, Env, Parts, cli, consumer, telemetry::Telemetry};
+use crate::{
+    App, Asked, Env, Parts, cli,
+    connection::{Connections, watched},
+    consumer,
+    telemetry::Telemetry,
+};
 
-/// What was given for a connection, kept as long as it lasts.
-struct Kept(#[allow(dead_code, reason = "dropped with the connection")] Box<dyn Any + Send + Sync>);
-
+/// Longest time for the head of a request.
+const HEAD: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_secs(25);
 /// Longest time for which traffic is taken after readiness is off.
 const LONGEST_DRAIN: Duration = Duration::from_secs(8);
@@ -333,7 +336,12 @@ fn serve_http<S: Clone + Send + Sync + 'static>(
     let measured = app.admin.is_none();
     let subgraph = app.graphql.map(|graphql| graphql());
     let db = parts.db.clone();
+    let keep_alive = Duration::from_secs(env.parse("BAHI_KEEP_ALIVE_SECONDS", 30)?);
     let (admits, admitting) = (app.admits.clone(), state.clone());
+    let (faces_clients, connections) = (admits.is_some(), Connections::default());
+    if faces_clients {
+        connections.watch(keep_alive + HEAD);
+    }
     let server = HttpServer::new(move || {
         let app = actix_web::App::new()
             .into_utoipa_app()
@@ -362,7 +370,9 @@ fn serve_http<S: Clone + Send + Sync + 'static>(
         };
         // What a client of the gateway says of its patience is no affair of ours.
         let deadline = Condition::new(fallback.is_none(), from_fn(bahi_http::deadline));
-        app.wrap(deadline).wrap(from_fn(bahi_http::observe))
+        app.wrap(deadline)
+            .wrap(from_fn(bahi_http::observe))
+            .wrap(Condition::new(faces_clients, from_fn(watched)))
     })
     .on_connect(move |io, kept| {
         let socket = io.downcast_ref::<actix_web::rt::net::TcpStream>();
@@ -371,13 +381,13 @@ fn serve_http<S: Clone + Send + Sync + 'static>(
         };
         let Ok(peer) = socket.peer_addr() else { return };
         match admits(&admitting, peer.ip()) {
-            Some(admitted) => drop(kept.insert(Kept(admitted))),
+            Some(admitted) => drop(kept.insert(connections.add(socket, admitted))),
             None => drop(SockRef::from(socket).shutdown(Shutdown::Both)),
         }
     })
     .workers(workers)
-    .client_request_timeout(Duration::from_secs(5))
-    .keep_alive(Duration::from_secs(30))
+    .client_request_timeout(HEAD)
+    .keep_alive(keep_alive)
     .shutdown_timeout(15)
     .disable_signals()
     .bind(listen)

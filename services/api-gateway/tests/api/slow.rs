@@ -43,6 +43,16 @@ async fn trickle(gateway: &Gateway, beginning: String, piece: &[u8]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn half_a_head_does_not_keep_a_connection_that_was_kept_alive() {
+    let fleet = Fleet::start().await;
+    let gateway = fleet.gateway(&[("BAHI_KEEP_ALIVE_SECONDS", "1")]).await;
+    let beginning = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET /livez HTTP/1.1\r\nX: ";
+    let said = trickle(&gateway, beginning.to_owned(), b"x").await;
+    assert!(said.starts_with("HTTP/1.1 200"), "{said}");
+    assert_eq!(said.matches("HTTP/1.1").count(), 1, "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_trickles_a_head_or_a_body_is_sent_away_and_others_go_on() {
     let fleet = Fleet::start().await;
     let gateway = fleet
