@@ -85,14 +85,23 @@ pub(crate) struct Refused {
     pub reason: String,
 }
 
-type Fingerprint = [u8; 32];
+/// Of the configuration and the register, and of the files that the configuration names.
+type Fingerprint = [[u8; 32]; 2];
 
 /// What the files were.
 struct Seen {
+    /// Those that the configuration named which was last taken over or refused.
+    named: Named,
     /// When they were taken over or refused.
     used: Fingerprint,
     /// When they were last looked at.
     last: Fingerprint,
+}
+
+/// Files that a configuration names.
+struct Named {
+    supergraph: Option<PathBuf>,
+    documents: PathBuf,
 }
 
 /// The files of the configuration.
@@ -127,18 +136,23 @@ impl Files {
     }
 
     /// What tells these files, and those that the configuration names, from others.
-    fn fingerprint(&self, config: &Config) -> Fingerprint {
-        let mut hash = Sha256::new();
-        let files = [
-            self.config.as_ref(),
-            Some(&self.register),
-            config.graph.supergraph.as_ref(),
-        ];
-        for file in files.into_iter().flatten() {
-            hash.update([1]);
-            hash.update(std::fs::read(file).unwrap_or_default());
+    fn fingerprint(&self, named: &Named) -> Fingerprint {
+        let own = self.config.iter().chain([&self.register]);
+        [contents(own).finalize().into(), named.fingerprint()]
+    }
+}
+
+impl Named {
+    fn of(config: &Config) -> Self {
+        Self {
+            supergraph: config.graph.supergraph.clone(),
+            documents: config.graph.documents.clone(),
         }
-        if let Ok(documents) = Documents::of_folder(&config.graph.documents) {
+    }
+
+    fn fingerprint(&self) -> [u8; 32] {
+        let mut hash = contents(self.supergraph.iter());
+        if let Ok(documents) = Documents::of_folder(&self.documents) {
             let mut ids: Vec<&str> = documents.ids().collect();
             ids.sort_unstable();
             for id in ids {
@@ -147,6 +161,15 @@ impl Files {
         }
         hash.finalize().into()
     }
+}
+
+fn contents<'a>(files: impl Iterator<Item = &'a PathBuf>) -> Sha256 {
+    let mut hash = Sha256::new();
+    for file in files {
+        hash.update([1]);
+        hash.update(std::fs::read(file).unwrap_or_default());
+    }
+    hash
 }
 
 /// Says whether a configuration file could be served, with the register and environment that are here.
@@ -172,7 +195,8 @@ impl Gateway {
     pub fn new(parts: Parts) -> anyhow::Result<Self> {
         let files = Files::of(&parts.env);
         let (register, config) = files.read(&parts.env)?;
-        let used = files.fingerprint(&config);
+        let named = Named::of(&config);
+        let used = files.fingerprint(&named);
         let lasting = Lasting::new(&parts);
         let built = Built::new(config, &register, None)?;
         GENERATION.set(1);
@@ -182,7 +206,11 @@ impl Gateway {
             env: parts.env.clone(),
             clock: parts.clock.clone(),
             leave: parts.leave.clone(),
-            seen: Mutex::new(Seen { used, last: used }),
+            seen: Mutex::new(Seen {
+                named,
+                used,
+                last: used,
+            }),
             refused: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
             told: tokio::sync::Mutex::new(signal(SignalKind::hangup())?),
@@ -252,21 +280,26 @@ impl Gateway {
 
     fn build(&self, anyway: bool) -> anyhow::Result<Option<Built>> {
         let files = Files::of(&self.0.env);
-        let old = self.now();
-        let found = files.fingerprint(&old.0.config);
-        {
+        let found = {
             let mut seen = self.0.seen.lock();
+            let found = files.fingerprint(&seen.named);
             let settled = std::mem::replace(&mut seen.last, found) == found;
             if !anyway && (found == seen.used || !settled) {
                 return Ok(None);
             }
             seen.used = found;
-        }
+            found
+        };
         let (register, config) = files.read(&self.0.env)?;
-        // It may name other files than the old one.
-        let used = files.fingerprint(&config);
-        *self.0.seen.lock() = Seen { used, last: used };
-        Built::new(config, &register, Some(&old)).map(Some)
+        // It may name other files than the one before. What changes from here on is a change.
+        let named = Named::of(&config);
+        let used = [found[0], named.fingerprint()];
+        *self.0.seen.lock() = Seen {
+            named,
+            used,
+            last: used,
+        };
+        Built::new(config, &register, Some(&self.now())).map(Some)
     }
 
     /// Serves a new configuration.

@@ -4,28 +4,31 @@ use std::time::{Duration, Instant};
 
 use actix_web::HttpResponse;
 use bahi_http::Problem;
+use futures::future::join_all;
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 use utoipa::PartialSchema;
 
 use crate::{State, search, ticket};
 
-/// The merged document and when it was made.
+/// The merged document, and until when it is served.
 #[derive(Default)]
 pub struct Documents(Mutex<Option<(Instant, String)>>);
 
+/// For how long a document is served that is whole.
 const FRESH: Duration = Duration::from_secs(30);
+/// And one in which a service is missing: nobody may keep the others busy meanwhile.
+const PARTIAL: Duration = Duration::from_secs(5);
 
 /// The document. A service that does not answer is left out until it does.
 pub(crate) async fn document(state: State) -> HttpResponse {
     let mut kept = state.0.documents.0.lock().await;
-    let text = match kept.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
+    let text = match kept.as_ref().filter(|(until, _)| Instant::now() < *until) {
         Some((_, text)) => text.clone(),
         None => {
             let (merged, complete) = merged(&state).await;
-            if complete {
-                *kept = Some((Instant::now(), merged.clone()));
-            }
+            let fresh = if complete { FRESH } else { PARTIAL };
+            *kept = Some((Instant::now() + fresh, merged.clone()));
             merged
         }
     };
@@ -36,13 +39,14 @@ pub(crate) async fn document(state: State) -> HttpResponse {
 
 async fn merged(state: &State) -> (String, bool) {
     let (mut paths, mut schemas, mut complete) = (Map::new(), Map::new(), true);
-    for upstream in state.0.upstreams.values() {
-        let Some(document) = upstream
-            .get("/openapi.json", None)
-            .await
-            .ok()
-            .and_then(|b| serde_json::from_slice(&b).ok())
-        else {
+    let upstreams = state.0.upstreams.values();
+    let asked = upstreams.map(|upstream| async move {
+        let answer = upstream.get("/openapi.json", None).await;
+        (upstream, answer)
+    });
+    for (upstream, answer) in join_all(asked).await {
+        let document = answer.ok().and_then(|b| serde_json::from_slice(&b).ok());
+        let Some(document) = document else {
             complete = false;
             continue;
         };

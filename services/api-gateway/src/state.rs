@@ -160,18 +160,13 @@ impl Built {
         let graph = Graph::new(&config, &upstreams, old.map(|old| &old.graph))?;
         let same = |old: &&Arc<Inner>| {
             let old = &old.config;
-            old.classes == config.classes
-                && old.tenant == config.tenant
-                && old.redis == config.redis
-                && old.patience == config.patience
+            old.redis == config.redis && old.patience == config.patience
         };
         let (limits, tickets) = match old.filter(same) {
-            Some(old) => (old.limits.clone(), old.tickets.clone()),
-            None => (
-                Arc::new(Limits::new(&config)?),
-                Arc::new(Tickets::new(&config)?),
-            ),
+            Some(old) => (old.limits.heir(&config)?, old.tickets.clone()),
+            None => (Limits::new(&config)?, Arc::new(Tickets::new(&config)?)),
         };
+        let limits = Arc::new(limits);
         let known = |old: &&Arc<Inner>| {
             let old = &old.config;
             old.connections == config.connections && old.proxies == config.proxies
@@ -250,6 +245,15 @@ impl State {
 
     async fn found(&self, token: &str, client: IpAddr) -> Result<Arc<Session>, Error> {
         let known = self.known(token, client).await;
+        self.counted(known, client).await
+    }
+
+    /// Counts an address that showed nothing good.
+    async fn counted(
+        &self,
+        known: Result<Arc<Session>, Error>,
+        client: IpAddr,
+    ) -> Result<Arc<Session>, Error> {
         if let Err(Error::Fault(Fault::Unauthenticated)) = &known {
             let who = Who::Address(client);
             let standing = self.0.limits.ordinary(Class::Normal, who, None).await;
@@ -285,8 +289,22 @@ impl State {
         Ok(self.0.auth.learn(asking, digest, said)?)
     }
 
-    /// The session that a ticket stands for, the first time that it is shown.
-    pub(crate) async fn admitted(&self, ticket: &str) -> Result<Arc<Session>, Error> {
+    /// The session that a ticket stands for, the first time that it is shown. Who guesses is counted by address.
+    pub(crate) async fn admitted(
+        &self,
+        ticket: &str,
+        client: IpAddr,
+    ) -> Result<Arc<Session>, Error> {
+        // Who makes tickets up must not keep Redis busy.
+        let who = Who::Address(client);
+        if let Some(refused) = self.0.limits.refusal(Class::Normal, who) {
+            return Err(Error::TooMany(refused.reset));
+        }
+        let session = self.stood_for(ticket).await;
+        self.counted(session, client).await
+    }
+
+    async fn stood_for(&self, ticket: &str) -> Result<Arc<Session>, Error> {
         let kept = self.0.tickets.take(ticket).await.map_err(|error| {
             tracing::warn!(
                 error = format!("{error:#}"),
@@ -341,19 +359,20 @@ impl State {
         Ok(())
     }
 
-    /// Learns identity's keys beyond those in our folder, so that a rotation needs no restart.
+    /// Learns identity's keys beyond those in our folder, so that a rotation needs no restart, and forgets those that are in
+    /// neither any longer.
     pub(crate) async fn refresh_keys(&self) -> anyhow::Result<()> {
+        let keys = self.0.auth.keys();
+        keys.reread();
         let Some(identity) = self.0.upstreams.get("identity") else {
             return Ok(());
         };
         let set: Jwks =
             serde_json::from_slice(&identity.get("/.well-known/jwks.json", None).await?)?;
-        for key in set.keys {
-            // Identity may speak for itself only.
-            if key.kid == "identity" || key.kid.starts_with("identity.") {
-                self.0.auth.keys().learn(&key.kid, &key.x)?;
-            }
-        }
+        // Identity may speak for itself only.
+        let own = |key: &&Jwk| key.kid == "identity" || key.kid.starts_with("identity.");
+        let own = set.keys.iter().filter(own);
+        keys.learn(own.map(|key| (key.kid.as_str(), key.x.as_str())))?;
         Ok(())
     }
 }

@@ -2,11 +2,15 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use actix_web::rt;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::time::{Instant, Interval};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, Interval, timeout},
+};
 
 use crate::{State, auth::Session, compress::Encoder, tunnel::Socket, upstream::Held};
 
@@ -18,13 +22,50 @@ const GRACE: i64 = 5;
 /// The pieces of a body, each within `idle`; it is under way until the last has passed.
 pub fn pieces(body: Incoming, held: Held, idle: Duration) -> impl Stream<Item = io::Result<Bytes>> {
     let coming = (body.into_data_stream(), held);
-    futures::stream::unfold(Some(coming), move |coming| async move {
+    let pieces = futures::stream::unfold(Some(coming), move |coming| async move {
         let mut coming = coming?;
-        match tokio::time::timeout(idle, coming.0.next()).await {
+        match timeout(idle, coming.0.next()).await {
             Ok(None) => None,
             Ok(Some(Ok(piece))) => Some((Ok(piece), Some(coming))),
             Ok(Some(Err(error))) => Some((Err(io::Error::other(error)), None)),
             Err(late) => Some((Err(late.into()), None)),
+        }
+    });
+    taken(pieces, idle)
+}
+
+/// The same as long as somebody takes it. The server does not ask for the next piece while the client does not read: so a task
+/// does, which lets go of everything when nothing is taken for `idle`. The answer breaks off then.
+fn taken(
+    pieces: impl Stream<Item = io::Result<Bytes>> + 'static,
+    idle: Duration,
+) -> impl Stream<Item = io::Result<Bytes>> {
+    let (sends, takes) = mpsc::channel::<Option<io::Result<Bytes>>>(1);
+    rt::spawn(async move {
+        let mut pieces = std::pin::pin!(pieces);
+        // There is a place when the piece before has passed: the last one too, before the end is asked for.
+        while let Ok(Ok(place)) = timeout(idle, sends.reserve()).await {
+            let piece = tokio::select! {
+                piece = pieces.next() => piece,
+                () = sends.closed() => return,
+            };
+            let over = piece.is_none();
+            place.send(piece);
+            if over {
+                return;
+            }
+        }
+    });
+    futures::stream::unfold(Some(takes), async |takes| {
+        let mut takes = takes?;
+        match takes.recv().await {
+            Some(Some(piece)) => {
+                let more = piece.is_ok().then_some(takes);
+                Some((piece, more))
+            }
+            Some(None) => None,
+            // It was given up before its end.
+            None => Some((Err(io::ErrorKind::TimedOut.into()), None)),
         }
     })
 }
@@ -65,6 +106,7 @@ pub fn events(
         over: bool,
         _socket: Option<Socket>,
     }
+    let idle = state.0.config.stream_idle;
     let events = Events {
         body: body.into_data_stream(),
         state: state.clone(),
@@ -74,7 +116,7 @@ pub fn events(
         over: false,
         _socket: socket,
     };
-    futures::stream::unfold(events, async |mut events| {
+    let events = futures::stream::unfold(events, async |mut events| {
         if events.over {
             return None;
         }
@@ -97,5 +139,6 @@ pub fn events(
                 }
             }
         }
-    })
+    });
+    taken(events, idle)
 }

@@ -264,7 +264,7 @@ pub(crate) async fn open(
     let client = edge::client(req, &state.0.config.proxies);
     let session = match &asked.shown {
         Some(Shown::Token(token)) => state.speaker(token, client).await?,
-        Some(Shown::Ticket(ticket)) => state.admitted(ticket).await?,
+        Some(Shown::Ticket(ticket)) => state.admitted(ticket, client).await?,
         None => state.session(req.headers(), client).await?,
     };
     let standing = proxy::count(state, target, Some(&session), client).await;

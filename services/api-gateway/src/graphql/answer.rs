@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Map;
 
 use super::{
-    error::{Error, Step},
+    error::{Error, Refused, Step},
     introspect::Teller,
     schema::{Named, Schema, Type},
     select::{Field, Kind, Selection},
@@ -31,6 +31,9 @@ pub struct Writer<'a> {
     errors: Vec<Error>,
     /// A service has said why something is missing: a client need not be told twice.
     explained: bool,
+    /// Who tells of the schema, once it is asked for.
+    teller: Option<Teller<'a>>,
+    refused: Option<Refused>,
 }
 
 enum Place<'a> {
@@ -54,11 +57,20 @@ impl<'a> Writer<'a> {
             path: Vec::new(),
             errors: Vec::new(),
             explained,
+            teller: None,
+            refused: None,
         }
     }
 
     /// The beginning of an answer, which ends behind its member `data`, and the errors found on the way.
-    pub fn data(mut self, root: &'a Selection, data: &'a Value<'_>) -> (Vec<u8>, Vec<Error>) {
+    ///
+    /// # Errors
+    /// [`Refused::Limit`], when too much is asked of the schema.
+    pub fn data(
+        mut self,
+        root: &'a Selection,
+        data: &'a Value<'_>,
+    ) -> Result<(Vec<u8>, Vec<Error>), Refused> {
         let empty = Object::default();
         let object = match data {
             Value::Object(object) => object,
@@ -68,11 +80,14 @@ impl<'a> Writer<'a> {
             Some((name, fields)) => self.object(name, fields, object),
             None => Err(Missing),
         };
+        if let Some(refused) = self.refused {
+            return Err(refused);
+        }
         if written.is_err() {
             self.out.truncate(HEAD.len());
             self.out.extend_from_slice(b"null");
         }
-        (self.out, self.errors)
+        Ok((self.out, self.errors))
     }
 
     fn object(&mut self, type_name: &str, fields: &'a [Field], object: &Object) -> Written {
@@ -81,18 +96,29 @@ impl<'a> Writer<'a> {
             if at > 0 {
                 self.out.push(b',');
             }
-            self.name(&field.key);
+            self.name(&field.called);
             self.out.push(b':');
-            self.path.push(Place::Key(&field.key));
+            self.path.push(Place::Key(&field.called));
             let written = match &field.kind {
                 Kind::TypeName => {
                     self.json(object.type_name().unwrap_or(type_name));
                     Ok(true)
                 }
                 Kind::Schema(..) => {
-                    let told = Teller::new(self.schema, self.variables).answer(field);
-                    self.json(&told);
-                    Ok(true)
+                    let (schema, variables) = (self.schema, self.variables);
+                    let teller = self
+                        .teller
+                        .get_or_insert_with(|| Teller::new(schema, variables));
+                    match teller.answer(field) {
+                        Ok(told) => {
+                            self.json(&told);
+                            Ok(true)
+                        }
+                        Err(refused) => {
+                            self.refused = Some(refused);
+                            Err(Missing)
+                        }
+                    }
                 }
                 _ => self.value(&field.of, field, object.get(&field.key)),
             };

@@ -23,6 +23,7 @@ use typed_arena::Arena;
 use super::{
     error::{Error, Step},
     schema::Schema,
+    select::called,
     value::{Object, Value},
 };
 
@@ -632,7 +633,7 @@ fn located(
         (_, []) => come(steps),
         (Value::Object(object), [Segment::Field(name), rest @ ..]) => {
             if let Some(value) = object.get(name) {
-                steps.push(Step::Key(name.clone()));
+                steps.push(Step::Key(called(name).to_owned()));
                 located(schema, value, rest, steps, come);
                 steps.pop();
             }
@@ -646,7 +647,7 @@ fn located(
 
 fn step(value: &serde_json::Value) -> Option<Step> {
     match value {
-        serde_json::Value::String(key) => Some(Step::Key(key.clone())),
+        serde_json::Value::String(key) => Some(Step::Key(called(key).to_owned())),
         serde_json::Value::Number(at) => {
             let at = at.as_u64().and_then(|at| usize::try_from(at).ok());
             at.map(Step::At)

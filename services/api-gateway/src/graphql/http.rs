@@ -349,7 +349,7 @@ async fn carry_out(
     let run = Run::new(schema, &variables, services, &answers);
     let (data, mut errors) = run.carry_out(plan.node.as_ref()).await;
     let writer = Writer::new(schema, &variables, !errors.is_empty());
-    let (mut body, more) = writer.data(&plan.selection, &data);
+    let (mut body, more) = writer.data(&plan.selection, &data)?;
     errors.extend(more);
     if !errors.is_empty() {
         body.extend_from_slice(b",\"errors\":");

@@ -1,6 +1,6 @@
 //! The schema as an answer (GraphQL, section 4).
 
-use std::collections::HashMap;
+use std::{cell::Cell, collections::HashMap};
 
 use graphql_tools::parser::{
     query::Value as Literal,
@@ -12,6 +12,7 @@ use graphql_tools::parser::{
 use serde_json::Map;
 
 use super::{
+    error::Refused,
     schema::Schema,
     select::{Field, Kind, Selection},
     value::{Object, Value},
@@ -40,12 +41,17 @@ enum Found<'a> {
     Many(Option<Vec<Thing<'a>>>),
 }
 
+/// Objects and members that an answer about the schema may have: aliases and fragments multiply them.
+const MOST: usize = 100_000;
+
 /// Answers questions about a schema.
 pub struct Teller<'a> {
     schema: &'a Schema,
     types: HashMap<&'a str, &'a Def>,
     directives: Vec<&'a DirectiveDefinition<'static, String>>,
     variables: &'a Map<String, serde_json::Value>,
+    /// How many more there may be.
+    left: Cell<usize>,
 }
 
 impl<'a> Teller<'a> {
@@ -67,20 +73,27 @@ impl<'a> Teller<'a> {
             types,
             directives,
             variables,
+            left: Cell::new(MOST),
         }
     }
 
     /// What a field at the top of a query asks.
-    pub fn answer(&self, field: &Field) -> Value<'static> {
+    ///
+    /// # Errors
+    /// [`Refused::Limit`], when that comes to too much with what was asked before.
+    pub fn answer(&self, field: &Field) -> Result<Value<'static>, Refused> {
         let Kind::Schema(selection, arguments) = &field.kind else {
-            return Value::Null;
+            return Ok(Value::Null);
         };
         if *field.name == *"__schema" {
             return self.show(Thing::Schema, selection);
         }
         let name = self.argument(arguments, "name");
         let named = name.as_str().and_then(|name| self.types.get(name));
-        named.map_or(Value::Null, |def| self.show(Thing::Named(def), selection))
+        match named {
+            Some(def) => self.show(Thing::Named(def), selection),
+            None => Ok(Value::Null),
+        }
     }
 
     fn argument(&self, arguments: &Literals, name: &str) -> serde_json::Value {
@@ -93,22 +106,28 @@ impl<'a> Teller<'a> {
         }
     }
 
-    fn show(&self, thing: Thing<'a>, selection: &Selection) -> Value<'static> {
+    fn show(&self, thing: Thing<'a>, selection: &Selection) -> Result<Value<'static>, Refused> {
         let Some((type_name, fields)) = selection.of(None) else {
-            return Value::Null;
+            return Ok(Value::Null);
         };
+        let left = self.left.get().checked_sub(1 + fields.len());
+        self.left.set(left.ok_or(Refused::Limit {
+            what: "objects and members of the schema",
+            most: MOST,
+            found: MOST + 1,
+        })?);
         let mut object = Object::default();
         for field in fields.iter() {
             let value = match &field.kind {
                 Kind::TypeName => Value::text(type_name),
                 Kind::Schema(below, arguments) => {
-                    self.member(thing, &field.name, arguments, Some(below))
+                    self.member(thing, &field.name, arguments, Some(below))?
                 }
-                _ => self.member(thing, &field.name, &[], None),
+                _ => self.member(thing, &field.name, &[], None)?,
             };
-            object.0.push((field.key.to_string().into(), value));
+            object.0.push((field.called.to_string().into(), value));
         }
-        Value::Object(object)
+        Ok(Value::Object(object))
     }
 
     fn member(
@@ -117,16 +136,16 @@ impl<'a> Teller<'a> {
         name: &str,
         arguments: &Literals,
         below: Option<&Selection>,
-    ) -> Value<'static> {
+    ) -> Result<Value<'static>, Refused> {
         let all = self.argument(arguments, "includeDeprecated").as_bool() == Some(true);
         match (self.find(thing, name, all), below) {
-            (Found::Value(value), _) => value,
+            (Found::Value(value), _) => Ok(value),
             (Found::One(Some(thing)), Some(below)) => self.show(thing, below),
             (Found::Many(Some(things)), Some(below)) => {
                 let things = things.into_iter().map(|thing| self.show(thing, below));
-                Value::List(things.collect())
+                Ok(Value::List(things.collect::<Result<_, _>>()?))
             }
-            _ => Value::Null,
+            _ => Ok(Value::Null),
         }
     }
 

@@ -32,7 +32,7 @@ use super::{
     error::Refused,
     limits::{self, Cost, Limits, is_introspection},
     schema::{Schema, Type},
-    select::{Collector, Selection},
+    select::{CALLED, Collector, Selection},
     variables::{self, Variable},
 };
 
@@ -382,6 +382,7 @@ fn plan(
     for definition in &mut ast.definitions {
         let fragment = matches!(definition, Definition::Fragment(_));
         let set = set_of(definition);
+        call_apart(set, schema);
         settle(set, &said);
         if fragment {
             or_type_name(set);
@@ -498,6 +499,28 @@ fn settle(set: &mut Set, said: &HashMap<&str, bool>) {
                 or_type_name(&mut fragment.selection_set);
             }
             _ => {}
+        }
+    }
+}
+
+/// Gives what a client calls like another field a name of its own: the planner asks for keys, types and what services
+/// require by the names of their fields, and reads them there.
+fn call_apart(set: &mut Set, schema: &Schema) {
+    for item in &mut set.items {
+        match item {
+            AstSelection::Field(field) => {
+                if let Some(alias) = &mut field.alias
+                    && *alias != field.name
+                    && (alias.starts_with("__") || schema.is_field(alias))
+                {
+                    alias.insert_str(0, CALLED);
+                }
+                call_apart(&mut field.selection_set, schema);
+            }
+            AstSelection::InlineFragment(fragment) => {
+                call_apart(&mut fragment.selection_set, schema);
+            }
+            AstSelection::FragmentSpread(_) => {}
         }
     }
 }

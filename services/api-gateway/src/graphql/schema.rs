@@ -1,13 +1,15 @@
 //! The schema as clients see it, and the planner that knows where its parts are.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
 use anyhow::Context;
 use graphql_tools::{
-    parser::schema::{Definition, Document, Type as Ast, TypeDefinition, Value as Literal},
+    parser::schema::{
+        Definition, Document, Field as AstField, Type as Ast, TypeDefinition, Value as Literal,
+    },
     validation::{rules::default_rules_validation_plan, validate::ValidationPlan},
 };
 use hive_router_query_planner::{
@@ -101,6 +103,7 @@ pub struct Schema {
     possible: Objects,
     /// The same with what clients do not know.
     all: Objects,
+    fields: HashSet<String>,
     fingerprints: HashMap<String, String>,
     /// Root type of queries.
     pub query: String,
@@ -123,6 +126,8 @@ impl Schema {
         let consumer = &planner.consumer_schema.document;
         let mut types: HashMap<String, Named> = definitions(consumer).map(named).collect();
         let (possible, all) = (objects(consumer), objects(&document));
+        let fields = definitions(&document).flat_map(fields_of);
+        let fields = fields.map(|field| field.name.clone()).collect();
         for scalar in ["Int", "Float", "String", "Boolean", "ID"] {
             types.entry(scalar.to_owned()).or_insert(Named::Scalar);
         }
@@ -132,6 +137,7 @@ impl Schema {
             all,
             planner,
             types,
+            fields,
             fingerprints,
             query,
             mutation,
@@ -154,6 +160,11 @@ impl Schema {
             Some(Named::Fields(fields)) => fields.get(name),
             _ => None,
         }
+    }
+
+    /// Whether any object or interface has a field of this name, which clients may not know.
+    pub fn is_field(&self, name: &str) -> bool {
+        self.fields.contains(name)
     }
 
     /// The objects that something of this type may be: itself, for an object.
@@ -232,8 +243,16 @@ fn objects(document: &Document<'static, String>) -> Objects {
     members.collect()
 }
 
+fn fields_of<'a>(of: &'a TypeDefinition<'static, String>) -> &'a [AstField<'static, String>] {
+    match of {
+        TypeDefinition::Object(of) => &of.fields,
+        TypeDefinition::Interface(of) => &of.fields,
+        _ => &[],
+    }
+}
+
 fn named(definition: &TypeDefinition<'static, String>) -> (String, Named) {
-    let fields = |fields: &[graphql_tools::parser::schema::Field<'static, String>]| {
+    let fields = |fields: &[AstField<'static, String>]| {
         let fields = fields.iter().map(|field| {
             let first = field.arguments.iter().find(|a| a.name == "first");
             let first = first.map(|a| match &a.default_value {

@@ -34,11 +34,21 @@ impl Selection {
     }
 }
 
+/// What stands before the name that a client gives a field, where another field has that name.
+pub const CALLED: &str = "__as_";
+
+/// The name in a client's answer of what services answer under `key`.
+pub fn called(key: &str) -> &str {
+    key.strip_prefix(CALLED).unwrap_or(key)
+}
+
 /// A field of an answer.
 #[derive(Debug)]
 pub struct Field {
-    /// Its name in the answer.
+    /// Its name in what services answer.
     pub key: Arc<str>,
+    /// Its name in the answer.
+    pub called: Arc<str>,
     /// Its name in the schema.
     pub name: Arc<str>,
     /// Its type.
@@ -174,6 +184,7 @@ impl<'a> Collector<'a> {
     fn field(&mut self, group: Group<'a>, object: &Arc<str>) -> Option<Field> {
         let field = |of: Type, kind| Field {
             key: group.key.into(),
+            called: called(group.key).into(),
             name: group.name.into(),
             of,
             kind,

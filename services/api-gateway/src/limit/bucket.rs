@@ -120,6 +120,17 @@ impl Bucket {
         self.rate
     }
 
+    /// From now on at another rate. What was used up is not there again, but fills anew.
+    pub fn change(&mut self, rate: Rate, now: Instant) {
+        if self.rate == rate {
+            return;
+        }
+        self.fill(now);
+        self.rate = rate;
+        self.tokens = self.tokens.min(rate.full());
+        self.denied = None;
+    }
+
     /// Counts a request. `away`: there is no Redis to ask.
     pub fn take(&mut self, now: Instant, away: bool) -> Taken {
         self.fill(now);
@@ -148,14 +159,26 @@ impl Bucket {
     /// Counts a request without Redis, by what was last known of the shared bucket. It is told when it is back.
     pub fn take_alone(&mut self, now: Instant) -> Standing {
         self.fill(now);
-        if self.tokens < TOKEN {
-            let missing = (TOKEN - self.tokens).unsigned_abs();
-            return self.refused(Duration::from_micros(missing / self.rate.per_minute.max(1)));
+        if let Some(wait) = self.missing() {
+            return self.refused(wait);
         }
         self.tokens -= TOKEN;
         self.alone = true;
         self.owed = self.owed.saturating_add(1).min(self.rate.burst);
         self.passed(now)
+    }
+
+    /// The refusal that a request would get now, without counting it. `alone`: there is no Redis to ask.
+    pub fn refusal(&mut self, now: Instant, alone: bool) -> Option<Standing> {
+        self.fill(now);
+        let wait = match alone {
+            true => self.missing(),
+            false => self
+                .denied
+                .and_then(|until| until.checked_duration_since(now)),
+        };
+        let wait = wait.filter(|wait| !wait.is_zero() && self.leased(now) == 0)?;
+        Some(self.refused(wait))
     }
 
     /// Whether somebody waits for Redis' word.
@@ -253,6 +276,13 @@ impl Bucket {
             .filled_in(now.saturating_duration_since(self.at).as_micros());
         self.tokens = self.tokens.saturating_add(filled).min(self.rate.full());
         self.at = now;
+    }
+
+    /// How long until there is a token, where there is none.
+    fn missing(&self) -> Option<Duration> {
+        let missing = TOKEN.saturating_sub(self.tokens).max(0).unsigned_abs();
+        let wait = Duration::from_micros(missing / self.rate.per_minute.max(1));
+        (missing > 0).then_some(wait)
     }
 
     fn passed(&self, now: Instant) -> Standing {
@@ -384,6 +414,48 @@ mod tests {
         assert_eq!(passes(&mut bucket, after(now, 1000), true), Some(true));
         let ask = bucket.ask(after(now, 1000));
         assert_eq!((ask.owed, ask.lenient), (3, true));
+    }
+
+    #[test]
+    fn whoever_has_used_it_up_is_known_without_being_counted() {
+        let now = Instant::now();
+        for alone in [true, false] {
+            let mut bucket = Bucket::new(Rate { burst: 1, ..RATE }, now);
+            assert_eq!(bucket.refusal(now, alone), None);
+            assert_eq!(passes(&mut bucket, now, alone), Some(true));
+            if !alone {
+                let ask = bucket.ask(now);
+                bucket.told(ask, NOTHING, now);
+            }
+            let refused = bucket.refusal(after(now, 1), alone).unwrap();
+            assert_eq!((refused.limit, refused.reset), (1, 1));
+            assert_eq!(bucket.refusal(after(now, 1000), alone), None);
+            assert_eq!(passes(&mut bucket, after(now, 1000), alone), Some(true));
+        }
+    }
+
+    #[test]
+    fn at_another_rate_what_was_used_up_fills_anew() {
+        let now = Instant::now();
+        let mut bucket = Bucket::new(RATE, now);
+        for _ in 0..100 {
+            assert!(bucket.take_alone(now).allowed());
+        }
+        let faster = Rate {
+            per_minute: 6000,
+            burst: 200,
+        };
+        bucket.change(faster, now);
+        assert!(!bucket.take_alone(now).allowed());
+        for _ in 0..10 {
+            assert!(bucket.take_alone(after(now, 100)).allowed());
+        }
+        assert!(!bucket.take_alone(after(now, 100)).allowed());
+        // And of a smaller one no more is left than it holds.
+        let mut bucket = Bucket::new(RATE, now);
+        bucket.change(Rate { burst: 1, ..RATE }, now);
+        assert!(bucket.take_alone(now).allowed());
+        assert!(!bucket.take_alone(now).allowed());
     }
 
     #[test]

@@ -88,6 +88,15 @@ enum Key {
     Strict(IpAddr, Arc<str>),
 }
 
+impl Key {
+    fn of(class: Class, who: Who) -> Self {
+        match who {
+            Who::User { tenant, user } => Self::User(class, tenant, user),
+            Who::Address(address) => Self::Address(class, network(address)),
+        }
+    }
+}
+
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -107,12 +116,14 @@ impl fmt::Display for Key {
 /// Most buckets in memory; those that were not used for longest go first.
 const BUCKETS: usize = 100_000;
 
+type Buckets = Cache<Key, Arc<Mutex<Bucket>>>;
+
 /// The limits of this process.
 pub struct Limits {
     classes: BTreeMap<Class, Rate>,
     tenant: Rate,
     strict: Rate,
-    buckets: Cache<Key, Arc<Mutex<Bucket>>>,
+    buckets: Arc<Buckets>,
     shared: Option<Arc<Shared>>,
 }
 
@@ -129,21 +140,34 @@ static FALLBACKS: LazyLock<IntCounterVec> = LazyLock::new(|| {
 impl Limits {
     /// Needs to be called on a runtime that lives as long as the process.
     pub(crate) fn new(config: &Config) -> anyhow::Result<Self> {
+        let shared = config.redis.as_deref().map(|url| {
+            let shared = Shared::new(url, config.patience).context("BAHI_REDIS")?;
+            anyhow::Ok(Arc::new(shared))
+        });
+        Self::with(config, Arc::new(Cache::new(BUCKETS)), shared.transpose()?)
+    }
+
+    /// Other limits for the same buckets: what is used up stays so.
+    pub(crate) fn heir(&self, config: &Config) -> anyhow::Result<Self> {
+        Self::with(config, self.buckets.clone(), self.shared.clone())
+    }
+
+    fn with(
+        config: &Config,
+        buckets: Arc<Buckets>,
+        shared: Option<Arc<Shared>>,
+    ) -> anyhow::Result<Self> {
         let all = config.classes.iter();
         let mut classes: BTreeMap<Class, Rate> = all
             .map(|(class, limits)| (*class, limits.rate.into()))
             .collect();
         let strict = classes.remove(&Class::Strict).context("no strict limit")?;
-        let shared = config.redis.as_deref().map(|url| {
-            let shared = Shared::new(url, config.patience).context("BAHI_REDIS")?;
-            anyhow::Ok(Arc::new(shared))
-        });
         Ok(Self {
             classes,
             tenant: config.tenant.into(),
             strict,
-            buckets: Cache::new(BUCKETS),
-            shared: shared.transpose()?,
+            buckets,
+            shared,
         })
     }
 
@@ -151,11 +175,11 @@ impl Limits {
     /// refused to one of them does not count for the wider ones. Tells of the one that has least left.
     pub async fn ordinary(&self, class: Class, who: Who, own: Option<Own>) -> Option<Standing> {
         let rate = *self.classes.get(&class)?;
-        let (first, tenant) = match who {
-            Who::User { tenant, user } => (Key::User(class, tenant, user), Some(tenant)),
-            Who::Address(address) => (Key::Address(class, network(address)), None),
+        let tenant = match who {
+            Who::User { tenant, .. } => Some(tenant),
+            Who::Address(_) => None,
         };
-        let mut told = self.count(first, rate).await;
+        let mut told = self.count(Key::of(class, who), rate).await;
         let own = own.map(|own| {
             let rate = Rate {
                 per_minute: u64::from(own.rate.get()),
@@ -174,6 +198,13 @@ impl Limits {
             }
         }
         Some(told)
+    }
+
+    /// The refusal of whoever has used up what he may ask of an ordinary class, as far as is known here. Counts nothing.
+    pub fn refusal(&self, class: Class, who: Who) -> Option<Standing> {
+        let bucket = self.buckets.get(&Key::of(class, who))?;
+        let alone = self.shared.as_ref().is_none_or(|shared| shared.is_away());
+        bucket.lock().refusal(Instant::now(), alone)
     }
 
     /// Counts a request of the strict class, by address and route.
@@ -222,16 +253,13 @@ impl Limits {
     }
 
     fn bucket(&self, key: &Key, rate: Rate) -> Arc<Mutex<Bucket>> {
-        let fresh = || Arc::new(Mutex::new(Bucket::new(rate, Instant::now())));
+        let now = Instant::now();
+        let fresh = || Arc::new(Mutex::new(Bucket::new(rate, now)));
         let made: Result<_, Infallible> = self.buckets.get_or_insert_with(key, || Ok(fresh()));
         let Ok(bucket) = made;
-        if bucket.lock().rate() == rate {
-            return bucket;
-        }
-        // The limit of an API key was changed.
-        let fresh = fresh();
-        self.buckets.insert(key.clone(), fresh.clone());
-        fresh
+        // The limit may have been changed.
+        bucket.lock().change(rate, now);
+        bucket
     }
 
     /// Forgets buckets that are full again, and gives back what was leased and not needed.

@@ -1,5 +1,7 @@
 //! The gateway's own pages.
 
+use std::sync::atomic::Ordering::SeqCst;
+
 use serde_json::Value;
 
 use crate::support::{Fleet, assert_problem};
@@ -58,6 +60,13 @@ async fn a_service_that_is_away_is_missing_from_the_document_only_until_it_is_ba
         .body;
     assert!(document["paths"]["/api/v1/brands/{id}"].is_object());
     assert_eq!(document["paths"]["/api/v1/sales/invoices"], Value::Null);
+    // Meanwhile the others are not asked by everybody who looks.
+    let asked = fleet.desk.documents.load(SeqCst);
+    for _ in 0..3 {
+        let again = gateway.stranger().get("/api/openapi.json").await;
+        assert_eq!(again.expect(200).body, document);
+    }
+    assert_eq!(fleet.desk.documents.load(SeqCst), asked);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -279,6 +279,27 @@ async fn an_answer_is_under_way_until_its_last_piece_has_passed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_nobody_reads_is_given_up_and_is_not_taken_for_a_whole_one() {
+    let fleet = Fleet::start().await;
+    let gateway = fleet.gateway(&[("BAHI_STREAM_IDLE_MS", "1000")]).await;
+    let user = gateway.user(&["*"]);
+    let inflight = async || {
+        let page = gateway.operator().get("/configz").await;
+        page.body["upstreams"]["product"]["endpoints"][0]["inflight"].clone()
+    };
+    let request = user.request(Method::GET, &format!("{BULK}?megabytes=256"));
+    let answer = request.send().await.unwrap();
+    eventually(|| async { (inflight().await == 0).then_some(()) }).await;
+    assert!(answer.bytes().await.is_err(), "it breaks off");
+    // One that is read is whole.
+    let request = user.request(Method::GET, &format!("{BULK}?megabytes=2"));
+    assert_eq!(
+        request.send().await.unwrap().bytes().await.unwrap().len(),
+        2 << 20
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_has_so_many_streams_of_events_and_no_more() {
     let fleet = Fleet::start().await;
     let gateway = fleet.gateway(&[("BAHI_WEBSOCKETS_PER_USER", "2")]).await;

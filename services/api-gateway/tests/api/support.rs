@@ -52,6 +52,8 @@ pub struct Desk {
     pub keys: Mutex<BTreeMap<String, Value>>,
     /// How often it was asked about one.
     pub asked: AtomicUsize,
+    /// How often a service was asked for its document.
+    pub documents: AtomicUsize,
     /// Lets requests for `?hold` be answered.
     pub released: tokio::sync::Notify,
     /// `Authorization` of those who asked for revocations.
@@ -170,7 +172,10 @@ async fn stand_in(
             };
         }
         "/.well-known/jwks.json" => return HttpResponse::Ok().json(&*desk.jwks.lock()),
-        "/openapi.json" => return HttpResponse::Ok().json(document(service)),
+        "/openapi.json" => {
+            desk.documents.fetch_add(1, Ordering::SeqCst);
+            return HttpResponse::Ok().json(document(service));
+        }
         // The gateway looks whether our schema is the one it knows.
         "/graphql" => return HttpResponse::NotFound().finish(),
         _ => {}

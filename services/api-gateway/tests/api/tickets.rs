@@ -10,7 +10,10 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::sync::Barrier;
 
-use crate::support::{Fleet, Gateway, Person, Process, assert_problem, send};
+use crate::{
+    own_redis::OwnRedis,
+    support::{Fleet, Gateway, Person, Process, assert_problem, send},
+};
 
 const PATH: &str = "/api/v1/auth/ws-ticket";
 const USE: &[&str] = &["sales.pos.use"];
@@ -292,6 +295,49 @@ async fn an_address_gets_so_many_tickets_and_so_many_websockets() {
         (answer.status() == 101).then_some(())
     })
     .await;
+}
+
+/// How often Redis was asked for a ticket.
+async fn taken(redis: &OwnRedis) -> usize {
+    let mut connection = redis.connection().await;
+    let mut info = redis::cmd("INFO");
+    let info: String = info
+        .arg("commandstats")
+        .query_async(&mut connection)
+        .await
+        .unwrap();
+    let calls = info.split("cmdstat_getdel:calls=").nth(1);
+    calls.map_or(0, |rest| rest.split(',').next().unwrap().parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_makes_tickets_up_is_refused_soon_and_without_asking_redis() {
+    let fleet = Fleet::start().await;
+    let redis = OwnRedis::start().await;
+    let (url, made_up) = (redis.url(), format!("?ticket={}", "x".repeat(43)));
+    let settings = [("BAHI_REDIS", url.as_str()), ("BAHI_LIMIT_NORMAL", "1/5")];
+    let gateway = fleet.gateway(&settings).await;
+    let guesser = gateway.stranger();
+    let mut refused = 0;
+    for _ in 0..200 {
+        let reply = send(handshake(&guesser, &made_up, "")).await;
+        match reply.status {
+            401 => assert_problem(&reply, 401, "UNAUTHENTICATED"),
+            _ => {
+                assert_problem(&reply, 429, "TOO_MANY_REQUESTS");
+                refused += 1;
+            }
+        }
+    }
+    let asked = taken(&redis).await;
+    assert!(
+        refused > 100 && (5..100).contains(&asked),
+        "{asked} asked, {refused} refused"
+    );
+    // It is that address alone.
+    let user = gateway.user(USE);
+    let query = format!("?quiet&ticket={}", ticket(&user).await);
+    let _open = opened(handshake(&user, &query, "")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -116,16 +116,23 @@ impl Maker {
     /// `mark` is put before the names of fields in fragments, so that fields of different types are never called alike.
     fn selection(&mut self, of: &str, depth: usize, mark: &str) -> String {
         let mut parts = Vec::new();
-        let fields = self.fields(of);
+        let mut fields = self.fields(of);
+        // What a client calls like another field is not that field.
+        let shadow = match mark.is_empty() && self.chance(1, 3) {
+            true => fields.choose(&mut self.rng).map(|f| f.name.clone()),
+            false => None,
+        };
+        fields.retain(|field| Some(&field.name) != shadow.as_ref());
         let wanted = self.rng.random_range(1..=4).min(fields.len().max(1));
         if self.chance(1, 3) || fields.is_empty() {
             parts.push("__typename".to_owned());
         }
-        for _ in 0..wanted {
+        for nth in 0..wanted {
             let Some(field) = fields.choose(&mut self.rng).cloned() else {
                 continue;
             };
-            if let Some(part) = self.field(&field, depth, mark) {
+            let alias = shadow.as_deref().filter(|_| nth == 0);
+            if let Some(part) = self.field(&field, depth, mark, alias) {
                 parts.push(part);
             }
         }
@@ -182,6 +189,7 @@ impl Maker {
         field: &Field<'static, String>,
         depth: usize,
         mark: &str,
+        alias: Option<&str>,
     ) -> Option<String> {
         let of = inner(&field.field_type).to_owned();
         let composite = self.types.contains_key(&of);
@@ -191,7 +199,10 @@ impl Maker {
         let arguments = self.arguments(field);
         let mut name = field.name.clone();
         // The same field with other arguments is another field.
-        if !arguments.is_empty() || composite || !mark.is_empty() || self.chance(1, 8) {
+        if let Some(alias) = alias {
+            self.aliases += 1;
+            name = format!("{alias}: {name}");
+        } else if !arguments.is_empty() || composite || !mark.is_empty() || self.chance(1, 8) {
             self.aliases += 1;
             name = format!("{mark}a{}: {name}", self.aliases);
         }

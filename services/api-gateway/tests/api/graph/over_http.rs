@@ -166,7 +166,21 @@ async fn a_query_beyond_a_limit_is_told_which() {
     let cost = |n: usize| {
         format!("{{ users(first: 100) {{ reviews(first: {n}) {{ author {{ id }} }} }} }}")
     };
+    // Ten times ten times ten, by a text of thirty aliases.
+    let ten = |what: &str| {
+        (0..10)
+            .map(|n| format!("a{n}: {what} "))
+            .collect::<String>()
+    };
+    let schema = format!(
+        "{{ __schema {{ types {{ fields {{ ...A }} }} }} }} fragment A on __Field {{ {} }}
+         fragment B on __Field {{ {} }} fragment C on __Field {{ {} }}",
+        ten("type { fields { ...B } }"),
+        ten("type { fields { ...C } }"),
+        ten("name"),
+    );
     for (query, limit) in [
+        (schema, Some("objects and members of the schema")),
         (deep(8), None),
         (deep(9), Some("nested fields")),
         (aliases(30), None),
