@@ -6,11 +6,14 @@
 
 use diesel::{
     OptionalExtension, QueryableByName,
-    sql_types::{Bytea, Jsonb, Nullable, Text, Uuid as SqlUuid},
+    sql_types::{BigInt, Bytea, Integer, Jsonb, Nullable, Text, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl;
 
 use crate::{Error, Result, Tx, sql};
+
+/// Keys that one statement forgets at most: it ends in good time.
+const MANY: i32 = 10_000;
 
 #[derive(QueryableByName)]
 struct Stored {
@@ -86,23 +89,33 @@ pub(crate) async fn store(tx: &mut Tx, answer: serde_json::Value) -> Result<()> 
 }
 
 impl crate::Db {
-    /// Forgets idempotency keys older than seven days, of every tenant.
+    /// Forgets idempotency keys older than seven days, of every tenant; how many there were.
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn purge_idempotency(&self) -> Result<usize> {
+    pub async fn purge_idempotency(&self) -> Result<i64> {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = BigInt)]
+            gone: i64,
+        }
         let ctx = crate::Ctx::service(
             self.service(),
             bahi_types::TenantId::from_uuid(uuid::Uuid::nil()),
         );
-        let done = self
-            .write(&ctx, async |tx: &mut Tx| {
-                sql("select tenancy.purge_idempotency()")
-                    .execute(tx.conn())
-                    .await
-                    .map_err(Error::from)
-            })
-            .await?;
-        Ok(done.value)
+        let mut all = 0;
+        loop {
+            let step = self.write(&ctx, async |tx: &mut Tx| {
+                let call =
+                    sql("select tenancy.purge_idempotency($1) as gone").bind::<Integer, _>(MANY);
+                let row: Row = call.get_result(tx.conn()).await?;
+                Ok::<_, Error>(row.gone)
+            });
+            let gone = step.await?.value;
+            all += gone;
+            if gone < i64::from(MANY) {
+                return Ok(all);
+            }
+        }
     }
 }

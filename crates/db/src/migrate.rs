@@ -8,7 +8,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness};
 use tokio_postgres::NoTls;
 
 /// What every service's database has, in order. A version that has run is never changed; add one.
-const PLATFORM: [(&str, &str); 7] = [
+const PLATFORM: [(&str, &str); 8] = [
     ("0001_tenancy", include_str!("../sql/tenancy.sql")),
     ("0002_outbox", include_str!("../sql/outbox.sql")),
     ("0003_inbox", include_str!("../sql/inbox.sql")),
@@ -19,6 +19,7 @@ const PLATFORM: [(&str, &str); 7] = [
     ),
     ("0006_privacy", include_str!("../sql/privacy.sql")),
     ("0007_scope", include_str!("../sql/scope.sql")),
+    ("0008_purge", include_str!("../sql/purge.sql")),
 ];
 
 /// Brings a database up to date as its owner. Several processes may try at once: an advisory lock lets one work.

@@ -251,6 +251,31 @@ async fn one_key_is_one_command_however_often_and_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn old_keys_are_forgotten_in_steps() {
+    let app = TestApp::start(app()).await;
+    let owner = app.tenant();
+    owner
+        .post_with_key("/api/v1/notes", note("young"), "k1")
+        .await
+        .expect(201);
+    let admin = app.admin().await;
+    let old = "insert into idempotency (tenant_id, principal, route, key, request_hash, created_at)
+        select gen_random_uuid(), 'user:x', 'POST /', n::text, ''::bytea, now() - interval '8 days'
+          from generate_series(1, 10500) n";
+    admin.batch_execute(old).await.unwrap();
+    let nobody = format!("set app.tenant_id = '{}'", uuid::Uuid::nil());
+    admin.batch_execute(&nobody).await.unwrap();
+    let step = "select tenancy.purge_idempotency(100)";
+    let gone: i64 = admin.query_one(step, &[]).await.unwrap().get(0);
+    assert_eq!(gone, 100);
+    assert_eq!(app.db.purge_idempotency().await.unwrap(), 10_400);
+    assert_eq!(app.db.purge_idempotency().await.unwrap(), 0);
+    let left = "select count(*) from idempotency";
+    let left: i64 = admin.query_one(left, &[]).await.unwrap().get(0);
+    assert_eq!(left, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_hangs_up_leaves_a_whole_transaction() {
     let app = TestApp::start(app()).await;
     let owner = app.tenant();
