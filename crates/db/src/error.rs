@@ -113,7 +113,7 @@ impl Error {
     /// PostgreSQL's own, unchanged since 9.3.
     fn by_message(message: &str) -> Option<Self> {
         type Make = fn() -> Error;
-        const BY_START: [(&str, Make); 14] = [
+        const BY_START: [(&str, Make); 16] = [
             ("deadlock detected", || Error::Contention),
             (
                 "new row violates row-level security policy \"branch\"",
@@ -132,6 +132,9 @@ impl Error {
             ("numeric field overflow", || Error::Malformed),
             ("value too long", || Error::Malformed),
             ("date/time field value out of range", || Error::Malformed),
+            // What a bound value says, where a text says the line before.
+            ("timestamp out of range", || Error::Malformed),
+            ("date out of range", || Error::Malformed),
             ("unsupported Unicode escape sequence", || Error::Malformed),
         ];
         BY_START

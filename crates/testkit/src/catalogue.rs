@@ -50,8 +50,8 @@ pub async fn assert_tenant_tables<S: Clone + Send + Sync + 'static>(
     assert!(offenders.is_empty(), "{offenders:#?}");
 }
 
-/// Asserts that every table whose rows name a branch, or a place of one, is cut to the branches of whoever asks.
-/// `whole` names those that are not, and why.
+/// Asserts that every table whose rows name a branch, or a place, a till, a session or an invoice of one, is cut to the
+/// branches of whoever asks. `whole` names those that are not, and why. The last three count where the service has them.
 ///
 /// # Panics
 /// With the list of offenders, and of what is in `whole` for nothing.
@@ -64,14 +64,23 @@ pub async fn assert_branch_tables<S: Clone + Send + Sync + 'static>(
         .admin()
         .await
         .query(
-            "with t as (
-               select distinct c.oid, c.relname,
-                      exists (select 1 from pg_policy p where p.polrelid = c.oid and not p.polpermissive
-                                 and p.polname in ('branch', 'branch_shown')) as cut
+            "with named as (
+               select c.oid, c.relname, a.attname, a.attname ~ '^(branch_id|(from_|to_)?location(_id)?)$' as itself
                from pg_class c join pg_namespace n on n.oid = c.relnamespace
                join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
                where n.nspname = 'public' and c.relkind in ('r', 'p') and not c.relispartition
-                 and a.attname ~ '^(branch_id|(from_|to_)?location(_id)?)$' and a.atttypid = 'uuid'::regtype)
+                 and a.attname ~ '^(branch_id|(from_|to_)?location(_id)?|(till|session|invoice)_id)$'
+                 and a.atttypid = 'uuid'::regtype),
+             -- What leads to a branch is the key of a table that names one.
+             ways as (
+               select a.attname from named b join pg_index i on i.indrelid = b.oid and i.indisprimary and i.indnkeyatts = 2
+               join pg_attribute a on a.attrelid = b.oid and a.attnum = i.indkey[1]
+               where b.itself),
+             t as (
+               select distinct oid, relname,
+                      exists (select 1 from pg_policy p where p.polrelid = named.oid and not p.polpermissive
+                                 and p.polname in ('branch', 'branch_shown')) as cut
+               from named where itself or attname in (select attname from ways))
              select relname || ': shows other branches' from t where not cut and relname <> all ($1)
              union all
              select w || ': is cut to branches, or names none' from unnest($1) as w

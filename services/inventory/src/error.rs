@@ -172,8 +172,8 @@ pub enum Error {
     /// What happened before the looks has not all been heard.
     #[error("Sales from before the count are still on their way.")]
     CountWaiting,
-    /// Whoever counted may not approve a count of this value.
-    #[error("Somebody who did not count has to approve this.")]
+    /// Whoever counted may not approve a count of this value, nor whoever wrote a transfer let it go.
+    #[error("Somebody who has neither counted nor written this has to approve it.")]
     SecondPerson,
     /// The day is closed.
     #[error("{day} is closed: the books are closed through {closed}.")]

@@ -100,7 +100,8 @@ pub(crate) async fn check_lines(
 /// Blocks a batch everywhere, or lifts the block. Doing it again changes nothing.
 ///
 /// # Errors
-/// When there is no such batch, it was disposed of, or it was called back and the caller may not lift that.
+/// When there is no such batch, it was disposed of, or it was called back and the caller may not lift that, or does not
+/// work for all branches.
 pub(super) async fn set_blocked(
     state: &State,
     ctx: &Ctx,
@@ -114,6 +115,9 @@ pub(super) async fn set_blocked(
         .write(ctx, async move |tx: &mut Tx| -> Result<Batch, Error> {
             let mut batch = store::lock(tx, id).await?;
             let recalled = batch.recalled_at.is_some();
+            if recalled && !blocked {
+                tx.ctx().everywhere()?;
+            }
             if !batch.set_blocked(blocked, &reason, may_lift_recall)? {
                 return Ok(batch);
             }

@@ -143,6 +143,23 @@ pub(crate) async fn own_location(tx: &mut Tx, id: LocationId) -> Result<(), Erro
     }
 }
 
+/// Those of places that lie in branches which the caller works for.
+///
+/// # Errors
+/// When the database refuses.
+pub(crate) async fn own_places(
+    tx: &mut Tx,
+    places: &BTreeSet<(LocationId, ProductId)>,
+) -> Result<BTreeSet<(LocationId, ProductId)>, Error> {
+    let scope = tx.ctx().scope.clone();
+    let Some(branches) = scope.branches() else {
+        return Ok(places.clone());
+    };
+    let own = store::locations_of(tx, branches).await?;
+    let here = places.iter().filter(|place| own.contains(&place.0));
+    Ok(here.copied().collect())
+}
+
 /// Refuses a location that is not known; one that is closed will do.
 ///
 /// # Errors

@@ -124,6 +124,25 @@ pub(super) async fn branch_of(tx: &mut Tx, id: LocationId) -> Result<Option<Bran
     Ok(row.map(|row| row.branch_id))
 }
 
+/// The locations of branches.
+pub(super) async fn locations_of(
+    tx: &mut Tx,
+    branches: &[BranchId],
+) -> Result<BTreeSet<LocationId>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = SqlUuid)]
+        location_id: LocationId,
+    }
+    let rows: Vec<Row> =
+        sql("select location_id from location where tenant_id = $1 and branch_id = any ($2)")
+            .bind::<SqlUuid, _>(tx.tenant())
+            .bind::<Array<SqlUuid>, _>(branches)
+            .load(tx.conn())
+            .await?;
+    Ok(rows.into_iter().map(|row| row.location_id).collect())
+}
+
 /// Registration and GSTIN of a location's branch, once all of it has been heard of.
 pub(super) async fn registration(
     tx: &mut Tx,

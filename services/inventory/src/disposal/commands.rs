@@ -10,7 +10,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    Error, State, batch, events,
+    Error, State, batch, copy, events,
     ledger::{self, Key, Kind, NO_BATCH, Place, Source},
     recall,
 };
@@ -63,7 +63,7 @@ pub(super) struct Line {
 /// Posts it.
 ///
 /// # Errors
-/// [`Error::BatchActive`], [`Error::NothingOnHand`].
+/// [`Error::BatchActive`], [`Error::NothingOnHand`]; [`bahi_db::Error::OtherBranch`] for a location of one.
 pub(super) async fn post(
     state: &State,
     ctx: &Ctx,
@@ -73,10 +73,16 @@ pub(super) async fn post(
     state
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Disposal, Error> {
+            if let Some(location) = new.location {
+                copy::own_location(tx, location).await?;
+            }
             let product = recall::store::product_of(tx, new.batch).await?;
             let all = ledger::store::places_of(tx, product, new.batch).await?;
-            let here = |place: &Place| new.location.is_none_or(|l| l == place.0);
-            let mut holds = recall::holding(tx, &all, new.batch).await?;
+            // What is promised elsewhere, and lies there, is for who works there.
+            let own = copy::own_places(tx, &all).await?;
+            let here =
+                |place: &Place| own.contains(place) && new.location.is_none_or(|l| l == place.0);
+            let mut holds = recall::holding(tx, &own, new.batch).await?;
             let mut batch = batch::store::lock(tx, new.batch).await?;
             let now = tx.now();
             batch.dispose(&new.reason, business_date(now), now)?;
@@ -85,7 +91,7 @@ pub(super) async fn post(
             batch::store::save(tx, &batch).await?;
             ledger::store::set_blocked(tx, new.batch, true).await?;
             let mut books = ledger::store::lock(tx, &gates, &BTreeSet::from([new.batch])).await?;
-            recall::all_seen(&books, &holds, &all, new.batch)?;
+            recall::all_seen(&books, &holds, &own, new.batch)?;
             let id = Uuid::now_v7();
             recall::break_holds(tx, &mut books, &mut holds, new.batch, ("disposal", id)).await?;
             let lying: Vec<(Key, Quantity, Quantity)> = books

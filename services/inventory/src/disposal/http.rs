@@ -22,7 +22,7 @@ struct DisposalRequest {
     /// Why; it is audited.
     #[garde(custom(validate::line))]
     reason: String,
-    /// Only what lies here; everywhere, when absent.
+    /// Only what lies here; wherever the caller works, when absent.
     location_id: Option<LocationId>,
 }
 

@@ -107,6 +107,7 @@ pub(super) async fn set(
     status: PeriodStatus,
     reason: Option<String>,
 ) -> Result<Done<Period>, Error> {
+    ctx.everywhere()?;
     state
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Period, Error> {

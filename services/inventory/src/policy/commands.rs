@@ -13,6 +13,7 @@ pub(super) async fn replace(
     seen: i64,
     mut policy: Policy,
 ) -> Result<Done<Policy>, Error> {
+    ctx.everywhere()?;
     policy.version = seen.saturating_add(1);
     state
         .db

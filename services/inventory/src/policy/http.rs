@@ -26,7 +26,7 @@ impl Versioned for Policy {
     }
 }
 
-/// Limits of adjustments and counts, and the reasons of adjustments.
+/// Limits of adjustments, counts and transfers, and the reasons of adjustments.
 #[utoipa::path(tag = "policy", security(("bearer" = ["inventory.stock.read"])), responses((status = 200, body = Policy)))]
 #[get("/api/v1/inventory/policy")]
 async fn find(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Problem> {
@@ -52,6 +52,9 @@ struct PolicyRequest {
     /// Change of value up to which somebody who counted may approve the count.
     #[garde(custom(validate::non_negative))]
     second_person_above: Money,
+    /// Worth of goods up to which somebody who wrote a transfer may let it go too; any when absent.
+    #[garde(inner(custom(validate::non_negative)))]
+    transfer_second_person_above: Option<Money>,
     /// Reasons of adjustments, 1 to 100, each code once.
     #[garde(length(min = 1, max = 100), custom(once), dive)]
     reasons: Vec<Reason>,
@@ -77,6 +80,7 @@ async fn replace(
         adjust_limit: req.body.adjust_limit,
         count_limit: req.body.count_limit,
         second_person_above: req.body.second_person_above,
+        transfer_second_person_above: req.body.transfer_second_person_above,
         reasons: req.body.reasons,
         version: 0,
     };

@@ -29,6 +29,8 @@ pub struct Policy {
     pub count_limit: Option<Money>,
     /// Change of value up to which somebody who counted may approve the count.
     pub second_person_above: Money,
+    /// Worth of goods up to which somebody who wrote a transfer may let it go too; any when absent.
+    pub transfer_second_person_above: Option<Money>,
     /// Reasons of adjustments.
     pub reasons: Vec<Reason>,
     /// Version; 0 as long as it is what everybody begins with.
@@ -60,6 +62,7 @@ impl Default for Policy {
             adjust_limit: None,
             count_limit: None,
             second_person_above: Money::ZERO,
+            transfer_second_person_above: None,
             reasons: REASONS.map(reason).to_vec(),
             version: 0,
         }

@@ -18,6 +18,8 @@ struct Row {
     count_limit: Option<Money>,
     #[diesel(sql_type = Numeric)]
     second_person_above: Money,
+    #[diesel(sql_type = Nullable<Numeric>)]
+    transfer_second_person_above: Option<Money>,
     #[diesel(sql_type = Jsonb)]
     reasons: serde_json::Value,
     #[diesel(sql_type = BigInt)]
@@ -27,8 +29,8 @@ struct Row {
 /// What the tenant allows.
 pub(crate) async fn get(tx: &mut Tx) -> Result<Policy> {
     let row: Option<Row> = sql(
-        "select adjust_limit, count_limit, second_person_above, reasons, version from policy
-         where tenant_id = $1",
+        "select adjust_limit, count_limit, second_person_above, transfer_second_person_above, reasons, version
+         from policy where tenant_id = $1",
     )
     .bind::<SqlUuid, _>(tx.tenant())
     .get_result(tx.conn())
@@ -41,6 +43,7 @@ pub(crate) async fn get(tx: &mut Tx) -> Result<Policy> {
         adjust_limit: row.adjust_limit,
         count_limit: row.count_limit,
         second_person_above: row.second_person_above,
+        transfer_second_person_above: row.transfer_second_person_above,
         reasons: serde_json::from_value(row.reasons)?,
         version: row.version,
     })
@@ -53,16 +56,20 @@ pub(crate) async fn get(tx: &mut Tx) -> Result<Policy> {
 pub(super) async fn save(tx: &mut Tx, policy: &Policy, seen: i64) -> Result<()> {
     let known = get(tx).await?.version;
     let rows = if known == seen {
-        sql("insert into policy (tenant_id, adjust_limit, count_limit, second_person_above, reasons, version)
-             values ($1, $2, $3, $4, $5, $6)
+        sql("insert into policy (tenant_id, adjust_limit, count_limit, second_person_above, transfer_second_person_above,
+                                 reasons, version)
+             values ($1, $2, $3, $4, $5, $6, $7)
              on conflict (tenant_id) do update
              set adjust_limit = excluded.adjust_limit, count_limit = excluded.count_limit,
-                 second_person_above = excluded.second_person_above, reasons = excluded.reasons, version = excluded.version
-             where policy.version = $7")
+                 second_person_above = excluded.second_person_above,
+                 transfer_second_person_above = excluded.transfer_second_person_above, reasons = excluded.reasons,
+                 version = excluded.version
+             where policy.version = $8")
         .bind::<SqlUuid, _>(tx.tenant())
         .bind::<Nullable<Numeric>, _>(policy.adjust_limit)
         .bind::<Nullable<Numeric>, _>(policy.count_limit)
         .bind::<Numeric, _>(policy.second_person_above)
+        .bind::<Nullable<Numeric>, _>(policy.transfer_second_person_above)
         .bind::<Jsonb, _>(serde_json::to_value(&policy.reasons)?)
         .bind::<BigInt, _>(policy.version)
         .bind::<BigInt, _>(seen)

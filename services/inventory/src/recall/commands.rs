@@ -43,13 +43,14 @@ pub(super) struct Recalled {
 /// Calls a batch back. Doing it again changes nothing.
 ///
 /// # Errors
-/// When there is no such batch, or it was disposed of.
+/// When there is no such batch, or it was disposed of; [`bahi_db::Error::OtherBranch`] to who does not work for all.
 pub(super) async fn recall(
     state: &State,
     ctx: &Ctx,
     id: BatchId,
     reason: String,
 ) -> Result<(Done<Recalled>, bool), Error> {
+    ctx.everywhere()?;
     let done = state
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Recalled, Error> {

@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     Error, State, batch, copy, events,
-    ledger::{self, Key, Kind, Movement, NO_BATCH, Place, Source, Status},
+    ledger::{self, Key, Kind, Movement, NO_BATCH, Place, Source, Status, worth},
+    policy,
     serial::{self, Pieces},
 };
 
@@ -156,12 +157,28 @@ pub(super) async fn approve(state: &State, ctx: &Ctx, id: Uuid) -> Result<Done<T
 async fn permit(tx: &mut Tx, transfer: &mut Transfer) -> Result<(), Error> {
     copy::own_location(tx, transfer.from_location_id).await?;
     transfer.allow(Verb::Approve)?;
+    let who = tx.ctx().principal();
+    let most = policy::get(tx).await?.transfer_second_person_above;
+    if let Some(most) = most.filter(|_| transfer.created_by == who)
+        && cost(tx, transfer).await?.is_none_or(|cost| cost > most)
+    {
+        return Err(Error::SecondPerson);
+    }
     let now = tx.now();
     transfer.enter(TransferState::Approved, now);
-    transfer.approved_by = Some(tx.ctx().principal());
+    transfer.approved_by = Some(who);
     transfer.approved_at = Some(now);
     audit(tx, "inventory.transfer.approve", transfer);
     Ok(())
+}
+
+/// What the goods cost where they lie, as far as they have ever moved.
+async fn cost(tx: &mut Tx, transfer: &Transfer) -> Result<Option<Money>, Error> {
+    let place = |line: &TransferLine| (transfer.from_location_id, line.product_id);
+    let places = transfer.lines.iter().map(place).collect();
+    let costs = ledger::store::current_costs(tx, &places).await?;
+    let cost = |line: &TransferLine| worth(line.qty, *costs.get(&place(line))?);
+    Ok(transfer.lines.iter().map(cost).sum())
 }
 
 fn audit(tx: &mut Tx, action: &str, transfer: &Transfer) {

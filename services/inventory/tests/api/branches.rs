@@ -4,7 +4,7 @@ use bahi_testkit::{Client, Reply, assert_branch_tables};
 use bahi_types::{BranchId, LocationId};
 use serde_json::json;
 
-use crate::support::Shop;
+use crate::support::{Shop, q};
 
 impl Shop {
     async fn branch_of(&self, location: LocationId) -> BranchId {
@@ -143,7 +143,79 @@ async fn what_concerns_all_branches_is_not_for_who_works_for_one() {
     there.receive(tea, "5", "10").await;
     let path = "/api/v1/inventory/revaluations";
     let body = json!({ "reason": "year end", "lines": [{ "product_id": tea, "unit_cost": "8" }] });
-    refused(here.keeper().await.post(path, body.clone()).await);
-    here.owner.post(path, body).await.expect(201);
+    let (keeper, owner) = (here.keeper().await, &here.owner);
+    refused(keeper.post(path, body.clone()).await);
+    owner.post(path, body).await.expect(201);
+    let policy =
+        json!({ "second_person_above": "5", "reasons": [{ "code": "other", "name": "Other" }] });
+    let closed = json!({ "status": "closed" });
+    for (path, body) in [
+        ("/api/v1/inventory/policy", policy),
+        ("/api/v1/inventory/periods/2026-09", closed),
+    ] {
+        refused(keeper.put(path, body.clone(), 0).await);
+        owner.put(path, body, 0).await.expect(200);
+    }
+    // What he sees of the books would not agree with what he does not see.
+    let path = "/api/v1/inventory/integrity";
+    refused(keeper.get(path).await);
+    owner.get(path).await.expect(200);
     here.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_recalled_for_all_branches_and_thrown_away_where_one_works() {
+    let here = Shop::open().await;
+    let milk = here.batched().await;
+    let there = here.branch().await;
+    let batch = here.receive_batch(milk, "B1", None, "10", "5").await;
+    there.receive_batch(milk, "B1", None, "6", "5").await;
+    for (shop, qty) in [(&here, "3"), (&there, "2")] {
+        shop.hold(&[(milk, qty)], 600).await.expect(201);
+    }
+    let (keeper, owner) = (here.keeper().await, &here.owner);
+    let act = async |of: &Client, verb: &str| {
+        let path = format!("/api/v1/inventory/batches/{batch}:{verb}");
+        of.post(&path, json!({ "reason": "smell" })).await
+    };
+    refused(act(&keeper, "recall").await);
+    act(&keeper, "block").await.expect(200);
+    let path = format!("/api/v1/inventory/batches/{batch}:dispose");
+    let elsewhere = json!({ "reason": "smell", "location_id": there.location });
+    refused(keeper.post(&path, elsewhere).await);
+    // The cart of the other branch is none of his, and does not keep him from what lies here.
+    let gone = act(&keeper, "dispose").await.expect(201);
+    assert_eq!(gone.text_at("qty"), "10");
+    let broken = here.said("stock.reservation_broken").await;
+    assert_eq!(broken.len(), 1);
+    let path = format!("/api/v1/inventory/batches/{batch}/trace");
+    let left = owner.get(&path).await.expect(200).body["on_hand"].clone();
+    assert_eq!(
+        left,
+        json!([{ "location_id": there.location, "on_hand": "6", "reserved": "2" }])
+    );
+    here.assert_sound().await;
+    let gone = act(&there.keeper().await, "dispose").await.expect(201);
+    assert_eq!(gone.text_at("qty"), "6");
+    assert_eq!(there.stock(milk).await.0, q("0"));
+    here.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recall_is_lifted_by_who_works_for_all_branches() {
+    let here = Shop::open().await;
+    let milk = here.batched().await;
+    let batch = here.receive_batch(milk, "B1", None, "10", "5").await;
+    let keeper = here.keeper().await;
+    let act = async |of: &Client, verb: &str| {
+        let path = format!("/api/v1/inventory/batches/{batch}:{verb}");
+        of.post(&path, json!({ "reason": "smell" })).await
+    };
+    act(&here.owner, "recall").await.expect(200);
+    refused(act(&keeper, "unblock").await);
+    act(&here.owner, "unblock").await.expect(200);
+    // A block that is no recall is anybody's who may block.
+    for verb in ["block", "unblock"] {
+        act(&keeper, verb).await.expect(200);
+    }
 }

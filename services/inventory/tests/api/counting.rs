@@ -12,11 +12,6 @@ use crate::support::{Line, Shop, q};
 const PATH: &str = "/api/v1/inventory/counts";
 
 impl Shop {
-    /// A colleague who has counted nothing.
-    fn colleague(&self) -> Client {
-        self.app.client(self.tenant(), &["*"])
-    }
-
     async fn order_count(&self, products: &[ProductId]) -> String {
         let lines: Vec<_> = products
             .iter()

@@ -327,6 +327,7 @@ async fn lists_filter_and_page() {
         "stock?cursor=zzz",
         "stock?sort=cost",
         "ledger?from=yesterday",
+        "ledger?from=-5000-01-01T00:00:00Z",
         "batches?blocked=maybe",
         "stock?below=x",
         "availability?items=&location=00000000-0000-0000-0000-000000000000",

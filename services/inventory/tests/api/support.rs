@@ -409,6 +409,11 @@ impl Shop {
         location_id
     }
 
+    /// A colleague of the owner, who may do anything too.
+    pub fn colleague(&self) -> Client {
+        self.app.client(self.tenant(), &["*"])
+    }
+
     /// The same business at another location.
     pub async fn branch(&self) -> Self {
         self.at_location(self.new_location().await)

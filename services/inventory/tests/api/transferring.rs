@@ -216,6 +216,45 @@ async fn what_was_not_shipped_can_be_called_off_and_what_was_cannot() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn above_a_worth_whoever_wrote_it_does_not_let_it_go() {
+    let shop = Shop::open().await;
+    let (tea, new) = (shop.product().await, shop.product().await);
+    shop.receive(tea, "100", "5").await;
+    let to = shop.branch().await.location;
+    let wish = json!({ "second_person_above": "0", "transfer_second_person_above": "20",
+        "reasons": [{ "code": "other", "name": "Other" }] });
+    let policy = "/api/v1/inventory/policy";
+    let known = shop.owner.put(policy, wish, 0).await.expect(200);
+    assert_eq!(known.body["transfer_second_person_above"], "20.00");
+    let of = |product, qty: &str| json!([{ "product_id": product, "qty": qty }]);
+    let draft = async |lines: Value| shop.draft(to, lines).await.expect(201).text_at("id");
+    let approve = async |id: &str| shop.transfer(id, "approve", json!({})).await;
+    approve(&draft(of(tea, "4")).await).await.expect(200);
+    // Nobody knows what goods are worth that have never moved.
+    for lines in [of(tea, "4.001"), of(new, "1")] {
+        let id = draft(lines).await;
+        assert_eq!(
+            approve(&id).await.expect(422).code(),
+            "SECOND_PERSON_NEEDED"
+        );
+        let path = format!("{PATH}/{id}:approve");
+        let other = shop.colleague().post(&path, json!({})).await.expect(200);
+        assert_ne!(other.body["approved_by"], other.body["created_by"]);
+    }
+    // Nor does he in one go, of which nothing is left.
+    let written = shop.owner.get(PATH).await.expect(200).body["total"].clone();
+    let send = async |qty: &str| {
+        let body = json!({ "from_location_id": shop.location, "to_location_id": to, "lines": of(tea, qty) });
+        shop.owner.post("/api/v1/inventory/transfer", body).await
+    };
+    assert_eq!(send("5").await.expect(422).code(), "SECOND_PERSON_NEEDED");
+    let still = shop.owner.get(PATH).await.expect(200);
+    assert_eq!(still.body["total"], written);
+    send("4").await.expect(201);
+    shop.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn takes_what_nobody_was_promised_first_expired_first_over_all_its_lines() {
     let shop = Shop::open().await;
     let (soap, tea) = (shop.batched().await, shop.product().await);

@@ -190,12 +190,12 @@ async fn undo(
         };
         customer::book(tx, header.customer_id, &[owed_less]).await?;
     }
-    let details =
-        json!({ "number": header.number, "total": header.total, "reason_code": wish.reason });
+    let details = json!({ "number": header.number, "total": header.total });
+    // The note may name the buyer, and what is audited cannot be erased.
     tx.audit(
         "sales.invoice.cancel",
         ("invoice", id.uuid()),
-        wish.note.clone(),
+        Some(wish.reason.name().to_owned()),
         details,
     );
     tx.publish(events::invoice_cancelled(

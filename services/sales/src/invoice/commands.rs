@@ -995,7 +995,7 @@ fn audit_approval(tx: &mut Tx, sale: &Sale, header: &Header) {
     };
     let details = json!({
         "number": header.number, "total": header.total, "discount": header.discount,
-        "approval_id": approval.jti, "approver_id": approval.sub, "approver_name": approval.name,
+        "approval_id": approval.jti, "approver_id": approval.sub,
         "cashier_id": header.cashier_id, "till_id": header.till_id, "permissions": approval.perms,
     });
     tx.audit(

@@ -78,6 +78,16 @@ pub(crate) async fn provide(tx: &mut Tx, till: TillId, place: &Place) -> Result<
     Ok(())
 }
 
+/// The place of a till where the caller works: whatever is numbered, or sent, by a till is its branch's.
+pub(super) async fn desk(tx: &Tx, till: TillId) -> Result<Place> {
+    let place = organisation::till(tx, till).await?.ok_or(Fault::NotFound)?;
+    if tx.ctx().scope.has(place.branch_id) {
+        Ok(place)
+    } else {
+        Err(DbError::OtherBranch.into())
+    }
+}
+
 // ---- a batch
 
 /// What became of an item.
@@ -148,7 +158,7 @@ pub(super) async fn sync(state: &State, caller: &Caller, batch: Batch) -> Result
     let (place, series, now) = state
         .db
         .read(&caller.ctx, async |tx| -> Result<_> {
-            let place = organisation::till(tx, till).await?.ok_or(Fault::NotFound)?;
+            let place = desk(tx, till).await?;
             Ok((place, store::series(tx, Some(till), 100).await?, tx.now()))
         })
         .await?;

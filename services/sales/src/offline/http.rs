@@ -24,7 +24,6 @@ use crate::{
     error::{Error, Result},
     invoice::today,
     number::{self, Purpose},
-    organisation,
 };
 
 /// Longest batch in bytes.
@@ -351,9 +350,7 @@ async fn open_series(
 }
 
 async fn open(tx: &mut Tx, body: OpenOfflineSeries) -> Result<OfflineSeriesBody> {
-    let place = organisation::till(tx, body.till_id)
-        .await?
-        .ok_or(Fault::NotFound)?;
+    let place = commands::desk(tx, body.till_id).await?;
     let registration_id = place
         .registration_id
         .ok_or_else(|| Fault::NotYetKnown("The till's branch or registration".into()))?;

@@ -1,8 +1,6 @@
 //! Receiving, allocating, giving back, reversing. Locks: account, receipt, invoices, session, number.
 
-use std::collections::BTreeMap;
-
-use bahi_db::{Done, Tx};
+use bahi_db::{Done, Error as DbError, Tx};
 use bahi_events::Allocation;
 use bahi_http::{Caller, Fault};
 use bahi_types::{
@@ -346,16 +344,12 @@ pub(super) async fn reverse(
                 let fault = Fault::field("session_id", "is needed: a drawer gives the cash back");
                 return Err(fault.into());
             }
-            let mut of_invoice: BTreeMap<InvoiceId, Money> = BTreeMap::new();
-            for made in store::allocations(tx, id).await? {
-                *of_invoice.entry(made.invoice_id).or_default() += made.amount;
-            }
-            let undone: Vec<Allocation> = of_invoice
-                .into_iter()
-                .map(|(invoice_id, amount)| Allocation { invoice_id, amount })
-                .collect();
+            let undone = store::paid(tx, id).await?;
             let ids: Vec<InvoiceId> = undone.iter().map(|a| a.invoice_id).collect();
-            store::lock_invoices(tx, &ids).await?;
+            // An invoice of another branch would stay paid by a receipt that is none.
+            if store::lock_invoices(tx, &ids).await?.len() < ids.len() {
+                return Err(DbError::OtherBranch.into());
+            }
             store::bounce(tx, &undone).await?;
             if let Some(session) = drawer {
                 let takings = means.and_then(|means| means.takings(receipt.amount));

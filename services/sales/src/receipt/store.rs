@@ -3,7 +3,7 @@
 use bahi_db::{Result, Tx, sql};
 use bahi_events::Allocation;
 use bahi_http::Timed;
-use bahi_types::{CustomerId, InvoiceId, ReceiptId};
+use bahi_types::{CustomerId, InvoiceId, Money, ReceiptId};
 use chrono::NaiveDate;
 use diesel::{
     OptionalExtension, QueryableByName,
@@ -168,8 +168,8 @@ pub(super) async fn lock(tx: &mut Tx, receipt: ReceiptId) -> Result<Option<Recei
     .optional()?)
 }
 
-/// What a receipt was allocated to, oldest first.
-pub(super) async fn allocations(tx: &mut Tx, receipt: ReceiptId) -> Result<Vec<Allocated>> {
+/// What a receipt was allocated to, as far as the caller sees the invoices, oldest first.
+async fn allocations(tx: &mut Tx, receipt: ReceiptId) -> Result<Vec<Allocated>> {
     Ok(sql(
         "select a.invoice_id, i.number, a.amount, a.date from receipt_allocation a
            join invoice i on i.tenant_id = a.tenant_id and i.invoice_id = a.invoice_id
@@ -179,6 +179,30 @@ pub(super) async fn allocations(tx: &mut Tx, receipt: ReceiptId) -> Result<Vec<A
     .bind::<SqlUuid, _>(receipt)
     .load(tx.conn())
     .await?)
+}
+
+/// What a receipt has paid of each invoice, in the order of their keys; of those too that the caller does not see.
+pub(super) async fn paid(tx: &mut Tx, receipt: ReceiptId) -> Result<Vec<Allocation>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = SqlUuid)]
+        invoice_id: InvoiceId,
+        #[diesel(sql_type = Numeric)]
+        amount: Money,
+    }
+    let rows: Vec<Row> = sql(
+        "select invoice_id, sum(amount) as amount from receipt_allocation
+          where tenant_id = $1 and receipt_id = $2 group by invoice_id order by invoice_id",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<SqlUuid, _>(receipt)
+    .load(tx.conn())
+    .await?;
+    let allocation = |row: Row| Allocation {
+        invoice_id: row.invoice_id,
+        amount: row.amount,
+    };
+    Ok(rows.into_iter().map(allocation).collect())
 }
 
 /// A receipt with its allocations and refunds.

@@ -46,8 +46,10 @@ async fn list(
     let (limit, offset) = (query.limit(), query.offset());
     let (rows, total) = state
         .db
-        .read(&caller.ctx, async |tx| {
-            store::orphans(tx, limit, offset).await.map_err(Error::from)
+        .read(&caller.ctx, async |tx| -> Result<_, Error> {
+            // An event may be of any branch, and does not say which.
+            tx.ctx().everywhere()?;
+            Ok(store::orphans(tx, limit, offset).await?)
         })
         .await?;
     // Few, and read once: pages are enough, there is no cursor.

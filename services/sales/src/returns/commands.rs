@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bahi_db::{Done, Tx};
+use bahi_db::{Done, Error as DbError, Tx};
 use bahi_events::Offline;
 use bahi_gst::{StateCode, Supply, SupplyFacts, place_of_supply};
 use bahi_http::{Caller, Fault};
@@ -25,7 +25,7 @@ use crate::{
     invoice::{self, NewLine, NewTender, Priced, Tender, Terms, levy_of},
     number::{self, Counter},
     offline::{self, Slip},
-    organisation,
+    organisation::{self, Place},
     price_list::Asked,
     pricing,
     right::{Allowance, Rights},
@@ -157,9 +157,7 @@ pub(crate) async fn take_back_in(
         None => None,
     };
     if let Some(location) = common.location_id {
-        organisation::location(tx, location)
-            .await?
-            .ok_or_else(|| Fault::NotYetKnown("The location".into()))?;
+        workplace(tx, location).await?;
     }
     let location_id = common
         .location_id
@@ -450,6 +448,19 @@ async fn open_seat(tx: &Tx, session: PosSessionId, common: &Common) -> Result<se
     }
 }
 
+/// A location that goods are put to. The note's branch says nothing of it, so nothing else keeps them off the shelves of
+/// a branch where the caller does not work.
+async fn workplace(tx: &Tx, location: LocationId) -> Result<Place> {
+    let place = organisation::location(tx, location)
+        .await?
+        .ok_or_else(|| Fault::NotYetKnown("The location".into()))?;
+    if tx.ctx().scope.has(place.branch_id) {
+        Ok(place)
+    } else {
+        Err(DbError::OtherBranch.into())
+    }
+}
+
 /// Where an unbilled return happens.
 struct Spot {
     registration_id: RegistrationId,
@@ -470,6 +481,9 @@ async fn place(tx: &Tx, common: &Common) -> Result<Spot> {
     };
     if let Some(session) = common.session_id {
         let seat = open_seat(tx, session, common).await?;
+        if let Some(location) = common.location_id {
+            workplace(tx, location).await?;
+        }
         return Ok(Spot {
             registration_id: seat.registration_id.ok_or_else(unknown)?,
             state: read(seat.state_code)?,
@@ -483,9 +497,7 @@ async fn place(tx: &Tx, common: &Common) -> Result<Spot> {
     let location = common
         .location_id
         .ok_or_else(|| Fault::field("location_id", "is needed without a session"))?;
-    let place = organisation::location(tx, location)
-        .await?
-        .ok_or_else(|| Fault::NotYetKnown("The location".into()))?;
+    let place = workplace(tx, location).await?;
     Ok(Spot {
         registration_id: place.registration_id.ok_or_else(unknown)?,
         state: read(place.state_code)?,

@@ -37,7 +37,9 @@ async fn a_cancelled_sale_gives_goods_and_money_back_and_keeps_its_number() {
         (refused.code(), refused.text_at("total").as_str()),
         ("REFUND_MISMATCH", "40.00")
     );
-    let now = cancel(&shop, &gone, refund("40")).await.expect(200).body;
+    let mut noted = refund("40");
+    noted["note"] = json!("Asha Rao, 98200 98200, wants it on paper");
+    let now = cancel(&shop, &gone, noted).await.expect(200).body;
     assert_eq!(
         (
             &now["status"],
@@ -95,6 +97,8 @@ async fn a_cancelled_sale_gives_goods_and_money_back_and_keeps_its_number() {
     );
     let audited = shop.said("audit.recorded").await;
     assert_eq!(audited[0]["action"], "sales.invoice.cancel");
+    assert_eq!(audited[0]["reason"], "data_entry");
+    assert!(!audited[0].to_string().contains("Asha"), "{}", audited[0]);
     let next = sold(&shop, &session, goods, "1").await;
     assert_eq!(
         [&kept["number"], &gone["number"], &next["number"]],

@@ -35,7 +35,7 @@ async fn run(shop: &Shop) {
 
 /// Runs the job until it has seen everything. Other tests write in the same cluster, and it never looks beyond the oldest
 /// transaction that runs.
-async fn accrue(shop: &Shop) {
+pub async fn accrue(shop: &Shop) {
     let admin = shop.sales.admin().await;
     let admin = &admin;
     eventually(|| async move {
@@ -79,7 +79,7 @@ fn terms(more: Value) -> Value {
     terms
 }
 
-fn percent(percent: &str) -> Value {
+pub fn percent(percent: &str) -> Value {
     json!([{ "gives": { "percent": percent } }])
 }
 
@@ -87,7 +87,7 @@ async fn draft(shop: &Shop, more: Value) -> Value {
     shop.owner.post(PLANS, terms(more)).await.expect(201).body
 }
 
-async fn plan(shop: &Shop, more: Value) -> String {
+pub async fn plan(shop: &Shop, more: Value) -> String {
     let id = draft(shop, more).await["plan_id"]
         .as_str()
         .unwrap()
@@ -105,7 +105,7 @@ async fn service(shop: &Shop, price: &str) -> ProductId {
 }
 
 /// A bill to the paisa.
-async fn sell(shop: &Shop, by: Uuid, lines: &[(ProductId, &str)], more: Value) -> Value {
+pub async fn sell(shop: &Shop, by: Uuid, lines: &[(ProductId, &str)], more: Value) -> Value {
     let line = |(p, q): &(ProductId, &str)| json!({ "product_id": p, "qty": q });
     let mut body = json!({ "salesperson_id": by, "buyer": { "name": "B", "phone": "9820098200" },
         "lines": lines.iter().map(line).collect::<Vec<_>>(), "round_to_rupee": false });

@@ -171,6 +171,7 @@ async fn an_approval_lends_what_the_cashier_lacks_for_this_invoice_and_is_audite
     assert_eq!(used.len(), 1);
     let details = &used[0]["details"];
     assert_eq!(details["approver_id"], json!(approval.sub));
+    assert!(!details.to_string().contains(&approval.name), "{details}");
     assert_eq!(details["cashier_id"], json!(shop.owner.user));
     assert_eq!(
         (&used[0]["reason"], &details["discount"]),

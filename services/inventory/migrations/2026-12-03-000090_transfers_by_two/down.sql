@@ -1,0 +1,1 @@
+alter table policy drop column transfer_second_person_above;
