@@ -22,7 +22,7 @@ use hyper::{
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT},
     http::request::Builder,
 };
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, builderstates::WantsSchemes};
 use hyper_util::{
     client::legacy::{
         Client,
@@ -57,6 +57,7 @@ pub enum Failed {
 }
 
 type Connector = HttpsConnector<HttpConnector<Resolver>>;
+type ConnectorBuilder = HttpsConnectorBuilder<WantsSchemes>;
 
 /// A client for such servers. Clones share its connections.
 #[derive(Clone)]
@@ -70,19 +71,21 @@ pub struct Egress {
 impl Egress {
     /// A client that waits so long for a whole answer; `private` addresses are allowed or not.
     pub fn new(private: bool, patience: Duration) -> Self {
+        let roots = HttpsConnectorBuilder::new().with_native_roots();
+        if let Err(error) = &roots {
+            tracing::warn!(%error, "no root certificates: identity providers cannot be reached");
+        }
+        Self::over(roots.ok(), private, patience)
+    }
+
+    fn over(tls: Option<ConnectorBuilder>, private: bool, patience: Duration) -> Self {
         let mut http = HttpConnector::new_with_resolver(Resolver { private });
         http.enforce_http(false);
         http.set_connect_timeout(Some(patience));
-        let client = match HttpsConnectorBuilder::new().with_native_roots() {
-            Ok(roots) => {
-                let connector = roots.https_or_http().enable_http1().wrap_connector(http);
-                Some(Client::builder(TokioExecutor::new()).build(connector))
-            }
-            Err(error) => {
-                tracing::warn!(%error, "no root certificates: identity providers cannot be reached");
-                None
-            }
-        };
+        let client = tls.map(|tls| {
+            let connector = tls.https_or_http().enable_http1().wrap_connector(http);
+            Client::builder(TokioExecutor::new()).build(connector)
+        });
         Self {
             client,
             private,
@@ -272,7 +275,88 @@ impl Service<Name> for Resolver {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use rcgen::{
+        BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd,
+    };
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+    use tokio_rustls::{
+        TlsAcceptor,
+        rustls::{ClientConfig, RootCertStore, ServerConfig},
+    };
+
     use super::*;
+
+    type Authority = CertifiedIssuer<'static, KeyPair>;
+
+    fn authority() -> Authority {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Authority::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    }
+
+    /// Serves `{}` over TLS at a port of `localhost`, with a certificate for `name` that ends on the first day of `until`.
+    async fn provider(authority: &Authority, name: &str, until: i32) -> String {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.not_after = date_time_ymd(until, 1, 1);
+        let certificate = params.signed_by(&key, authority).unwrap();
+        let config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.into()], key.into())
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!(
+            "https://localhost:{}/",
+            listener.local_addr().unwrap().port()
+        );
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let acceptor = TlsAcceptor::from(Arc::new(config));
+            let mut stream = acceptor.accept(stream).await?;
+            let _ = stream.read(&mut [0; 1024]).await?;
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+            stream.write_all(answer).await?;
+            stream.shutdown().await
+        });
+        address
+    }
+
+    /// A client that trusts one authority and no other.
+    fn trusting(authority: &Authority) -> Egress {
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.der().clone()).unwrap();
+        let config = ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let tls = HttpsConnectorBuilder::new().with_tls_config(config);
+        Egress::over(Some(tls), true, Duration::from_secs(20))
+    }
+
+    #[tokio::test]
+    async fn a_certificate_is_good_from_a_trusted_authority_for_the_name_and_in_its_time() {
+        let (ours, other) = (authority(), authority());
+        let client = trusting(&ours);
+        let good = provider(&ours, "localhost", 4000).await;
+        assert_eq!(client.get(&good).await.unwrap(), "{}");
+        for (who, name, until) in [
+            (&other, "localhost", 4000),
+            (&ours, "id.example.com", 4000),
+            (&ours, "localhost", 2020),
+        ] {
+            let wrong = provider(who, name, until).await;
+            let refused = client.get(&wrong).await;
+            assert_eq!(refused, Err(Failed::Unreachable), "{name} {until}");
+        }
+        // Nor do the roots of the system speak for it.
+        let good = provider(&ours, "localhost", 4000).await;
+        let system = Egress::new(true, Duration::from_secs(20));
+        assert_eq!(system.get(&good).await, Err(Failed::Unreachable));
+    }
 
     #[test]
     fn knows_what_is_not_public() {
@@ -366,7 +450,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_leads_inside_is_refused_by_the_connection() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let out = Egress::new(false, Duration::from_secs(20));
         let url = format!("https://localhost:{port}/");

@@ -62,6 +62,9 @@ pub enum Error {
     /// One's own second factor is taken away with its code.
     #[error("Nobody resets his own second factor; another administrator must.")]
     OwnMfa,
+    /// One's own password is changed with it.
+    #[error("Nobody resets his own password: he changes it, or another administrator resets it.")]
+    OwnPassword,
     /// The password is the e-mail address.
     #[error("The password must not be the e-mail address.")]
     PasswordIsAddress,
@@ -77,6 +80,9 @@ pub enum Error {
     /// The user's status stands against it.
     #[error("The user is {0}.")]
     UserStatus(String),
+    /// His erasure was asked for.
+    #[error("The user is being erased, or was; invite the person anew.")]
+    Erased,
     /// A permission that the caller does not hold himself.
     #[error("You cannot give, take or act upon the permission {0}, which you do not hold.")]
     Escalation(String),
@@ -246,11 +252,13 @@ impl Refusal for Error {
             Self::MfaEnabled => Verdict::conflict("MFA_ENABLED"),
             Self::MfaNotEnabled => Verdict::conflict("MFA_NOT_ENABLED"),
             Self::OwnMfa => Verdict::refused("OWN_MFA"),
+            Self::OwnPassword => Verdict::refused("OWN_PASSWORD"),
             Self::PasswordIsAddress => Verdict::refused("PASSWORD_IS_ADDRESS"),
             Self::PasswordIsName => Verdict::refused("PASSWORD_IS_NAME"),
             Self::PasswordBreached => Verdict::refused("PASSWORD_BREACHED"),
             Self::TicketInvalid => Verdict::refused("TOKEN_INVALID"),
             Self::UserStatus(_) => Verdict::refused("USER_STATUS"),
+            Self::Erased => Verdict::refused("ERASED"),
             Self::Escalation(_) => Verdict::forbidden("ESCALATION"),
             Self::LastOwner => Verdict::refused("LAST_OWNER"),
             Self::OwnerRoleFixed => Verdict::refused("OWNER_ROLE_FIXED"),

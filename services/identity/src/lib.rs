@@ -42,6 +42,7 @@ use bahi_db::EmbeddedMigrations;
 use bahi_service::App;
 use utoipa_actix_web::service_config::ServiceConfig;
 
+pub use audit::{Verdict, verify as verify_trail};
 pub use error::Error;
 pub use jobs::table as jobs;
 pub use state::State;

@@ -100,7 +100,7 @@ pub async fn rotate(
         .write(&caller.ctx, async move |tx: &mut Tx| {
             here(tx, maker).await?;
             let mut key = store::lock(tx, id).await?;
-            within(&grants, &key.permissions)?;
+            over(tx, &grants, &key).await?;
             if !key.is_good(tx.now()) {
                 return Err(Error::KeyEnded);
             }
@@ -116,6 +116,13 @@ pub async fn rotate(
             Ok(key)
         })
         .await
+}
+
+/// Nobody acts upon a key that holds more than he, or reaches further: as far as its maker.
+async fn over(tx: &mut Tx, grants: &Grants, key: &ApiKey) -> Result<(), Error> {
+    within(grants, &key.permissions)?;
+    let maker = user::store::credentials(tx, key.made_by).await?;
+    user::reaches(tx, &maker.ok_or(DbError::NotFound)?.scope())
 }
 
 /// Saves a key whose row is locked, and makes void what was believed of it.
@@ -140,7 +147,7 @@ pub async fn revoke(
         .db
         .write(ctx, async move |tx: &mut Tx| {
             let mut key = store::lock(tx, id).await?;
-            within(&grants, &key.permissions)?;
+            over(tx, &grants, &key).await?;
             if key.revoked_at.is_none() {
                 end(tx, &clock, &mut key, reason).await?;
             }

@@ -203,7 +203,7 @@ async fn get_one(
 
 /// Makes the secret of a key anew; the one before is void at once.
 #[utoipa::path(tag = "api-keys", security(("bearer" = ["identity.api_key.write"])), request_body = Rotation, responses(
-    (status = 200, body = Shown), (status = 403, description = "ESCALATION"), (status = 409, description = "KEY_ENDED"),
+    (status = 200, body = Shown), (status = 403, description = "ESCALATION, OTHER_BRANCH"), (status = 409, description = "KEY_ENDED"),
     (status = 422, description = "KEY_EXPIRY")))]
 #[post("/api/v1/api-keys/{id:[^:/]+}:rotate")]
 async fn rotate(
@@ -217,7 +217,7 @@ async fn rotate(
 
 /// Ends a key.
 #[utoipa::path(tag = "api-keys", security(("bearer" = ["identity.api_key.write"])), request_body = Revocation, responses(
-    (status = 200, body = KeyBody), (status = 403, description = "ESCALATION")))]
+    (status = 200, body = KeyBody), (status = 403, description = "ESCALATION, OTHER_BRANCH")))]
 #[post("/api/v1/api-keys/{id:[^:/]+}:revoke")]
 async fn revoke(
     state: web::Data<State>,

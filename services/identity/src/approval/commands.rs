@@ -90,8 +90,7 @@ pub async fn approve(
         (Approver::Id(id), None) => id.to_string(),
         (Approver::Email(email), None) => email.clone(),
     };
-    let key = format!("pin {} {whom}", caller.tenant());
-    let counted = Counted::of(&state.secret, &key, from.ip);
+    let counted = Counted::pin(&state.secret, caller.tenant(), &whom, from.ip);
     let _taken = attempt::take(state, &counted).await?;
     let counting = match found {
         Some(approver) => count(state, &ctx, approver).await?,

@@ -1,7 +1,8 @@
 //! Failed sign-ins, counted by e-mail, by network address and by the network around it (/24, or /48 of IPv6).
 //!
 //! * An attempt is counted before the password is checked, so that parallel guesses count like serial ones; a right
-//!   password takes it back.
+//!   password takes it back, and those before it, unless users of several tenants have the e-mail: whoever comes in with it
+//!   in one of them is forgiven nothing that was guessed at the others.
 //! * After a few free failures each next attempt must wait, twice as long each time, up to a bound. Nobody is ever
 //!   locked out: whoever waits may try.
 //! * The attempts of one network are looked at one after the other, those of different networks side by side.

@@ -68,8 +68,10 @@ pub const NETWORK: Limit = Limit {
 /// The counters of one attempt.
 #[derive(Clone, Debug)]
 pub struct Counted {
-    /// Of the e-mail, or the second factor.
+    /// Of the e-mail, the second factor or the PIN.
     pub account: Vec<u8>,
+    /// The e-mail, which users of several tenants may have; the other two are one user's.
+    pub email: Option<String>,
     /// How patient that one is.
     pub patience: Limit,
     /// Of the address, where it is known.
@@ -99,10 +101,18 @@ fn places(address: IpAddr) -> (String, String) {
 impl Counted {
     /// The counters of an e-mail and an address.
     pub fn of(secret: &Secret, email: &str, address: Option<IpAddr>) -> Self {
+        Self {
+            email: Some(email.to_owned()),
+            ..Self::named(secret, email, address)
+        }
+    }
+
+    fn named(secret: &Secret, account: &str, address: Option<IpAddr>) -> Self {
         let key = |text: String| secret.mac(Purpose::Attempt, text.as_bytes()).to_vec();
         let (address, network) = address.map(places).unzip();
         Self {
-            account: key(format!("account {email}")),
+            account: key(format!("account {account}")),
+            email: None,
             patience: ACCOUNT,
             address: address.map(|a| key(format!("address {a}"))),
             network: network.map(|n| key(format!("network {n}"))),
@@ -117,8 +127,13 @@ impl Counted {
     ) -> Self {
         Self {
             patience: SECOND,
-            ..Self::of(secret, &format!("second factor {tenant} {user}"), address)
+            ..Self::named(secret, &format!("second factor {tenant} {user}"), address)
         }
+    }
+
+    /// The counters of the PIN of whoever is named so in a tenant, and an address.
+    pub fn pin(secret: &Secret, tenant: TenantId, whom: &str, address: Option<IpAddr>) -> Self {
+        Self::named(secret, &format!("pin {tenant} {whom}"), address)
     }
 
     /// The keys, in the order in which they are locked.

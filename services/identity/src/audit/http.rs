@@ -12,6 +12,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
 use super::{
+    commands,
     model::{Kept, Verdict},
     store,
 };
@@ -175,7 +176,6 @@ async fn verify(
     query: web::Query<Noted>,
 ) -> Result<HttpResponse, Problem> {
     let noted = query.into_inner().read()?;
-    let verify = async move |tx: &mut Tx| store::verify(tx, noted).await;
-    let verdict = state.db.read_snapshot(&caller.ctx, verify).await?;
+    let verdict = commands::verify(&state, &caller.ctx, noted, commands::STEP).await?;
     Ok(HttpResponse::Ok().json(AuditVerdictBody::from(verdict)))
 }

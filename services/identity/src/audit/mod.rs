@@ -3,12 +3,15 @@
 //! * Records arrive as events, ours too, and each is kept once. They are only ever added: a trigger of the database
 //!   refuses every change.
 //! * Each is numbered and carries a hash over itself and the one before it, made by the database; `:verify` sums the trail
-//!   up again. Who can write to the database past its triggers can chain a trail anew, so its end is to be noted elsewhere.
+//!   up again, in steps as of one moment. Who can write to the database past its triggers can chain a trail anew, so its end
+//!   is to be noted elsewhere.
 
+mod commands;
 mod http;
 mod model;
 mod store;
 
+pub use commands::{STEP, verify};
 pub use http::routes;
-pub use model::Record;
-pub use store::{insert, verify};
+pub use model::{Record, Verdict};
+pub use store::insert;

@@ -3,10 +3,7 @@
 use bahi_events::{Actor, AuditRecorded, Envelope};
 use bahi_types::TenantId;
 use chrono::{DateTime, Utc};
-use diesel::{
-    prelude::*,
-    sql_types::{BigInt, Bytea, Nullable},
-};
+use diesel::prelude::*;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -55,17 +52,17 @@ pub struct Kept {
     pub hash: Vec<u8>,
 }
 
+/// What stands for the hash before the first record.
+pub const ZERO: [u8; 32] = [0; 32];
+
 /// What summing the trail up again has shown.
-#[derive(Clone, Debug, QueryableByName)]
+#[derive(Clone, Debug)]
 pub struct Verdict {
     /// Number of the last record.
-    #[diesel(sql_type = BigInt)]
     pub number: i64,
     /// Its hash; 32 zero bytes where there is no record.
-    #[diesel(sql_type = Bytea)]
     pub hash: Vec<u8>,
     /// The first place where a record is missing, changed or put in later.
-    #[diesel(sql_type = Nullable<BigInt>)]
     pub broken_at: Option<i64>,
 }
 

@@ -5,12 +5,13 @@ use bahi_http::{Walk, paged, walk};
 use bahi_types::{Page, PageQuery};
 use chrono::{DateTime, Utc};
 use diesel::{
+    QueryableByName,
     prelude::*,
     sql_types::{BigInt, Bytea, Nullable, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl;
 
-use super::model::{Kept, Record, Verdict};
+use super::model::{Kept, Record, ZERO};
 use crate::{Error, schema::audit};
 
 /// Adds records, which the database chains; one that is there already stays as it is.
@@ -89,31 +90,71 @@ pub async fn list(
     }))
 }
 
-/// Sums the whole trail up again. `noted` is a record's number and hash as somebody kept them elsewhere: who can write
-/// to the database can chain a trail anew, but not so that it leads to what was noted.
-pub async fn verify(tx: &mut Tx, noted: Option<(i64, Vec<u8>)>) -> Result<Verdict> {
-    let (number, hash) = noted.unzip();
+/// A part of the trail, summed up again from the hash before it.
+#[derive(Debug, QueryableByName)]
+pub struct Walked {
+    /// Number of its last record; none where it has none.
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub number: Option<i64>,
+    /// The hash of that one.
+    #[diesel(sql_type = Nullable<Bytea>)]
+    pub hash: Option<Vec<u8>>,
+    /// The first place where a record is missing, changed or put in later.
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub broken_at: Option<i64>,
+}
+
+/// Sums up the records after one number and up to another. All before them are right, and `hash` is that of the last.
+pub async fn walk(
+    tx: &mut Tx,
+    (after, upto): (i64, i64),
+    hash: &[u8],
+    noted: Option<(i64, Vec<u8>)>,
+) -> Result<Walked> {
+    let (noted, noted_hash) = noted.unzip();
     Ok(sql("
         with chain as (
-          select a.number, lag(a.number, 1, 0::bigint) over w + 1 as place,
-                 a.hash <> audit_hash(lag(a.hash, 1, decode(repeat('00', 32), 'hex')) over w, a)
-                   or a.number = $2 and a.hash <> $3 as altered
-            from audit a where a.tenant_id = $1
+          select a.number, a.hash, lag(a.number, 1, greatest($2, 0)) over w + 1 as place,
+                 a.hash <> audit_hash(lag(a.hash, 1, $4) over w, a) or a.number = $5 and a.hash <> $6 as altered
+            from audit a where a.tenant_id = $1 and a.number > $2 and a.number <= $3
           window w as (order by a.number)
-        ), last as (
-          select coalesce(max(a.number), 0) as number from audit a where a.tenant_id = $1
         )
-        select coalesce(e.number, 0) as number, coalesce(e.hash, decode(repeat('00', 32), 'hex')) as hash,
-               coalesce((select least(c.number, c.place) from chain c where c.altered or c.number <> c.place
-                          order by c.number limit 1),
-                        case when l.number <> coalesce(e.number, 0)
-                               or e.hash <> (select a.hash from audit a where a.tenant_id = $1 and a.number = l.number)
-                               or l.number < $2
-                             then l.number + 1 end) as broken_at
-          from last l left join audit_end e on e.tenant_id = $1")
+        select (select max(c.number) from chain c) as number,
+               (select c.hash from chain c order by c.number desc limit 1) as hash,
+               (select least(c.number, c.place) from chain c where c.altered or c.number <> c.place
+                 order by c.number limit 1) as broken_at")
     .bind::<SqlUuid, _>(tx.tenant())
-    .bind::<Nullable<BigInt>, _>(number)
-    .bind::<Nullable<Bytea>, _>(hash)
+    .bind::<BigInt, _>(after)
+    .bind::<BigInt, _>(upto)
+    .bind::<Bytea, _>(hash)
+    .bind::<Nullable<BigInt>, _>(noted)
+    .bind::<Nullable<Bytea>, _>(noted_hash)
+    .get_result(tx.conn())
+    .await?)
+}
+
+/// Where the trail ends.
+#[derive(Debug, QueryableByName)]
+pub struct End {
+    /// As it was noted when the last record was added: the number.
+    #[diesel(sql_type = BigInt)]
+    pub number: i64,
+    /// The hash; 32 zero bytes where there is no record.
+    #[diesel(sql_type = Bytea)]
+    pub hash: Vec<u8>,
+    /// The highest number that there is.
+    #[diesel(sql_type = BigInt)]
+    pub last: i64,
+}
+
+/// Looks where the trail ends.
+pub async fn end(tx: &mut Tx) -> Result<End> {
+    Ok(sql("
+        select coalesce(e.number, 0) as number, coalesce(e.hash, $2) as hash, l.last
+          from (select coalesce(max(a.number), 0) as last from audit a where a.tenant_id = $1) l
+          left join audit_end e on e.tenant_id = $1")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Bytea, _>(ZERO.as_slice())
     .get_result(tx.conn())
     .await?)
 }

@@ -1,10 +1,12 @@
 //! Asking for an erasure, and hearing the answers.
 
-use bahi_db::{Ctx, Done, Tx};
+use bahi_db::{Done, Tx};
 use bahi_events::{
     Envelope, PERSON_ERASURE_REQUESTED, PersonErased, PersonErasureRequested, SubjectKind,
 };
+use bahi_http::Caller;
 use bahi_kafka::Failed;
+use bahi_types::UserId;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
@@ -13,7 +15,7 @@ use super::{
     model::{Erasure, Part},
     store,
 };
-use crate::{Error, State, user};
+use crate::{Error, State, ticket, user};
 
 /// An erasure with the answers to it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -26,21 +28,25 @@ pub struct Asked {
     pub before: bool,
 }
 
-/// Asks every service to erase a person.
+/// Asks every service to erase a person. Nobody erases a user who might do what he may not.
 pub async fn start(
     state: &State,
-    ctx: &Ctx,
+    caller: &Caller,
     (subject, subject_id): (SubjectKind, Uuid),
     reason: String,
 ) -> Result<Done<Asked>, Error> {
-    ctx.everywhere()?;
-    let services = state.answerers.clone();
+    caller.ctx.everywhere()?;
+    let (services, grants) = (state.answerers.clone(), caller.grants.clone());
     let start = async move |tx: &mut Tx| -> Result<Asked, Error> {
         if subject == SubjectKind::User {
-            let member = user::store::lock(tx, subject_id.into()).await?;
+            let id = subject_id.into();
+            let member = user::store::lock(tx, id).await?;
+            user::above(tx, &grants, id).await?;
             if member.user.status == "active" {
                 return Err(Error::UserStatus(member.user.status));
             }
+            // An invitation, or a sign-in on its way, would bring him back.
+            ticket::void(tx, id).await?;
         }
         let erasure = Erasure {
             tenant_id: tx.tenant(),
@@ -88,7 +94,12 @@ pub async fn start(
             before: false,
         })
     };
-    state.db.write(ctx, start).await
+    state.db.write(&caller.ctx, start).await
+}
+
+/// Whether the erasure of a user was asked for, whose row is locked: it stays so then.
+pub async fn of_user(tx: &mut Tx, id: UserId) -> Result<bool, Error> {
+    Ok(store::exists(tx, SubjectKind::User.word(), id.uuid()).await?)
 }
 
 /// Hears what services have answered.

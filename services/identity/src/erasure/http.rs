@@ -141,7 +141,7 @@ async fn start(state: web::Data<State>, req: Post<ErasureInput>) -> Result<HttpR
         ErasureSubject::Customer => SubjectKind::Customer,
         ErasureSubject::User => SubjectKind::User,
     };
-    let done = commands::start(&state, &req.caller.ctx, (subject, id), reason).await?;
+    let done = commands::start(&state, &req.caller, (subject, id), reason).await?;
     let (before, now) = (done.value.before, state.clock.now());
     let done = done.map(|asked| shown(now, asked.erasure, asked.parts));
     Ok(if before { ok(&done) } else { accepted(&done) })

@@ -38,6 +38,17 @@ pub async fn of(tx: &mut Tx, subject: &str, subject_id: Uuid) -> Result<Erasure>
     Ok(row.first(tx.conn()).await?)
 }
 
+/// Whether the erasure of a person was asked for.
+pub async fn exists(tx: &mut Tx, subject: &str, subject_id: Uuid) -> Result<bool> {
+    let row = erasure::table
+        .filter(erasure::tenant_id.eq(tx.tenant()))
+        .filter(erasure::subject.eq(subject))
+        .filter(erasure::subject_id.eq(subject_id));
+    Ok(diesel::select(diesel::dsl::exists(row))
+        .get_result(tx.conn())
+        .await?)
+}
+
 /// Adds those who are asked.
 pub async fn ask(tx: &mut Tx, parts: &[Part]) -> Result<()> {
     diesel::insert_into(erasure_part::table)

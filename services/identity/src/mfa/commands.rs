@@ -1,8 +1,7 @@
 //! The use cases of second factors.
 
 use bahi_db::{Ctx, Done, Tx};
-use bahi_events::Actor;
-use bahi_http::{Caller, Fault, Grants};
+use bahi_http::{Caller, Fault};
 use bahi_types::{SessionId, UserId};
 use serde_json::json;
 
@@ -330,19 +329,14 @@ async fn changed(
     Ok(())
 }
 
-/// Takes the second factor of a user away who lost it.
-pub async fn reset(
-    state: &State,
-    ctx: &Ctx,
-    grants: &Grants,
-    id: UserId,
-) -> Result<Done<()>, Error> {
+/// Takes the second factor of a user away who lost it. A key does not: it may be his own.
+pub async fn reset(state: &State, caller: &Caller, id: UserId) -> Result<Done<()>, Error> {
     // Who sits at somebody's screen must not take his second factor from him.
-    if ctx.actor == (Actor::User { id: id.uuid() }) {
+    if caller.user()? == id {
         return Err(Error::OwnMfa);
     }
-    let grants = grants.clone();
-    let done = state.db.write(ctx, async move |tx: &mut Tx| {
+    let grants = caller.grants.clone();
+    let done = state.db.write(&caller.ctx, async move |tx: &mut Tx| {
         user::store::lock(tx, id).await?;
         user::above(tx, &grants, id).await?;
         let had = store::delete(tx, id).await?;

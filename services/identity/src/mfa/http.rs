@@ -248,6 +248,6 @@ async fn reset(
     id: web::Path<UserId>,
     req: Post<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    let done = commands::reset(&state, &req.caller.ctx, &req.caller.grants, *id).await?;
+    let done = commands::reset(&state, &req.caller, *id).await?;
     Ok(no_content(&done))
 }

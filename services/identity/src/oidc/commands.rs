@@ -18,7 +18,7 @@ use super::{
     store,
 };
 use crate::{
-    Error, State, attempt,
+    Error, State, attempt, erasure,
     password::Password,
     provider::{self, Provider},
     secret::Token,
@@ -379,6 +379,9 @@ async fn find(tx: &mut Tx, provider: &Provider, person: &Person) -> Result<UserI
         Some(_) if !provider.link_by_email => return Err(Error::EmailTaken),
         Some(id) => {
             let member = user::store::lock(tx, id).await?;
+            if erasure::of_user(tx, id).await? {
+                return Err(Error::NoAccount);
+            }
             match member.user.status.as_str() {
                 Status::ACTIVE => {}
                 // The invitation was to this address, and here is its owner.

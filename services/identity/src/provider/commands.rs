@@ -1,7 +1,7 @@
 //! The use cases of identity providers.
 
 use bahi_db::{Ctx, Done, Error as DbError, Tx};
-use bahi_http::{Caller, Fault, Grants};
+use bahi_http::{Caller, Fault};
 use bahi_types::{BranchId, RoleId, Scope};
 use serde_json::json;
 use uuid::Uuid;
@@ -65,9 +65,10 @@ impl Change {
     }
 }
 
-/// Who has a provider in hand can be anybody whom it speaks for: so nobody but who holds everything.
-fn mighty(grants: &Grants) -> Result<(), Error> {
-    within(grants, &["*".to_owned()])
+/// Who has a provider in hand can be anybody whom it speaks for: so nobody but who holds everything, everywhere.
+fn mighty(caller: &Caller) -> Result<(), Error> {
+    within(&caller.grants, &["*".to_owned()])?;
+    Ok(caller.ctx.everywhere()?)
 }
 
 /// The branches of those whom it brings in, which are `before` unless it says others.
@@ -108,7 +109,7 @@ pub async fn create(
     issuer: String,
     settings: Settings,
 ) -> Result<Done<Provider>, Error> {
-    mighty(&caller.grants)?;
+    mighty(caller)?;
     let address = state.providers.address(&issuer).ok();
     if !address.is_some_and(|url| is_issuer(&url)) {
         let message = "must be a public https address without query or fragment";
@@ -172,7 +173,7 @@ pub async fn update(
     (id, version): (Uuid, i64),
     settings: Settings,
 ) -> Result<Done<Provider>, Error> {
-    mighty(&caller.grants)?;
+    mighty(caller)?;
     let ctx = keyed(state, &caller.ctx, "", &settings);
     let state_ = state.clone();
     state
@@ -207,7 +208,7 @@ pub async fn delete(
     caller: &Caller,
     (id, version): (Uuid, i64),
 ) -> Result<Done<()>, Error> {
-    mighty(&caller.grants)?;
+    mighty(caller)?;
     state
         .db
         .write(&caller.ctx, async move |tx: &mut Tx| {

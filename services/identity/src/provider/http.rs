@@ -314,7 +314,7 @@ async fn update(
 
 /// Deletes an identity provider and the links to it.
 #[utoipa::path(tag = "identity-providers", security(("bearer" = ["identity.provider.write"])), responses(
-    (status = 204), (status = 403, description = "ESCALATION, unless the caller holds everything"),
+    (status = 204), (status = 403, description = "ESCALATION, unless the caller holds everything; OTHER_BRANCH"),
     (status = 412, description = "STALE_VERSION")))]
 #[delete("/api/v1/identity-providers/{id:[^:/]+}")]
 async fn delete_one(

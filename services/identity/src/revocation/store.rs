@@ -5,52 +5,37 @@ use bahi_types::SessionId;
 use chrono::{DateTime, Utc};
 use diesel::{
     QueryableByName,
-    prelude::*,
-    sql_types::{BigInt, Nullable, Timestamptz, Uuid as SqlUuid},
+    sql_types::{Array, BigInt, Nullable, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
-use crate::schema::revocation;
-
-/// Says that sessions have ended.
+/// Says that sessions have ended, however many.
 pub async fn sessions(tx: &mut Tx, ids: &[SessionId]) -> Result<()> {
-    let rows: Vec<_> = ids
-        .iter()
-        .map(|session| {
-            (
-                revocation::tenant_id.eq(tx.tenant()),
-                revocation::id.eq(Uuid::now_v7()),
-                revocation::session_id.eq(Some(*session)),
-                revocation::at.eq(tx.now()),
-            )
-        })
-        .collect();
-    diesel::insert_into(revocation::table)
-        .values(rows)
-        .execute(tx.conn())
-        .await?;
+    let now = tx.now();
+    sql("insert into revocation (tenant_id, id, session_id, at)
+         select $1, gen_random_uuid(), ended, $3 from unnest($2) as ended")
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(ids)
+    .bind::<Timestamptz, _>(now)
+    .execute(tx.conn())
+    .await?;
     Ok(())
 }
 
 /// Says that what was issued to users, or believed of API keys, before a second is void.
 pub async fn principals(tx: &mut Tx, ids: &[Uuid], not_before: i64) -> Result<()> {
-    let rows: Vec<_> = ids
-        .iter()
-        .map(|principal| {
-            (
-                revocation::tenant_id.eq(tx.tenant()),
-                revocation::id.eq(Uuid::now_v7()),
-                revocation::user_id.eq(Some(*principal)),
-                revocation::not_before.eq(Some(not_before)),
-                revocation::at.eq(tx.now()),
-            )
-        })
-        .collect();
-    diesel::insert_into(revocation::table)
-        .values(rows)
-        .execute(tx.conn())
-        .await?;
+    let now = tx.now();
+    sql(
+        "insert into revocation (tenant_id, id, user_id, not_before, at)
+         select $1, gen_random_uuid(), principal, $3, $4 from unnest($2) as principal",
+    )
+    .bind::<SqlUuid, _>(tx.tenant())
+    .bind::<Array<SqlUuid>, _>(ids)
+    .bind::<BigInt, _>(not_before)
+    .bind::<Timestamptz, _>(now)
+    .execute(tx.conn())
+    .await?;
     Ok(())
 }
 

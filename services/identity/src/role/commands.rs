@@ -49,7 +49,7 @@ pub async fn create(
         .await
 }
 
-/// Changes name and permissions.
+/// Changes name and permissions. Who works for some branches only changes the name alone.
 pub async fn update(
     state: &State,
     ctx: &Ctx,
@@ -66,6 +66,8 @@ pub async fn update(
             let permissions = grant_set(permissions);
             within(&grants, &permissions)?;
             if permissions != role.permissions {
+                // Those who hold it may work anywhere.
+                tx.ctx().everywhere()?;
                 let holders = user::store::lock_holders(tx, id).await?;
                 user::void_tokens(tx, &clock, &holders).await?;
                 let details = json!({ "before": role.permissions, "after": permissions });
@@ -82,13 +84,14 @@ pub async fn update(
         .await
 }
 
-/// Deletes a role that nobody has.
+/// Deletes a role that nobody has. It is the tenant's, so nobody does who works for some branches only.
 pub async fn delete(
     state: &State,
     ctx: &Ctx,
     grants: &Grants,
     (id, version): (RoleId, i64),
 ) -> Result<Done<()>, Error> {
+    ctx.everywhere()?;
     let grants = grants.clone();
     state
         .db

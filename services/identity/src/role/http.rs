@@ -139,7 +139,7 @@ async fn get_one(
 
 /// Changes name and permissions.
 #[utoipa::path(tag = "roles", security(("bearer" = ["identity.role.write"])), request_body = RoleInput, responses(
-    (status = 200, body = RoleBody), (status = 403, description = "ESCALATION"), (status = 422, description = "OWNER_ROLE_FIXED")))]
+    (status = 200, body = RoleBody), (status = 403, description = "ESCALATION, OTHER_BRANCH"), (status = 422, description = "OWNER_ROLE_FIXED")))]
 #[put("/api/v1/roles/{id}")]
 async fn update(
     state: web::Data<State>,
@@ -161,7 +161,8 @@ async fn update(
 }
 
 /// Deletes a role that nobody has.
-#[utoipa::path(tag = "roles", security(("bearer" = ["identity.role.write"])), responses((status = 204), (status = 409, description = "ROLE_IN_USE"), (status = 412, description = "STALE_VERSION")))]
+#[utoipa::path(tag = "roles", security(("bearer" = ["identity.role.write"])), responses(
+    (status = 204), (status = 403, description = "ESCALATION, OTHER_BRANCH"), (status = 409, description = "ROLE_IN_USE"), (status = 412, description = "STALE_VERSION")))]
 #[delete("/api/v1/roles/{id}")]
 async fn delete_one(
     state: web::Data<State>,

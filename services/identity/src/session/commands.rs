@@ -7,13 +7,14 @@ use bahi_events::Actor;
 use bahi_http::{Fault, Grants};
 use bahi_types::{SessionId, TenantId, UserId};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
     http::Device,
     model::{
-        Entry, FAMILY_LIFE, PASSWORD, Presented, Session, SignedIn, Why, device, device_name, judge,
+        Entry, FAMILY_LIFE, MOST_OPEN, PASSWORD, Presented, Session, SignedIn, Why, device,
+        device_name, judge,
     },
     store,
 };
@@ -52,7 +53,7 @@ pub async fn enter(
     Ok(Entry::Second(ticket))
 }
 
-/// Opens a session for a user whose row is locked.
+/// Opens a session for a user whose row is locked. Where he has too many, the oldest end.
 pub async fn open(
     tx: &mut Tx,
     state: &State,
@@ -61,6 +62,11 @@ pub async fn open(
     amr: &[&str],
 ) -> Result<SignedIn, Error> {
     tenant::store::ensure_active(tx).await?;
+    let oldest = store::beyond(tx, user.id, MOST_OPEN - 1).await?;
+    if !oldest.is_empty() {
+        store::end(tx, &oldest, Why::TooMany).await?;
+        revocation::sessions(tx, &oldest).await?;
+    }
     let (ip, user_agent) = device(from.ip, from.user_agent.as_deref());
     let session = Session {
         tenant_id: tx.tenant(),
@@ -157,6 +163,7 @@ pub async fn sign_in(
         return Err(Error::InvalidCredentials);
     }
     if matching.len() > 1 {
+        matching.sort_by(|a, b| a.slug.cmp(&b.slug));
         forgive(state, &ctx, counted).await?;
         return Err(Error::ChooseTenant(
             matching.into_iter().map(|c| c.slug).collect(),
@@ -384,13 +391,12 @@ async fn revoke_one(tx: &mut Tx, user: UserId, id: SessionId) -> Result<(), Erro
         .filter(|s| s.user_id == user)
         .ok_or(Fault::NotFound)?;
     if end(tx, id, Why::Revoked).await? {
-        revoked(tx, user, &[id]);
+        revoked(tx, user, json!({ "session_ids": [id] }));
     }
     Ok(())
 }
 
-fn revoked(tx: &mut Tx, user: UserId, sessions: &[SessionId]) {
-    let details = json!({ "session_ids": sessions });
+fn revoked(tx: &mut Tx, user: UserId, details: Value) {
     tx.audit(
         "identity.session.revoke",
         ("user", user.uuid()),
@@ -411,7 +417,7 @@ pub async fn revoke_others(
             user::store::lock(tx, user).await?;
             let ended = revoke_all(tx, user, Some(session), Why::Revoked).await?;
             if !ended.is_empty() {
-                revoked(tx, user, &ended);
+                revoked(tx, user, json!({ "sessions_ended": ended.len() }));
             }
             Ok(())
         })
@@ -436,7 +442,7 @@ pub async fn revoke_of(
                 return revoke_one(tx, user, id).await;
             }
             let ended = revoke_all(tx, user, None, Why::Revoked).await?;
-            revoked(tx, user, &ended);
+            revoked(tx, user, json!({ "sessions_ended": ended.len() }));
             Ok(())
         })
         .await

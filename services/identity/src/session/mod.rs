@@ -4,6 +4,7 @@
 //! * A session is a family of refresh tokens of at most seven days, whatever its use. Each refresh replaces the
 //!   token. The one before gives the same successor for 20 seconds more (a lost answer, several tabs); after that
 //!   its use means that somebody has a copy, and the whole family dies.
+//! * A user has a hundred open sessions at most: signing in once more ends the oldest.
 //! * A right password is not a session where the user has a second factor or the company asks for one: it is a ticket for
 //!   that. A session that was opened without is not prolonged once the company asks.
 //! * A right password in several tenants leaves the choice to the client; a wrong one says nothing at all.

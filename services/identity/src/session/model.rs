@@ -12,6 +12,8 @@ use crate::{
 
 /// Life of a session.
 pub const FAMILY_LIFE: TimeDelta = TimeDelta::days(7);
+/// Open sessions of a user at most.
+pub const MOST_OPEN: i64 = 100;
 /// Life of an access token in seconds.
 pub const ACCESS_LIFE: i64 = 15 * 60;
 /// How long a replaced refresh token still gives its successor.
@@ -113,6 +115,8 @@ pub enum Why {
     Disabled,
     /// A second factor was enrolled, which this session had not.
     SecondFactor,
+    /// Its user has signed in too often since.
+    TooMany,
 }
 
 impl Why {
@@ -125,6 +129,7 @@ impl Why {
             Self::Password => "password",
             Self::Disabled => "disabled",
             Self::SecondFactor => "second_factor",
+            Self::TooMany => "too_many",
         }
     }
 }

@@ -70,6 +70,19 @@ pub async fn open(tx: &mut Tx, user: UserId) -> Result<Vec<Session>> {
     Ok(rows.load(tx.conn()).await?)
 }
 
+/// The open sessions of a user but the newest so many.
+pub async fn beyond(tx: &mut Tx, user: UserId, many: i64) -> Result<Vec<SessionId>> {
+    let ids = session::table
+        .filter(session::tenant_id.eq(tx.tenant()))
+        .filter(session::user_id.eq(user))
+        .filter(session::revoked_at.is_null())
+        .filter(session::expires_at.gt(tx.now()))
+        .order((session::created_at.desc(), session::id.desc()))
+        .offset(many)
+        .select(session::id);
+    Ok(ids.load(tx.conn()).await?)
+}
+
 /// Locks the open sessions of a user and answers their ids.
 pub async fn lock_open(tx: &mut Tx, user: UserId) -> Result<Vec<SessionId>> {
     let ids = session::table

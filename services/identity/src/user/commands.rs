@@ -1,7 +1,7 @@
 //! The use cases of users.
 
 use bahi_db::{Ctx, Done, Error as DbError, Tx};
-use bahi_http::{Fault, Grants};
+use bahi_http::{Caller, Fault, Grants};
 use bahi_types::{BranchId, Clock, RoleId, Scope, UserId};
 use serde_json::json;
 
@@ -10,7 +10,7 @@ use super::{
     store,
 };
 use crate::{
-    Error, State, api_key, branch, events, oidc, revocation, role, session,
+    Error, State, api_key, branch, erasure, events, oidc, revocation, role, session,
     ticket::{self, Kind, Ticket},
     verification,
 };
@@ -36,7 +36,7 @@ pub async fn above(tx: &mut Tx, grants: &Grants, id: UserId) -> Result<(), Error
 }
 
 /// Nobody gives, or takes, branches that he does not work for himself.
-fn reaches(tx: &Tx, scope: &Scope) -> Result<(), Error> {
+pub fn reaches(tx: &Tx, scope: &Scope) -> Result<(), Error> {
     if tx.ctx().scope.covers(scope) {
         Ok(())
     } else {
@@ -62,6 +62,15 @@ pub async fn given(
         return Err(Fault::field("branch_ids", "a branch is not there").into());
     }
     Ok(Some(ids.to_vec()))
+}
+
+/// A user, locked, unless he is being erased, or was: what is given to him would be taken from him again.
+async fn lock(tx: &mut Tx, id: UserId) -> Result<Member, Error> {
+    let member = store::lock(tx, id).await?;
+    if erasure::of_user(tx, id).await? {
+        return Err(Error::Erased);
+    }
+    Ok(member)
 }
 
 /// Makes every access token of users void that was issued until now. Their rows are locked: nobody mints a token
@@ -138,17 +147,20 @@ pub async fn invite_again(
     .await
 }
 
-/// Gives a user a one-time token with which he sets a new password.
+/// Gives a user a one-time token with which he sets a new password. A key does not: it may be his own.
 pub async fn reset_password(
     state: &State,
-    ctx: &Ctx,
-    grants: &Grants,
+    caller: &Caller,
     id: UserId,
 ) -> Result<Done<(Member, Ticket)>, Error> {
+    // Who sits at somebody's screen must not come to hold his account.
+    if caller.user()? == id {
+        return Err(Error::OwnPassword);
+    }
     hand_out(
         state,
-        ctx,
-        grants,
+        &caller.ctx,
+        &caller.grants,
         id,
         Kind::PasswordReset,
         "identity.user.reset_password",
@@ -168,7 +180,7 @@ async fn hand_out(
     state
         .db
         .write(ctx, async move |tx: &mut Tx| {
-            let member = store::lock(tx, id).await?;
+            let member = lock(tx, id).await?;
             // Whoever holds the token holds the account.
             above(tx, &grants, id).await?;
             if member.user.status != kind.needs() {
@@ -183,7 +195,7 @@ async fn hand_out(
 
 /// An invited user has set his password: he is active.
 pub async fn joined(tx: &mut Tx, id: UserId, password_hash: &str) -> Result<(), Error> {
-    let mut member = store::lock(tx, id).await?;
+    let mut member = lock(tx, id).await?;
     if member.user.status != Status::INVITED {
         return Err(Error::TicketInvalid);
     }
@@ -196,7 +208,7 @@ pub async fn joined(tx: &mut Tx, id: UserId, password_hash: &str) -> Result<(), 
 
 /// An invited user becomes active without a password: a provider vouches for him and his address.
 pub async fn joined_by_provider(tx: &mut Tx, id: UserId) -> Result<(), Error> {
-    let mut member = store::lock(tx, id).await?;
+    let mut member = lock(tx, id).await?;
     Status::ACTIVE.clone_into(&mut member.user.status);
     member.user.email_verified_at = Some(tx.now());
     save(tx, &mut member).await?;
@@ -278,7 +290,7 @@ pub async fn update(
     state
         .db
         .write(ctx, async move |tx: &mut Tx| {
-            let mut member = store::lock(tx, id).await?;
+            let mut member = lock(tx, id).await?;
             if member.user.version != version {
                 return Err(DbError::Stale {
                     current: member.user.version,
@@ -346,7 +358,7 @@ pub async fn update(
             ticket::void(tx, id).await?;
             save(tx, &mut member).await?;
             if member.user.status == Status::ACTIVE {
-                verification::request(tx, &secret, &member.user, locale).await?;
+                verification::request_again(tx, &secret, &member.user, locale).await?;
             }
             Ok(member)
         })
@@ -404,7 +416,7 @@ pub async fn enable(
     state
         .db
         .write(ctx, async move |tx: &mut Tx| {
-            let mut member = store::lock(tx, id).await?;
+            let mut member = lock(tx, id).await?;
             above(tx, &grants, id).await?;
             if member.user.status != Status::DISABLED {
                 return Ok(member);

@@ -283,7 +283,7 @@ async fn get_one(
 
 /// Changes name, roles, branches and address.
 #[utoipa::path(tag = "users", security(("bearer" = ["identity.user.write"])), request_body = Change, responses(
-    (status = 200, body = UserBody), (status = 403, description = "ESCALATION, OTHER_BRANCH"), (status = 409, description = "EMAIL_TAKEN"), (status = 422, description = "LAST_OWNER")))]
+    (status = 200, body = UserBody), (status = 403, description = "ESCALATION, OTHER_BRANCH"), (status = 409, description = "EMAIL_TAKEN"), (status = 422, description = "LAST_OWNER, ERASED"), (status = 429, description = "TOO_MANY_MAILS, with Retry-After")))]
 #[put("/api/v1/users/{id:[^:/]+}")]
 async fn update(
     state: web::Data<State>,
@@ -323,7 +323,8 @@ async fn disable(
 }
 
 /// Lets a disabled user in again.
-#[utoipa::path(tag = "users", security(("bearer" = ["identity.user.write"])), request_body = Empty, responses((status = 200, body = UserBody)))]
+#[utoipa::path(tag = "users", security(("bearer" = ["identity.user.write"])), request_body = Empty, responses(
+    (status = 200, body = UserBody), (status = 403, description = "ESCALATION, OTHER_BRANCH"), (status = 422, description = "ERASED")))]
 #[post("/api/v1/users/{id:[^:/]+}:enable")]
 async fn enable(
     state: web::Data<State>,
@@ -349,14 +350,15 @@ async fn invite_again(
 }
 
 /// Gives a user a one-time token with which he sets a new password.
-#[utoipa::path(tag = "users", security(("bearer" = ["identity.user.write"])), request_body = Empty, responses((status = 200, body = Handed)))]
+#[utoipa::path(tag = "users", security(("bearer" = ["identity.user.write"])), request_body = Empty, responses(
+    (status = 200, body = Handed), (status = 403, description = "ESCALATION, OTHER_BRANCH"), (status = 422, description = "OWN_PASSWORD, USER_STATUS, ERASED")))]
 #[post("/api/v1/users/{id:[^:/]+}:reset-password")]
 async fn reset_password(
     state: web::Data<State>,
     id: web::Path<UserId>,
     req: Post<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    let done = commands::reset_password(&state, &req.caller.ctx, &req.caller.grants, *id).await?;
+    let done = commands::reset_password(&state, &req.caller, *id).await?;
     Ok(Handed::private(ok(
         &done.map(|made| Handed::new(&state, made))
     )))

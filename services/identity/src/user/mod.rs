@@ -1,9 +1,10 @@
 //! Users: the people of a tenant.
 //!
 //! * A user is invited, then active once he has set a password or come by an identity provider, and may be disabled and enabled again. He is never
-//!   deleted: documents and the audit trail name him.
+//!   deleted: documents and the audit trail name him. Once his erasure was asked for he stays out, and nothing of him changes.
 //! * Nobody gives, takes or acts upon a permission that he does not hold himself: not through roles, and not by
-//!   disabling a mightier user or resetting his password.
+//!   disabling a mightier user or resetting his password. His own password, as his second factor, nobody resets, and no key
+//!   anybody's: whoever has his token for a moment would have his account.
 //! * His roles are good at all branches, or at those he works for. Nobody gives or takes a branch that is not his own, nor
 //!   acts upon somebody who works for another one.
 //! * A tenant keeps at least one active owner. Whoever takes an owner away holds the owner role's row.
@@ -17,6 +18,8 @@ pub mod http;
 mod model;
 pub mod store;
 
-pub use commands::{above, brought_in, given, joined, joined_by_provider, verified, void_tokens};
+pub use commands::{
+    above, brought_in, given, joined, joined_by_provider, reaches, verified, void_tokens,
+};
 pub use http::routes;
 pub use model::{Credentials, Member, Status, User};

@@ -26,6 +26,19 @@ pub async fn request(
     Ok(())
 }
 
+/// As [`request`], unless too many were asked for of late: whoever asks names the address, and it may be a stranger's.
+pub async fn request_again(
+    tx: &mut Tx,
+    secret: &Secret,
+    user: &User,
+    locale: Option<String>,
+) -> Result<(), Error> {
+    let since = tx.now() - DAY;
+    let sent = ticket::store::made_since(tx, user.id, Kind::EmailVerification, since).await?;
+    may_send(&sent, tx.now()).map_err(|retry_after| Error::TooManyMails { retry_after })?;
+    request(tx, secret, user, locale).await
+}
+
 /// Asks for a mail to the caller once more.
 pub async fn ask_again(
     state: &State,
@@ -41,10 +54,7 @@ pub async fn ask_again(
             if member.user.email_verified_at.is_some() {
                 return Err(Error::EmailVerified);
             }
-            let since = tx.now() - DAY;
-            let sent = ticket::store::made_since(tx, user, Kind::EmailVerification, since).await?;
-            may_send(&sent, tx.now()).map_err(|retry_after| Error::TooManyMails { retry_after })?;
-            request(tx, &secret, &member.user, locale).await
+            request_again(tx, &secret, &member.user, locale).await
         })
         .await
 }

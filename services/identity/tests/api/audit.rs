@@ -348,6 +348,62 @@ async fn what_was_done_to_the_trail_past_its_triggers_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_trail_longer_than_a_step_is_broken_wherever_it_is_broken() {
+    const LAST: i64 = 5;
+    let app = start().await;
+    let (shop, other) = (Shop::open(&app).await, Shop::open(&app).await);
+    a_trail_of(&app, &shop, 4).await;
+    let tenant = shop.owner.tenant;
+    let hash = hex::decode(trail(&shop).await[4]["hash"].as_str().unwrap()).unwrap();
+    let admin = app.admin().await;
+    let past = async |what: String| {
+        let what = what.replace("$t", &format!("tenant_id = '{tenant}'"));
+        let all = format!(
+            "alter table audit disable trigger user; {what}; alter table audit enable trigger user"
+        );
+        admin.batch_execute(&all).await.unwrap();
+    };
+    let ctx = bahi_db::Ctx::service("identity", tenant);
+    // From one record at a time, where each is beside a seam, to all of them in one step with room to spare.
+    let broken_at = async |noted: Option<(i64, Vec<u8>)>| {
+        let mut found = Vec::new();
+        for step in 1..=LAST + 1 {
+            let state = &app.running.state;
+            let verdict = identity::verify_trail(state, &ctx, noted.clone(), step).await;
+            let verdict = verdict.unwrap();
+            assert_eq!((verdict.number, &verdict.hash), (LAST, &hash));
+            found.push(verdict.broken_at);
+        }
+        assert!(found.iter().all(|at| *at == found[0]), "{found:?}");
+        found[0]
+    };
+    assert_eq!(broken_at(None).await, None);
+    assert_eq!(broken_at(Some((LAST, hash.clone()))).await, None);
+    assert_eq!(
+        broken_at(Some((LAST + 4, hash.clone()))).await,
+        Some(LAST + 1)
+    );
+    past("create table kept as select * from audit where $t".into()).await;
+    for n in 1..=LAST {
+        if n < LAST {
+            assert_eq!(broken_at(Some((n, hash.clone()))).await, Some(n));
+        }
+        for what in [
+            format!("update audit set reason = 'nothing' where number = {n} and $t"),
+            format!("update audit set number = number + 100 where number >= {n} and $t"),
+            format!("delete from audit where number = {n} and $t"),
+            format!("delete from audit where number >= {n} and $t"),
+        ] {
+            past(what.clone()).await;
+            assert_eq!(broken_at(None).await, Some(n), "{what}");
+            past("delete from audit where $t; insert into audit select * from kept".into()).await;
+        }
+    }
+    assert_eq!(broken_at(None).await, None);
+    assert_eq!(verdict(&other, "").await["number"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_who_append_at_once_do_so_one_after_the_other() {
     let app = start().await;
     let shop = Shop::open(&app).await;

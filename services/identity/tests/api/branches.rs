@@ -192,3 +192,50 @@ async fn a_key_reaches_no_further_than_its_maker() {
     shop.owner.put(&maker.path(), body, 3).await.expect(200);
     assert_eq!(verify().await["branches"], Value::Null);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_role_holds_is_changed_by_who_works_everywhere() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let branch = named(&site(&shop.owner).await.branch);
+    let local = shop.owner.at_branches(&["*"], &[branch]);
+    let role = |name: &str, held: &str| json!({ "name": name, "permissions": [held] });
+    let made = local.post("/api/v1/roles", role("Helper", "sales.pos.use"));
+    let path = format!("/api/v1/roles/{}", made.await.expect(201).text_at("id"));
+    // The name alone changes nobody's rights.
+    let renamed = local.put(&path, role("Help", "sales.pos.use"), 1).await;
+    renamed.expect(200);
+    elsewhere(local.put(&path, role("Help", "sales.pos.*"), 2).await);
+    elsewhere(local.delete(&path, 2).await);
+    let wider = shop.owner.put(&path, role("Help", "sales.pos.*"), 2).await;
+    wider.expect(200);
+    shop.owner.delete(&path, 3).await.expect(204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_made_anew_and_ended_by_who_works_wherever_its_maker_does() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let first = site(&shop.owner).await;
+    let other = second(&shop.owner, &first).await;
+    let role =
+        json!({ "name": "keys", "permissions": ["identity.api_key.write", "sales.invoice.read"] });
+    shop.owner.post("/api/v1/roles", role).await.expect(201);
+    let here = shop.hire_at(&app, "keys", &[&first.branch]).await;
+    let both = [first.branch.as_str(), other.as_str()];
+    let at_both = shop.hire_at(&app, "keys", &both).await;
+    let end = app.clock.now() + chrono::TimeDelta::days(30);
+    let make = async |who: &Client| {
+        let body =
+            json!({ "name": "Shop", "permissions": ["sales.invoice.read"], "expires_at": end });
+        let made = who.post("/api/v1/api-keys", body).await.expect(201);
+        format!("/api/v1/api-keys/{}", made.text_at("id"))
+    };
+    let (far, near) = (make(&at_both.client).await, make(&here.client).await);
+    for verb in ["rotate", "revoke"] {
+        let path = format!("{far}:{verb}");
+        elsewhere(here.client.post(&path, json!({})).await);
+        let path = format!("{near}:{verb}");
+        at_both.client.post(&path, json!({})).await.expect(200);
+    }
+}

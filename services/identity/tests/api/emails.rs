@@ -137,6 +137,7 @@ async fn another_address_is_not_verified_and_only_who_holds_as_much_gives_it() {
 
     let reset = format!("{}:reset-password", cashier.path());
     let reset = shop.owner.post(&reset, json!({})).await.expect(200);
+    app.clock.advance(TimeDelta::minutes(1));
     let moved = change(&shop.owner, &cashier.id, "Ravi@new.example.in")
         .await
         .expect(200);
@@ -158,11 +159,43 @@ async fn another_address_is_not_verified_and_only_who_holds_as_much_gives_it() {
         .expect(200);
     let sent = mails(&app, &cashier.id).await;
     assert_eq!(sent[1]["email"], "ravi@new.example.in");
+    // To and fro, nobody's box is filled.
+    let early = change(&shop.owner, &cashier.id, "ravi@third.example.in")
+        .await
+        .expect(429);
+    assert_eq!(
+        (early.code(), early.header("retry-after")),
+        ("TOO_MANY_MAILS", Some("60"))
+    );
+    assert_eq!(mails(&app, &cashier.id).await.len(), 2);
     // A mail to an address that he has left no longer verifies anything.
+    app.clock.advance(TimeDelta::minutes(1));
     change(&shop.owner, &cashier.id, "ravi@third.example.in")
         .await
         .expect(200);
     confirm(&app, &sent[1]).await.expect(422);
     let told = said(&app, "user.updated", &cashier.id).await.pop().unwrap();
     assert!(told.get("email_verified_at").is_none(), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_who_register_with_an_address_keep_nobody_out() {
+    let app = start().await;
+    let email = "asha@many.example.in";
+    let first = Shop::open_as(&app, "zz-first", email, "the first password").await;
+    for n in 0..10 {
+        Shop::open_as(&app, &format!("aa-{n}"), email, "a stranger's password").await;
+    }
+    let last = Shop::open_as(&app, "zz-last", email, "the last password").await;
+    let comes_in = async |password: &str| log_in(&app, email, password).await;
+    // Who has had it longest is among the ten whose password is looked at, wherever its name stands.
+    let found = comes_in("the first password").await.expect(200);
+    assert_eq!(found.body["tenant_id"], json!(first.owner.tenant));
+    comes_in("the last password").await.expect(401);
+    // Who has shown that it is his comes before all who have not.
+    let mail = mails(&app, &last.owner.user.to_string()).await.pop();
+    confirm(&app, &mail.unwrap()).await.expect(204);
+    let found = comes_in("the last password").await.expect(200);
+    assert_eq!(found.body["tenant_id"], json!(last.owner.tenant));
+    comes_in("the first password").await.expect(200);
 }

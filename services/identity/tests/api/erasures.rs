@@ -1,7 +1,7 @@
 //! Erasing people: who may ask, what is gone, what stays, and that the audit trail still holds together.
 
 use bahi_events::{PERSON_ERASED, PersonErased, SubjectKind};
-use bahi_testkit::{erase, mentions};
+use bahi_testkit::{Reply, erase, mentions};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -185,4 +185,31 @@ async fn a_user_is_gone_from_every_table_and_the_trail_still_verifies() {
     assert!(verdict["number"].as_i64().unwrap() > 0);
     assert_eq!(log_in(&app, &gone.email, PASSWORD).await.status, 401);
     assert_eq!(log_in(&app, &stays.email, PASSWORD).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whose_erasure_was_asked_for_does_not_come_back() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let refused = |reply: Reply| assert_eq!((reply.status, reply.code()), (422, "ERASED"));
+    let gone = shop.hire(&app, "cashier").await;
+    set_aside(&shop, &gone).await;
+    let asked = shop.owner.post(PATH, of("user", &gone.id)).await;
+    asked.expect(202);
+    for verb in ["enable", "invite", "reset-password"] {
+        let path = format!("{}:{verb}", gone.path());
+        refused(shop.owner.post(&path, json!({})).await);
+    }
+    let change = json!({ "name": "Ravi", "role_ids": [shop.role("cashier").await] });
+    refused(shop.owner.put(&gone.path(), change, 3).await);
+    // What was handed out before is void.
+    let invited = shop.invite("cashier").await;
+    let id = invited.body["user"]["id"].as_str().unwrap();
+    let asked = shop.owner.post(PATH, of("user", id)).await;
+    asked.expect(202);
+    let body = json!({ "token": invited.text_at("token"), "password": PASSWORD });
+    let joined = post(&app, "/api/v1/auth/invitations:accept", body).await;
+    assert_eq!(joined.expect(422).code(), "TOKEN_INVALID");
+    let again = format!("/api/v1/users/{id}:invite");
+    refused(shop.owner.post(&again, json!({})).await);
 }

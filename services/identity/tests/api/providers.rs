@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::{
     oidc::{BACK, input, start_beside},
+    organisation::site,
     support::*,
 };
 
@@ -223,6 +224,31 @@ async fn only_who_holds_everything_sets_one_up() {
         (unknown.code(), &unknown.body["field"]),
         ("UNKNOWN_REFERENCE", &json!("role_id"))
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_who_works_everywhere_sets_one_up() {
+    let app = start_beside().await;
+    let shop = Shop::open(&app).await;
+    let provider = TestProvider::start().await;
+    let branch = site(&shop.owner).await.branch;
+    // It could vouch for the owner, who works for all branches.
+    let local = shop.owner.at_branches(&["*"], &[branch.parse().unwrap()]);
+    let mut body = input(&provider);
+    body["branch_ids"] = json!([branch]);
+    body["domains"] = json!(["a.in"]);
+    body["link_by_email"] = json!(true);
+    let elsewhere = |reply: bahi_testkit::Reply| {
+        assert_eq!(reply.expect(403).code(), "OTHER_BRANCH");
+    };
+    elsewhere(local.post(PATH, body.clone()).await);
+    let made = shop.owner.post(PATH, body).await.expect(201);
+    let one = format!("{PATH}/{}", made.text_at("id"));
+    let change = json!({ "name": "X", "client_id": "bahi", "redirect_uris": [BACK], "domains": ["a.in"],
+        "link_by_email": true, "trusts_mfa": true, "active": true });
+    elsewhere(local.put(&one, change, 1).await);
+    elsewhere(local.delete(&one, 1).await);
+    shop.owner.delete(&one, 1).await.expect(204);
 }
 
 #[tokio::test(flavor = "multi_thread")]

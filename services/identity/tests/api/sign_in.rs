@@ -416,6 +416,32 @@ async fn guessing_gets_slower_and_never_locks_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_right_password_elsewhere_forgives_no_guesses() {
+    let app = start_fixed().await;
+    let shop = Shop::open(&app).await;
+    let twin = Shop::open_as(&app, "twin", &shop.email, "the twin's password").await;
+    let guess = async || log_in(&app, &shop.email, "a wrong password").await;
+    let too_early = async |wait: &str| {
+        let early = guess().await.expect(429);
+        assert_eq!(early.header("retry-after"), Some(wait));
+    };
+    for _ in 0..4 {
+        guess().await.expect(401);
+    }
+    // Whoever has the same address in a business of his own comes in there, and may guess no more often for it.
+    let own = log_in(&app, &shop.email, "the twin's password").await;
+    assert_eq!(own.expect(200).body["tenant_id"], json!(twin.owner.tenant));
+    guess().await.expect(401);
+    too_early("1").await;
+    app.clock.advance(TimeDelta::seconds(1));
+    let body = json!({ "password": "the twin's password" });
+    let begun = twin.owner.post("/api/v1/auth/mfa:begin", body).await;
+    begun.expect(200);
+    guess().await.expect(401);
+    too_early("2").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn parallel_guesses_count_like_serial_ones() {
     let app = start_fixed().await;
     let shop = Shop::open(&app).await;
@@ -809,4 +835,59 @@ async fn the_job_forgets_what_no_longer_matters() {
     app.clock.advance(TimeDelta::days(38));
     job.once().await.unwrap();
     assert_eq!(counts().await, [0, 0, 0, 0, 0]);
+}
+
+/// Opens as many more sessions of somebody as if he had signed in on other days.
+async fn open_more(app: &App, user: &str, many: i32) {
+    let user: uuid::Uuid = user.parse().unwrap();
+    let more = "insert into session (tenant_id, id, user_id, created_at, last_used_at, expires_at)
+        select tenant_id, gen_random_uuid(), user_id, created_at - interval '1 day', last_used_at, expires_at
+          from session, generate_series(1, $2) where user_id = $1";
+    let added = app.admin().await.execute(more, &[&user, &many]).await;
+    assert_eq!(added.unwrap(), u64::try_from(many).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_many_sessions_is_shut_out_of_all_of_them() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let hired = shop.hire(&app, "cashier").await;
+    // A statement has places for 65,535 values, and each session would need four.
+    open_more(&app, &hired.id, 17_000).await;
+    let disable = format!("{}:disable", hired.path());
+    shop.owner.post(&disable, json!({})).await.expect(200);
+    let feed = revocations(&app).await;
+    assert_eq!(feed["sessions"].as_array().unwrap().len(), 17_001);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_in_once_more_ends_the_oldest_of_a_hundred_sessions() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let hired = shop.hire(&app, "cashier").await;
+    open_more(&app, &hired.id, 98).await;
+    let ended = async || {
+        revocations(&app).await["sessions"]
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    log_in(&app, &hired.email, PASSWORD).await.expect(200);
+    assert_eq!(ended().await, 0, "the hundredth");
+    let last = log_in(&app, &hired.email, PASSWORD).await.expect(200);
+    assert_eq!(ended().await, 1);
+    for kept in [&hired.tokens, &last] {
+        refresh(&app, &kept.text_at("refresh_token"))
+            .await
+            .expect(200);
+    }
+    let path = "/api/v1/auth/sessions";
+    let open = hired.client.get(path).await.expect(200);
+    assert_eq!(open.body["items"].as_array().unwrap().len(), 100);
+    // Of so many the trail says how many they were.
+    hired.client.delete(path, 1).await.expect(204);
+    let mut told = app.events().await.into_iter();
+    let told = told.rfind(|e| e.payload["action"] == "identity.session.revoke");
+    let told = told.unwrap().payload["details"].clone();
+    assert_eq!(told, json!({ "sessions_ended": 99 }));
 }

@@ -291,3 +291,37 @@ async fn trails_are_verified_by_command_as_by_the_endpoint() {
     let nobody = command(&app, &["audit", "verify", "--tenant", "nobody"]);
     assert_eq!(nobody.status.code(), Some(1));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trail_that_cannot_be_read_keeps_nobody_from_the_others() {
+    let app = start().await;
+    let (one, other) = (Shop::open(&app).await, Shop::open(&app).await);
+    let events: Vec<_> = app.events().await;
+    let records = events
+        .into_iter()
+        .filter(|e| e.event_type == "audit.recorded");
+    crate::audit::deliver(&app, &records.collect::<Vec<_>>()).await;
+    let (first, second) = match one.slug < other.slug {
+        true => (one, other),
+        false => (other, one),
+    };
+    let unreadable = format!(
+        "alter function audit_hash(bytea, audit) rename to right_hash;
+         create function audit_hash(previous bytea, r audit) returns bytea language plpgsql as $$ begin
+           if r.tenant_id = '{}' then raise exception 'unreadable'; end if;
+           return right_hash(previous, r);
+         end $$",
+        first.owner.tenant
+    );
+    app.admin().await.batch_execute(&unreadable).await.unwrap();
+    let all = command(&app, &["audit", "verify"]);
+    assert_eq!(all.status.code(), Some(1));
+    for said in [
+        format!("{}: not verified: ", first.slug),
+        format!("{}: intact; ", second.slug),
+        "2 trails, 0 broken\n".into(),
+        "1 trails could not be verified".into(),
+    ] {
+        assert!(told(&all).contains(&said), "{}", told(&all));
+    }
+}

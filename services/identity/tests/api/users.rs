@@ -341,6 +341,19 @@ async fn nobody_gives_or_acts_upon_more_than_he_holds() {
         )
         .await
         .expect(201);
+    // Whom the owner has shut out he does not erase, for that one could do more.
+    let partner = shop.hire(&app, "owner").await;
+    shop.owner
+        .post(&format!("{}:disable", partner.path()), json!({}))
+        .await
+        .expect(200);
+    let erases = manager.with_permissions(&["identity.erasure.write"]);
+    let erasure = json!({ "subject": "user", "id": partner.id, "reason": "asked" });
+    refused(erases.post("/api/v1/erasures", erasure.clone()).await).await;
+    shop.owner
+        .post("/api/v1/erasures", erasure)
+        .await
+        .expect(202);
     // And he may do what lies within his own power.
     manager
         .post(&format!("{}:disable", cashier.path()), json!({}))
@@ -561,4 +574,24 @@ async fn a_token_minted_during_a_change_of_rights_is_made_after_it() {
     let (next, ()) = futures::join!(refresh(&app, &token), change);
     let access = claims(&next.expect(200).text_at("access_token"));
     assert_eq!((access.perms.len(), access.iat), (0, not_before));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_resets_his_own_password_and_no_key_resets_anything() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let hired = shop.hire(&app, "cashier").await;
+    let own = format!("/api/v1/users/{}", shop.owner.user);
+    let himself = format!("{own}:reset-password");
+    let himself = shop.owner.post(&himself, json!({})).await;
+    assert_eq!(himself.expect(422).code(), "OWN_PASSWORD");
+    // A key that was made with his token is somebody else, and would do it for him.
+    let key = nobody(&app).with_token(&token_of_key(shop.owner.tenant, &["*"]));
+    for path in [&own, &hired.path()] {
+        for verb in ["reset-password", "reset-mfa"] {
+            let refused = key.post(&format!("{path}:{verb}"), json!({})).await;
+            assert_eq!(refused.expect(403).code(), "FORBIDDEN", "{verb}");
+        }
+    }
+    log_in(&app, &shop.email, PASSWORD).await.expect(200);
 }
