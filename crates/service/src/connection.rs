@@ -5,6 +5,7 @@
 
 use std::{
     any::Any,
+    io,
     net::Shutdown,
     pin::Pin,
     sync::{Arc, Weak},
@@ -35,11 +36,11 @@ pub(crate) struct Connection {
 }
 
 struct Standing {
-    /// Requests whose answer has not been written to its end.
+    /// Requests whose answer has not been handed to the server to its end.
     under_way: usize,
     /// When the last one ended.
     since: Instant,
-    /// Another handle of the socket; none once it speaks something else than HTTP.
+    /// Another descriptor of the socket; none once it speaks something else than HTTP.
     socket: Option<Socket>,
 }
 
@@ -49,18 +50,25 @@ pub(crate) struct Connections(Arc<Mutex<Vec<Weak<Connection>>>>);
 
 impl Connections {
     /// Keeps `kept` as long as a connection lasts.
-    pub fn add(&self, socket: &TcpStream, kept: Box<dyn Any + Send + Sync>) -> Arc<Connection> {
+    ///
+    /// # Errors
+    /// When there is no descriptor left.
+    pub fn add(
+        &self,
+        socket: &TcpStream,
+        kept: Box<dyn Any + Send + Sync>,
+    ) -> io::Result<Arc<Connection>> {
         let standing = Standing {
             under_way: 0,
             since: Instant::now(),
-            socket: SockRef::from(socket).try_clone().ok(),
+            socket: Some(SockRef::from(socket).try_clone()?),
         };
         let connection = Arc::new(Connection {
             standing: Mutex::new(standing),
             kept,
         });
         self.0.lock().push(Arc::downgrade(&connection));
-        connection
+        Ok(connection)
     }
 
     /// Closes from now on what has been quiet for longer than this, as long as the server is there.
@@ -171,7 +179,7 @@ mod tests {
             .unwrap();
         let (server, _) = listener.accept().await.unwrap();
         let all = Connections::default();
-        let connection = all.add(&server, Box::new(()));
+        let connection = all.add(&server, Box::new(())).unwrap();
         let (first, second) = (UnderWay::begin(&connection), UnderWay::begin(&connection));
         drop(first);
         all.close_quiet(Duration::ZERO);

@@ -380,8 +380,9 @@ fn serve_http<S: Clone + Send + Sync + 'static>(
             return;
         };
         let Ok(peer) = socket.peer_addr() else { return };
-        match admits(&admitting, peer.ip()) {
-            Some(admitted) => drop(kept.insert(connections.add(socket, admitted))),
+        let admitted = admits(&admitting, peer.ip());
+        match admitted.and_then(|admitted| connections.add(socket, admitted).ok()) {
+            Some(connection) => drop(kept.insert(connection)),
             None => drop(SockRef::from(socket).shutdown(Shutdown::Both)),
         }
     })

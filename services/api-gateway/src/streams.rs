@@ -19,6 +19,10 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Seconds that a service has to end a stream after the session has ended.
 const GRACE: i64 = 5;
 
+/// Bytes of which at least so many are taken in time. A service's piece may be hundreds of thousands, a minute's worth of a
+/// slow line.
+const PART: usize = 16 * 1024;
+
 /// The pieces of a body, each within `idle`; it is under way until the last has passed.
 pub fn pieces(body: Incoming, held: Held, idle: Duration) -> impl Stream<Item = io::Result<Bytes>> {
     let coming = (body.into_data_stream(), held);
@@ -43,16 +47,21 @@ fn taken(
     let (sends, takes) = mpsc::channel::<Option<io::Result<Bytes>>>(1);
     rt::spawn(async move {
         let mut pieces = std::pin::pin!(pieces);
-        // There is a place when the piece before has passed: the last one too, before the end is asked for.
+        let mut piece = Bytes::new();
+        // There is a place when the part before has passed: the last one too, before the end is asked for.
         while let Ok(Ok(place)) = timeout(idle, sends.reserve()).await {
-            let piece = tokio::select! {
-                piece = pieces.next() => piece,
-                () = sends.closed() => return,
-            };
-            let over = piece.is_none();
-            place.send(piece);
-            if over {
-                return;
+            if piece.is_empty() {
+                let next = tokio::select! {
+                    next = pieces.next() => next,
+                    () = sends.closed() => return,
+                };
+                match next {
+                    Some(Ok(next)) => piece = next,
+                    over => return place.send(over),
+                }
+            }
+            if !piece.is_empty() {
+                place.send(Some(Ok(piece.split_to(piece.len().min(PART)))));
             }
         }
     });
