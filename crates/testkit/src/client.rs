@@ -159,6 +159,14 @@ impl Client {
         }
     }
 
+    /// An API key of the same business.
+    pub fn as_key(&self, permissions: &[&str]) -> Self {
+        Self {
+            token: key_token(self.tenant, permissions),
+            ..self.clone()
+        }
+    }
+
     /// The same user with other permissions, who works for some branches only.
     pub fn at_branches(&self, permissions: &[&str], branches: &[BranchId]) -> Self {
         let (sub, scope) = (self.user.to_string(), Scope::new(Some(branches.to_vec())));

@@ -70,6 +70,11 @@ impl Batch {
         }
     }
 
+    /// Nothing of it will be sold again after a day: it has expired, or was thrown away elsewhere.
+    pub fn is_over(&self, today: NaiveDate) -> bool {
+        self.disposed_at.is_some() || self.expiry.is_some_and(|last| last < today)
+    }
+
     /// It may be sold on a day.
     pub fn is_active(&self, today: NaiveDate) -> bool {
         self.status(today) == BatchStatus::Active

@@ -63,7 +63,8 @@ pub(super) struct Line {
 /// Posts it.
 ///
 /// # Errors
-/// [`Error::BatchActive`], [`Error::NothingOnHand`]; [`bahi_db::Error::OtherBranch`] for a location of one.
+/// [`Error::BatchActive`], [`Error::NothingOnHand`]; [`bahi_db::Error::OtherBranch`] for a location of one, and for
+/// goods that other branches have too and might sell again.
 pub(super) async fn post(
     state: &State,
     ctx: &Ctx,
@@ -85,6 +86,10 @@ pub(super) async fn post(
             let mut holds = recall::holding(tx, &own, new.batch).await?;
             let mut batch = batch::store::lock(tx, new.batch).await?;
             let now = tx.now();
+            // What might be sold again elsewhere is not one branch's to end.
+            if own.len() < all.len() && !batch.is_over(business_date(now)) {
+                tx.ctx().everywhere()?;
+            }
             batch.dispose(&new.reason, business_date(now), now)?;
             let gates = recall::gates(&all, &holds);
             ledger::store::lock(tx, &gates, &BTreeSet::new()).await?;

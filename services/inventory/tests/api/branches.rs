@@ -165,13 +165,14 @@ async fn what_concerns_all_branches_is_not_for_who_works_for_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_is_recalled_for_all_branches_and_thrown_away_where_one_works() {
-    let here = Shop::open().await;
-    let milk = here.batched().await;
+    // Half an hour before the last day is over.
+    let here = Shop::at("2026-11-25T18:00:00Z").await;
+    let (milk, last) = (here.batched().await, Some("2026-11-25"));
     let there = here.branch().await;
-    let batch = here.receive_batch(milk, "B1", None, "10", "5").await;
-    there.receive_batch(milk, "B1", None, "6", "5").await;
+    let batch = here.receive_batch(milk, "B1", last, "10", "5").await;
+    there.receive_batch(milk, "B1", last, "6", "5").await;
     for (shop, qty) in [(&here, "3"), (&there, "2")] {
-        shop.hold(&[(milk, qty)], 600).await.expect(201);
+        shop.hold(&[(milk, qty)], 2400).await.expect(201);
     }
     let (keeper, owner) = (here.keeper().await, &here.owner);
     let act = async |of: &Client, verb: &str| {
@@ -183,6 +184,9 @@ async fn a_batch_is_recalled_for_all_branches_and_thrown_away_where_one_works() 
     let path = format!("/api/v1/inventory/batches/{batch}:dispose");
     let elsewhere = json!({ "reason": "smell", "location_id": there.location });
     refused(keeper.post(&path, elsewhere).await);
+    // The other branch might sell it again.
+    refused(act(&keeper, "dispose").await);
+    here.later(1860);
     // The cart of the other branch is none of his, and does not keep him from what lies here.
     let gone = act(&keeper, "dispose").await.expect(201);
     assert_eq!(gone.text_at("qty"), "10");

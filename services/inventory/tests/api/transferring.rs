@@ -238,6 +238,8 @@ async fn above_a_worth_whoever_wrote_it_does_not_let_it_go() {
             "SECOND_PERSON_NEEDED"
         );
         let path = format!("{PATH}/{id}:approve");
+        let key = shop.owner.as_key(&["*"]).post(&path, json!({})).await;
+        assert_eq!(key.expect(422).code(), "SECOND_PERSON_NEEDED");
         let other = shop.colleague().post(&path, json!({})).await.expect(200);
         assert_ne!(other.body["approved_by"], other.body["created_by"]);
     }

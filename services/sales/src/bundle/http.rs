@@ -28,6 +28,7 @@ use super::{
 use crate::{
     State,
     error::{Error, Result},
+    offline,
 };
 
 /// The routes.
@@ -164,6 +165,7 @@ async fn catalogue(
             let date = business_date(tx.now());
             // The version first: what changes while the rest is read comes again next time.
             let version = store::version(tx).await?;
+            offline::desk(tx, till).await?;
             let (branch, head) = store::head(tx, till).await?.ok_or(Fault::NotFound)?;
             Ok((version, branch, head, date))
         })

@@ -79,7 +79,7 @@ pub(crate) async fn provide(tx: &mut Tx, till: TillId, place: &Place) -> Result<
 }
 
 /// The place of a till where the caller works: whatever is numbered, or sent, by a till is its branch's.
-pub(super) async fn desk(tx: &Tx, till: TillId) -> Result<Place> {
+pub(crate) async fn desk(tx: &Tx, till: TillId) -> Result<Place> {
     let place = organisation::till(tx, till).await?.ok_or(Fault::NotFound)?;
     if tx.ctx().scope.has(place.branch_id) {
         Ok(place)

@@ -27,7 +27,7 @@ mod model;
 mod pricing;
 mod store;
 
-pub(crate) use commands::provide;
+pub(crate) use commands::{desk, provide};
 pub(crate) use http::routes;
 pub(crate) use model::Slip;
 pub(crate) use store::{record, record_void, reopen};

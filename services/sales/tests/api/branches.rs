@@ -258,6 +258,8 @@ async fn what_tills_of_other_branches_number_while_away_is_neither_shown_nor_sen
     };
     let sync = "/api/v1/pos/sync";
     refused(clerk.post(sync, spoilt(&pune, "P2F/26-27/0001")).await);
+    let catalogue = format!("/api/v1/pos/catalogue?till_id={}", pune.till);
+    refused(clerk.get(&catalogue).await);
     for (of, shop, number) in [
         (&clerk, &mumbai, "P1F/26-27/0001"),
         (owner, &pune, "P2F/26-27/0001"),
