@@ -104,7 +104,7 @@ impl Connections {
     }
 }
 
-/// A request on a connection, until its answer has been written.
+/// A request on a connection, until its answer has been handed to the server to its end.
 struct UnderWay(Arc<Connection>);
 
 impl UnderWay {

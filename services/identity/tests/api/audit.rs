@@ -12,7 +12,8 @@ pub async fn deliver(app: &App, events: &[Envelope<Value>]) {
     }
 }
 
-async fn of_audit(app: &App) -> Vec<Envelope<Value>> {
+/// The records of the audit trail in the outbox.
+pub async fn of_audit(app: &App) -> Vec<Envelope<Value>> {
     app.events()
         .await
         .into_iter()

@@ -5,7 +5,10 @@ use bahi_testkit::{Reply, erase, mentions};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::*;
+use crate::{
+    audit::{deliver, of_audit},
+    support::*,
+};
 
 const PATH: &str = "/api/v1/erasures";
 
@@ -114,15 +117,7 @@ async fn a_user_is_gone_from_every_table_and_the_trail_still_verifies() {
         .await
         .unwrap();
     // What the trail has heard, it keeps.
-    let trail: Vec<_> = app
-        .events()
-        .await
-        .into_iter()
-        .filter(|e| e.event_type == "audit.recorded")
-        .collect();
-    for consumer in identity::app().hears()(&app.running.state) {
-        consumer.feed(&app.db, &trail).await.unwrap();
-    }
+    deliver(&app, &of_audit(&app).await).await;
     let early = shop.owner.post(PATH, of("user", &gone.id)).await;
     assert_eq!((early.status, early.code()), (422, "USER_STATUS"));
     shop.owner

@@ -7,7 +7,10 @@ use bahi_types::{Clock, TenantId};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use crate::support::*;
+use crate::{
+    audit::{deliver, of_audit},
+    support::*,
+};
 
 async fn start_suspending() -> App {
     let clock = Clock::fixed(chrono::SubsecRound::trunc_subsecs(chrono::Utc::now(), 0));
@@ -229,11 +232,7 @@ async fn an_operator_suspends_by_command_and_is_named_for_it() {
 async fn trails_are_verified_by_command_as_by_the_endpoint() {
     let app = start().await;
     let (one, other) = (Shop::open(&app).await, Shop::open(&app).await);
-    let events: Vec<_> = app.events().await;
-    let records = events
-        .into_iter()
-        .filter(|e| e.event_type == "audit.recorded");
-    crate::audit::deliver(&app, &records.collect::<Vec<_>>()).await;
+    deliver(&app, &of_audit(&app).await).await;
     let said = one.owner.get("/api/v1/audit:verify").await.expect(200);
     let (number, hash) = (said.body["number"].to_string(), said.text_at("hash"));
     let intact = format!("{}: intact; it ends with {number} {hash}\n", one.slug);
@@ -296,11 +295,7 @@ async fn trails_are_verified_by_command_as_by_the_endpoint() {
 async fn a_trail_that_cannot_be_read_keeps_nobody_from_the_others() {
     let app = start().await;
     let (one, other) = (Shop::open(&app).await, Shop::open(&app).await);
-    let events: Vec<_> = app.events().await;
-    let records = events
-        .into_iter()
-        .filter(|e| e.event_type == "audit.recorded");
-    crate::audit::deliver(&app, &records.collect::<Vec<_>>()).await;
+    deliver(&app, &of_audit(&app).await).await;
     let (first, second) = match one.slug < other.slug {
         true => (one, other),
         false => (other, one),
