@@ -9,12 +9,12 @@ use std::{
     sync::atomic::{AtomicU16, Ordering},
 };
 
-use bahi_events::{Envelope, EventType, VERSION};
-use bahi_testkit::{TestDb, TestStore, eventually, register_of, test_env};
+use bahi_events::{Envelope, Outgoing};
+use bahi_testkit::{TestDb, TestStore, envelope, eventually, register_of, test_env};
 use bahi_types::TenantId;
 use chrono::Utc;
 use futures::future::join_all;
-use serde::Serialize;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -191,33 +191,15 @@ impl Fleet {
         format!("{}{domain}.events.v1", self.prefix)
     }
 
-    /// Says what a service says that does not run here: the first version of an aggregate.
+    /// Says what a service says that does not run here.
     ///
     /// # Panics
     /// When it is not taken.
-    pub fn say<P: Serialize>(&self, event: EventType<P>, tenant: TenantId, id: Uuid, payload: &P) {
-        let (topic, now) = (format!("{}{}", self.prefix, event.topic.name()), Utc::now());
-        let envelope = Envelope {
-            event_id: Uuid::now_v7(),
-            event_type: event.name.to_owned(),
-            version: VERSION.to_owned(),
-            timestamp: now,
-            trace_id: None,
-            source_service: "proof".to_owned(),
-            tenant_id: tenant,
-            aggregate_type: event.aggregate.to_owned(),
-            aggregate_id: id.to_string(),
-            aggregate_version: 1,
-            epoch: 1,
-            txid: None,
-            occurred_at: now,
-            causation_id: None,
-            correlation_id: None,
-            actor: None,
-            payload,
-        };
-        let envelope = serde_json::to_string(&envelope).expect("an event");
-        send(&topic, &id.to_string(), &[&envelope]);
+    pub fn say(&self, event: Outgoing, tenant: TenantId) {
+        let topic = format!("{}{}", self.prefix, event.topic);
+        let key = event.key.clone();
+        let said: Envelope<Value> = envelope(event, tenant, Utc::now());
+        send(&topic, &key, &[&json!(said).to_string()]);
     }
 
     /// Runs a command of a service's binary to its end, with the service's configuration.

@@ -7,7 +7,7 @@ use bahi_service::{App, Env, Running};
 use bahi_types::{Clock, TenantId};
 use serde_json::Value;
 
-use crate::{Client, TestDb, client, test_env};
+use crate::{Client, TestDb, client, envelope, test_env};
 
 /// A running service. It stops when the test's runtime ends.
 pub struct TestApp<S> {
@@ -132,25 +132,7 @@ impl<S: Clone + Send + Sync + 'static> TestApp<S> {
         let now = self.clock.now();
         let envelopes: Vec<Envelope<Value>> = events
             .into_iter()
-            .map(|e| Envelope {
-                event_id: e.event_id,
-                event_type: e.event_type.to_owned(),
-                version: "v1".to_owned(),
-                timestamp: now,
-                trace_id: None,
-                source_service: "test".to_owned(),
-                tenant_id: tenant,
-                aggregate_type: e.aggregate_type.to_owned(),
-                aggregate_id: e.aggregate_id,
-                aggregate_version: e.aggregate_version,
-                epoch: 1,
-                txid: None,
-                occurred_at: e.occurred_at.unwrap_or(now),
-                causation_id: None,
-                correlation_id: None,
-                actor: None,
-                payload: serde_json::from_str(&e.payload.expect("a payload")).expect("JSON"),
-            })
+            .map(|event| envelope(event, tenant, now))
             .collect();
         for _ in 0..2 {
             for consumer in (self.hears)(&self.running.state) {

@@ -9,7 +9,7 @@ use bahi_events::{
     REGISTRATION_CREATED, Registration, TAX_RATE_CHANGED, TILL_CREATED, TaxProfile, TaxRate,
     Till as TillEvent, Tracking,
 };
-use bahi_testkit::Client;
+use bahi_testkit::{Client, envelope};
 use bahi_types::{
     BranchId, CustomerId, LocationId, ProductId, RegistrationId, TaxProfileId, TenantId, TillId,
     UnitId,
@@ -275,34 +275,15 @@ async fn publish(kafka: &str, tenant: TenantId, events: Vec<Outgoing>) -> anyhow
         .set("enable.metrics.push", "false")
         .create()?;
     for event in events {
-        let now = Utc::now();
-        let payload: Value = serde_json::from_str(&event.payload?)?;
-        let envelope = Envelope {
-            event_id: event.event_id,
-            event_type: event.event_type.into(),
-            version: "v1".into(),
-            timestamp: now,
-            trace_id: None,
-            source_service: "faults".into(),
-            tenant_id: tenant,
-            aggregate_type: event.aggregate_type.into(),
-            aggregate_id: event.aggregate_id,
-            aggregate_version: event.aggregate_version,
-            epoch: 1,
-            txid: None,
-            occurred_at: now,
-            causation_id: None,
-            correlation_id: None,
-            actor: None,
-            payload,
-        };
-        let value = serde_json::to_vec(&envelope)?;
+        let (topic, key, name) = (event.topic, event.key.clone(), event.event_type);
+        let said: Envelope<Value> = envelope(event, tenant, Utc::now());
+        let value = serde_json::to_vec(&said)?;
         let headers = OwnedHeaders::new().insert(Header {
             key: "ce_type",
-            value: Some(event.event_type),
+            value: Some(name),
         });
-        let record = FutureRecord::to(event.topic)
-            .key(&event.key)
+        let record = FutureRecord::to(topic)
+            .key(&key)
             .headers(headers)
             .payload(&value);
         let sent = producer.send(record, Duration::from_secs(20)).await;

@@ -18,7 +18,7 @@ fn ask(fleet: &Fleet, tenant: TenantId) -> Uuid {
         export_id: export,
         deadline_at: Utc::now() + TimeDelta::hours(6),
     };
-    fleet.say(TENANT_EXPORT_REQUESTED, tenant, export, &asked);
+    fleet.say(TENANT_EXPORT_REQUESTED.of(export, 1, &asked), tenant);
     export
 }
 

@@ -708,7 +708,7 @@ async fn ten_credit_orders_do_not_exceed_the_limit(town: &Town) {
         status: "active".into(),
     };
     let (fleet, tenant) = (&town.fleet, town.till.tenant);
-    fleet.say(CUSTOMER_CREATED, tenant, customer.uuid(), &told);
+    fleet.say(CUSTOMER_CREATED.of(customer.uuid(), 1, &told), tenant);
     let account = format!("/api/v1/sales/customers/{customer}/account");
     eventually(|| async { (town.till.get(&account).await.status == 200).then_some(()) }).await;
     let order = async |qty: &str| {

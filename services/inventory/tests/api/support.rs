@@ -11,8 +11,8 @@ use std::{
 
 use bahi_db::{Batch, Ctx, Tx};
 use bahi_events::{
-    Branch, Envelope, InvoiceIssued, InvoiceLine, Location, Product, ProductKind, Registration,
-    ReturnLine, ReturnProcessed, Tax, Tracking,
+    Branch, Envelope, EventType, InvoiceIssued, InvoiceLine, Location, Product, ProductKind,
+    Registration, ReturnLine, ReturnProcessed, Tax, Topic, Tracking,
 };
 use bahi_http::Keys;
 use bahi_kafka::Failed;
@@ -33,7 +33,7 @@ use bahi_proto::{
     },
 };
 use bahi_register::Register;
-use bahi_testkit::{Client, Reply, TestApp, test_env};
+use bahi_testkit::{Client, Reply, TestApp, envelope, test_env};
 use bahi_types::{
     BatchId, BranchId, Clock, InvoiceId, LocationId, Money, Price, ProductId, Quantity, Rate,
     RegistrationId, ReservationId, TaxProfileId, TenantId, UnitId,
@@ -301,25 +301,8 @@ impl Shop {
     }
 
     pub fn envelope<P>(&self, id: Uuid, version: i64, payload: P) -> Envelope<P> {
-        Envelope {
-            event_id: Uuid::now_v7(),
-            event_type: "test".into(),
-            version: "v1".into(),
-            timestamp: self.now(),
-            trace_id: None,
-            source_service: "test".into(),
-            tenant_id: self.tenant(),
-            aggregate_type: "test".into(),
-            aggregate_id: id.to_string(),
-            aggregate_version: version,
-            epoch: 1,
-            txid: None,
-            occurred_at: self.now(),
-            causation_id: None,
-            correlation_id: None,
-            actor: None,
-            payload,
-        }
+        let event = EventType::new("test", Topic::Products, "test").of(id, version, &());
+        envelope::<()>(event, self.tenant(), self.now()).with_payload(payload)
     }
 
     /// Runs a handler on a slice as the consumer would, in one transaction.

@@ -13,7 +13,7 @@ use bahi_types::{
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::{Shop, envelope, product, tax_profile};
+use crate::support::{Shop, product, tax_profile};
 
 /// A bundle, taken apart.
 struct Bundle {
@@ -338,10 +338,7 @@ async fn a_bundle_of_twenty_thousand_items() {
             item.name = format!("Article {n} of shelf {}", n % 97);
             item.barcodes = vec![format!("890{:010}", n * 7919 % 9_999_999_967_u64)];
             item.stock_unit_id = bahi_types::UnitId::from_uuid(profile.uuid());
-            envelope(
-                PRODUCT_CREATED.of(item.product_id.uuid(), 1, &item),
-                shop.tenant(),
-            )
+            shop.envelope(PRODUCT_CREATED.of(item.product_id.uuid(), 1, &item))
         })
         .collect();
     for slice in items.chunks(500) {

@@ -7,7 +7,7 @@ use bahi_events::{
 use bahi_types::{ProductId, TaxProfileId};
 use serde_json::{Value, json};
 
-use crate::support::{Shop, envelope, product, tax_profile};
+use crate::support::{Shop, product, tax_profile};
 
 async fn sell_one(shop: &Shop, session: &str, line: Value) -> bahi_testkit::Reply {
     let body = json!({ "session_id": session, "lines": [line], "tenders": [{ "method": "cash", "amount": "500" }] });
@@ -51,10 +51,7 @@ async fn a_replay_never_resets_a_price() {
     assert_eq!(price(line.clone()).await, "120.00");
     // A restored product service starts over at a lower version, in a higher epoch.
     service.price = "90".parse().unwrap();
-    let mut restored = envelope(
-        PRODUCT_UPDATED.of(service.product_id.uuid(), 1, &service),
-        shop.tenant(),
-    );
+    let mut restored = shop.envelope(PRODUCT_UPDATED.of(service.product_id.uuid(), 1, &service));
     restored.epoch = 2;
     shop.hear_enveloped(&[restored]).await;
     assert_eq!(price(line).await, "90.00");

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::sync::Barrier;
 use uuid::Uuid;
 
-use crate::support::{Shop, envelope, product, tax_profile};
+use crate::support::{Shop, product, tax_profile};
 
 /// A shop that sells services, so that stock plays no part.
 struct Counter {
@@ -363,7 +363,7 @@ async fn copies_of_lists_go_forward_only_and_what_is_deleted_stays_so() {
         .into_iter()
         .map(|event| Envelope {
             epoch: 2,
-            ..envelope(event, till.shop.tenant())
+            ..till.shop.envelope(event)
         })
         .collect();
     till.shop.hear_enveloped(&again).await;

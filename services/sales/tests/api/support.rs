@@ -18,11 +18,12 @@ use bahi_proto::sales::v1::{
     HoldRef, ReservationState, ReservationStatesRequest, reservations_client::ReservationsClient,
 };
 use bahi_service::App;
-use bahi_testkit::{Client, Reply, TestApp};
+use bahi_testkit::{Client, Reply, TestApp, envelope};
 use bahi_types::{
     BranchId, Clock, CustomerId, InvoiceId, LocationId, ProductId, RegistrationId, TaxProfileId,
     TenantId, TillId, UnitId,
 };
+use chrono::Utc;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -54,29 +55,6 @@ fn free_port() -> u16 {
         .local_addr()
         .unwrap()
         .port()
-}
-
-/// An event as it would come from its topic.
-pub fn envelope(event: Outgoing, tenant: TenantId) -> Envelope<Value> {
-    Envelope {
-        event_id: event.event_id,
-        event_type: event.event_type.into(),
-        version: "v1".into(),
-        timestamp: chrono::Utc::now(),
-        trace_id: None,
-        source_service: "test".into(),
-        tenant_id: tenant,
-        aggregate_type: event.aggregate_type.into(),
-        aggregate_id: event.aggregate_id,
-        aggregate_version: event.aggregate_version,
-        epoch: 1,
-        txid: None,
-        occurred_at: chrono::Utc::now(),
-        causation_id: None,
-        correlation_id: None,
-        actor: None,
-        payload: serde_json::from_str(&event.payload.unwrap()).unwrap(),
-    }
 }
 
 /// Lets an app hear `events`, each twice.
@@ -261,11 +239,16 @@ impl Shop {
         self.owner.with_permissions(permissions)
     }
 
+    /// An event of the shop's tenant as it would come from its topic.
+    pub fn envelope(&self, event: Outgoing) -> Envelope<Value> {
+        envelope(event, self.tenant(), Utc::now())
+    }
+
     /// Lets every app of the shop hear these, each twice.
     pub async fn hear(&self, events: impl IntoIterator<Item = Outgoing>) {
         let events: Vec<_> = events
             .into_iter()
-            .map(|e| envelope(e, self.tenant()))
+            .map(|event| self.envelope(event))
             .collect();
         self.hear_enveloped(&events).await;
     }
