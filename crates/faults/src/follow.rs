@@ -1,6 +1,9 @@
-//! Reads the topics from their beginning for as long as the run lasts, as any consumer would.
+//! Reads the topics from their beginning for as long as the run lasts, as any consumer would. What reads is a process of its
+//! own that tells the run line by line: a client library that breaks while everything around it does must not end the run.
 
 use std::{
+    io::{BufRead, BufReader, BufWriter, Write, stdout},
+    process::{Child, Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -21,6 +24,10 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::stage::PARTITIONS;
+
+/// A record as the reading process tells of it: topic by its number, partition, offset; event, key, version and digest of
+/// the payload where it is an envelope.
+type Line = (usize, i32, i64, Option<(Uuid, String, i64, u64)>);
 
 #[derive(Deserialize)]
 struct Envelope<'a> {
@@ -43,7 +50,7 @@ pub struct Read {
     pub silence: Duration,
     /// The most records in any second.
     pub peak: usize,
-    /// How often its client stood still and was replaced.
+    /// How often what read stood still or ended by itself, and another process read on.
     pub renewed: usize,
     last: Option<Instant>,
     second: Option<(Instant, usize)>,
@@ -58,8 +65,8 @@ impl Read {
         }
     }
 
-    fn take(&mut self, topic: usize, partition: i32, offset: i64, key: &[u8], value: &[u8]) {
-        // A client that reconnects may hand out again what it has handed out.
+    fn take(&mut self, (topic, partition, offset, seen): Line) {
+        // One that reconnects may hand out again what it has handed out.
         let next = &mut self.next[topic][partition as usize];
         if offset < *next {
             return;
@@ -75,34 +82,33 @@ impl Read {
         if now - *since >= Duration::from_secs(1) {
             self.second = None;
         }
-        match (
-            serde_json::from_slice::<Envelope<'_>>(value),
-            std::str::from_utf8(key),
-        ) {
-            (Ok(envelope), Ok(key)) => self.seen[topic].push(Seen {
-                event_id: envelope.event_id,
-                key: key.to_owned(),
-                version: envelope.aggregate_version,
-                payload: digest(envelope.payload.get().as_bytes()),
+        match seen {
+            Some((event_id, key, version, payload)) => self.seen[topic].push(Seen {
+                event_id,
+                key,
+                version,
+                payload,
             }),
-            _ => self.unreadable += 1,
+            None => self.unreadable += 1,
         }
     }
 }
 
-/// A client that stands still for so long while there is something to read is replaced, as the consumers replace theirs.
+/// What stands still for so long while there is something to read is replaced, as the consumers replace their clients.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// A run in which what reads ends by itself more often than this is not worth its time.
+const MOST_ENDS: usize = 20;
 
 /// The reader.
 pub struct Follower {
     topics: &'static [&'static str],
     read: Arc<Mutex<Read>>,
     stop: Arc<AtomicBool>,
+    process: Arc<Mutex<Child>>,
     thread: JoinHandle<anyhow::Result<()>>,
     kafka: String,
     /// How many records there were when it was last seen to read any, and when.
     moved: Mutex<(usize, Instant)>,
-    renew: Arc<AtomicBool>,
 }
 
 fn client(kafka: &str) -> anyhow::Result<BaseConsumer> {
@@ -118,59 +124,112 @@ fn client(kafka: &str) -> anyhow::Result<BaseConsumer> {
         .context("a reader of Kafka")
 }
 
-/// A client that goes on where reading stands.
-fn reader(kafka: &str, topics: &[&str], read: &Mutex<Read>) -> anyhow::Result<BaseConsumer> {
+/// What the reading process does: prints a [`Line`] for each record of the topics from these offsets on, until it is killed
+/// or nobody listens.
+pub fn tell(kafka: &str, topics: &[String], from: &[i64]) -> anyhow::Result<()> {
     let consumer = client(kafka)?;
     let mut assignment = TopicPartitionList::new();
-    let next = read.lock().next.clone();
-    for (topic, next) in topics.iter().zip(next) {
-        for (partition, next) in (0..).zip(next) {
-            assignment.add_partition_offset(topic, partition, Offset::Offset(next))?;
-        }
+    for (number, offset) in from.iter().enumerate() {
+        let (topic, partition) = (number / PARTITIONS as usize, number % PARTITIONS as usize);
+        let topic = topics.get(topic).context("an offset for each partition")?;
+        assignment.add_partition_offset(
+            topic,
+            i32::try_from(partition)?,
+            Offset::Offset(*offset),
+        )?;
     }
     consumer.assign(&assignment)?;
-    Ok(consumer)
+    let mut out = BufWriter::new(stdout().lock());
+    let mut patience = Duration::ZERO;
+    loop {
+        // Errors pass: the broker is one of the things that are broken.
+        let Some(Ok(message)) = consumer.poll(patience) else {
+            out.flush()?;
+            patience = Duration::from_millis(100);
+            continue;
+        };
+        patience = Duration::ZERO;
+        let topic = topics.iter().position(|topic| topic == message.topic());
+        let envelope =
+            serde_json::from_slice::<Envelope<'_>>(message.payload().unwrap_or_default());
+        let key = std::str::from_utf8(message.key().unwrap_or_default());
+        let seen = envelope.ok().zip(key.ok()).map(|(envelope, key)| {
+            let payload = digest(envelope.payload.get().as_bytes());
+            (
+                envelope.event_id,
+                key.to_owned(),
+                envelope.aggregate_version,
+                payload,
+            )
+        });
+        let line: Line = (
+            topic.context("a topic of nobody's")?,
+            message.partition(),
+            message.offset(),
+            seen,
+        );
+        serde_json::to_writer(&mut out, &line)?;
+        out.write_all(b"\n")?;
+    }
+}
+
+/// A process that reads on where reading stands.
+fn reader(kafka: &str, topics: &[&str], read: &Mutex<Read>) -> anyhow::Result<Child> {
+    // It never outlives the run, however that ends.
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL"])
+        .arg(std::env::current_exe()?);
+    command.args(["follow", "--kafka", kafka]);
+    for topic in topics {
+        command.args(["--topic", topic]);
+    }
+    for offset in read.lock().next.iter().flatten() {
+        command.args(["--from", &offset.to_string()]);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    command.spawn().context("a reader of Kafka")
 }
 
 impl Follower {
     /// Begins to read.
     pub fn start(kafka: &str, topics: &'static [&'static str]) -> anyhow::Result<Self> {
-        let [stop, renew] = [(); 2].map(|()| Arc::<AtomicBool>::default());
         let read = Arc::new(Mutex::new(Read::of(topics.len())));
-        let mut consumer = reader(kafka, topics, &read)?;
-        let (kept, stopped, renewed) = (read.clone(), stop.clone(), renew.clone());
-        let address = kafka.to_owned();
+        let stop = Arc::<AtomicBool>::default();
+        let process = Arc::new(Mutex::new(reader(kafka, topics, &read)?));
+        let (kept, stopped, child) = (read.clone(), stop.clone(), process.clone());
+        let kafka = kafka.to_owned();
+        let address = kafka.clone();
         let thread = thread::spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                if renewed.swap(false, Ordering::Relaxed) {
-                    consumer = reader(&address, topics, &kept)?;
-                    kept.lock().renewed += 1;
+            loop {
+                let out = child.lock().stdout.take().context("its output")?;
+                for line in BufReader::new(out).lines() {
+                    // The last one may be half.
+                    if let Ok(line) = serde_json::from_str(&line?) {
+                        kept.lock().take(line);
+                    }
                 }
-                // Errors pass: the broker is one of the things that are broken.
-                let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) else {
-                    continue;
-                };
-                let topic = topics.iter().position(|topic| *topic == message.topic());
-                if let Some(topic) = topic {
-                    kept.lock().take(
-                        topic,
-                        message.partition(),
-                        message.offset(),
-                        message.key().unwrap_or_default(),
-                        message.payload().unwrap_or_default(),
-                    );
+                // Held until there is another one: whoever ends the reading ends the last of them.
+                let mut child = child.lock();
+                let status = child.wait()?;
+                if stopped.load(Ordering::Relaxed) {
+                    return Ok(());
                 }
+                println!("        the reader ended: {status}");
+                let renewed = kept.lock().renewed + 1;
+                anyhow::ensure!(renewed < MOST_ENDS, "the reader ends all the time");
+                kept.lock().renewed = renewed;
+                *child = reader(&address, topics, &kept)?;
             }
-            Ok(())
         });
         Ok(Self {
             topics,
             read,
             stop,
+            process,
             thread,
-            kafka: kafka.to_owned(),
+            kafka,
             moved: Mutex::new((0, Instant::now())),
-            renew,
         })
     }
 
@@ -194,7 +253,7 @@ impl Follower {
     }
 
     /// Whether the end of every partition is read; the ends. Where it is not and nothing is read for long, reading goes on
-    /// with another client.
+    /// with another process.
     pub fn at_end(&self) -> anyhow::Result<Option<Vec<(usize, i32, i64)>>> {
         let consumer = client(&self.kafka)?;
         let mut ends = Vec::new();
@@ -216,14 +275,20 @@ impl Follower {
             .all(|(topic, partition, end)| next[*topic][*partition as usize] == *end);
         if !all && moved.1.elapsed() > PATIENCE {
             moved.1 = Instant::now();
-            self.renew.store(true, Ordering::Relaxed);
+            self.kill()?;
         }
         Ok(all.then_some(ends))
+    }
+
+    /// Ends the process that reads, as a library that breaks would; another one reads on.
+    pub fn kill(&self) -> anyhow::Result<()> {
+        Ok(self.process.lock().kill()?)
     }
 
     /// Stops and hands out what was read.
     pub fn finish(self) -> anyhow::Result<Read> {
         self.stop.store(true, Ordering::Relaxed);
+        self.kill()?;
         self.thread
             .join()
             .map_err(|_| anyhow::anyhow!("the reader panicked"))??;

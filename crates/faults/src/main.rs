@@ -55,6 +55,17 @@ enum What {
         #[arg(long)]
         kafka: String,
     },
+    /// A reader, which tells a run what the topics hold.
+    #[command(hide = true)]
+    Follow {
+        #[arg(long)]
+        kafka: String,
+        #[arg(long = "topic")]
+        topics: Vec<String>,
+        /// Where to begin: of the first topic's first partition, of its second one, and so on.
+        #[arg(long)]
+        from: Vec<i64>,
+    },
 }
 
 #[derive(Args)]
@@ -107,6 +118,11 @@ async fn run(what: What) -> anyhow::Result<bool> {
             (seed, Some(faults)) => gateway::run(seed, schedule.minutes, mutant, &faults).await,
             (_, None) => Ok(true),
         },
+        What::Follow {
+            kafka,
+            topics,
+            from,
+        } => follow::tell(&kafka, &topics, &from).map(|()| true),
         What::Consume { kafka } => {
             tracing_subscriber::fmt().json().init();
             let url = rig::var("BAHI_FAULTS_EFFECTS")?;

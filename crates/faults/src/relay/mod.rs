@@ -100,8 +100,17 @@ pub async fn run(seed: u64, length: Duration, rate: u32, plan: &[Planned]) -> an
             );
         }
     };
+    // Once in each run, so that no run depends on the life of what reads.
+    let renewal = async {
+        tokio::time::sleep_until(began + length / 2).await;
+        match follower.kill() {
+            Ok(()) => std::future::pending().await,
+            Err(error) => error,
+        }
+    };
     let (faults, failed) = tokio::select! {
         never = progress => never,
+        error = renewal => return Err(error),
         _ = &mut watch => anyhow::bail!("processes end by themselves all the time; logs in {}", logs.display()),
         faults = async {
             let faults = carry_out(&injector, plan, began).await;

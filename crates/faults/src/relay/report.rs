@@ -121,7 +121,7 @@ pub async fn report(stage: &Stage, done: &Done) -> anyhow::Result<bool> {
     );
     if done.read.renewed > 0 {
         println!(
-            "the client that read all this stood still {} times and was replaced",
+            "what read all this stood still or ended {} times, and another process read on",
             done.read.renewed
         );
     }
