@@ -18,6 +18,9 @@ use crate::{
     token::{API_KEY, AUDIENCE_INTERNAL, INTERNAL},
 };
 
+/// What the actor's name of an API key begins with.
+const KEY_ACTOR: &str = "api-key:";
+
 /// Permissions held. A grant is a permission or a prefix ending in `*` (`sales.*`). One that ends in `up_to_` and a
 /// number holds every lower number too (`sales.discount.up_to_10`).
 #[derive(Clone, Debug, Default)]
@@ -102,6 +105,17 @@ impl Caller {
         }
     }
 
+    /// The service, where it is one on its own account.
+    ///
+    /// # Errors
+    /// [`Fault::Forbidden`] for a person, and for an API key, which is somebody's program.
+    pub fn service(&self) -> Result<&str, Fault> {
+        match &self.ctx.actor {
+            Actor::Service { id } if !id.starts_with(KEY_ACTOR) => Ok(id),
+            _ => Err(Fault::Forbidden("a service on its own account".into())),
+        }
+    }
+
     /// From verified claims.
     pub fn from_claims(claims: Claims) -> Option<Self> {
         let actor = if claims.sub == claims.iss {
@@ -112,7 +126,7 @@ impl Caller {
             // A program, which does not do what only a person may.
             let id = Uuid::parse_str(key).ok()?;
             Actor::Service {
-                id: format!("api-key:{id}"),
+                id: format!("{KEY_ACTOR}{id}"),
             }
         } else {
             Actor::User {
@@ -182,7 +196,7 @@ pub(crate) fn caller_of(req: &HttpRequest) -> Result<Caller, Fault> {
     let operations = operations.ok_or(Fault::Unauthenticated)?;
     let pattern = req.match_pattern().unwrap_or_default();
     let operation = operation::name(req.method().as_str(), &pattern);
-    operations.admit(&operation, &caller.grants)?;
+    operations.admit(&operation, &caller)?;
     if let Ok(id) = Uuid::parse_str(&crate::request_id()) {
         caller.ctx.correlation_id = id;
     }

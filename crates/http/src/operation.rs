@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
-use crate::{Fault, Grants};
+use crate::{Caller, Fault};
 
 /// Where the graph is asked: each of its fields asks for its own permission.
 const GRAPH: [&str; 2] = ["GET /graphql", "POST /graphql"];
@@ -18,14 +18,24 @@ pub enum Needs {
     Token,
     /// An internal token that holds this permission.
     Permission(String),
+    /// The internal token of a person, with this permission where there is one: no API key, no service.
+    Person(Option<String>),
+    /// The internal token of a service on its own account.
+    Service,
 }
+
+/// Said under `security` beside permissions, or in their place, by what only a person may do.
+const PERSON: &str = "person";
+/// The same of services.
+const SERVICE: &str = "service";
 
 /// The operations of a service, by method and path template: `GET /api/v1/users/{id}`.
 #[derive(Debug)]
 pub struct Operations(HashMap<String, Needs>);
 
 impl Operations {
-    /// Reads what an OpenAPI document says under `security`: `{}` for everybody, `bearer` with a permission or none.
+    /// Reads what an OpenAPI document says under `security`: `{}` for everybody, `bearer` with a permission or
+    /// none, and `person` or `service` where it must be one.
     ///
     /// # Errors
     /// Names the operations that do not say who may use them.
@@ -60,14 +70,21 @@ impl Operations {
         methods.join(", ")
     }
 
-    /// Refuses a caller who does not hold what the operation asks for; everybody, where it is not described.
-    pub(crate) fn admit(&self, operation: &str, grants: &Grants) -> Result<(), Fault> {
-        match self.0.get(operation) {
-            Some(Needs::Permission(permission)) if !grants.allow(permission) => {
-                Err(Fault::Forbidden(permission.clone().into()))
-            }
-            Some(_) => Ok(()),
-            None => Err(Fault::Forbidden("an operation that is described".into())),
+    /// Refuses a caller who does not hold what the operation asks for, or is not who may use it; everybody, where it is not
+    /// described.
+    pub(crate) fn admit(&self, operation: &str, caller: &Caller) -> Result<(), Fault> {
+        let needs = self.0.get(operation);
+        let needs =
+            needs.ok_or_else(|| Fault::Forbidden("an operation that is described".into()))?;
+        if let Needs::Permission(permission) | Needs::Person(Some(permission)) = needs
+            && !caller.grants.allow(permission)
+        {
+            return Err(Fault::Forbidden(permission.clone().into()));
+        }
+        match needs {
+            Needs::Person(_) => caller.user().map(|_| ()),
+            Needs::Service => caller.service().map(|_| ()),
+            _ => Ok(()),
         }
     }
 }
@@ -115,7 +132,14 @@ pub fn needs(operation: &Value) -> Option<Needs> {
     }
     match one.get("bearer")?.as_array()?.as_slice() {
         [] => Some(Needs::Token),
-        [permission] => Some(Needs::Permission(permission.as_str()?.to_owned())),
+        [one] => Some(match one.as_str()? {
+            PERSON => Needs::Person(None),
+            SERVICE => Needs::Service,
+            permission => Needs::Permission(permission.to_owned()),
+        }),
+        [permission, who] if who == PERSON => {
+            Some(Needs::Person(Some(permission.as_str()?.to_owned())))
+        }
         _ => None,
     }
 }
@@ -142,8 +166,18 @@ pub(crate) fn name(method: &str, pattern: &str) -> String {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use uuid::Uuid;
 
     use super::*;
+    use crate::token::API_KEY;
+
+    fn caller(issuer: &str, subject: &str, grants: &[&str]) -> Caller {
+        let claims = json!({
+            "iss": issuer, "sub": subject, "aud": "internal", "tid": Uuid::nil(), "perms": grants, "iat": 0, "exp": 0,
+            "jti": Uuid::nil(),
+        });
+        Caller::from_claims(serde_json::from_value(claims).unwrap()).unwrap()
+    }
 
     fn api(security: Value) -> Value {
         json!({ "paths": { "/a/{id}": { "get": { "security": security } } } })
@@ -151,16 +185,45 @@ mod tests {
 
     #[test]
     fn who_may_use_an_operation_is_said_by_the_operation() {
-        let admits = |security: Value, grants: &[&str]| {
-            let grants = Grants::new(grants.iter().map(|g| (*g).to_owned()).collect());
+        let admits = |security: Value, caller: &Caller| {
             let operations = Operations::of(&api(security)).unwrap();
-            operations.admit("GET /a/{id}", &grants).is_ok()
+            operations.admit("GET /a/{id}", caller).is_ok()
         };
-        assert!(admits(json!([{}]), &[]));
-        assert!(admits(json!([{ "bearer": [] }]), &[]));
+        let person = |grants: &[&str]| caller("api-gateway", &Uuid::nil().to_string(), grants);
+        assert!(admits(json!([{}]), &person(&[])));
+        assert!(admits(json!([{ "bearer": [] }]), &person(&[])));
         let one = json!([{ "bearer": ["shop.thing.read"] }]);
-        assert!(admits(one.clone(), &["shop.thing.read"]) && admits(one.clone(), &["shop.*"]));
-        assert!(!admits(one, &["shop.thing.write"]));
+        assert!(admits(one.clone(), &person(&["shop.thing.read"])));
+        assert!(admits(one.clone(), &person(&["shop.*"])));
+        assert!(!admits(one, &person(&["shop.thing.write"])));
+    }
+
+    #[test]
+    fn what_is_for_persons_or_services_is_for_nobody_else() {
+        let person = caller("api-gateway", &Uuid::nil().to_string(), &["shop.*"]);
+        let key = caller(
+            "api-gateway",
+            &format!("{API_KEY}{}", Uuid::nil()),
+            &["shop.*"],
+        );
+        let service = caller("sales", "sales", &[]);
+        let admitted = |security: Value| {
+            let operations = Operations::of(&api(security)).unwrap();
+            [&person, &key, &service].map(|who| operations.admit("GET /a/{id}", who).is_ok())
+        };
+        let of = |bearer: Value| admitted(json!([{ "bearer": bearer }]));
+        assert_eq!(of(json!([])), [true, true, true]);
+        assert_eq!(of(json!(["shop.thing.read"])), [true, true, false]);
+        assert_eq!(of(json!(["person"])), [true, false, false]);
+        assert_eq!(
+            of(json!(["shop.thing.read", "person"])),
+            [true, false, false]
+        );
+        assert_eq!(
+            of(json!(["stock.thing.read", "person"])),
+            [false, false, false]
+        );
+        assert_eq!(of(json!(["service"])), [false, false, true]);
     }
 
     #[test]
@@ -176,7 +239,7 @@ mod tests {
             assert!(refused.contains("GET /a/{id}"), "{refused}");
         }
         let operations = Operations::of(&api(json!([{}]))).unwrap();
-        let all = Grants::new(vec!["*".to_owned()]);
+        let all = caller("api-gateway", &Uuid::nil().to_string(), &["*"]);
         assert!(operations.admit("POST /a/{id}", &all).is_err());
         assert!(operations.admit("POST /graphql", &all).is_ok());
     }

@@ -187,7 +187,9 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         let mut all = BTreeMap::<String, Vec<String>>::new();
         let api = serde_json::to_value(self.openapi()).unwrap_or_default();
         for (name, operation) in bahi_http::described(&api) {
-            if let Some(Needs::Permission(permission)) = bahi_http::needs(operation) {
+            if let Some(Needs::Permission(permission) | Needs::Person(Some(permission))) =
+                bahi_http::needs(operation)
+            {
                 let line = operation["summary"].as_str().unwrap_or_default();
                 let line = format!("{name}: {}", line.trim_end_matches('.'));
                 all.entry(permission).or_default().push(line);

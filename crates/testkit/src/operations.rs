@@ -31,9 +31,9 @@ fn read(path: &str) -> BTreeMap<String, Vec<String>> {
 }
 
 /// Asks for every operation of a service without a token, as each role, as an API key with and without the permission,
-/// and as a service on its own account. Who does not hold what the operation asks for is refused, and told what it is,
-/// before anything else of his request is looked at; who does is not. Then what the owner of a tenant finds in each list
-/// is looked for by the owner of another, who must find none of it.
+/// and as a service on its own account. Who does not hold what the operation asks for, or is not whom it is for, is refused
+/// and told what it is before anything else of his request is looked at; everybody else is not. Then what the owner of a
+/// tenant finds in each list is looked for by the owner of another, who must find none of it.
 ///
 /// # Panics
 /// With the list of those for whom it is otherwise.
@@ -52,14 +52,17 @@ pub async fn assert_operations<S: Clone + Send + Sync + 'static>(
         let (method, template) = name.split_once(' ').expect("a method and a path");
         let method: Method = method.parse().expect("a method");
         let path = with_ids(template, &Uuid::now_v7().to_string());
-        for (who, token, holds) in everybody(app, owner, &needs) {
-            let reply = owner.with_token(&token).request(method.clone(), &path);
+        for asker in everybody(app, owner, asked(&needs)) {
+            let reply = owner
+                .with_token(&asker.token)
+                .request(method.clone(), &path);
             let reply = reply.send().await.expect("an answer");
-            if let Some(what) = differs(reply, &needs, who == "anonymous", holds).await {
-                wrong.push(format!("{who} {name}: {what}"));
+            if let Some(what) = differs(reply, &needs, &asker).await {
+                wrong.push(format!("{} {name}: {what}", asker.name));
             }
         }
-        if method == Method::GET && !template.contains('{') && needs != Needs::Nothing {
+        let open = matches!(needs, Needs::Nothing | Needs::Service);
+        if method == Method::GET && !template.contains('{') && !open {
             wrong.extend(found_by(&stranger, owner, name, &operations).await);
         }
     }
@@ -115,54 +118,102 @@ fn with_ids(path: &str, id: &str) -> String {
     })
 }
 
-/// Everybody: a name, a token, and whether it holds the permission.
+/// Kinds of callers with a token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Person,
+    Key,
+    Service,
+}
+
+/// Who asks.
+struct Asker {
+    name: String,
+    token: String,
+    /// `None` without a token.
+    kind: Option<Kind>,
+    /// Whether it holds the permission.
+    holds: bool,
+}
+
+/// Everybody there is, before an operation that asks for a permission.
 fn everybody<S: Clone + Send + Sync + 'static>(
     app: &TestApp<S>,
     owner: &Client,
-    needs: &Needs,
-) -> Vec<(String, String, bool)> {
-    let asked = match needs {
-        Needs::Permission(permission) => Some(permission.as_str()),
-        _ => None,
-    };
+    asked: Option<&str>,
+) -> Vec<Asker> {
     let tenant = owner.tenant;
-    let mut all = vec![("anonymous".to_owned(), "none".to_owned(), false)];
+    let asker = |name: &str, token: String, kind, holds| Asker {
+        name: name.to_owned(),
+        token,
+        kind,
+        holds,
+    };
+    let mut all = vec![asker("anonymous", "none".to_owned(), None, false)];
     for (role, grants) in roles() {
         let held: Vec<&str> = grants.iter().map(String::as_str).collect();
         let token = owner.with_permissions(&held).token().to_owned();
         let holds = asked.is_none_or(|p| Grants::new(grants.clone()).allow(p));
-        all.push((role, token, holds));
+        all.push(asker(&role, token, Some(Kind::Person), holds));
     }
     let key = |grants: &[&str]| client::key_token(tenant, grants);
-    all.push(("API key without".into(), key(&[]), asked.is_none()));
-    all.push(("API key".into(), key(asked.as_slice()), true));
+    let (with, without) = (key(asked.as_slice()), key(&[]));
+    all.push(asker(
+        "API key without",
+        without,
+        Some(Kind::Key),
+        asked.is_none(),
+    ));
+    all.push(asker("API key", with, Some(Kind::Key), true));
     let service = app.service_token("sales", tenant);
-    all.push(("service".into(), service, asked.is_none()));
+    all.push(asker(
+        "service",
+        service,
+        Some(Kind::Service),
+        asked.is_none(),
+    ));
     all
 }
 
+/// The permission that an operation asks for.
+fn asked(needs: &Needs) -> Option<&str> {
+    match needs {
+        Needs::Permission(permission) | Needs::Person(Some(permission)) => Some(permission),
+        _ => None,
+    }
+}
+
+/// What one of this kind is told to lack before an operation, first of all what it does not hold.
+fn lacks<'a>(needs: &'a Needs, kind: Kind, holds: bool) -> Option<&'a str> {
+    match needs {
+        Needs::Permission(permission) | Needs::Person(Some(permission)) if !holds => {
+            Some(permission)
+        }
+        Needs::Person(_) if kind != Kind::Person => Some("a person's session"),
+        Needs::Service if kind != Kind::Service => Some("a service on its own account"),
+        _ => None,
+    }
+}
+
 /// How an answer is not what it must be.
-async fn differs(reply: Response, needs: &Needs, anonymous: bool, holds: bool) -> Option<String> {
+async fn differs(reply: Response, needs: &Needs, asker: &Asker) -> Option<String> {
     let status = reply.status().as_u16();
     if *needs == Needs::Nothing {
         return None;
     }
-    if anonymous {
+    let Some(kind) = asker.kind else {
         return (status != 401).then(|| format!("{status}"));
-    }
+    };
     // A body that never ends is not waited for.
     let body: Value = match status {
         403 => reply.json().await.unwrap_or_default(),
         _ => Value::Null,
     };
-    let refused = match needs {
-        Needs::Permission(permission) => body["permission"] == permission.as_str(),
-        _ => false,
-    };
-    let right = if holds {
-        !refused && status != 401
-    } else {
-        refused
+    let told = body["permission"].as_str();
+    let right = match lacks(needs, kind, asker.holds) {
+        Some(lacking) => told == Some(lacking),
+        // It may still lack what this use of the operation asks for besides.
+        None => status != 401 && (told.is_none() || told != asked(needs)),
     };
     (!right).then(|| format!("{status} {body}"))
 }
@@ -273,25 +324,28 @@ fn section<S: Clone + Send + Sync + 'static>(app: &App<S>) -> String {
         let needs = needs(operation).expect("it says who may use it");
         let what = match &needs {
             Needs::Nothing => "nothing".to_owned(),
-            Needs::Token => "a session".to_owned(),
+            Needs::Token => "a token".to_owned(),
             Needs::Permission(permission) => format!("`{permission}`"),
+            Needs::Person(None) => "a person's session".to_owned(),
+            Needs::Person(Some(permission)) => format!("`{permission}`, a person's session"),
+            Needs::Service => "a service".to_owned(),
         };
         text += &format!("\n| `{name}` | {what} |");
         for column in COLUMNS {
-            let holds = |permission: &str| {
-                let grants = roles.get(column).cloned();
-                grants.is_some_and(|grants| Grants::new(grants).allow(permission))
-            };
-            text += mark(match &needs {
-                Needs::Nothing => true,
-                Needs::Token => column != "anonymous",
-                Needs::Permission(permission) => holds(permission),
+            let grants = Grants::new(roles.get(column).cloned().unwrap_or_default());
+            let holds = asked(&needs).is_none_or(|permission| grants.allow(permission));
+            text += mark(match column {
+                "anonymous" => needs == Needs::Nothing,
+                _ => lacks(&needs, Kind::Person, holds).is_none(),
             });
         }
-        text += match &needs {
-            Needs::Permission(_) => " with it | |",
-            _ => " ● | ● |",
+        text += match (&needs, lacks(&needs, Kind::Key, true)) {
+            (_, Some(_)) => " |",
+            (Needs::Permission(_), None) => " with it |",
+            (_, None) => " ● |",
         };
+        let holds = asked(&needs).is_none();
+        text += mark(lacks(&needs, Kind::Service, holds).is_none());
     }
     text + "\n"
 }

@@ -158,7 +158,7 @@ fn private(mut response: HttpResponse) -> HttpResponse {
 }
 
 /// Makes a key.
-#[utoipa::path(tag = "api-keys", security(("bearer" = ["identity.api_key.write"])), request_body = KeyInput, responses(
+#[utoipa::path(tag = "api-keys", security(("bearer" = ["identity.api_key.write", "person"])), request_body = KeyInput, responses(
     (status = 201, body = Shown), (status = 403, description = "ESCALATION"), (status = 422, description = "KEY_EXPIRY")))]
 #[post("/api/v1/api-keys")]
 async fn create(state: web::Data<State>, req: Post<KeyInput>) -> Result<HttpResponse, Problem> {
@@ -202,7 +202,7 @@ async fn get_one(
 }
 
 /// Makes the secret of a key anew; the one before is void at once.
-#[utoipa::path(tag = "api-keys", security(("bearer" = ["identity.api_key.write"])), request_body = Rotation, responses(
+#[utoipa::path(tag = "api-keys", security(("bearer" = ["identity.api_key.write", "person"])), request_body = Rotation, responses(
     (status = 200, body = Shown), (status = 403, description = "ESCALATION, OTHER_BRANCH"), (status = 409, description = "KEY_ENDED"),
     (status = 422, description = "KEY_EXPIRY")))]
 #[post("/api/v1/api-keys/{id:[^:/]+}:rotate")]
@@ -259,7 +259,7 @@ struct Principal {
 }
 
 /// Looks at a key that was presented at the gateway: 404 for whatever is wrong with it.
-#[utoipa::path(tag = "internal", security(("bearer" = [])), request_body = Presentation, responses((status = 200, body = Principal), (status = 404)))]
+#[utoipa::path(tag = "internal", security(("bearer" = ["service"])), request_body = Presentation, responses((status = 200, body = Principal), (status = 404)))]
 #[post("/internal/v1/api-keys:verify")]
 async fn verify(state: web::Data<State>, req: Post<Presentation>) -> Result<HttpResponse, Problem> {
     revocation::gateway(&req.caller)?;

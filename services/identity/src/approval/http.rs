@@ -114,7 +114,7 @@ struct Which {
 }
 
 /// Sets the caller's PIN.
-#[utoipa::path(tag = "auth", security(("bearer" = [])), request_body = NewPin, responses(
+#[utoipa::path(tag = "auth", security(("bearer" = ["person"])), request_body = NewPin, responses(
     (status = 204), (status = 422, description = "WRONG_PASSWORD"),
     (status = 429, description = "TOO_MANY_ATTEMPTS, with Retry-After")))]
 #[post("/api/v1/auth/pin")]
@@ -130,7 +130,7 @@ async fn set_pin(
 }
 
 /// Lends the caller permissions of an approver, against his PIN, for one document and five minutes.
-#[utoipa::path(tag = "auth", security(("bearer" = [])), request_body = NewApproval, responses(
+#[utoipa::path(tag = "auth", security(("bearer" = ["person"])), request_body = NewApproval, responses(
     (status = 201, body = ApprovalBody),
     (status = 403, description = "ESCALATION: the approver does not hold it himself"),
     (status = 422, description = "WRONG_PIN, PIN_LOCKED"),
@@ -164,7 +164,7 @@ async fn approve(
 }
 
 /// Who may approve: active users who have a PIN and hold the permission, by name.
-#[utoipa::path(tag = "auth", security(("bearer" = [])), params(Which), responses((status = 200, body = Approvers)))]
+#[utoipa::path(tag = "auth", security(("bearer" = ["person"])), params(Which), responses((status = 200, body = Approvers)))]
 #[get("/api/v1/auth/approvers")]
 async fn approvers(
     state: web::Data<State>,

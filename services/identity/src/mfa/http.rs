@@ -139,7 +139,7 @@ fn shown(enrolment: Enrolment) -> HttpResponse {
 }
 
 /// How the caller's second factor stands.
-#[utoipa::path(tag = "auth", security(("bearer" = [])), responses((status = 200, body = StandingBody)))]
+#[utoipa::path(tag = "auth", security(("bearer" = ["person"])), responses((status = 200, body = StandingBody)))]
 #[get("/api/v1/auth/mfa")]
 async fn standing(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Problem> {
     let found = commands::standing(&state, &caller.ctx, caller.user()?).await?;
@@ -151,7 +151,7 @@ async fn standing(state: web::Data<State>, caller: Caller) -> Result<HttpRespons
 }
 
 /// Begins to enrol a second factor: a secret for the app, in place of one that was begun before.
-#[utoipa::path(tag = "auth", security(("bearer" = [])), request_body = Present, responses(
+#[utoipa::path(tag = "auth", security(("bearer" = ["person"])), request_body = Present, responses(
     (status = 200, body = EnrolmentBody), (status = 409, description = "MFA_ENABLED"), (status = 422, description = "WRONG_PASSWORD")))]
 #[post("/api/v1/auth/mfa:begin")]
 async fn begin(
@@ -165,7 +165,7 @@ async fn begin(
 }
 
 /// Takes the first code of the app: from now on the second factor is asked for. Other sessions end.
-#[utoipa::path(tag = "auth", security(("bearer" = [])), request_body = First, responses(
+#[utoipa::path(tag = "auth", security(("bearer" = ["person"])), request_body = First, responses(
     (status = 200, body = Codes), (status = 409, description = "MFA_ENABLED"), (status = 422, description = "WRONG_CODE")))]
 #[post("/api/v1/auth/mfa:confirm")]
 async fn confirm(
@@ -178,7 +178,7 @@ async fn confirm(
 }
 
 /// Takes the caller's second factor away.
-#[utoipa::path(tag = "auth", security(("bearer" = [])), request_body = Both, responses(
+#[utoipa::path(tag = "auth", security(("bearer" = ["person"])), request_body = Both, responses(
     (status = 204), (status = 409, description = "MFA_NOT_ENABLED"), (status = 422, description = "WRONG_PASSWORD, WRONG_CODE")))]
 #[post("/api/v1/auth/mfa:disable")]
 async fn disable(
@@ -192,7 +192,7 @@ async fn disable(
 }
 
 /// Makes the caller's recovery codes anew; those before are void.
-#[utoipa::path(tag = "auth", security(("bearer" = [])), request_body = Both, responses(
+#[utoipa::path(tag = "auth", security(("bearer" = ["person"])), request_body = Both, responses(
     (status = 200, body = Codes), (status = 409, description = "MFA_NOT_ENABLED"), (status = 422, description = "WRONG_PASSWORD, WRONG_CODE")))]
 #[post("/api/v1/auth/mfa:renew-codes")]
 async fn renew_codes(
@@ -240,7 +240,7 @@ async fn verify(
 }
 
 /// Takes the second factor of a user away who lost it.
-#[utoipa::path(tag = "users", security(("bearer" = ["identity.user.write"])), request_body = Empty, responses(
+#[utoipa::path(tag = "users", security(("bearer" = ["identity.user.write", "person"])), request_body = Empty, responses(
     (status = 204), (status = 403, description = "ESCALATION"), (status = 422, description = "OWN_MFA")))]
 #[post("/api/v1/users/{id:[^:/]+}:reset-mfa")]
 async fn reset(

@@ -217,7 +217,7 @@ async fn complete(
 }
 
 /// Who the caller is at providers.
-#[utoipa::path(tag = "auth", security(("bearer" = [])), responses((status = 200, body = Links)))]
+#[utoipa::path(tag = "auth", security(("bearer" = ["person"])), responses((status = 200, body = Links)))]
 #[get("/api/v1/auth/identities")]
 async fn links(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Problem> {
     let links = commands::links(&state, &caller).await?;
@@ -227,7 +227,7 @@ async fn links(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, 
 }
 
 /// Begins to link the caller to somebody at a provider.
-#[utoipa::path(tag = "auth", security(("bearer" = [])), request_body = Linking, responses(
+#[utoipa::path(tag = "auth", security(("bearer" = ["person"])), request_body = Linking, responses(
     (status = 200, body = BegunBody), (status = 422, description = "WRONG_PASSWORD"),
     (status = 503, description = "PROVIDER_UNAVAILABLE, with Retry-After")))]
 #[post("/api/v1/auth/identities:begin")]
@@ -250,7 +250,7 @@ async fn begin_link(
 }
 
 /// Links the caller to whom the provider vouches for.
-#[utoipa::path(tag = "auth", security(("bearer" = [])), request_body = Return, responses(
+#[utoipa::path(tag = "auth", security(("bearer" = ["person"])), request_body = Return, responses(
     (status = 200, body = LinkBody), (status = 401, description = "SIGN_IN_REFUSED: begin anew"),
     (status = 409, description = "IDENTITY_TAKEN"), (status = 503, description = "PROVIDER_UNAVAILABLE, with Retry-After")))]
 #[post("/api/v1/auth/identities:complete")]
@@ -264,7 +264,7 @@ async fn complete_link(
 }
 
 /// Takes a link of the caller away.
-#[utoipa::path(tag = "auth", security(("bearer" = [])), responses((status = 204), (status = 422, description = "LAST_WAY_IN")))]
+#[utoipa::path(tag = "auth", security(("bearer" = ["person"])), responses((status = 204), (status = 422, description = "LAST_WAY_IN")))]
 #[delete("/api/v1/auth/identities/{id}")]
 async fn unlink(
     state: web::Data<State>,

@@ -51,7 +51,7 @@ pub fn gateway(caller: &Caller) -> Result<(), Fault> {
 }
 
 /// What to refuse: a full snapshot, across tenants.
-#[utoipa::path(tag = "internal", security(("bearer" = [])), responses((status = 200, body = Revocations)))]
+#[utoipa::path(tag = "internal", security(("bearer" = ["service"])), responses((status = 200, body = Revocations)))]
 #[get("/internal/v1/revocations")]
 async fn revocations(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Problem> {
     gateway(&caller)?;

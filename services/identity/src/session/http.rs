@@ -384,7 +384,7 @@ async fn logout(
 }
 
 /// Who the caller is.
-#[utoipa::path(tag = "auth", security(("bearer" = [])), responses((status = 200, body = MeBody)))]
+#[utoipa::path(tag = "auth", security(("bearer" = ["person"])), responses((status = 200, body = MeBody)))]
 #[get("/api/v1/auth/me")]
 async fn me(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Problem> {
     let found = commands::me(&state, &caller.ctx, caller.user()?).await?;
@@ -406,7 +406,7 @@ async fn me(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Pro
 }
 
 /// Changes the caller's password; his other sessions end.
-#[utoipa::path(tag = "auth", security(("bearer" = [])), request_body = PasswordChange, responses(
+#[utoipa::path(tag = "auth", security(("bearer" = ["person"])), request_body = PasswordChange, responses(
     (status = 200, body = Tokens), (status = 422, description = "WRONG_PASSWORD, PASSWORD_IS_ADDRESS, PASSWORD_IS_NAME, PASSWORD_BREACHED")))]
 #[post("/api/v1/auth/password")]
 async fn change_password(
@@ -435,7 +435,7 @@ async fn change_password(
 }
 
 /// The caller's open sessions.
-#[utoipa::path(tag = "auth", security(("bearer" = [])), responses((status = 200, body = Sessions)))]
+#[utoipa::path(tag = "auth", security(("bearer" = ["person"])), responses((status = 200, body = Sessions)))]
 #[get("/api/v1/auth/sessions")]
 async fn list(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Problem> {
     let sessions = commands::sessions(&state, &caller.ctx, caller.user()?).await?;
@@ -446,7 +446,7 @@ async fn list(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, P
 }
 
 /// Ends one of the caller's sessions.
-#[utoipa::path(tag = "auth", security(("bearer" = [])), responses((status = 204)))]
+#[utoipa::path(tag = "auth", security(("bearer" = ["person"])), responses((status = 204)))]
 #[delete("/api/v1/auth/sessions/{id}")]
 async fn revoke(
     state: web::Data<State>,
@@ -458,7 +458,7 @@ async fn revoke(
 }
 
 /// Ends the caller's sessions, all but the one he asks with.
-#[utoipa::path(tag = "auth", security(("bearer" = [])), responses((status = 204)))]
+#[utoipa::path(tag = "auth", security(("bearer" = ["person"])), responses((status = 204)))]
 #[delete("/api/v1/auth/sessions")]
 async fn revoke_others(state: web::Data<State>, caller: Caller) -> Result<HttpResponse, Problem> {
     let who = (caller.user()?, commands::session_of(caller.session)?);

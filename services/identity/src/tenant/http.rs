@@ -142,7 +142,7 @@ fn entitled(state: &State, caller: &Caller, tenant: TenantId) -> Result<Ctx, Fau
 }
 
 /// Suspends a tenant: its sessions and keys are refused within two seconds, until it is reactivated.
-#[utoipa::path(tag = "internal", security(("bearer" = [])), request_body = Because, responses((status = 200, body = StandingBody), (status = 404)))]
+#[utoipa::path(tag = "internal", security(("bearer" = ["service"])), request_body = Because, responses((status = 200, body = StandingBody), (status = 404)))]
 #[post("/internal/v1/tenants/{id:[^:/]+}:suspend")]
 async fn suspend(
     state: web::Data<State>,
@@ -155,7 +155,7 @@ async fn suspend(
 }
 
 /// Lets a suspended tenant in again.
-#[utoipa::path(tag = "internal", security(("bearer" = [])), request_body = Because, responses((status = 200, body = StandingBody), (status = 404)))]
+#[utoipa::path(tag = "internal", security(("bearer" = ["service"])), request_body = Because, responses((status = 200, body = StandingBody), (status = 404)))]
 #[post("/internal/v1/tenants/{id:[^:/]+}:reactivate")]
 async fn reactivate(
     state: web::Data<State>,

@@ -350,7 +350,7 @@ async fn invite_again(
 }
 
 /// Gives a user a one-time token with which he sets a new password.
-#[utoipa::path(tag = "users", security(("bearer" = ["identity.user.write"])), request_body = Empty, responses(
+#[utoipa::path(tag = "users", security(("bearer" = ["identity.user.write", "person"])), request_body = Empty, responses(
     (status = 200, body = Handed), (status = 403, description = "ESCALATION, OTHER_BRANCH"), (status = 422, description = "OWN_PASSWORD, USER_STATUS, ERASED")))]
 #[post("/api/v1/users/{id:[^:/]+}:reset-password")]
 async fn reset_password(

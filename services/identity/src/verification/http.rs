@@ -25,7 +25,7 @@ struct Confirmation {
 }
 
 /// Asks for another mail to verify the caller's address; the token of the one before is void.
-#[utoipa::path(tag = "auth", security(("bearer" = [])), request_body = Empty, responses(
+#[utoipa::path(tag = "auth", security(("bearer" = ["person"])), request_body = Empty, responses(
     (status = 204), (status = 409, description = "EMAIL_VERIFIED"), (status = 429, description = "TOO_MANY_MAILS, with Retry-After")))]
 #[post("/api/v1/auth/email-verifications")]
 async fn ask_again(

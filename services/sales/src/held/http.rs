@@ -109,7 +109,7 @@ impl HeldBillBody {
 }
 
 /// Puts a basket aside.
-#[utoipa::path(tag = "held bills", security(("bearer" = ["sales.pos.use"])), request_body = Hold, responses(
+#[utoipa::path(tag = "held bills", security(("bearer" = ["sales.pos.use", "person"])), request_body = Hold, responses(
     (status = 201, body = HeldBillBody), (status = 409, description = "SESSION_CLOSED")))]
 #[post("/api/v1/pos/hold")]
 async fn hold(state: web::Data<State>, req: Post<Hold>) -> Result<HttpResponse, Problem> {
@@ -253,7 +253,7 @@ impl Versioned for ResumedBody {
 }
 
 /// Takes a held bill up, and says what it comes to by now. One till has it until it is sold or given back.
-#[utoipa::path(tag = "held bills", security(("bearer" = ["sales.pos.use"])), request_body = Resume, responses(
+#[utoipa::path(tag = "held bills", security(("bearer" = ["sales.pos.use", "person"])), request_body = Resume, responses(
     (status = 200, body = ResumedBody),
     (status = 409, description = "BILL_TAKEN: another till has it, and which; NOT_HELD: it is over")))]
 #[post("/api/v1/pos/held-bills/{id:[^:/]+}:resume")]
@@ -273,7 +273,7 @@ async fn resume(
 }
 
 /// Gives a bill back that was taken up.
-#[utoipa::path(tag = "held bills", security(("bearer" = ["sales.pos.use"])), request_body = Empty, responses(
+#[utoipa::path(tag = "held bills", security(("bearer" = ["sales.pos.use", "person"])), request_body = Empty, responses(
     (status = 200, body = HeldBillBody), (status = 409, description = "NOT_HELD, BILL_TAKEN")))]
 #[post("/api/v1/pos/held-bills/{id:[^:/]+}:release")]
 async fn release(
@@ -287,7 +287,7 @@ async fn release(
 }
 
 /// Throws a held bill away.
-#[utoipa::path(tag = "held bills", security(("bearer" = ["sales.pos.use"])), request_body = Empty, responses(
+#[utoipa::path(tag = "held bills", security(("bearer" = ["sales.pos.use", "person"])), request_body = Empty, responses(
     (status = 200, body = HeldBillBody), (status = 409, description = "NOT_HELD")))]
 #[post("/api/v1/pos/held-bills/{id:[^:/]+}:discard")]
 async fn discard(

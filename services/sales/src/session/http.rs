@@ -288,7 +288,7 @@ fn report(found: Found) -> Report {
 }
 
 /// Opens a session on a till.
-#[utoipa::path(tag = "sessions", security(("bearer" = ["sales.pos.use"])), request_body = OpenSession, responses(
+#[utoipa::path(tag = "sessions", security(("bearer" = ["sales.pos.use", "person"])), request_body = OpenSession, responses(
     (status = 201, body = SessionBody),
     (status = 409, description = "TILL_IN_USE, NOT_YET_KNOWN or NOT_ACTIVE")))]
 #[post("/api/v1/pos/sessions:open")]
@@ -468,7 +468,7 @@ fn each_once(counted: &[CountedTender], (): &()) -> garde::Result {
 }
 
 /// Counts the drawer and closes the session.
-#[utoipa::path(tag = "sessions", security(("bearer" = ["sales.pos.use"])), request_body = CloseSession, responses(
+#[utoipa::path(tag = "sessions", security(("bearer" = ["sales.pos.use", "person"])), request_body = CloseSession, responses(
     (status = 200, body = Report),
     (status = 409, description = "SESSION_CLOSED"),
     (status = 422, description = "COUNT_MISSING or RETAINED_TOO_MUCH")))]
@@ -528,7 +528,7 @@ impl Versioned for Moved {
 }
 
 /// Puts cash into the drawer or takes it out.
-#[utoipa::path(tag = "sessions", security(("bearer" = ["sales.pos.use"])), request_body = MoveCash, responses(
+#[utoipa::path(tag = "sessions", security(("bearer" = ["sales.pos.use", "person"])), request_body = MoveCash, responses(
     (status = 201, body = Moved),
     (status = 409, description = "SESSION_CLOSED"),
     (status = 422, description = "DRAWER_SHORT")))]
