@@ -65,6 +65,9 @@ pub enum Error {
     /// One's own password is changed with it.
     #[error("Nobody resets his own password: he changes it, or another administrator resets it.")]
     OwnPassword,
+    /// One's own address is changed by somebody else.
+    #[error("Nobody changes his own e-mail address; another administrator must.")]
+    OwnEmail,
     /// The password is the e-mail address.
     #[error("The password must not be the e-mail address.")]
     PasswordIsAddress,
@@ -253,6 +256,7 @@ impl Refusal for Error {
             Self::MfaNotEnabled => Verdict::conflict("MFA_NOT_ENABLED"),
             Self::OwnMfa => Verdict::refused("OWN_MFA"),
             Self::OwnPassword => Verdict::refused("OWN_PASSWORD"),
+            Self::OwnEmail => Verdict::refused("OWN_EMAIL"),
             Self::PasswordIsAddress => Verdict::refused("PASSWORD_IS_ADDRESS"),
             Self::PasswordIsName => Verdict::refused("PASSWORD_IS_NAME"),
             Self::PasswordBreached => Verdict::refused("PASSWORD_BREACHED"),

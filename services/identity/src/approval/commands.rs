@@ -40,10 +40,10 @@ pub async fn set_pin(
     let (ctx, proven) = session::prove(state, ctx, owner, &from, &password).await?;
     let hash = state.hasher.hash(&pin).await?;
     let done = state.db.write(&ctx, async move |tx: &mut Tx| {
-        proven.lock(tx).await?;
+        let user = proven.lock(tx).await?;
         store::put(tx, owner, &hash).await?;
         tx.audit("identity.pin.set", ("user", owner.uuid()), None, json!({}));
-        attempt::forgive(tx, &proven.counted).await
+        attempt::forgive(tx, &proven.counted.shown_by(&user)).await
     });
     done.await?;
     Ok(())

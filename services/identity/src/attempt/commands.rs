@@ -45,17 +45,13 @@ pub async fn take(state: &State, counted: &Counted) -> Result<Taken, Error> {
 
 /// Takes an attempt back whose password was right, as the last step of `tx`, which is the nil tenant's afterwards.
 pub async fn forgive(tx: &mut Tx, counted: &Counted) -> Result<(), Error> {
-    let shared = match &counted.email {
-        Some(email) => store::is_shared(tx, email).await?,
-        None => false,
-    };
     tx.enter(TenantId::from_uuid(Uuid::nil())).await?;
     let now = tx.now();
     let mut keys = counted.keys();
-    // The account begins anew, unless somebody in another tenant has its e-mail: then, and of the network, only this attempt
-    // is taken back, or one good account would let its owner guess at all others.
+    // What is one user's begins anew. Of the others, and of the network, only this attempt is taken back, or one good account
+    // would let its owner guess at all others.
     for key in keys.drain(..) {
-        if key == counted.account && !shared {
+        if key == counted.account && counted.own {
             store::delete(tx, &key).await?;
         } else {
             store::take_back(tx, &key, now).await?;

@@ -9,6 +9,7 @@ use diesel::prelude::*;
 use crate::{
     schema::attempt,
     secret::{Purpose, Secret},
+    user::Credentials,
 };
 
 /// A counter.
@@ -70,8 +71,8 @@ pub const NETWORK: Limit = Limit {
 pub struct Counted {
     /// Of the e-mail, the second factor or the PIN.
     pub account: Vec<u8>,
-    /// The e-mail, which users of several tenants may have; the other two are one user's.
-    pub email: Option<String>,
+    /// Whether it is one user's. Users of several tenants may have an e-mail, and know nothing of each other.
+    pub own: bool,
     /// How patient that one is.
     pub patience: Limit,
     /// Of the address, where it is known.
@@ -102,8 +103,17 @@ impl Counted {
     /// The counters of an e-mail and an address.
     pub fn of(secret: &Secret, email: &str, address: Option<IpAddr>) -> Self {
         Self {
-            email: Some(email.to_owned()),
+            own: false,
             ..Self::named(secret, email, address)
+        }
+    }
+
+    /// As they are once a password was right: an e-mail is its user's own who has shown that he reads its mail. That is asked
+    /// of him alone; whether others have it too would tell him that they do, and may change in the same moment.
+    pub fn shown_by(&self, user: &Credentials) -> Self {
+        Self {
+            own: self.own || user.email_verified_at.is_some(),
+            ..self.clone()
         }
     }
 
@@ -112,7 +122,7 @@ impl Counted {
         let (address, network) = address.map(places).unzip();
         Self {
             account: key(format!("account {account}")),
-            email: None,
+            own: true,
             patience: ACCOUNT,
             address: address.map(|a| key(format!("address {a}"))),
             network: network.map(|n| key(format!("network {n}"))),

@@ -3,9 +3,8 @@
 use bahi_db::{Result, Tx, sql};
 use chrono::{DateTime, Utc};
 use diesel::{
-    QueryableByName,
     prelude::*,
-    sql_types::{Array, Bool, Bytea, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{Array, Bytea, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::RunQueryDsl;
 
@@ -32,18 +31,6 @@ pub async fn lock(tx: &mut Tx, keys: &[Vec<u8>], now: DateTime<Utc>) -> Result<V
         .load(tx.conn())
         .await?;
     Ok(counters)
-}
-
-/// Whether users of several tenants may sign in with an e-mail.
-pub async fn is_shared(tx: &mut Tx, email: &str) -> Result<bool> {
-    #[derive(QueryableByName)]
-    struct Row {
-        #[diesel(sql_type = Bool)]
-        shared: bool,
-    }
-    let call = sql("select count(*) > 1 as shared from directory.sign_in($1, null)");
-    let row: Row = call.bind::<Text, _>(email).get_result(tx.conn()).await?;
-    Ok(row.shared)
 }
 
 /// Keeps a counter.

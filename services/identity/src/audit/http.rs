@@ -84,8 +84,9 @@ impl From<Kept> for AuditBody {
     }
 }
 
-/// The audit trail, the newest first unless sorted otherwise.
-#[utoipa::path(tag = "audit", security(("bearer" = ["identity.audit.read"])), params(PageQuery, Filter), responses((status = 200, body = Page<AuditBody>)))]
+/// The audit trail, the newest first unless sorted otherwise. It is of the whole business.
+#[utoipa::path(tag = "audit", security(("bearer" = ["identity.audit.read"])), params(PageQuery, Filter), responses(
+    (status = 200, body = Page<AuditBody>), (status = 403, description = "OTHER_BRANCH")))]
 #[get("/api/v1/audit")]
 async fn list(
     state: web::Data<State>,
@@ -112,6 +113,8 @@ async fn list(
         object_id,
     };
     let rows = state.db.read(&caller.ctx, async move |tx: &mut Tx| {
+        // No record says of which branch it is.
+        tx.ctx().everywhere()?;
         store::list(tx, &query, &walk, &filter).await
     });
     Ok(page(&rows.await?.map(AuditBody::from)))
@@ -168,13 +171,16 @@ impl From<Verdict> for AuditVerdictBody {
 }
 
 /// Sums the whole trail up again, and says whether it still leads to what was noted of it.
-#[utoipa::path(tag = "audit", security(("bearer" = ["identity.audit.read"])), params(Noted), responses((status = 200, body = AuditVerdictBody)))]
+#[utoipa::path(tag = "audit", security(("bearer" = ["identity.audit.read"])), params(Noted), responses(
+    (status = 200, body = AuditVerdictBody), (status = 403, description = "OTHER_BRANCH")))]
 #[get("/api/v1/audit:verify")]
 async fn verify(
     state: web::Data<State>,
     caller: Caller,
     query: web::Query<Noted>,
 ) -> Result<HttpResponse, Problem> {
+    // The numbers alone say how much is done elsewhere.
+    caller.ctx.everywhere()?;
     let noted = query.into_inner().read()?;
     let verdict = commands::verify(&state, &caller.ctx, noted, commands::STEP).await?;
     Ok(HttpResponse::Ok().json(AuditVerdictBody::from(verdict)))

@@ -2,6 +2,7 @@
 
 use bahi_db::{Ctx, Done, Error as DbError, Tx};
 use bahi_types::{BranchId, RegistrationId};
+use serde_json::{Value, json};
 
 use super::{model::Branch, store};
 use crate::{Error, State, events, location, registration, till};
@@ -40,8 +41,18 @@ pub struct Change {
     pub active: bool,
 }
 
-/// Opens a branch.
+/// Nobody changes a branch, or what stands in one, where he does not work.
+pub fn reaches(tx: &Tx, id: BranchId) -> Result<(), Error> {
+    if tx.ctx().scope.has(id) {
+        Ok(())
+    } else {
+        Err(DbError::OtherBranch.into())
+    }
+}
+
+/// Opens a branch. Nobody works for it yet but who works for all.
 pub async fn create(state: &State, ctx: &Ctx, new: NewBranch) -> Result<Done<Branch>, Error> {
+    ctx.everywhere()?;
     state
         .db
         .write(ctx, async move |tx: &mut Tx| {
@@ -62,6 +73,12 @@ pub async fn create(state: &State, ctx: &Ctx, new: NewBranch) -> Result<Done<Bra
             };
             store::insert(tx, &row).await?;
             tx.publish(events::branch(&row));
+            tx.audit(
+                "identity.branch.create",
+                ("branch", row.id.uuid()),
+                None,
+                told(&row),
+            );
             Ok(row)
         })
         .await
@@ -78,6 +95,7 @@ pub async fn update(
         .db
         .write(ctx, async move |tx: &mut Tx| {
             let mut row = store::lock(tx, id).await?;
+            reaches(tx, id)?;
             if row.version != version {
                 return Err(DbError::Stale {
                     current: row.version,
@@ -94,6 +112,7 @@ pub async fn update(
             } else if !row.active && change.active {
                 open_registration(tx, row.registration_id).await?;
             }
+            let before = told(&row);
             row.code = change.code;
             row.name = change.name;
             row.address = change.address.or(row.address);
@@ -104,9 +123,24 @@ pub async fn update(
             row.updated_at = tx.now();
             store::save(tx, &row).await?;
             tx.publish(events::branch(&row));
+            let details = json!({ "before": before, "after": told(&row) });
+            tx.audit(
+                "identity.branch.update",
+                ("branch", id.uuid()),
+                None,
+                details,
+            );
             Ok(row)
         })
         .await
+}
+
+/// What the trail says of a branch: also to which address its customers pay, which may be put back before anybody looks.
+fn told(row: &Branch) -> Value {
+    json!({
+        "registration_id": row.registration_id, "code": row.code, "name": row.name, "address": row.address,
+        "phone": row.phone, "upi_vpa": row.upi_vpa, "active": row.active,
+    })
 }
 
 async fn open_registration(tx: &mut Tx, id: RegistrationId) -> Result<(), Error> {

@@ -177,7 +177,7 @@ pub(super) struct Filter {
 
 /// Opens a branch.
 #[utoipa::path(tag = "organisation", security(("bearer" = ["identity.organisation.write"])), request_body = BranchInput, responses(
-    (status = 201, body = BranchBody), (status = 409, description = "CODE_TAKEN"),
+    (status = 201, body = BranchBody), (status = 403, description = "OTHER_BRANCH"), (status = 409, description = "CODE_TAKEN"),
     (status = 422, description = "UNKNOWN_REFERENCE, CLOSED_REFERENCE")))]
 #[post("/api/v1/branches")]
 async fn create(state: web::Data<State>, req: Post<BranchInput>) -> Result<HttpResponse, Problem> {
@@ -234,7 +234,7 @@ async fn get_one(
 
 /// Changes a branch, closes it or opens it again.
 #[utoipa::path(tag = "organisation", security(("bearer" = ["identity.organisation.write"])), request_body = BranchChange, responses(
-    (status = 200, body = BranchBody), (status = 422, description = "STILL_IN_USE, CLOSED_REFERENCE")))]
+    (status = 200, body = BranchBody), (status = 403, description = "OTHER_BRANCH"), (status = 422, description = "STILL_IN_USE, CLOSED_REFERENCE")))]
 #[put("/api/v1/branches/{id}")]
 async fn update(
     state: web::Data<State>,

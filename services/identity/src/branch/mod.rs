@@ -2,6 +2,8 @@
 //!
 //! * The code is unique in the tenant, in capitals.
 //! * One with active locations or tills is not closed; a closed registration gets no branch.
+//! * One is opened by who works for all of them, and changed, as are its locations and tills, by who works for it. Every
+//!   change is audited.
 
 mod commands;
 pub mod graphql;
@@ -9,5 +11,6 @@ mod http;
 mod model;
 pub mod store;
 
+pub use commands::reaches;
 pub use http::{BranchBody, routes};
 pub use model::Branch;

@@ -48,6 +48,7 @@ pub async fn update(
     version: i64,
     change: Change,
 ) -> Result<Done<Company>, Error> {
+    ctx.everywhere()?;
     state
         .db
         .write(ctx, async move |tx: &mut Tx| {

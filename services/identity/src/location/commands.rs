@@ -2,6 +2,7 @@
 
 use bahi_db::{Ctx, Done, Error as DbError, Tx};
 use bahi_types::{BranchId, LocationId};
+use serde_json::{Value, json};
 
 use super::{model::Location, store};
 use crate::{Error, State, branch, events, till};
@@ -33,6 +34,7 @@ pub async fn create(state: &State, ctx: &Ctx, new: NewLocation) -> Result<Done<L
     state
         .db
         .write(ctx, async move |tx: &mut Tx| {
+            branch::reaches(tx, new.branch_id)?;
             open_branch(tx, new.branch_id).await?;
             let row = Location {
                 tenant_id: tx.tenant(),
@@ -47,6 +49,12 @@ pub async fn create(state: &State, ctx: &Ctx, new: NewLocation) -> Result<Done<L
             };
             store::insert(tx, &row).await?;
             tx.publish(events::location(&row));
+            tx.audit(
+                "identity.location.create",
+                ("location", row.id.uuid()),
+                None,
+                told(&row),
+            );
             Ok(row)
         })
         .await
@@ -63,6 +71,7 @@ pub async fn update(
         .db
         .write(ctx, async move |tx: &mut Tx| {
             let mut row = store::lock(tx, id).await?;
+            branch::reaches(tx, row.branch_id)?;
             if row.version != version {
                 return Err(DbError::Stale {
                     current: row.version,
@@ -76,6 +85,7 @@ pub async fn update(
             } else if !row.active && change.active {
                 open_branch(tx, row.branch_id).await?;
             }
+            let before = told(&row);
             row.code = change.code;
             row.name = change.name;
             row.active = change.active;
@@ -83,9 +93,21 @@ pub async fn update(
             row.updated_at = tx.now();
             store::save(tx, &row).await?;
             tx.publish(events::location(&row));
+            let details = json!({ "before": before, "after": told(&row) });
+            tx.audit(
+                "identity.location.update",
+                ("location", id.uuid()),
+                None,
+                details,
+            );
             Ok(row)
         })
         .await
+}
+
+/// What the trail says of a location.
+fn told(row: &Location) -> Value {
+    json!({ "branch_id": row.branch_id, "code": row.code, "name": row.name, "active": row.active })
 }
 
 async fn open_branch(tx: &mut Tx, id: BranchId) -> Result<(), Error> {

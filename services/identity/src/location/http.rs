@@ -128,7 +128,7 @@ pub(super) struct Filter {
 
 /// Adds a location.
 #[utoipa::path(tag = "organisation", security(("bearer" = ["identity.organisation.write"])), request_body = LocationInput, responses(
-    (status = 201, body = LocationBody), (status = 409, description = "CODE_TAKEN"),
+    (status = 201, body = LocationBody), (status = 403, description = "OTHER_BRANCH"), (status = 409, description = "CODE_TAKEN"),
     (status = 422, description = "UNKNOWN_REFERENCE, CLOSED_REFERENCE")))]
 #[post("/api/v1/locations")]
 async fn create(
@@ -188,7 +188,7 @@ async fn get_one(
 
 /// Changes a location, closes it or opens it again.
 #[utoipa::path(tag = "organisation", security(("bearer" = ["identity.organisation.write"])), request_body = LocationChange, responses(
-    (status = 200, body = LocationBody), (status = 422, description = "STILL_IN_USE, CLOSED_REFERENCE")))]
+    (status = 200, body = LocationBody), (status = 403, description = "OTHER_BRANCH"), (status = 422, description = "STILL_IN_USE, CLOSED_REFERENCE")))]
 #[put("/api/v1/locations/{id}")]
 async fn update(
     state: web::Data<State>,

@@ -2,6 +2,7 @@
 //!
 //! * The code is unique in the tenant, in capitals; the branch stays.
 //! * One that an active till sells from is not closed; a closed branch gets no location.
+//! * Who works there adds and changes it, and every change is audited.
 
 mod commands;
 pub mod graphql;

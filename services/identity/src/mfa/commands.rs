@@ -67,7 +67,7 @@ pub async fn begin(
     let done = state.db.write(&ctx, async move |tx: &mut Tx| {
         let user = proven.lock(tx).await?;
         put(tx, &user, &sealed).await?;
-        attempt::forgive(tx, &proven.counted).await
+        attempt::forgive(tx, &proven.counted.shown_by(&user)).await
     });
     done.await?;
     Ok(enrolment)
@@ -322,7 +322,7 @@ async fn changed(
             }
         };
         tx.audit(action, ("user", user.id.uuid()), None, json!({}));
-        attempt::forgive(tx, &proven.counted).await?;
+        attempt::forgive(tx, &proven.counted.shown_by(&user)).await?;
         attempt::forgive(tx, &counted).await
     });
     done.await?;

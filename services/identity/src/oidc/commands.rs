@@ -132,9 +132,9 @@ pub async fn begin_link(
     let login = Login::new(ctx.tenant, provider.id, redirect, Some(user), now);
     let (row, hash) = (login.clone(), login.state(&state.secret).hash());
     let begun = state.db.write(&ctx, async move |tx: &mut Tx| {
-        proven.lock(tx).await?;
+        let user = proven.lock(tx).await?;
         store::insert(tx, &row, &hash).await?;
-        attempt::forgive(tx, &proven.counted).await
+        attempt::forgive(tx, &proven.counted.shown_by(&user)).await
     });
     begun.await?;
     let address = address(state, &provider, &known, &login)?;
@@ -384,7 +384,7 @@ async fn find(tx: &mut Tx, provider: &Provider, person: &Person) -> Result<UserI
             }
             match member.user.status.as_str() {
                 Status::ACTIVE => {}
-                // The invitation was to this address, and here is its owner.
+                // The invitation was to this address, and the company believes this provider of whose it is.
                 Status::INVITED => {
                     ticket::void(tx, id).await?;
                     user::joined_by_provider(tx, id).await?;
@@ -428,7 +428,8 @@ async fn add_link(
 }
 
 fn told(tx: &mut Tx, action: &'static str, link: &Link, by: &str) {
-    let details = json!({ "provider_id": link.provider_id, "issuer": link.issuer, "subject": link.subject, "by": by });
+    // Its subject says who he is there, and the trail is kept for ever.
+    let details = json!({ "provider_id": link.provider_id, "link_id": link.id, "by": by });
     tx.audit(action, ("user", link.user_id.uuid()), None, details);
 }
 

@@ -42,6 +42,7 @@ pub async fn create(
     ctx: &Ctx,
     new: NewRegistration,
 ) -> Result<Done<Registration>, Error> {
+    ctx.everywhere()?;
     state
         .db
         .write(ctx, async move |tx: &mut Tx| {
@@ -71,6 +72,7 @@ pub async fn update(
     (id, version): (RegistrationId, i64),
     change: Change,
 ) -> Result<Done<Registration>, Error> {
+    ctx.everywhere()?;
     state
         .db
         .write(ctx, async move |tx: &mut Tx| {

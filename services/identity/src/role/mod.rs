@@ -4,6 +4,7 @@
 //! * The owner role holds everything, is made with the tenant and never changes.
 //! * Nobody makes, changes or deletes a role that holds more than he does.
 //! * A role that somebody has is not deleted. A change of its permissions voids the access tokens of all who have it.
+//! * Who gives a role and who changes it wait for each other: what is given is what was looked at.
 
 mod commands;
 pub mod http;

@@ -19,13 +19,27 @@ pub async fn get(tx: &mut Tx, id: RoleId) -> Result<Role> {
         .await?)
 }
 
-/// A role, locked. Users may still be given it meanwhile.
+/// A role, locked. Who gives it to somebody waits.
 pub async fn lock(tx: &mut Tx, id: RoleId) -> Result<Role> {
     let row = role::table
         .find((tx.tenant(), id))
         .select(Role::as_select())
         .for_no_key_update();
     Ok(row.first(tx.conn()).await?)
+}
+
+/// Holds roles against a change while they are given to somebody. Before any user is locked, as who changes a role locks
+/// its holders after it. The owner role never changes, and [`lock_owner`] would wait for others who share it.
+pub async fn share(tx: &mut Tx, ids: &[RoleId]) -> Result<()> {
+    let rows = role::table
+        .filter(role::tenant_id.eq(tx.tenant()))
+        .filter(role::id.eq_any(ids))
+        .filter(role::is_owner.eq(false))
+        .order(role::id)
+        .select(role::id)
+        .for_share();
+    rows.load::<RoleId>(tx.conn()).await?;
+    Ok(())
 }
 
 /// Locks the owner role: whoever takes an owner away does so alone.
@@ -37,7 +51,7 @@ pub async fn lock_owner(tx: &mut Tx) -> Result<RoleId> {
     Ok(row.for_no_key_update().first(tx.conn()).await?)
 }
 
-/// What roles grant together; each must exist.
+/// What roles grant together; each must exist. Who gives them holds them first, by [`share`].
 ///
 /// # Errors
 /// [`Error::UnknownReference`] when one does not.

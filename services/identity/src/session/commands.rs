@@ -1,7 +1,5 @@
 //! The use cases of sessions.
 
-use std::net::IpAddr;
-
 use bahi_db::{Ctx, Done, Tx};
 use bahi_events::Actor;
 use bahi_http::{Fault, Grants};
@@ -158,7 +156,7 @@ pub async fn sign_in(
             state.hasher.verify(&password, None).await?;
         }
         if taken.failures == ACCOUNT.free {
-            report(state, ctx, &known, from.ip);
+            report(state, ctx, &known);
         }
         return Err(Error::InvalidCredentials);
     }
@@ -185,12 +183,12 @@ pub async fn sign_in(
         let user = user::store::share(tx, found.credentials.id)
             .await?
             .ok_or(Error::InvalidCredentials)?;
-        // Between the check and now the password may have changed, or the user been disabled.
-        if !user.is_active() || user.password_hash != found.credentials.password_hash {
+        // Between the check and now the password or the address may have changed, or the user been disabled.
+        if !user.is_active() || !user.is_as(&found.credentials) {
             return Err(Error::InvalidCredentials);
         }
         let entry = enter(tx, &state_, &user, &from, &PASSWORD).await?;
-        attempt::forgive(tx, &counted).await?;
+        attempt::forgive(tx, &counted.shown_by(&user)).await?;
         Ok(entry)
     });
     Ok(entry.await?.value)
@@ -238,11 +236,11 @@ async fn forgive(state: &State, ctx: &Ctx, counted: Counted) -> Result<(), Error
 }
 
 /// Tells the tenants that somebody guesses at a user of theirs: once, when the waiting begins. Nobody waits for
-/// it, or the answer would come later where there is a user.
-fn report(state: &State, ctx: Ctx, known: &[Candidate], ip: Option<IpAddr>) {
+/// it, or the answer would come later where there is a user. From where is not told: the trail is kept for ever.
+fn report(state: &State, ctx: Ctx, known: &[Candidate]) {
     let db = state.db.clone();
     let users: Vec<_> = known.iter().map(|c| (c.tenant, c.credentials.id)).collect();
-    let details = json!({ "ip": ip, "failures": ACCOUNT.free });
+    let details = json!({ "failures": ACCOUNT.free });
     tokio::spawn(async move {
         for (tenant, user) in users {
             let ctx = Ctx {
@@ -323,7 +321,8 @@ pub async fn refresh(
             Presented::Copied => {
                 store::end(tx, &[session.id], Why::Copied).await?;
                 revocation::sessions(tx, &[session.id]).await?;
-                let details = json!({ "session_id": session.id, "signed_in_from": session.ip });
+                // From where is in its row, which can be erased.
+                let details = json!({ "session_id": session.id });
                 tx.audit(
                     "identity.session.copied",
                     ("user", user.id.uuid()),
@@ -487,8 +486,9 @@ pub async fn change_password(
             .filter(|s| s.is_open(tx.now()))
             .ok_or(Error::SessionEnded)?;
         prolongable(tx, &session).await?;
+        let counted = proven.counted.shown_by(&user);
         let signed = signed_in(tx, &Credentials { not_before, ..user }, &session).await?;
-        attempt::forgive(tx, &proven.counted).await?;
+        attempt::forgive(tx, &counted).await?;
         Ok::<_, Error>(signed)
     });
     Ok(signed.await?.value)
@@ -504,12 +504,13 @@ pub struct Proven {
 }
 
 impl Proven {
-    /// Its owner, locked; the password may have changed between the check and now.
+    /// Its owner, locked; between the check and now the password or the address may have changed, or he been disabled.
     pub async fn lock(&self, tx: &mut Tx) -> Result<Credentials, Error> {
         let user = user::store::lock_credentials(tx, self.credentials.id)
             .await?
+            .filter(Credentials::is_active)
             .ok_or(Fault::NotFound)?;
-        if user.password_hash == self.credentials.password_hash {
+        if user.is_as(&self.credentials) {
             Ok(user)
         } else {
             Err(Error::WrongPassword)

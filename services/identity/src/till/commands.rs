@@ -2,6 +2,7 @@
 
 use bahi_db::{Ctx, Done, Error as DbError, Tx};
 use bahi_types::{BranchId, LocationId, TillId};
+use serde_json::{Value, json};
 
 use super::{model::Till, store};
 use crate::{Error, State, branch, branch::Branch, events, location};
@@ -43,6 +44,7 @@ pub async fn create(state: &State, ctx: &Ctx, new: NewTill) -> Result<Done<Till>
     state
         .db
         .write(ctx, async move |tx: &mut Tx| {
+            branch::reaches(tx, new.branch_id)?;
             let branch = open_branch(tx, new.branch_id).await?;
             open_location(tx, new.location_id, branch.id).await?;
             let row = Till {
@@ -62,6 +64,12 @@ pub async fn create(state: &State, ctx: &Ctx, new: NewTill) -> Result<Done<Till>
             };
             store::insert(tx, &row).await?;
             tx.publish(events::till(&row));
+            tx.audit(
+                "identity.till.create",
+                ("till", row.id.uuid()),
+                None,
+                told(&row),
+            );
             Ok(row)
         })
         .await
@@ -78,6 +86,7 @@ pub async fn update(
         .db
         .write(ctx, async move |tx: &mut Tx| {
             let mut row = store::lock(tx, id).await?;
+            branch::reaches(tx, row.branch_id)?;
             if row.version != version {
                 return Err(DbError::Stale {
                     current: row.version,
@@ -90,6 +99,7 @@ pub async fn update(
             if change.active && (!row.active || change.location_id != row.location_id) {
                 open_location(tx, change.location_id, row.branch_id).await?;
             }
+            let before = told(&row);
             row.code = change.code;
             row.name = change.name;
             row.location_id = change.location_id;
@@ -99,9 +109,19 @@ pub async fn update(
             row.updated_at = tx.now();
             store::save(tx, &row).await?;
             tx.publish(events::till(&row));
+            let details = json!({ "before": before, "after": told(&row) });
+            tx.audit("identity.till.update", ("till", id.uuid()), None, details);
             Ok(row)
         })
         .await
+}
+
+/// What the trail says of a till.
+fn told(row: &Till) -> Value {
+    json!({
+        "branch_id": row.branch_id, "location_id": row.location_id, "code": row.code, "name": row.name,
+        "series": row.series, "round_to_rupee": row.round_to_rupee, "active": row.active,
+    })
 }
 
 async fn open_branch(tx: &mut Tx, id: BranchId) -> Result<Branch, Error> {

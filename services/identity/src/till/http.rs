@@ -173,7 +173,7 @@ pub(super) struct Filter {
 
 /// Adds a till.
 #[utoipa::path(tag = "organisation", security(("bearer" = ["identity.organisation.write"])), request_body = TillInput, responses(
-    (status = 201, body = TillBody), (status = 409, description = "CODE_TAKEN, SERIES_TAKEN"),
+    (status = 201, body = TillBody), (status = 403, description = "OTHER_BRANCH"), (status = 409, description = "CODE_TAKEN, SERIES_TAKEN"),
     (status = 422, description = "UNKNOWN_REFERENCE, CLOSED_REFERENCE")))]
 #[post("/api/v1/tills")]
 async fn create(state: web::Data<State>, req: Post<TillInput>) -> Result<HttpResponse, Problem> {
@@ -231,7 +231,7 @@ async fn get_one(
 
 /// Changes a till, retires it or brings it back.
 #[utoipa::path(tag = "organisation", security(("bearer" = ["identity.organisation.write"])), request_body = TillChange, responses(
-    (status = 200, body = TillBody), (status = 422, description = "UNKNOWN_REFERENCE, CLOSED_REFERENCE")))]
+    (status = 200, body = TillBody), (status = 403, description = "OTHER_BRANCH"), (status = 422, description = "UNKNOWN_REFERENCE, CLOSED_REFERENCE")))]
 #[put("/api/v1/tills/{id}")]
 async fn update(
     state: web::Data<State>,

@@ -97,6 +97,7 @@ pub async fn invite(
         .db
         .write(ctx, async move |tx: &mut Tx| {
             let role_ids = role_set(new.role_ids);
+            role::store::share(tx, &role_ids).await?;
             let branch_ids = given(tx, &new.scope, &role_ids).await?;
             role::model::within(&grants, &role::store::permissions(tx, &role_ids).await?)?;
             let user = User {
@@ -206,17 +207,18 @@ pub async fn joined(tx: &mut Tx, id: UserId, password_hash: &str) -> Result<(), 
     Ok(())
 }
 
-/// An invited user becomes active without a password: a provider vouches for him and his address.
+/// An invited user becomes active without a password: a provider vouches for him. It is one of the tenant's own choice, so
+/// that his address is his only he can show.
 pub async fn joined_by_provider(tx: &mut Tx, id: UserId) -> Result<(), Error> {
     let mut member = lock(tx, id).await?;
     Status::ACTIVE.clone_into(&mut member.user.status);
-    member.user.email_verified_at = Some(tx.now());
     save(tx, &mut member).await?;
     tx.audit("identity.user.join", ("user", id.uuid()), None, json!({}));
     Ok(())
 }
 
-/// A person becomes a user whom a provider vouches for, address and all.
+/// A person becomes a user whom a provider vouches for. That his address is his only he can show, as in
+/// [`joined_by_provider`].
 pub async fn brought_in(
     tx: &mut Tx,
     email: &str,
@@ -233,9 +235,10 @@ pub async fn brought_in(
         version: 1,
         created_at: tx.now(),
         updated_at: tx.now(),
-        email_verified_at: Some(tx.now()),
+        email_verified_at: None,
         branch_ids,
     };
+    role::store::share(tx, &[role]).await?;
     store::insert(tx, &user, None).await?;
     store::set_roles(tx, user.id, &[role]).await?;
     let member = Member {
@@ -276,20 +279,21 @@ pub async fn verified(tx: &mut Tx, id: UserId) -> Result<(), Error> {
     Ok(())
 }
 
-/// Changes name, roles, branches and address.
+/// Changes name, roles, branches and address; the address is somebody else's, and no key changes one.
 pub async fn update(
     state: &State,
-    ctx: &Ctx,
-    grants: &Grants,
+    caller: &Caller,
     (id, version): (UserId, i64),
     change: Change,
     locale: Option<String>,
 ) -> Result<Done<Member>, Error> {
-    let (clock, grants) = (state.clock.clone(), grants.clone());
-    let secret = state.secret.clone();
+    let (clock, secret) = (state.clock.clone(), state.secret.clone());
+    let (asker, grants) = (caller.clone(), caller.grants.clone());
     state
         .db
-        .write(ctx, async move |tx: &mut Tx| {
+        .write(&caller.ctx, async move |tx: &mut Tx| {
+            let role_ids = role_set(change.role_ids);
+            role::store::share(tx, &role_ids).await?;
             let mut member = lock(tx, id).await?;
             if member.user.version != version {
                 return Err(DbError::Stale {
@@ -298,12 +302,8 @@ pub async fn update(
                 .into());
             }
             let Change {
-                name,
-                role_ids,
-                scope,
-                email,
+                name, scope, email, ..
             } = change;
-            let role_ids = role_set(role_ids);
             let before = member.role_ids.clone();
             if role_ids != before {
                 above(tx, &grants, id).await?;
@@ -343,7 +343,11 @@ pub async fn update(
                 save(tx, &mut member).await?;
                 return Ok(member);
             };
-            // Whoever reads his mail may come to act as him.
+            // Whoever reads his mail may come to act as him, by a provider that links by it: who has his token for a
+            // moment must not come to hold his account.
+            if asker.user()? == id {
+                return Err(Error::OwnEmail);
+            }
             above(tx, &grants, id).await?;
             // The trail is kept for ever, and the addresses are nobody's business there.
             tx.audit(

@@ -93,7 +93,7 @@ struct Change {
     #[schema(value_type = Option<Vec<uuid::Uuid>>)]
     #[serde(default, deserialize_with = "validate::said")]
     branch_ids: Option<Option<Vec<BranchId>>>,
-    /// His e-mail address, where it changes; it must be verified anew.
+    /// His e-mail address, where it changes; it must be verified anew. Nobody changes his own, and no API key anybody's.
     #[garde(inner(custom(address)))]
     #[schema(format = "email")]
     email: Option<String>,
@@ -283,7 +283,7 @@ async fn get_one(
 
 /// Changes name, roles, branches and address.
 #[utoipa::path(tag = "users", security(("bearer" = ["identity.user.write"])), request_body = Change, responses(
-    (status = 200, body = UserBody), (status = 403, description = "ESCALATION, OTHER_BRANCH"), (status = 409, description = "EMAIL_TAKEN"), (status = 422, description = "LAST_OWNER, ERASED"), (status = 429, description = "TOO_MANY_MAILS, with Retry-After")))]
+    (status = 200, body = UserBody), (status = 403, description = "ESCALATION, OTHER_BRANCH"), (status = 409, description = "EMAIL_TAKEN"), (status = 422, description = "OWN_EMAIL, LAST_OWNER, ERASED"), (status = 429, description = "TOO_MANY_MAILS, with Retry-After")))]
 #[put("/api/v1/users/{id:[^:/]+}")]
 async fn update(
     state: web::Data<State>,
@@ -297,9 +297,8 @@ async fn update(
         scope: req.body.branch_ids.map(Scope::new),
         email: req.body.email.map(|email| email.to_lowercase()),
     };
-    let (caller, which) = (req.caller, (*id, req.version));
-    let (ctx, grants) = (&caller.ctx, &caller.grants);
-    let done = commands::update(&state, ctx, grants, which, change, device.language).await?;
+    let which = (*id, req.version);
+    let done = commands::update(&state, &req.caller, which, change, device.language).await?;
     Ok(ok(&done.map(UserBody::from)))
 }
 

@@ -8,8 +8,9 @@
 //! * His roles are good at all branches, or at those he works for. Nobody gives or takes a branch that is not his own, nor
 //!   acts upon somebody who works for another one.
 //! * A tenant keeps at least one active owner. Whoever takes an owner away holds the owner role's row.
-//! * His e-mail address is verified by a token that was mailed to it. Another address is not, and voids what was handed out
-//!   for the one before; only who holds all that he holds may change it.
+//! * His e-mail address is verified by a token that was mailed to it, and by nothing else: what a provider of the tenant says
+//!   of it is the tenant's own word. Another address is not verified, and voids what was handed out for the one before; only
+//!   somebody else who holds all that he holds may change it, and no key, because a provider may link by it.
 //! * A change of roles, branches or status makes every access token void that was issued before it.
 
 mod commands;

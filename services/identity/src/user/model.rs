@@ -61,9 +61,16 @@ pub struct Credentials {
     pub not_before: i64,
     /// The branches that his roles are good at; all where there is none.
     pub branch_ids: Option<Vec<BranchId>>,
+    /// When he has shown that his address is his.
+    pub email_verified_at: Option<DateTime<Utc>>,
 }
 
 impl Credentials {
+    /// Whether he still comes in with what was looked at before.
+    pub fn is_as(&self, before: &Self) -> bool {
+        self.email == before.email && self.password_hash == before.password_hash
+    }
+
     /// Whether he may sign in.
     pub fn is_active(&self) -> bool {
         self.status == Status::ACTIVE

@@ -3,7 +3,7 @@
 use bahi_events::Envelope;
 use serde_json::{Value, json};
 
-use crate::support::*;
+use crate::{organisation::site, support::*};
 
 /// Brings what the outbox holds back in, as Kafka would.
 pub async fn deliver(app: &App, events: &[Envelope<Value>]) {
@@ -448,4 +448,62 @@ async fn two_who_append_at_once_do_so_one_after_the_other() {
     second.batch_execute(&append()).await.unwrap();
     first.batch_execute("commit").await.unwrap();
     assert_eq!(verdict(&shop, "").await["broken_at"], 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trail_is_not_for_who_works_for_a_part_of_the_business() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let branch = site(&shop.owner).await.branch.parse().unwrap();
+    a_trail_of(&app, &shop, 1).await;
+    for permissions in [&["*"][..], &["identity.audit.read"]] {
+        let local = shop.owner.at_branches(permissions, &[branch]);
+        let noted = format!("/api/v1/audit:verify?number=1&hash={}", "0".repeat(64));
+        for path in [
+            "/api/v1/audit",
+            "/api/v1/audit?action=identity.branch.create",
+            "/api/v1/audit:verify",
+            &noted,
+        ] {
+            let refused = local.get(path).await.expect(403);
+            assert_eq!(refused.code(), "OTHER_BRANCH", "{path}");
+            assert!(!refused.text.contains("total"), "{path}");
+        }
+    }
+    let everywhere = shop.owner.with_permissions(&["identity.audit.read"]);
+    everywhere.get("/api/v1/audit").await.expect(200);
+    everywhere.get("/api/v1/audit:verify").await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trail_holds_no_network_address() {
+    const HOME: &str = "203.0.113.7";
+    let app = start_fixed().await;
+    let shop = Shop::open(&app).await;
+    let body = |password: &str| json!({ "email": shop.email, "password": password });
+    let login = "/api/v1/auth/login";
+    let signed = post_from(&app, HOME, login, body(PASSWORD))
+        .await
+        .expect(200);
+    let token = signed.text_at("refresh_token");
+    refresh(&app, &token).await.expect(200);
+    app.clock.advance(chrono::TimeDelta::seconds(21));
+    refresh(&app, &token).await.expect(401);
+    let tenant = shop.owner.tenant;
+    // The session says from where, as long as it is kept.
+    assert_eq!(
+        details_of(&app, tenant, "identity.session.copied").await,
+        [json!({ "session_id": signed.text_at("session_id") })]
+    );
+    for _ in 0..5 {
+        let guess = post_from(&app, HOME, login, body("a wrong password"));
+        guess.await.expect(401);
+    }
+    let guessed = bahi_testkit::eventually(async || {
+        let told = details_of(&app, tenant, "identity.session.guessed").await;
+        (!told.is_empty()).then_some(told)
+    });
+    assert_eq!(guessed.await, [json!({ "failures": 5 })]);
+    let told = serde_json::to_string(&of_audit(&app).await).unwrap();
+    assert!(!told.contains(HOME), "{told}");
 }

@@ -5,7 +5,7 @@ use bahi_types::BranchId;
 use serde_json::{Value, json};
 
 use crate::{
-    organisation::{Site, site},
+    organisation::{Site, site, till},
     support::*,
 };
 
@@ -238,4 +238,91 @@ async fn a_key_is_made_anew_and_ended_by_who_works_wherever_its_maker_does() {
         let path = format!("{near}:{verb}");
         at_both.client.post(&path, json!({})).await.expect(200);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_its_tills_and_its_locations_are_changed_by_who_works_there() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let first = site(&shop.owner).await;
+    let branch = second(&shop.owner, &first).await;
+    let place =
+        |branch: &str, code: &str| json!({ "branch_id": branch, "code": code, "name": "Floor" });
+    let made = shop
+        .owner
+        .post("/api/v1/locations", place(&branch, "l2"))
+        .await;
+    let other = Site {
+        registration: first.registration.clone(),
+        branch,
+        location: made.expect(201).text_at("id"),
+    };
+    let made = shop.owner.post("/api/v1/tills", till(&other, "t2", "P2"));
+    let far = format!("/api/v1/tills/{}", made.await.expect(201).text_at("id"));
+    let local = shop.owner.at_branches(&["*"], &[named(&first.branch)]);
+    let set = |code: &str| json!({ "code": code, "name": "Mine", "active": true, "upi_vpa": "mine@okbank" });
+    let set_place = |code: &str| json!({ "code": code, "name": "Mine", "active": true });
+    let set_till = |site: &Site, code: &str| json!({ "code": code, "name": "Mine", "location_id": site.location, "round_to_rupee": true, "active": false });
+
+    // Nobody but who works for all of them opens another one.
+    let third = json!({ "registration_id": first.registration, "code": "third", "name": "Third" });
+    elsewhere(local.post("/api/v1/branches", third).await);
+    // The company and its registrations are everybody's.
+    let company = shop.owner.get("/api/v1/company").await.expect(200).body;
+    let change = json!({ "legal_name": "Mine", "currency": "INR", "require_mfa": false });
+    let version = company["version"].as_i64().unwrap();
+    elsewhere(local.put("/api/v1/company", change, version).await);
+    let registration = json!({ "legal_name": "Mine", "state_code": "29" });
+    elsewhere(local.post("/api/v1/registrations", registration).await);
+    let path = |what: &str, id: &str| format!("/api/v1/{what}/{id}");
+    elsewhere(
+        local
+            .put(&path("branches", &other.branch), set("second"), 1)
+            .await,
+    );
+    elsewhere(
+        local
+            .post("/api/v1/locations", place(&other.branch, "l3"))
+            .await,
+    );
+    elsewhere(
+        local
+            .put(&path("locations", &other.location), set_place("l2"), 1)
+            .await,
+    );
+    elsewhere(local.post("/api/v1/tills", till(&other, "t3", "P3")).await);
+    elsewhere(local.put(&far, set_till(&other, "t2"), 1).await);
+    let update = "mutation($id: ID!, $i: BranchChange!) { updateBranch(id: $id, version: 1, input: $i) { version } }";
+    let asked =
+        json!({ "id": other.branch, "i": { "code": "second", "name": "Mine", "active": true } });
+    let refused = local.graphql(update, asked).await.expect(200);
+    let code = &refused.body["errors"][0]["extensions"]["code"];
+    assert_eq!(code, "OTHER_BRANCH");
+    let untouched = local
+        .get(&path("branches", &other.branch))
+        .await
+        .expect(200);
+    assert_eq!(untouched.body["version"], 1);
+
+    local
+        .put(&path("branches", &first.branch), set("main"), 1)
+        .await
+        .expect(200);
+    local
+        .post("/api/v1/locations", place(&first.branch, "l3"))
+        .await
+        .expect(201);
+    local
+        .put(&path("locations", &first.location), set_place("shop"), 1)
+        .await
+        .expect(200);
+    let near = local
+        .post("/api/v1/tills", till(&first, "t3", "P3"))
+        .await
+        .expect(201);
+    let near = path("tills", &near.text_at("id"));
+    local
+        .put(&near, set_till(&first, "t3"), 1)
+        .await
+        .expect(200);
 }

@@ -9,11 +9,12 @@ use crate::support::*;
 const ASK: &str = "/api/v1/auth/email-verifications";
 
 /// What was asked to be mailed to a user, in order.
-async fn mails(app: &App, user: &str) -> Vec<Value> {
+pub async fn mails(app: &App, user: &str) -> Vec<Value> {
     said(app, "user.email_verification_requested", user).await
 }
 
-async fn confirm(app: &App, mail: &Value) -> bahi_testkit::Reply {
+/// Gives the token of a mail back.
+pub async fn confirm(app: &App, mail: &Value) -> bahi_testkit::Reply {
     let body = json!({ "token": mail["token"] });
     post(app, &format!("{ASK}:confirm"), body).await
 }
@@ -198,4 +199,44 @@ async fn strangers_who_register_with_an_address_keep_nobody_out() {
     let found = comes_in("the last password").await.expect(200);
     assert_eq!(found.body["tenant_id"], json!(last.owner.tenant));
     comes_in("the first password").await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_changes_his_own_address_and_no_key_changes_anybodys() {
+    let app = start_fixed().await;
+    let shop = Shop::open(&app).await;
+    let (partner, cashier) = (
+        shop.hire(&app, "owner").await,
+        shop.hire(&app, "cashier").await,
+    );
+    app.clock.advance(TimeDelta::minutes(1));
+    let change = async |who: &bahi_testkit::Client, path: &str, name: &str, email: &str| {
+        let user = shop.owner.get(path).await.expect(200).body;
+        let body = json!({ "name": name, "role_ids": user["role_ids"], "email": email });
+        who.put(path, body, user["version"].as_i64().unwrap()).await
+    };
+    let own = format!("/api/v1/users/{}", shop.owner.user);
+    let mine = "mine@elsewhere.example.in";
+    // Whoever has his token for a moment would come in by a provider that links by this address.
+    let himself = change(&shop.owner, &own, "Asha", mine).await;
+    assert_eq!(himself.expect(422).code(), "OWN_EMAIL");
+    // A key that was made with his token is somebody else, and would do it for him.
+    let key = nobody(&app).with_token(&token_of_key(shop.owner.tenant, &["*"]));
+    for path in [&own, &cashier.path()] {
+        let refused = change(&key, path, "Asha", mine).await;
+        assert_eq!(refused.expect(403).code(), "FORBIDDEN", "{path}");
+    }
+    let kept = shop.owner.get(&own).await.expect(200);
+    assert_eq!(
+        (&kept.body["email"], &kept.body["name"]),
+        (&json!(shop.email), &json!("Asha Sharma"))
+    );
+    // The same address is no change, and the rest of him he changes.
+    let same = shop.email.to_uppercase();
+    change(&shop.owner, &own, "Asha S", &same).await.expect(200);
+    change(&key, &cashier.path(), "Ravi K", &cashier.email)
+        .await
+        .expect(200);
+    let moved = change(&partner.client, &own, "Asha S", mine).await;
+    assert_eq!(moved.expect(200).body["email"], mine);
 }

@@ -10,7 +10,12 @@ use chrono::{SubsecRound, TimeDelta, Utc};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::{mfa::enrolled, organisation::site, support::*};
+use crate::{
+    emails::{confirm, mails},
+    mfa::enrolled,
+    organisation::site,
+    support::*,
+};
 
 pub const BACK: &str = "https://shop.example.in/signed-in";
 const BEGIN: &str = "/api/v1/auth/oidc:begin";
@@ -188,9 +193,15 @@ async fn who_is_linked_comes_in_by_issuer_and_subject() {
     office.tick(&app);
     office.sign_in(&app).await.expect(200);
 
-    let told = audited(&app, office.shop.owner.tenant).await;
-    let links = told.iter().filter(|a| *a == "identity.user.link").count();
-    assert_eq!(links, 1);
+    // The trail, which is kept for ever, names the link and not who he is there.
+    let owner = &office.shop.owner;
+    let told = details_of(&app, owner.tenant, "identity.user.link").await;
+    let link = json!({ "provider_id": office.id, "link_id": linked.body["id"], "by": "himself" });
+    assert_eq!(told, std::slice::from_ref(&link));
+    let path = format!("/api/v1/auth/identities/{}", linked.text_at("id"));
+    owner.delete(&path, 1).await.expect(204);
+    let told = details_of(&app, owner.tenant, "identity.user.unlink").await;
+    assert_eq!(told, [link]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -266,7 +277,16 @@ async fn an_unknown_person_stays_outside_unless_the_company_wants_him() {
             &json!([cashier])
         )
     );
-    assert!(user.body["email_verified_at"].is_string());
+    // Of whom a provider says that an address is his has not shown it: the company chose the provider.
+    assert_eq!(user.body["email_verified_at"], Value::Null);
+    let himself = client(&app, &came[0]);
+    let ask = "/api/v1/auth/email-verifications";
+    assert!(mails(&app, &id).await.is_empty());
+    himself.post(ask, json!({})).await.expect(204);
+    let mail = mails(&app, &id).await.pop().unwrap();
+    confirm(&app, &mail).await.expect(204);
+    let shown = himself.get("/api/v1/auth/me").await.expect(200);
+    assert!(shown.body["email_verified_at"].is_string());
     // Without a password nobody signs in with one, however empty.
     log_in(&app, &asha, "").await.expect(401);
     log_in(&app, &asha, PASSWORD).await.expect(401);
@@ -330,6 +350,11 @@ async fn an_unknown_person_stays_outside_unless_the_company_wants_him() {
     ));
     let joined = office.sign_in(&app).await.expect(200);
     assert_eq!(joined.body["user_id"], invited.body["user"]["id"]);
+    let me = client(&app, &joined)
+        .get("/api/v1/auth/me")
+        .await
+        .expect(200);
+    assert_eq!(me.body["email_verified_at"], Value::Null);
     let body = json!({ "token": invited.body["token"], "password": PASSWORD });
     post(&app, "/api/v1/auth/invitations:accept", body)
         .await

@@ -512,3 +512,74 @@ async fn lists_are_filtered_sorted_and_paged() {
         .await
         .expect(400);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_change_of_a_place_is_in_the_trail_with_what_was_there_before() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let site = site(&shop.owner).await;
+    let made = shop.owner.post("/api/v1/tills", till(&site, "t1", "P1"));
+    let till_id = made.await.expect(201).text_at("id");
+    let path = format!("/api/v1/branches/{}", site.branch);
+    // Somebody has the customers of a day pay to another address, and puts it back.
+    for (version, vpa) in [(1, "shop@okbank"), (2, "thief@okbank"), (3, "shop@okbank")] {
+        let set = json!({ "code": "main", "name": "Main", "active": true, "upi_vpa": vpa });
+        shop.owner.put(&path, set, version).await.expect(200);
+    }
+    let path = format!("/api/v1/tills/{till_id}");
+    let retire = json!({ "code": "t1", "name": "Till", "location_id": site.location, "round_to_rupee": true, "active": false });
+    shop.owner.put(&path, retire, 1).await.expect(200);
+    let path = format!("/api/v1/locations/{}", site.location);
+    let close = json!({ "code": "shop", "name": "Old shop", "active": false });
+    shop.owner.put(&path, close, 1).await.expect(200);
+
+    let tenant = shop.owner.tenant;
+    assert_eq!(
+        audited(&app, tenant).await,
+        [
+            "identity.tenant.register",
+            "identity.registration.create",
+            "identity.branch.create",
+            "identity.location.create",
+            "identity.till.create",
+            "identity.branch.update",
+            "identity.branch.update",
+            "identity.branch.update",
+            "identity.till.update",
+            "identity.location.update",
+        ]
+    );
+    let told = async |action: &'static str| details_of(&app, tenant, action).await;
+    let of_branch = |vpa: Value| {
+        json!({ "registration_id": site.registration, "code": "MAIN", "name": "Main", "address": null, "phone": null,
+            "upi_vpa": vpa, "active": true })
+    };
+    assert_eq!(
+        told("identity.branch.create").await,
+        [of_branch(Value::Null)]
+    );
+    let (shops, thiefs) = (json!("shop@okbank"), json!("thief@okbank"));
+    let step = |from: &Value, to: &Value| json!({ "before": of_branch(from.clone()), "after": of_branch(to.clone()) });
+    assert_eq!(
+        told("identity.branch.update").await,
+        [
+            step(&Value::Null, &shops),
+            step(&shops, &thiefs),
+            step(&thiefs, &shops)
+        ]
+    );
+    let of_till = |active: bool| {
+        json!({ "branch_id": site.branch, "location_id": site.location, "code": "T1", "name": "Till", "series": "P1",
+            "round_to_rupee": true, "active": active })
+    };
+    assert_eq!(told("identity.till.create").await, [of_till(true)]);
+    let retired = json!({ "before": of_till(true), "after": of_till(false) });
+    assert_eq!(told("identity.till.update").await, [retired]);
+    let of_location = |name: &str, active: bool| json!({ "branch_id": site.branch, "code": "SHOP", "name": name, "active": active });
+    assert_eq!(
+        told("identity.location.create").await,
+        [of_location("Shop floor", true)]
+    );
+    let closed = json!({ "before": of_location("Shop floor", true), "after": of_location("Old shop", false) });
+    assert_eq!(told("identity.location.update").await, [closed]);
+}

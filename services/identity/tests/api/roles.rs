@@ -138,3 +138,37 @@ async fn the_owner_role_and_roles_in_use_stay() {
         "ESCALATION"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_gives_a_role_waits_for_its_change() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let manager = shop.hire(&app, "manager").await;
+    let cashier = shop.hire(&app, "cashier").await;
+    let role = async |name: &str| {
+        let body = json!({ "name": name, "permissions": ["sales.pos.use"] });
+        let made = shop.owner.post("/api/v1/roles", body).await;
+        made.expect(201).text_at("id")
+    };
+    let (one, two) = (role("one").await, role("two").await);
+    // What it held a moment ago he could give.
+    let widen = "update role set permissions = '{*}' where id = $1";
+    let body = json!({ "email": "new@x.example.in", "name": "New", "role_ids": [one] });
+    let asked = manager.client.post("/api/v1/users", body);
+    let reply = meanwhile(&app, (widen, &one), asked, async {}).await;
+    assert_eq!(reply.expect(403).code(), "ESCALATION");
+
+    let body = json!({ "name": "Ravi", "role_ids": [two] });
+    let path = cashier.path();
+    let asked = manager.client.put(&path, body, 2);
+    // He has not locked the user yet: who changes a role locks it first, and then those who have it.
+    let free = async {
+        let id: uuid::Uuid = cashier.id.parse().unwrap();
+        let lock = "select id from app_user where id = $1 for update nowait";
+        app.admin().await.query_one(lock, &[&id]).await.unwrap();
+    };
+    let reply = meanwhile(&app, (widen, &two), asked, free).await;
+    assert_eq!(reply.expect(403).code(), "ESCALATION");
+    let kept = shop.owner.get(&path).await.expect(200);
+    assert_eq!(kept.body["role_ids"], json!([shop.role("cashier").await]));
+}

@@ -5,7 +5,10 @@ use chrono::TimeDelta;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::*;
+use crate::{
+    emails::{confirm, mails},
+    support::*,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_business_registers_and_its_owner_is_signed_in() {
@@ -371,10 +374,17 @@ async fn one_address_in_two_businesses_is_told_apart_by_password_or_choice() {
     post(&app, "/api/v1/auth/login", body).await.expect(401);
 }
 
+/// The owner takes the token of the mail that he was sent.
+async fn show_address(app: &App, shop: &Shop) {
+    let mail = mails(app, &shop.owner.user.to_string()).await.pop();
+    confirm(app, &mail.unwrap()).await.expect(204);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn guessing_gets_slower_and_never_locks_out() {
     let app = start_fixed().await;
     let shop = Shop::open(&app).await;
+    show_address(&app, &shop).await;
     for known in [shop.email.as_str(), "unknown@nowhere.example.in"] {
         let mut refusals = Vec::new();
         for _ in 0..5 {
@@ -394,7 +404,7 @@ async fn guessing_gets_slower_and_never_locks_out() {
             log_in(&app, known, "a wrong password").await.expect(401);
         }
     }
-    // The right password must wait like any other, and then it is let in and all is forgotten.
+    // The right password must wait like any other, and then it is let in and all is forgotten: the address is its owner's.
     log_in(&app, &shop.email, PASSWORD).await.expect(429);
     app.clock.advance(TimeDelta::seconds(8));
     log_in(&app, &shop.email, PASSWORD).await.expect(200);
@@ -439,6 +449,68 @@ async fn a_right_password_elsewhere_forgives_no_guesses() {
     begun.expect(200);
     guess().await.expect(401);
     too_early("2").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_right_password_forgives_does_not_tell_who_else_has_the_address() {
+    let app = start_fixed().await;
+    for shared in [false, true] {
+        let shop = Shop::open(&app).await;
+        if shared {
+            Shop::open_as(&app, &unique("twin"), &shop.email, "the twin's password").await;
+        }
+        let guess = async |times: u32| {
+            for _ in 0..times {
+                log_in(&app, &shop.email, "a wrong password")
+                    .await
+                    .expect(401);
+            }
+        };
+        let too_early = async || {
+            let early = log_in(&app, &shop.email, "a wrong password").await;
+            assert_eq!(early.expect(429).header("retry-after"), Some("1"));
+        };
+        // Who has not shown that the address is his is not forgiven what may have been guessed at somebody else.
+        guess(4).await;
+        log_in(&app, &shop.email, PASSWORD).await.expect(200);
+        guess(1).await;
+        too_early().await;
+        // With time it is forgotten.
+        app.clock.advance(TimeDelta::minutes(31));
+        guess(4).await;
+        // Who has shown it begins anew, whoever else has it.
+        show_address(&app, &shop).await;
+        log_in(&app, &shop.email, PASSWORD).await.expect(200);
+        guess(4).await;
+        let body = json!({ "password": PASSWORD });
+        let begun = shop.owner.post("/api/v1/auth/mfa:begin", body).await;
+        begun.expect(200);
+        guess(5).await;
+        too_early().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_right_password_helps_nobody_who_was_shut_out_or_given_another_address_meanwhile() {
+    let app = start().await;
+    let shop = Shop::open(&app).await;
+    let shut_out = shop.hire(&app, "cashier").await;
+    let body = json!({ "old_password": PASSWORD, "new_password": "a better password" });
+    let change = "update app_user set status = 'disabled' where id = $1";
+    let asked = shut_out.client.post("/api/v1/auth/password", body);
+    let reply = meanwhile(&app, (change, &shut_out.id), asked, async {}).await;
+    reply.expect(404);
+
+    // The counter is that of the address which he gave, and he who has it may be somebody else by now.
+    let moved = shop.hire(&app, "cashier").await;
+    let change =
+        "update app_user set email = 'moved@x.example.in', email_verified_at = now() where id = $1";
+    let asked = log_in(&app, &moved.email, PASSWORD);
+    let reply = meanwhile(&app, (change, &moved.id), asked, async {}).await;
+    assert_eq!(reply.expect(401).code(), "INVALID_CREDENTIALS");
+    log_in(&app, "moved@x.example.in", PASSWORD)
+        .await
+        .expect(200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bahi_http::{Claims, Keys, Signer, token};
-use bahi_testkit::{Client, Reply, TestApp, test_env};
+use bahi_testkit::{Client, Reply, TestApp, eventually, test_env};
 use bahi_types::{Clock, TenantId};
 use chrono::{SubsecRound, Utc};
 use identity::State;
@@ -240,4 +240,38 @@ pub async fn audited(app: &App, tenant: TenantId) -> Vec<String> {
     events
         .map(|e| e.payload["action"].as_str().unwrap().to_owned())
         .collect()
+}
+
+/// Answers what was asked while somebody else was changing a row: once the request waits for him `seen` is looked at, and
+/// then he is done.
+pub async fn meanwhile<T>(
+    app: &App,
+    (change, id): (&str, &str),
+    asked: impl Future<Output = T>,
+    seen: impl Future<Output = ()>,
+) -> T {
+    let mut operator = app.admin().await;
+    let held = operator.transaction().await.unwrap();
+    let id: uuid::Uuid = id.parse().unwrap();
+    assert_eq!(held.execute(change, &[&id]).await.unwrap(), 1);
+    let done = async {
+        let watch = app.admin().await;
+        let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        eventually(async || {
+            let row = watch.query_one(waiting, &[]).await.unwrap();
+            (row.get::<_, i64>(0) == 1).then_some(())
+        })
+        .await;
+        seen.await;
+        held.commit().await.unwrap();
+    };
+    futures::join!(asked, done).0
+}
+
+/// What the audit trail is told of an action in a tenant, in order.
+pub async fn details_of(app: &App, tenant: TenantId, action: &str) -> Vec<Value> {
+    let events = app.events().await.into_iter().filter(|e| {
+        e.event_type == "audit.recorded" && e.tenant_id == tenant && e.payload["action"] == action
+    });
+    events.map(|e| e.payload["details"].clone()).collect()
 }
