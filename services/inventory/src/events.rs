@@ -187,7 +187,7 @@ pub(crate) fn returned_to_supplier(
         batch_id: l.batch_id,
         status: l.status.name().to_owned(),
         qty: l.qty,
-        cost_value: l.cost_value,
+        cost_value: l.cost_value.unwrap_or_default(),
         receipt_id: l.receipt_id,
         receipt_line: l.receipt_line,
         uom: facts.uom(l.product_id),

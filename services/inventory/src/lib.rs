@@ -9,6 +9,7 @@ mod batch;
 mod config;
 pub mod consumers;
 mod copy;
+mod costs;
 pub mod count;
 mod disposal;
 mod document;

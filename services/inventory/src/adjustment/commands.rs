@@ -62,8 +62,8 @@ pub(crate) struct Adjustment {
     pub posting_date: NaiveDate,
     /// When it was posted.
     pub recorded_at: DateTime<Utc>,
-    /// Change of the stock's value.
-    pub value_delta: Money,
+    /// Change of the stock's value; for those who may see values.
+    pub value_delta: Option<Money>,
     /// Lines, in the order of the request.
     // A list gives none.
     #[serde(default)]
@@ -91,8 +91,8 @@ pub(crate) struct Line {
     pub qty_asked: Quantity,
     /// What was done: a loss takes at most what is on hand.
     pub qty_delta: Quantity,
-    /// Change of value.
-    pub value_delta: Money,
+    /// Change of value; for those who may see values.
+    pub value_delta: Option<Money>,
     /// On hand after it.
     pub on_hand_after: Quantity,
 }
@@ -162,7 +162,7 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewAdjustment) -> Result<Done<Ad
                     status: line.status,
                     qty_asked: line.delta,
                     qty_delta: delta,
-                    value_delta: Money::ZERO,
+                    value_delta: Some(Money::ZERO),
                     on_hand_after: books.item(*key).on_hand,
                 });
             }
@@ -191,7 +191,7 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewAdjustment) -> Result<Done<Ad
             let mut value_delta = Money::ZERO;
             for movement in movements.iter().filter(own) {
                 let Some(line) = lines.iter_mut().find(|l| l.line == movement.draft.source.line) else { continue };
-                line.value_delta = movement.value;
+                line.value_delta = Some(movement.value);
                 value_delta += movement.value;
                 let version = versions.get(&movement.draft.key.place()).copied().unwrap_or(1);
                 let reason = Some(reason_code.clone());
@@ -205,7 +205,7 @@ async fn attempt(state: &State, ctx: &Ctx, new: NewAdjustment) -> Result<Done<Ad
                 reason_code,
                 posting_date: business_date(at),
                 recorded_at: now,
-                value_delta,
+                value_delta: Some(value_delta),
                 lines,
                 broken_reservations,
             };

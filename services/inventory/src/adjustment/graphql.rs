@@ -13,6 +13,7 @@ use super::{
 use crate::{
     batch,
     batch::BatchBody,
+    costs::shown,
     document::{
         Filter, Kind,
         graphql::{Document, one, part},
@@ -111,6 +112,6 @@ impl Mutation {
         let command = ctx.command("inventory.stock.adjust")?;
         let new = valid(input)?.by(ctx.caller()?);
         let done = commands::post(ctx.state()?, &command, new).await?;
-        Ok(done.value)
+        Ok(shown(ctx.caller()?, done.value))
     }
 }

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::commands::{self, Adjustment, NewAdjustment};
 use crate::{
     State,
+    costs::{Costs, shown},
     document::{self, Filter, Kind},
     ledger::Status,
     serial,
@@ -112,6 +113,15 @@ impl Versioned for Adjustment {
     }
 }
 
+impl Costs for Adjustment {
+    fn hide_costs(&mut self) {
+        self.value_delta = None;
+        for line in &mut self.lines {
+            line.value_delta = None;
+        }
+    }
+}
+
 /// Corrects stock by hand.
 #[utoipa::path(tag = "adjustments", security(("bearer" = ["inventory.stock.adjust"])), request_body = AdjustmentRequest, responses((status = 201, body = Adjustment)))]
 #[post("/api/v1/inventory/adjust")]
@@ -120,9 +130,8 @@ async fn create(
     req: Post<AdjustmentRequest>,
 ) -> Result<HttpResponse, Problem> {
     let new = req.body.by(&req.caller);
-    Ok(created(
-        &commands::post(&state, &req.caller.ctx, new).await?,
-    ))
+    let done = commands::post(&state, &req.caller.ctx, new).await?;
+    Ok(created(&done.map(|made| shown(&req.caller, made))))
 }
 
 /// A posted adjustment without its lines.
@@ -140,10 +149,16 @@ struct AdjustmentHead {
     posting_date: NaiveDate,
     /// When it was posted.
     recorded_at: DateTime<Utc>,
-    /// Change of the stock's value.
-    value_delta: Money,
+    /// Change of the stock's value; for those who may see values.
+    value_delta: Option<Money>,
     /// Holds that had to end because their goods are gone.
     broken_reservations: Vec<ReservationId>,
+}
+
+impl Costs for AdjustmentHead {
+    fn hide_costs(&mut self) {
+        self.value_delta = None;
+    }
 }
 
 /// Adjustments, in the order they were posted.

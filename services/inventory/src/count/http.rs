@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     Error, State,
+    costs::{Costs, shown},
     ledger::{NO_BATCH, Status, after_id, page_by_id},
     serial,
 };
@@ -36,6 +37,15 @@ pub fn routes(cfg: &mut ServiceConfig) {
 impl Versioned for Count {
     fn version(&self) -> Option<i64> {
         Some(self.version)
+    }
+}
+
+impl Costs for Count {
+    fn hide_costs(&mut self) {
+        self.value_delta = None;
+        for line in &mut self.lines {
+            line.value_delta = None;
+        }
     }
 }
 
@@ -167,7 +177,7 @@ async fn reconcile(
         counted,
     };
     let done = commands::reconcile(&state, &req.caller.ctx, new).await?;
-    Ok(created(&done))
+    Ok(created(&done.map(|c| shown(&req.caller, c))))
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -201,7 +211,7 @@ async fn list(
         })
         .await?;
     let found = page_by_id(rows, &query, total, |c| c.id);
-    Ok(page(&found.map(Count::blind)))
+    Ok(page(&found.map(|c| shown(&caller, c.blind()))))
 }
 
 /// A count. What the books say is shown once it is submitted.
@@ -213,7 +223,7 @@ async fn find(
     id: web::Path<Uuid>,
 ) -> Result<HttpResponse, Problem> {
     let found = commands::find(&state, &caller.ctx, *id).await?;
-    Ok(ok(&Done::first(found)))
+    Ok(ok(&Done::first(shown(&caller, found))))
 }
 
 /// Enters what somebody has counted just now. Counting a key again replaces what was counted before.
@@ -250,7 +260,7 @@ async fn approve(
 ) -> Result<HttpResponse, Problem> {
     let any = req.caller.grants.allow("inventory.count.approve_any");
     let done = commands::approve(&state, &req.caller.ctx, *id, any).await?;
-    Ok(ok(&done))
+    Ok(ok(&done.map(|c| shown(&req.caller, c))))
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Validate, utoipa::ToSchema)]

@@ -116,7 +116,7 @@ pub struct Count {
     pub approved_at: Option<DateTime<Utc>>,
     /// When it was posted.
     pub posted_at: Option<DateTime<Utc>>,
-    /// Change of the stock's value, once posted.
+    /// Change of the stock's value, once posted; for those who may see values.
     pub value_delta: Option<Money>,
     /// What is counted.
     pub lines: Vec<CountLine>,
@@ -147,7 +147,7 @@ pub struct CountLine {
     pub variance: Option<Quantity>,
     /// What was posted.
     pub qty_delta: Option<Quantity>,
-    /// Change of value.
+    /// Change of value; for those who may see values.
     pub value_delta: Option<Money>,
     /// Serial numbers the books have there and nobody has found; shown once the count is submitted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -36,8 +36,8 @@ pub(super) struct Disposal {
     pub recorded_at: DateTime<Utc>,
     /// What was thrown away.
     pub qty: Quantity,
-    /// What that cost us.
-    pub value: Money,
+    /// What that cost us; for those who may see values.
+    pub value: Option<Money>,
     /// By location and state.
     pub lines: Vec<Line>,
     /// What is promised to sales at tills, and leaves with them.
@@ -56,8 +56,8 @@ pub(super) struct Line {
     pub status: ledger::Status,
     /// How much.
     pub qty: Quantity,
-    /// What that cost us.
-    pub value: Money,
+    /// What that cost us; for those who may see values.
+    pub value: Option<Money>,
 }
 
 /// Posts it.
@@ -113,7 +113,7 @@ pub(super) async fn post(
                 reason: new.reason.clone(),
                 recorded_at: now,
                 qty: Quantity::ZERO,
-                value: Money::ZERO,
+                value: None,
                 lines: Vec::new(),
                 kept_for_sales: lying.iter().map(|l| l.2).sum(),
             };
@@ -145,7 +145,7 @@ pub(super) async fn post(
                     location_id: key.location,
                     status: key.status,
                     qty: free,
-                    value: Money::ZERO,
+                    value: None,
                 });
             }
             if disposal.lines.is_empty() {
@@ -156,6 +156,7 @@ pub(super) async fn post(
                 .map(|p| (*p, books.item(Key::sellable(*p, NO_BATCH)).version + 1))
                 .collect();
             let movements = ledger::close(tx, books).await?;
+            let mut value = Money::ZERO;
             for movement in movements
                 .iter()
                 .filter(|m| m.draft.source.id == id && m.draft.kind == Kind::Scrap)
@@ -165,14 +166,15 @@ pub(super) async fn post(
                     .iter_mut()
                     .find(|l| l.line == movement.draft.source.line);
                 if let Some(line) = at {
-                    line.value = -movement.value;
-                    disposal.value += line.value;
+                    line.value = Some(-movement.value);
+                    value -= movement.value;
                 }
                 let key = movement.draft.key;
                 let version = versions.get(&key.place()).copied().unwrap_or(1);
                 let left = after.get(&key).copied().unwrap_or_default();
                 tx.publish(events::adjusted(tx.tenant(), movement, version, left));
             }
+            disposal.value = Some(value);
             let details = json!({ "no": batch.no, "product_id": product, "document": id,
                 "qty": disposal.qty, "value": disposal.value });
             tx.audit(

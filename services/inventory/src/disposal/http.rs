@@ -8,7 +8,10 @@ use serde::Deserialize;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::commands::{self, Disposal, NewDisposal};
-use crate::State;
+use crate::{
+    State,
+    costs::{Costs, shown},
+};
 
 /// The endpoints of this noun.
 pub fn routes(cfg: &mut ServiceConfig) {
@@ -32,6 +35,15 @@ impl Versioned for Disposal {
     }
 }
 
+impl Costs for Disposal {
+    fn hide_costs(&mut self) {
+        self.value = None;
+        for line in &mut self.lines {
+            line.value = None;
+        }
+    }
+}
+
 /// Throws away what is left of a batch that is blocked, recalled or expired.
 #[utoipa::path(tag = "batches", security(("bearer" = ["inventory.batch.dispose"])), request_body = DisposalRequest, responses((status = 201, body = Disposal)))]
 #[post("/api/v1/inventory/batches/{id:[^:/]+}:dispose")]
@@ -45,7 +57,6 @@ async fn create(
         location: req.body.location_id,
         reason: req.body.reason,
     };
-    Ok(created(
-        &commands::post(&state, &req.caller.ctx, new).await?,
-    ))
+    let done = commands::post(&state, &req.caller.ctx, new).await?;
+    Ok(created(&done.map(|made| shown(&req.caller, made))))
 }

@@ -12,10 +12,13 @@ use super::{
     http::{Filter, listed},
     store::{self, Kind},
 };
-use crate::Error;
+use crate::{
+    Error,
+    costs::{Costs, shown},
+};
 
 /// A document as it is read.
-pub(crate) trait Document: DeserializeOwned + Clone + Send + Sync + 'static {
+pub(crate) trait Document: Costs + DeserializeOwned + Clone + Send + Sync + 'static {
     /// What it is.
     const KIND: Kind;
 
@@ -38,7 +41,8 @@ impl<T: Document> Batch for ById<T> {
 /// A document by its id.
 pub(crate) async fn one<T: Document>(ctx: &Context<'_>, id: Uuid) -> Result<Option<T>> {
     ctx.reader("inventory.stock.read")?;
-    ctx.load::<ById<T>>(id).await
+    let (caller, found) = (ctx.caller()?, ctx.load::<ById<T>>(id).await?);
+    Ok(found.map(|body| shown(caller, body)))
 }
 
 /// A part of the list, without lines.

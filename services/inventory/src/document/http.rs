@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::store::{self, Kind};
 use crate::{
     Error, State,
+    costs::{Costs, shown},
     ledger::{after_id, page_by_id},
 };
 
@@ -43,7 +44,7 @@ pub(crate) async fn list<T>(
     id: fn(&T) -> Uuid,
 ) -> Result<HttpResponse, Problem>
 where
-    T: DeserializeOwned + Serialize + Send + 'static,
+    T: Costs + DeserializeOwned + Serialize + Send + 'static,
 {
     Ok(page(&listed(state, caller, kind, filter, query, id).await?))
 }
@@ -58,7 +59,7 @@ pub(super) async fn listed<T>(
     id: fn(&T) -> Uuid,
 ) -> Result<Page<T>, Error>
 where
-    T: DeserializeOwned + Send + 'static,
+    T: Costs + DeserializeOwned + Send + 'static,
 {
     caller.require("inventory.stock.read")?;
     let after = after_id(query)?;
@@ -71,7 +72,8 @@ where
                 .map_err(Error::from)
         })
         .await?;
-    Ok(page_by_id(rows, query, total, id))
+    let page = page_by_id(rows, query, total, id);
+    Ok(page.map(|body| shown(caller, body)))
 }
 
 /// A document.
@@ -85,7 +87,7 @@ pub(crate) async fn find<T>(
     posted: Uuid,
 ) -> Result<HttpResponse, Problem>
 where
-    T: DeserializeOwned + Serialize + Versioned + Send + 'static,
+    T: Costs + DeserializeOwned + Serialize + Versioned + Send + 'static,
 {
     caller.require("inventory.stock.read")?;
     let found = state
@@ -95,5 +97,5 @@ where
             found.ok_or_else(|| Error::from(Fault::NotFound))
         })
         .await?;
-    Ok(ok(&Done::first(found)))
+    Ok(ok(&Done::first(shown(caller, found))))
 }

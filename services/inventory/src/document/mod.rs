@@ -3,6 +3,7 @@
 //! * A document is written in the transaction that moves its goods, and never changed. Its movements are in the ledger
 //!   under its id.
 //! * A list gives documents without their lines, in the order they were posted.
+//! * What goods cost is kept, and shown to those who may see values.
 
 pub(crate) mod graphql;
 mod http;

@@ -14,7 +14,7 @@ use super::{
     model::{days_left, threshold},
     store::{self, AtRisk},
 };
-use crate::{Error, State, ledger::cursor};
+use crate::{Error, State, costs, ledger::cursor};
 
 /// The endpoints of this noun.
 pub fn routes(cfg: &mut ServiceConfig) {
@@ -78,7 +78,7 @@ async fn list(
     filter: web::Query<AlertFilter>,
     query: web::Query<PageQuery>,
 ) -> Result<HttpResponse, Problem> {
-    let values = caller.grants.allow("inventory.valuation.read");
+    let values = costs::seen_by(&caller);
     query
         .sort(&["expiry"])
         .map_err(|text| Fault::field("sort", format!("cannot sort by {text}")))?;

@@ -75,11 +75,16 @@ pub(super) struct LandedCost {
 }
 
 /// Spreads a late cost over goods that were received.
+///
+/// # Errors
+/// When there is nothing to spread it by; [`bahi_db::Error::OtherBranch`] to who does not work for all.
 pub(super) async fn post(
     state: &State,
     ctx: &Ctx,
     new: NewLandedCost,
 ) -> Result<Done<LandedCost>, Error> {
+    // Goods that were received at one branch may be anywhere by now, and what is sold out makes no movement.
+    ctx.everywhere()?;
     state
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<LandedCost, Error> {

@@ -25,6 +25,7 @@ use super::{
 use crate::{
     Error, State,
     batch::store::{self as batches, BatchAvailable},
+    costs::{self, Costs, shown},
     error::Short,
     kit,
     reservation::{Ask, Terms},
@@ -295,6 +296,12 @@ pub(super) struct LedgerFilter {
     to: Option<DateTime<Utc>>,
 }
 
+impl Costs for Entry {
+    fn hide_costs(&mut self) {
+        self.value = None;
+    }
+}
+
 /// Movements, in the order they were posted. `total` is counted with the first page of a walk.
 #[utoipa::path(tag = "stock", security(("bearer" = ["inventory.stock.read"])), params(LedgerFilter, PageQuery), responses((status = 200, body = Page<Entry>)))]
 #[get("/api/v1/inventory/ledger")]
@@ -348,7 +355,8 @@ pub(super) async fn movements(
         key: format!("{}|{total}", e.seq),
         id: e.movement_id.uuid(),
     };
-    Ok(Page::new(rows, query, total, cursor_of))
+    let page = Page::new(rows, query, total, cursor_of);
+    Ok(page.map(|entry| shown(caller, entry)))
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -483,15 +491,16 @@ struct PreviewRequest {
 struct PreviewPart {
     batch_id: Option<BatchId>,
     qty: Quantity,
-    /// What it would cost now.
-    cost_value: Money,
+    /// What it would cost now; for those who may see values.
+    cost_value: Option<Money>,
 }
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Preview {
     /// First expired, first out.
     allocations: Vec<PreviewPart>,
-    cost_value: Money,
+    /// What all of it would cost now; for those who may see values.
+    cost_value: Option<Money>,
     /// Free stock that was left out, and why.
     excluded: Vec<Excluded>,
 }
@@ -503,6 +512,7 @@ async fn preview(
     state: web::Data<State>,
     req: Post<PreviewRequest>,
 ) -> Result<HttpResponse, Problem> {
+    let values = costs::seen_by(&req.caller);
     let ask = req.body;
     let preview = state
         .db
@@ -549,10 +559,10 @@ async fn preview(
                 let part = |m: &super::model::Movement| PreviewPart {
                     batch_id: named(m.draft.key.batch),
                     qty: -m.draft.qty,
-                    cost_value: -m.value,
+                    cost_value: values.then_some(-m.value),
                 };
                 let allocations: Vec<_> = movements.iter().map(part).collect();
-                let cost_value = allocations.iter().map(|a| a.cost_value).sum();
+                let cost_value = values.then(|| movements.iter().map(|m| -m.value).sum::<Money>());
                 Ok(Preview {
                     allocations,
                     cost_value,

@@ -304,9 +304,9 @@ pub(crate) struct Entry {
     /// Signed.
     #[diesel(sql_type = Numeric)]
     pub qty: Quantity,
-    /// Signed.
-    #[diesel(sql_type = Numeric)]
-    pub value: Money,
+    /// Signed; for those who may see values.
+    #[diesel(sql_type = Nullable<Numeric>)]
+    pub value: Option<Money>,
     #[diesel(sql_type = Nullable<Text>)]
     pub reason: Option<String>,
     /// Business time.

@@ -52,8 +52,8 @@ pub(crate) struct Receipt {
     pub posting_date: NaiveDate,
     /// When it was posted.
     pub recorded_at: DateTime<Utc>,
-    /// Sum of the lines' values.
-    pub value: Money,
+    /// Sum of the lines' values; for those who may see values.
+    pub value: Option<Money>,
     /// Lines, in the order of the request.
     // A list gives none.
     #[serde(default)]
@@ -75,13 +75,14 @@ pub(crate) struct Line {
     pub batch_id: Option<BatchId>,
     /// Quantity.
     pub qty: Quantity,
-    /// Cost of one unit.
-    pub unit_cost: Price,
-    /// What was paid.
-    pub value: Money,
-    /// What of it is not stock but a variance, for a product valued at standard cost.
+    /// Cost of one unit; for those who may see values.
+    pub unit_cost: Option<Price>,
+    /// What was paid; for those who may see values.
+    pub value: Option<Money>,
+    /// What of it is not stock but a variance, for a product valued at standard cost; for those who may see
+    /// values.
     #[serde(default)]
-    pub variance: Money,
+    pub variance: Option<Money>,
     /// Serial numbers of the pieces, for a product followed by number.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub serials: Vec<String>,
@@ -147,9 +148,10 @@ pub(super) async fn post(
                 reference: new.reference.clone(),
                 posting_date: business_date(at),
                 recorded_at: now,
-                value: Money::ZERO,
+                value: None,
                 lines: Vec::with_capacity(new.lines.len()),
             };
+            let mut total = Money::ZERO;
             for (n, line) in (1..).zip(&new.lines) {
                 let Some(value) = worth(line.qty, line.unit_cost) else {
                     return Err(Fault::field(
@@ -169,23 +171,24 @@ pub(super) async fn post(
                 let cost = Cost::Known(value, line.unit_cost);
                 books.put(Kind::Receipt, key, line.qty, cost, source, None, at);
                 books.name(line.serials.clone());
-                receipt.value += value;
+                total += value;
                 receipt.lines.push(Line {
                     line: n,
                     product_id: line.product,
                     batch_id: named(batch),
                     qty: line.qty,
-                    unit_cost: line.unit_cost,
-                    value,
-                    variance: Money::ZERO,
+                    unit_cost: Some(line.unit_cost),
+                    value: Some(value),
+                    variance: None,
                     serials: line.serials.clone(),
                 });
             }
+            receipt.value = Some(total);
             let movements = ledger::close(tx, books).await?;
             // A line makes one movement, and the lines come in their order.
             let own = movements.iter().filter(|m| m.draft.source.id == id);
             for (line, movement) in receipt.lines.iter_mut().zip(own) {
-                line.variance = movement.variance;
+                line.variance = Some(movement.variance);
             }
             let when = (receipt.location_id, receipt.posting_date);
             document::store::insert(tx, document::Kind::Receipt, id, when, &receipt).await?;

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     batch,
     batch::BatchBody,
+    costs::shown,
     document::{
         Filter, Kind,
         graphql::{Document, one, part},
@@ -102,6 +103,6 @@ impl Mutation {
     async fn receive_stock(&self, ctx: &Context<'_>, input: ReceiptRequest) -> Result<Receipt> {
         let command = ctx.command("inventory.stock.write")?;
         let done = commands::post(ctx.state()?, &command, valid(input)?.into()).await?;
-        Ok(done.value)
+        Ok(shown(ctx.caller()?, done.value))
     }
 }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::commands::{self, NewReceipt, Receipt};
 use crate::{
     State, batch,
+    costs::{Costs, shown},
     document::{self, Filter, Kind},
     serial,
 };
@@ -95,6 +96,15 @@ impl Versioned for Receipt {
     }
 }
 
+impl Costs for Receipt {
+    fn hide_costs(&mut self) {
+        self.value = None;
+        for line in &mut self.lines {
+            (line.unit_cost, line.value, line.variance) = (None, None, None);
+        }
+    }
+}
+
 /// Receives goods.
 #[utoipa::path(tag = "receipts", security(("bearer" = ["inventory.stock.write"])), request_body = ReceiptRequest, responses((status = 201, body = Receipt)))]
 #[post("/api/v1/inventory/receipts")]
@@ -102,9 +112,8 @@ async fn create(
     state: web::Data<State>,
     req: Post<ReceiptRequest>,
 ) -> Result<HttpResponse, Problem> {
-    Ok(created(
-        &commands::post(&state, &req.caller.ctx, req.body.into()).await?,
-    ))
+    let done = commands::post(&state, &req.caller.ctx, req.body.into()).await?;
+    Ok(created(&done.map(|made| shown(&req.caller, made))))
 }
 
 /// A posted receipt without its lines.
@@ -120,8 +129,14 @@ struct ReceiptHead {
     posting_date: NaiveDate,
     /// When it was posted.
     recorded_at: DateTime<Utc>,
-    /// Sum of the lines' values.
-    value: Money,
+    /// Sum of the lines' values; for those who may see values.
+    value: Option<Money>,
+}
+
+impl Costs for ReceiptHead {
+    fn hide_costs(&mut self) {
+        self.value = None;
+    }
 }
 
 /// Receipts, in the order they were posted.

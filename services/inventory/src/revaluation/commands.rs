@@ -39,11 +39,16 @@ pub(super) struct Revaluation {
 }
 
 /// Changes what goods are worth.
+///
+/// # Errors
+/// What a line refuses; [`bahi_db::Error::OtherBranch`] to who does not work for all.
 pub(super) async fn post(
     state: &State,
     ctx: &Ctx,
     new: NewRevaluation,
 ) -> Result<Done<Revaluation>, Error> {
+    // How a product is valued holds everywhere, and is changed without a movement where it has no stock.
+    ctx.everywhere()?;
     state
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Revaluation, Error> {

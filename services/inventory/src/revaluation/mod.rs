@@ -6,6 +6,7 @@
 //!   remembers the old value.
 //! * A method is not changed, and goods are not revalued, while they are on their way between locations: a transfer
 //!   brings what it took.
+//! * It is posted by who works for all branches, even where it makes no movement.
 //! * The products are locked first, then all gates of them in primary-key order, so the change comes at one point of
 //!   the ledger for each place.
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::store;
 use crate::{
-    Error, State,
+    Error, State, copy,
     ledger::{self, Key, Kind, Lot, NO_BATCH, Status},
     serial::{self, Piece, SerialState, Sold, place_of},
 };
@@ -32,7 +32,8 @@ pub(super) struct Assigned {
 ///
 /// # Errors
 /// [`Error::SerialNotHere`] for a piece that left, and whose number is not in stock where it left from;
-/// [`Error::SerialKnown`] for a piece that lies there, and whose number is in stock already.
+/// [`Error::SerialKnown`] for a piece that lies there, and whose number is in stock already; [`bahi_db::Error::OtherBranch`]
+/// where the caller does not work.
 pub(super) async fn assign(
     state: &State,
     ctx: &Ctx,
@@ -43,6 +44,7 @@ pub(super) async fn assign(
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Assigned, Error> {
             let seen = store::get(tx, id).await?;
+            copy::own_location(tx, seen.location_id).await?;
             let place = (seen.location_id, seen.product_id);
             ledger::store::lock(tx, &BTreeSet::from([place]), &BTreeSet::new()).await?;
             let gap = store::lock(tx, id).await?;
@@ -63,6 +65,9 @@ pub(super) async fn assign(
                 return Err(Fault::field("id", text).into());
             }
             let next = next.filter(|next| next.open >= Quantity::from(serials.len() as i64));
+            if let Some(next) = &next {
+                copy::own_location(tx, next.location_id).await?;
+            }
             let invoice = match gap.document_id {
                 Some(id) => store::settled(tx, id).await?,
                 None => None,
@@ -154,7 +159,8 @@ pub(super) struct Offset {
 /// their numbers.
 ///
 /// # Errors
-/// When the two are not of one balance, or do not go opposite ways; when one of them is closed.
+/// When the two are not of one balance, or do not go opposite ways; when one of them is closed;
+/// [`bahi_db::Error::OtherBranch`] where the caller does not work.
 pub(super) async fn offset(
     state: &State,
     ctx: &Ctx,
@@ -165,6 +171,7 @@ pub(super) async fn offset(
         .db
         .write(ctx, async move |tx: &mut Tx| -> Result<Offset, Error> {
             let seen = store::get(tx, id).await?;
+            copy::own_location(tx, seen.location_id).await?;
             let place = (seen.location_id, seen.product_id);
             ledger::store::lock(tx, &BTreeSet::from([place]), &BTreeSet::new()).await?;
             // The gate is locked: in which order the two are makes no difference.

@@ -8,6 +8,7 @@
 //! * Assigning names the piece: it must lie where it left from, or be nowhere in stock when it came. The movement gets its
 //!   piece; quantities do not change. What was only moved within the books is named where it left, and arrives with that.
 //! * Where nobody will ever know, pieces that left a balance are taken for pieces that came to it.
+//! * Both are for who works at the branch whose pieces they are.
 
 mod commands;
 mod http;

@@ -89,8 +89,8 @@ pub(crate) struct Line {
     pub to: Status,
     /// How much.
     pub qty: Quantity,
-    /// What it cost.
-    pub cost_value: Money,
+    /// What it cost; for those who may see values.
+    pub cost_value: Option<Money>,
 }
 
 /// Moves goods to another state, breaking promises where that is a fact.
@@ -254,7 +254,7 @@ fn lines(new: &NewChange, id: Uuid, movements: &[Movement]) -> Vec<Line> {
             from: line.from,
             to: line.to,
             qty: line.qty,
-            cost_value: cost(n),
+            cost_value: Some(cost(n)),
         })
         .collect()
 }
@@ -284,7 +284,7 @@ fn announce(
             from: l.from.name().to_owned(),
             to: l.to.name().to_owned(),
             qty: l.qty,
-            cost_value: l.cost_value,
+            cost_value: l.cost_value.unwrap_or_default(),
             uom: known(l.line).and_then(|k| k.uom.clone()),
         })
         .collect();

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     batch,
     batch::BatchBody,
+    costs::shown,
     document::{
         Filter, Kind,
         graphql::{Document, one, part},
@@ -110,6 +111,6 @@ impl Mutation {
     ) -> Result<StatusChange> {
         let command = ctx.command("inventory.stock.adjust")?;
         let done = commands::post(ctx.state()?, &command, valid(input)?.into()).await?;
-        Ok(done.value)
+        Ok(shown(ctx.caller()?, done.value))
     }
 }

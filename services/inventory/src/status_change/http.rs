@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::commands::{self, NewChange, StatusChange};
 use crate::{
     State,
+    costs::{Costs, shown},
     document::{self, Filter, Kind},
     ledger::Status,
     serial,
@@ -102,6 +103,14 @@ impl Versioned for StatusChange {
     }
 }
 
+impl Costs for StatusChange {
+    fn hide_costs(&mut self) {
+        for line in &mut self.lines {
+            line.cost_value = None;
+        }
+    }
+}
+
 /// Moves goods to another status; all lines or none.
 #[utoipa::path(tag = "status-changes", security(("bearer" = ["inventory.stock.adjust"])), request_body = StatusChangeRequest, responses((status = 201, body = StatusChange)))]
 #[post("/api/v1/inventory/status-changes")]
@@ -109,9 +118,8 @@ async fn create(
     state: web::Data<State>,
     req: Post<StatusChangeRequest>,
 ) -> Result<HttpResponse, Problem> {
-    Ok(created(
-        &commands::post(&state, &req.caller.ctx, req.body.into()).await?,
-    ))
+    let done = commands::post(&state, &req.caller.ctx, req.body.into()).await?;
+    Ok(created(&done.map(|made| shown(&req.caller, made))))
 }
 
 /// A posted change of status without its lines.
@@ -127,6 +135,11 @@ struct StatusChangeHead {
     recorded_at: DateTime<Utc>,
     /// Holds that had to end because their goods are gone.
     broken_reservations: Vec<ReservationId>,
+}
+
+impl Costs for StatusChangeHead {
+    /// Only its lines tell any.
+    fn hide_costs(&mut self) {}
 }
 
 /// Changes of status, in the order they were posted.

@@ -73,8 +73,8 @@ pub struct SupplierReturn {
     pub posting_date: NaiveDate,
     /// When it was posted.
     pub recorded_at: DateTime<Utc>,
-    /// What the goods cost.
-    pub cost_value: Money,
+    /// What the goods cost; for those who may see values.
+    pub cost_value: Option<Money>,
     /// Lines, in the order of the request.
     pub lines: Vec<Line>,
 }
@@ -97,8 +97,8 @@ pub struct Line {
     pub receipt_id: Option<Uuid>,
     /// Line of it.
     pub receipt_line: Option<i32>,
-    /// What they cost.
-    pub cost_value: Money,
+    /// What they cost; for those who may see values.
+    pub cost_value: Option<Money>,
 }
 
 /// Sends goods back.
@@ -310,7 +310,7 @@ fn lines(new: &NewReturn, movements: &[Movement]) -> Vec<Line> {
             qty: line.qty,
             receipt_id: line.receipt.map(|r| r.0),
             receipt_line: line.receipt.map(|r| r.1),
-            cost_value: cost(n),
+            cost_value: Some(cost(n)),
         })
         .collect()
 }

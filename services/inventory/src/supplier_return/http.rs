@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::commands::{self, NewLine, NewReturn, SupplierReturn};
 use crate::{
     State,
+    costs::{Costs, shown},
     document::{self, Filter, Kind},
     ledger::Status,
     serial,
@@ -78,6 +79,15 @@ impl Versioned for SupplierReturn {
     }
 }
 
+impl Costs for SupplierReturn {
+    fn hide_costs(&mut self) {
+        self.cost_value = None;
+        for line in &mut self.lines {
+            line.cost_value = None;
+        }
+    }
+}
+
 fn line(n: usize, line: SupplierReturnLineRequest) -> Result<NewLine, Fault> {
     if line.receipt_id.is_some() != line.receipt_line.is_some() {
         let message = "go together: receipt_id and receipt_line";
@@ -111,9 +121,8 @@ async fn create(
         posting_date: body.posting_date,
         lines: lines.map(|(n, l)| line(n, l)).collect::<Result<_, _>>()?,
     };
-    Ok(created(
-        &commands::post(&state, &req.caller.ctx, new).await?,
-    ))
+    let done = commands::post(&state, &req.caller.ctx, new).await?;
+    Ok(created(&done.map(|made| shown(&req.caller, made))))
 }
 
 /// A posted return to a supplier without its lines.
@@ -133,8 +142,14 @@ struct SupplierReturnHead {
     posting_date: NaiveDate,
     /// When it was posted.
     recorded_at: DateTime<Utc>,
-    /// What the goods cost.
-    cost_value: Money,
+    /// What the goods cost; for those who may see values.
+    cost_value: Option<Money>,
+}
+
+impl Costs for SupplierReturnHead {
+    fn hide_costs(&mut self) {
+        self.cost_value = None;
+    }
 }
 
 /// Returns to suppliers, in the order they were posted.

@@ -111,7 +111,7 @@ async fn draft(tx: &mut Tx, new: &NewTransfer) -> Result<Transfer, Error> {
         approved_at: None,
         shipped_at: None,
         ended_at: None,
-        value_in_transit: Money::ZERO,
+        value_in_transit: Some(Money::ZERO),
         lines: (1..).zip(&new.lines).map(line).collect(),
         version: 1,
     };

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     Error, batch,
     batch::BatchBody,
+    costs::shown,
     stubs::{Location, Product},
 };
 
@@ -95,7 +96,8 @@ impl Query {
         id: Id<Transfer>,
     ) -> Result<Option<Transfer>> {
         ctx.reader("inventory.stock.read")?;
-        ctx.load::<ById>(id.uuid()).await
+        let (caller, found) = (ctx.caller()?, ctx.load::<ById>(id.uuid()).await?);
+        Ok(found.map(|transfer| shown(caller, transfer)))
     }
 
     /// Transfers, in the order they were written.
@@ -128,7 +130,7 @@ impl Mutation {
         let command = ctx.command("inventory.transfer.write")?;
         let draft = valid(input)?.draft()?;
         let done = commands::create(ctx.state()?, &command, draft).await?;
-        Ok(done.value)
+        Ok(shown(ctx.caller()?, done.value))
     }
 
     /// Writes, approves and ships a transfer in one go. Its receiver confirms what arrives.
@@ -137,7 +139,7 @@ impl Mutation {
         ctx.caller()?.require("inventory.transfer.approve")?;
         let new = valid(input)?.into();
         let done = commands::send(ctx.state()?, &command, new, None).await?;
-        Ok(done.value)
+        Ok(shown(ctx.caller()?, done.value))
     }
 
     /// Lets a draft be shipped.
@@ -148,7 +150,7 @@ impl Mutation {
     ) -> Result<Transfer> {
         let command = ctx.command("inventory.transfer.approve")?;
         let done = commands::approve(ctx.state()?, &command, id.uuid()).await?;
-        Ok(done.value)
+        Ok(shown(ctx.caller()?, done.value))
     }
 
     /// Sends the goods, all of them or nothing.
@@ -162,7 +164,7 @@ impl Mutation {
         let (bill, serials) = valid(input.unwrap_or_default())?.named();
         let state = ctx.state()?;
         let done = commands::ship(state, &command, id.uuid(), bill, serials).await?;
-        Ok(done.value)
+        Ok(shown(ctx.caller()?, done.value))
     }
 
     /// Goods arrive, in one go or in parts; never more than is on its way.
@@ -175,7 +177,7 @@ impl Mutation {
         let command = ctx.command("inventory.transfer.receive")?;
         let arrived = valid(input.unwrap_or_default())?.arrived();
         let done = commands::receive(ctx.state()?, &command, id.uuid(), arrived).await?;
-        Ok(done.value)
+        Ok(shown(ctx.caller()?, done.value))
     }
 
     /// No more will arrive: what is missing is lost.
@@ -188,7 +190,7 @@ impl Mutation {
         let command = ctx.command("inventory.transfer.receive")?;
         let TransferReason { reason } = valid(TransferReason { reason })?;
         let done = commands::close_short(ctx.state()?, &command, id.uuid(), reason).await?;
-        Ok(done.value)
+        Ok(shown(ctx.caller()?, done.value))
     }
 
     /// Calls off a transfer that has not left.
@@ -201,6 +203,6 @@ impl Mutation {
         let command = ctx.command("inventory.transfer.write")?;
         let TransferReason { reason } = valid(TransferReason { reason })?;
         let done = commands::cancel(ctx.state()?, &command, id.uuid(), reason).await?;
-        Ok(done.value)
+        Ok(shown(ctx.caller()?, done.value))
     }
 }

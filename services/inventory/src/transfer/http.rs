@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     Error, State,
+    costs::{self, Costs, shown},
     ledger::{Status, after_id, page_by_id},
     serial,
 };
@@ -39,6 +40,16 @@ pub fn routes(cfg: &mut ServiceConfig) {
 impl Versioned for Transfer {
     fn version(&self) -> Option<i64> {
         Some(self.version)
+    }
+}
+
+impl Costs for Transfer {
+    fn hide_costs(&mut self) {
+        self.value_in_transit = None;
+        for part in self.lines.iter_mut().flat_map(|l| &mut l.parts) {
+            (part.shipped_value, part.received_value) = (None, None);
+            (part.short_value, part.in_transit_value) = (None, None);
+        }
     }
 }
 
@@ -125,7 +136,7 @@ async fn create(
     req: Post<TransferRequest>,
 ) -> Result<HttpResponse, Problem> {
     let done = commands::create(&state, &req.caller.ctx, req.body.draft()?).await?;
-    Ok(created(&done))
+    Ok(created(&done.map(|t| shown(&req.caller, t))))
 }
 
 /// Writes, approves and ships a transfer in one go. Its receiver confirms what arrives.
@@ -137,7 +148,7 @@ async fn send(
 ) -> Result<HttpResponse, Problem> {
     req.caller.require("inventory.transfer.approve")?;
     let done = commands::send(&state, &req.caller.ctx, req.body.into(), None).await?;
-    Ok(created(&done))
+    Ok(created(&done.map(|t| shown(&req.caller, t))))
 }
 
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams, InputObject)]
@@ -155,8 +166,8 @@ pub(super) struct Filter {
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Transfers {
-    /// Cost of all that is on its way in the whole list.
-    value_in_transit: Money,
+    /// Cost of all that is on its way in the whole list; for those who may see values.
+    value_in_transit: Option<Money>,
     #[serde(flatten)]
     page: Page<Transfer>,
 }
@@ -183,7 +194,7 @@ pub(super) async fn listed(
     caller: &Caller,
     filter: Filter,
     query: &PageQuery,
-) -> Result<(Money, Page<Transfer>), Error> {
+) -> Result<(Option<Money>, Page<Transfer>), Error> {
     caller.require("inventory.stock.read")?;
     let after = after_id(query)?;
     let filter = store::Filter {
@@ -202,7 +213,8 @@ pub(super) async fn listed(
         })
         .await?;
     let page = page_by_id(rows, query, total, |t| t.id);
-    Ok((value_in_transit, page))
+    let value = costs::seen_by(caller).then_some(value_in_transit);
+    Ok((value, page.map(|t| shown(caller, t))))
 }
 
 /// A transfer.
@@ -220,7 +232,7 @@ async fn find(
             store::get(tx, id).await.map_err(Error::from)
         })
         .await?;
-    Ok(ok(&Done::first(found)))
+    Ok(ok(&Done::first(shown(&caller, found))))
 }
 
 /// Lets a draft be shipped.
@@ -231,7 +243,8 @@ async fn approve(
     id: web::Path<Uuid>,
     req: Post<Empty>,
 ) -> Result<HttpResponse, Problem> {
-    Ok(ok(&commands::approve(&state, &req.caller.ctx, *id).await?))
+    let done = commands::approve(&state, &req.caller.ctx, *id).await?;
+    Ok(ok(&done.map(|t| shown(&req.caller, t))))
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Validate, utoipa::ToSchema, InputObject)]
@@ -281,7 +294,7 @@ async fn ship(
 ) -> Result<HttpResponse, Problem> {
     let (bill, serials) = req.body.named();
     let done = commands::ship(&state, &req.caller.ctx, *id, bill, serials).await?;
-    Ok(ok(&done))
+    Ok(ok(&done.map(|t| shown(&req.caller, t))))
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Validate, utoipa::ToSchema, InputObject)]
@@ -342,7 +355,7 @@ async fn receive(
     req: Post<ReceiveRequest>,
 ) -> Result<HttpResponse, Problem> {
     let done = commands::receive(&state, &req.caller.ctx, *id, req.body.arrived()).await?;
-    Ok(ok(&done))
+    Ok(ok(&done.map(|t| shown(&req.caller, t))))
 }
 
 #[derive(Clone, Debug, Deserialize, Validate, utoipa::ToSchema)]
@@ -362,7 +375,7 @@ async fn close_short(
     req: Post<TransferReason>,
 ) -> Result<HttpResponse, Problem> {
     let done = commands::close_short(&state, &req.caller.ctx, *id, req.body.reason).await?;
-    Ok(ok(&done))
+    Ok(ok(&done.map(|t| shown(&req.caller, t))))
 }
 
 /// Calls off a transfer that has not left.
@@ -374,5 +387,5 @@ async fn cancel(
     req: Post<TransferReason>,
 ) -> Result<HttpResponse, Problem> {
     let done = commands::cancel(&state, &req.caller.ctx, *id, req.body.reason).await?;
-    Ok(ok(&done))
+    Ok(ok(&done.map(|t| shown(&req.caller, t))))
 }

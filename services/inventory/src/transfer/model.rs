@@ -130,8 +130,8 @@ pub struct Transfer {
     pub shipped_at: Option<DateTime<Utc>>,
     /// When it ended.
     pub ended_at: Option<DateTime<Utc>>,
-    /// What the goods that are still on their way cost.
-    pub value_in_transit: Money,
+    /// What the goods that are still on their way cost; for those who may see values.
+    pub value_in_transit: Option<Money>,
     /// Lines.
     pub lines: Vec<TransferLine>,
     /// Version.
@@ -168,20 +168,27 @@ pub struct TransferPart {
     pub batch_id: Option<BatchId>,
     /// Sent.
     pub shipped: Quantity,
-    /// What that cost.
-    pub shipped_value: Money,
+    /// What that cost; for those who may see values.
+    pub shipped_value: Option<Money>,
     /// Arrived.
     pub received: Quantity,
-    /// What that cost.
-    pub received_value: Money,
+    /// What that cost; for those who may see values.
+    pub received_value: Option<Money>,
     /// Lost.
     pub short: Quantity,
-    /// What that cost.
-    pub short_value: Money,
+    /// What that cost; for those who may see values.
+    pub short_value: Option<Money>,
     /// On its way.
     pub in_transit: Quantity,
-    /// What that costs.
-    pub in_transit_value: Money,
+    /// What that costs; for those who may see values.
+    pub in_transit_value: Option<Money>,
+}
+
+/// Of a transfer that is worked on every value is there; only an answer leaves them out.
+fn add(value: &mut Option<Money>, by: Money) {
+    if let Some(value) = value {
+        *value += by;
+    }
 }
 
 impl TransferPart {
@@ -321,10 +328,10 @@ impl Transfer {
                 (&mut part.received, &mut part.received_value)
             };
             *qty += m.qty;
-            *value += m.value;
+            add(value, m.value);
             part.in_transit -= m.qty;
-            part.in_transit_value -= m.value;
-            self.value_in_transit -= m.value;
+            add(&mut part.in_transit_value, -m.value);
+            add(&mut self.value_in_transit, -m.value);
         }
     }
 
@@ -337,15 +344,15 @@ impl Transfer {
             line.parts.push(TransferPart {
                 batch_id: named(m.batch),
                 shipped: m.qty,
-                shipped_value: m.value,
+                shipped_value: Some(m.value),
                 received: Quantity::ZERO,
-                received_value: Money::ZERO,
+                received_value: Some(Money::ZERO),
                 short: Quantity::ZERO,
-                short_value: Money::ZERO,
+                short_value: Some(Money::ZERO),
                 in_transit: m.qty,
-                in_transit_value: m.value,
+                in_transit_value: Some(m.value),
             });
-            self.value_in_transit += m.value;
+            add(&mut self.value_in_transit, m.value);
         }
     }
 
@@ -545,7 +552,7 @@ mod tests {
             approved_at: None,
             shipped_at: None,
             ended_at: None,
-            value_in_transit: Money::ZERO,
+            value_in_transit: Some(Money::ZERO),
             lines: vec![TransferLine {
                 line: 1,
                 product_id: ProductId::new(),

@@ -107,13 +107,13 @@ impl From<PartRow> for TransferPart {
         Self {
             batch_id: named(row.batch_id),
             shipped: row.shipped,
-            shipped_value: row.shipped_value,
+            shipped_value: Some(row.shipped_value),
             received: row.received,
-            received_value: row.received_value,
+            received_value: Some(row.received_value),
             short: row.short,
-            short_value: row.short_value,
+            short_value: Some(row.short_value),
             in_transit: row.shipped - row.received - row.short,
-            in_transit_value: row.shipped_value - row.received_value - row.short_value,
+            in_transit_value: Some(row.shipped_value - row.received_value - row.short_value),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Whoever works for one branch only: what he is shown, and what he may move.
 
+use bahi_events::Tracking;
 use bahi_testkit::{Client, Reply, assert_branch_tables};
-use bahi_types::{BranchId, LocationId};
+use bahi_types::{BranchId, InvoiceId, LocationId};
+use inventory::consumers;
 use serde_json::json;
 
-use crate::support::{Shop, q};
+use crate::support::{Shop, product, q};
 
 impl Shop {
     async fn branch_of(&self, location: LocationId) -> BranchId {
@@ -222,4 +224,88 @@ async fn a_recall_is_lifted_by_who_works_for_all_branches() {
     for verb in ["block", "unblock"] {
         act(&keeper, verb).await.expect(200);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goods_cost_is_not_for_one_branch_even_where_nothing_moves() {
+    let here = Shop::open().await;
+    let (tea, rice) = (here.product().await, here.product().await);
+    let received = here.receive(tea, "5", "10").await.text_at("id");
+    here.sell(&[(tea, "5")]).await;
+    let (keeper, owner) = (here.keeper().await, &here.owner);
+    // Nothing of either is left: no movement is written that the database could refuse.
+    for (noun, body) in [
+        (
+            "revaluations",
+            json!({ "reason": "new method", "lines": [{ "product_id": tea, "method": "average" }] }),
+        ),
+        (
+            "revaluations",
+            json!({ "reason": "new cost", "lines": [
+                { "product_id": rice, "method": "standard", "standard_cost": "7" }] }),
+        ),
+        (
+            "landed-costs",
+            json!({ "reference": "LR 78", "amount": "10", "basis": "quantity",
+                "receipts": [{ "receipt_id": received }] }),
+        ),
+    ] {
+        let path = format!("/api/v1/inventory/{noun}");
+        refused(keeper.post(&path, body.clone()).await);
+        owner.post(&path, body).await.expect(201);
+    }
+    // What was refused has said nothing.
+    assert_eq!(here.said("stock.revalued").await.len(), 3);
+    here.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pieces_of_another_branch_are_not_named() {
+    let here = Shop::open().await;
+    let phone = here.product().await;
+    let there = here.branch().await;
+    // At each place two were there before they had numbers, and one was sold without.
+    for shop in [&here, &there] {
+        shop.receive(phone, "2", "100").await;
+    }
+    let tracking = Tracking {
+        batch: false,
+        serial: true,
+        expiry: false,
+    };
+    let event = here.envelope(phone.uuid(), 2, product(phone, tracking));
+    here.hear(consumers::product, &[event]).await;
+    for shop in [&here, &there] {
+        shop.issue(InvoiceId::new(), 1, &[(phone, "1")]).await;
+    }
+    let path = "/api/v1/inventory/serial-discrepancies";
+    let gaps = async |shop: &Shop| {
+        let of = format!("{path}?product_id={phone}&location_id={}", shop.location);
+        let body = here.owner.get(&of).await.expect(200).body;
+        [1, -1].map(|direction| {
+            let mut gaps = body["items"].as_array().unwrap().iter();
+            let gap = gaps.find(|g| g["direction"] == direction).unwrap();
+            gap["id"].as_str().unwrap().to_owned()
+        })
+    };
+    let assign = async |of: &Client, gap: &str, no: &str| {
+        let body = json!({ "serials": [no] });
+        of.post(&format!("{path}/{gap}:assign"), body).await
+    };
+    let offset = async |of: &Client, [came, left]: &[String; 2]| {
+        let body = json!({ "against": came, "reason": "sold before it was labelled" });
+        of.post(&format!("{path}/{left}:offset"), body).await
+    };
+    let (ours, theirs) = (gaps(&here).await, gaps(&there).await);
+    let keeper = here.keeper().await;
+    refused(assign(&keeper, &theirs[0], "A").await);
+    refused(offset(&keeper, &theirs).await);
+    // Nothing of it was written: who works there does both, as the keeper does here.
+    for (of, gaps, no) in [(&there.keeper().await, &theirs, "A"), (&keeper, &ours, "B")] {
+        let named = assign(of, &gaps[0], no).await.expect(200);
+        assert_eq!(named.body["open"], "1");
+        let taken = offset(of, gaps).await.expect(200);
+        assert_eq!(taken.body["qty"], "1");
+    }
+    here.assert_sound().await;
 }
