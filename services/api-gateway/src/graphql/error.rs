@@ -45,6 +45,12 @@ impl Error {
     }
 }
 
+/// Whether a client is told what a service says of an error of this status. A refusal is for it, and that there was no
+/// time; whatever else went wrong is not.
+pub fn is_told(status: u64) -> bool {
+    status < 500 || matches!(status, 503 | 504)
+}
+
 /// Why nothing of a request is carried out.
 #[derive(Clone, Debug)]
 pub enum Refused {
@@ -77,10 +83,14 @@ pub enum Refused {
     PersistedOnly,
     /// The document is not one of those.
     PersistedUnknown,
+    /// The text that was sent beside a hash has another.
+    PersistedMismatch,
     /// The operation cannot be planned.
     Unplannable,
     /// Planning took too long.
     TooHard,
+    /// There was no turn to plan it in the time that a query has.
+    Late,
 }
 
 impl Refused {
@@ -136,6 +146,10 @@ impl Refused {
                 "PersistedQueryNotFound".into(),
                 "PERSISTED_QUERY_NOT_FOUND",
             ),
+            Self::PersistedMismatch => one(
+                "The hash is not that of the query.".into(),
+                "PERSISTED_QUERY_HASH_MISMATCH",
+            ),
             Self::Unplannable => vec![Error::new(
                 "The query cannot be planned; it has been logged under the request id.",
                 "QUERY_PLANNING_FAILED",
@@ -145,6 +159,11 @@ impl Refused {
                 "The query takes too long to plan.".into(),
                 "QUERY_TOO_COMPLEX",
             ),
+            Self::Late => vec![Error::new(
+                "The query was not planned in time.",
+                "TIMEOUT",
+                504,
+            )],
         }
     }
 
@@ -153,6 +172,7 @@ impl Refused {
         match self {
             Self::MutationByGet => 405,
             Self::Unplannable => 500,
+            Self::Late => 504,
             _ => 400,
         }
     }

@@ -21,13 +21,16 @@ use serde_json::Map;
 use typed_arena::Arena;
 
 use super::{
-    error::{Error, Step},
+    error::{Error, Step, is_told},
     schema::Schema,
     select::called,
     value::{Object, Value},
 };
 
 type Segment = FlattenNodePathSegment;
+
+/// Errors that are told of one request. One about an entity is told wherever that stands.
+const ERRORS: usize = 10_000;
 
 /// Asks a service something in GraphQL.
 pub trait Ask {
@@ -148,7 +151,7 @@ impl<'a, A: Ask> Run<'a, A> {
                 PlanNode::Flatten(of) => self.node(&of.node, of.path.as_slice()).await,
                 PlanNode::Fetch(of) => match &of.requires {
                     Some(requires) => self.entities(of, requires, path).await,
-                    None => self.roots(of).await,
+                    None => self.roots(of, path).await,
                 },
                 PlanNode::BatchFetch(of) => self.batch(of).await,
                 PlanNode::Subscription(_) | PlanNode::Defer(_) => self.fail(Error::new(
@@ -160,8 +163,20 @@ impl<'a, A: Ask> Run<'a, A> {
         })
     }
 
-    /// Fields at the top.
-    async fn roots(&self, fetch: &FetchNode) {
+    /// Fields at the top; with a path, of objects below that are the top again (`query: Query!` in what a mutation answers).
+    async fn roots(&self, fetch: &FetchNode, path: &[Segment]) {
+        let mut places = Vec::new();
+        if path.is_empty() {
+            places.push(Vec::new());
+        } else {
+            let data = self.data.borrow();
+            located(self.schema, &data, path, &mut Vec::new(), &mut |here| {
+                places.push(here.to_vec());
+            });
+        }
+        if places.is_empty() {
+            return;
+        }
         let body = self.body(&fetch.operation.document_str, &fetch.variable_usages, &[]);
         let change = fetch.operation_kind == Some(OperationKind::Mutation);
         let Some(mut answer) = self.asked(&fetch.service_name, body, change).await else {
@@ -169,10 +184,20 @@ impl<'a, A: Ask> Run<'a, A> {
         };
         self.rewrite(&mut answer.data, &fetch.output_rewrites);
         for told in answer.errors.unwrap_or_default() {
-            let path = told.path.iter().flatten().filter_map(step).collect();
-            self.tell(told, Some(path));
+            let rest: Vec<Step> = told.path.iter().flatten().filter_map(step).collect();
+            let paths = places.iter().map(|place| [&place[..], &rest[..]].concat());
+            let paths = paths.collect();
+            self.tell(told, paths);
         }
-        self.data.borrow_mut().merge(answer.data);
+        let mut data = self.data.borrow_mut();
+        if path.is_empty() {
+            return data.merge(answer.data);
+        }
+        walk(self.schema, &mut data, path, &mut |value| {
+            if let (Value::Object(_), Value::Object(_)) = (&*value, &answer.data) {
+                value.merge(answer.data.clone());
+            }
+        });
     }
 
     /// Fields of entities that another service has named.
@@ -250,7 +275,7 @@ impl<'a, A: Ask> Run<'a, A> {
                     let paths: Vec<_> = alias.merge_paths.iter().map(|p| p.as_slice()).collect();
                     self.tell_of(entities, &paths, &alias.alias, told);
                 }
-                None => self.tell(told, None),
+                None => self.tell(told, Vec::new()),
             }
         }
     }
@@ -311,13 +336,17 @@ impl<'a, A: Ask> Run<'a, A> {
     }
 
     fn fail(&self, error: Error) {
-        self.errors.borrow_mut().push(error);
+        let mut errors = self.errors.borrow_mut();
+        if errors.len() < ERRORS {
+            errors.push(error);
+        }
     }
 
-    /// Passes an error on. What one of our services refuses is for the client; whatever else went wrong is not.
-    fn tell(&self, told: Told, path: Option<Vec<Step>>) {
+    /// Passes an error on, for each of its places, or for none. What one of our services refuses is for the client; whatever
+    /// else went wrong is not.
+    fn tell(&self, told: Told, paths: Vec<Vec<Step>>) {
         let status = told.extensions.get("status").and_then(|s| s.as_u64());
-        let mut error = match status.filter(|s| *s < 500 || *s == 503) {
+        let error = match status.filter(|s| is_told(*s)) {
             Some(_) if told.extensions.contains_key("code") => Error {
                 message: told.message,
                 extensions: told.extensions,
@@ -329,8 +358,15 @@ impl<'a, A: Ask> Run<'a, A> {
                 Error::new(message, "INTERNAL", 500)
             }
         };
-        error.path = path.filter(|path| !path.is_empty());
-        self.fail(error);
+        if paths.is_empty() {
+            return self.fail(error);
+        }
+        for path in paths {
+            self.fail(Error {
+                path: Some(path).filter(|path| !path.is_empty()),
+                ..error.clone()
+            });
+        }
     }
 
     /// Passes on an error about an entity, for each place where it stands.
@@ -341,10 +377,10 @@ impl<'a, A: Ask> Run<'a, A> {
             _ => None,
         };
         let Some(at) = at else {
-            return self.tell(told, None);
+            return self.tell(told, Vec::new());
         };
         let rest: Vec<Step> = steps[2..].iter().filter_map(step).collect();
-        let mut found = None;
+        let mut found = Vec::new();
         let mut place = 0;
         for path in paths {
             let mut steps = Vec::new();
@@ -354,18 +390,14 @@ impl<'a, A: Ask> Run<'a, A> {
                 path,
                 &mut steps,
                 &mut |here| {
-                    if found.is_none() && entities.places.get(place) == Some(&Some(at)) {
-                        found = Some(here.to_vec());
+                    if entities.places.get(place) == Some(&Some(at)) {
+                        found.push([here, &rest[..]].concat());
                     }
                     place += 1;
                 },
             );
         }
-        let path = found.map(|mut path| {
-            path.extend(rest);
-            path
-        });
-        self.tell(told, path);
+        self.tell(told, found);
     }
 
     /// Adds the entities at `path` to those that are asked about.

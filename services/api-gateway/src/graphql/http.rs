@@ -1,9 +1,10 @@
 //! GraphQL over HTTP, as the specification of that name has it.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use actix_web::{
     HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder,
+    body::SizedStream,
     http::{Method, StatusCode, header},
     web,
 };
@@ -21,6 +22,7 @@ use super::{
     answer::Writer,
     error::{Error, Refused},
     execute::Run,
+    persisted,
     prepare::Operation,
     subgraphs::Services,
     variables,
@@ -40,6 +42,10 @@ const JSON: &str = "application/json; charset=utf-8";
 
 /// Longest request, in bytes.
 const MOST_BYTES: usize = 256 * 1024;
+
+/// Bytes of an answer that the server is handed at once. It asks for more when the client has taken what there was: by that
+/// it sees who takes nothing. One piece of megabytes it would copy whole, and ask for nothing more.
+const PART: usize = 16 * 1024;
 
 /// What a client sends.
 #[derive(Debug, Default, Deserialize)]
@@ -134,16 +140,20 @@ pub(crate) async fn serve(
             // What changes something may tell a secret, once.
             let read = operation == Operation::Query && session.is_some();
             match read.then(|| shorter(&req, &state, &body, &mut response)) {
-                Some(Some(shorter)) => response.body(shorter),
-                _ => response.body(body),
+                Some(Some(shorter)) => in_parts(&mut response, shorter),
+                _ => in_parts(&mut response, body.into()),
             }
         }
         Err(refused) => {
             // Whoever takes GraphQL for plain JSON looks for errors in the body.
             let status = match media {
                 Media::Response => refused.status(),
-                Media::Json if matches!(refused, Refused::MutationByGet) => 405,
-                Media::Json => 200,
+                Media::Json => match refused {
+                    Refused::MutationByGet => 405,
+                    // What contradicts itself is no request.
+                    Refused::PersistedMismatch => 400,
+                    _ => 200,
+                },
             };
             refusal(media, status, &refused.errors())
         }
@@ -152,6 +162,19 @@ pub(crate) async fn serve(
         proxy::limit_headers(response.headers_mut(), standing);
     }
     Ok(response)
+}
+
+/// An answer, in parts where it is long.
+fn in_parts(response: &mut HttpResponseBuilder, mut body: Bytes) -> HttpResponse {
+    if body.len() <= PART {
+        return response.body(body);
+    }
+    let length = body.len() as u64;
+    let parts = std::iter::from_fn(move || {
+        let part = body.split_to(body.len().min(PART));
+        (!part.is_empty()).then_some(Ok::<_, Infallible>(part))
+    });
+    response.body(SizedStream::new(length, futures::stream::iter(parts)))
 }
 
 /// A long answer as the client would rather have it.
@@ -186,9 +209,9 @@ fn refusal(media: Media, status: u16, errors: &[Error]) -> HttpResponse {
     if status == StatusCode::METHOD_NOT_ALLOWED {
         response.insert_header((header::ALLOW, "POST"));
     }
-    response
-        .content_type(named(media))
-        .body(serde_json::json!({ "errors": errors }).to_string())
+    response.content_type(named(media));
+    let body = serde_json::json!({ "errors": errors }).to_string();
+    in_parts(&mut response, body.into())
 }
 
 /// The answer to what is no request in GraphQL at all.
@@ -303,14 +326,19 @@ async fn answer(
 ) -> Result<Result<(Vec<u8>, Operation), Refused>, Problem> {
     let graph = &state.0.graph;
     let hash = asked.extensions.and_then(|e| e.persisted).map(|p| p.hash);
-    let id = asked.document.or(hash);
-    let text = match (id, asked.query) {
-        (Some(id), _) => match graph.documents.get(&id) {
+    let any = graph.mode == Mode::Development && !get;
+    let text = match (asked.document, hash, asked.query) {
+        // Clients of automatic persisted queries send the text beside its hash when the hash alone was not known.
+        (None, Some(hash), Some(query)) if any => match persisted::is_id_of(&hash, &query) {
+            true => query.into(),
+            false => return Ok(Err(Refused::PersistedMismatch)),
+        },
+        (Some(id), ..) | (None, Some(id), _) => match graph.documents.get(&id) {
             Some(text) => text.clone(),
             None => return Ok(Err(Refused::PersistedUnknown)),
         },
-        (None, Some(query)) if graph.mode == Mode::Development && !get => query.into(),
-        (None, _) => return Ok(Err(Refused::PersistedOnly)),
+        (None, None, Some(query)) if any => query.into(),
+        (None, None, _) => return Ok(Err(Refused::PersistedOnly)),
     };
     let token = session.map(|s| state.0.auth.internal(s)).transpose()?;
     let services = Services {
@@ -336,7 +364,7 @@ async fn carry_out(
     get: bool,
     services: &Services<'_>,
 ) -> Result<(Vec<u8>, Operation), Refused> {
-    let document = graph.plans.document(text).await?;
+    let document = graph.plans.document(text, services.deadline).await?;
     let (at, prepared) = document.operation(operation)?;
     if get && prepared.operation == Operation::Mutation {
         return Err(Refused::MutationByGet);
@@ -344,7 +372,10 @@ async fn carry_out(
     let schema = &graph.plans.schema;
     let variables = variables::coerce(schema, &prepared.variables, &mut said)?;
     prepared.cost.check(&variables, graph.plans.limits.cost)?;
-    let plan = graph.plans.plan(&document, at, &variables).await?;
+    let plan = graph
+        .plans
+        .plan(&document, at, &variables, services.deadline);
+    let plan = plan.await?;
     let answers = Arena::with_capacity(8);
     let run = Run::new(schema, &variables, services, &answers);
     let (data, mut errors) = run.carry_out(plan.node.as_ref()).await;
@@ -361,7 +392,36 @@ async fn carry_out(
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+
+    use actix_web::body::{BodySize, MessageBody};
+
     use super::*;
+
+    #[tokio::test]
+    async fn the_server_asks_for_a_long_answer_again_and_again_and_for_a_short_one_once() {
+        for (length, parts) in [
+            (1, vec![1]),
+            (PART, vec![PART]),
+            (PART + 1, vec![PART, 1]),
+            (3 * PART, vec![PART; 3]),
+        ] {
+            let bytes = (0..length).map(|n| u8::try_from(n % 251).unwrap());
+            let bytes: Vec<u8> = bytes.collect();
+            let answer = in_parts(&mut HttpResponse::Ok(), bytes.clone().into());
+            let mut body = answer.into_body();
+            assert_eq!(body.size(), BodySize::Sized(length as u64));
+            let mut taken = Vec::new();
+            while let Some(part) =
+                std::future::poll_fn(|cx| Pin::new(&mut body).poll_next(cx)).await
+            {
+                taken.push(part.unwrap());
+            }
+            let lengths: Vec<usize> = taken.iter().map(Bytes::len).collect();
+            assert_eq!(lengths, parts);
+            assert!(taken.concat() == bytes);
+        }
+    }
 
     #[test]
     fn a_client_says_what_it_would_rather_have() {

@@ -51,6 +51,11 @@ impl Documents {
     }
 }
 
+/// Whether a text has this id, `sha256:` before it or not.
+pub fn is_id_of(id: &str, text: &str) -> bool {
+    id.strip_prefix("sha256:").unwrap_or(id) == id_of(text)
+}
+
 fn id_of(text: &str) -> String {
     hex::encode(Sha256::digest(text.as_bytes()))
 }

@@ -26,7 +26,10 @@ use parking_lot::Mutex;
 use prometheus::{IntCounter, register_int_counter};
 use quick_cache::{Weighter, sync::Cache};
 use serde_json::Map;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::{
+    sync::{OnceCell, Semaphore},
+    time::Instant,
+};
 
 use super::{
     error::Refused,
@@ -58,13 +61,15 @@ static WARMED: LazyLock<IntCounter> = LazyLock::new(|| {
     .unwrap()
 });
 
-/// Query or mutation.
+/// What an operation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// Reads.
     Query,
     /// Changes.
     Mutation,
+    /// Listens. It may stand in a document, and is not carried out.
+    Subscription,
 }
 
 /// A document that is valid.
@@ -137,11 +142,11 @@ impl Plans {
         }
     }
 
-    /// The document of a text. Several that ask for the same at once wait for the first.
+    /// The document of a text. Several that ask for the same at once wait for the first, until the `deadline`.
     ///
     /// # Errors
     /// Why it is not carried out.
-    pub async fn document(&self, text: &str) -> Result<Arc<Document>, Refused> {
+    pub async fn document(&self, text: &str, deadline: Instant) -> Result<Arc<Document>, Refused> {
         if let Some(kept) = self.kept.get(text) {
             kept.asked.fetch_add(1, Ordering::Relaxed);
             return Ok(kept);
@@ -155,7 +160,7 @@ impl Plans {
             let made = move || Document::new(&schema, &text, &limits, introspection);
             self.elsewhere(made).await?.map(Arc::new)
         };
-        self.kept.get_or_insert_async(&key, made).await
+        in_time(deadline, self.kept.get_or_insert_async(&key, made)).await
     }
 
     /// Reads a document that will be asked for.
@@ -210,12 +215,13 @@ impl Plans {
     /// The plan of an operation, with variables that are coerced.
     ///
     /// # Errors
-    /// When it cannot be planned.
+    /// When it cannot be planned, or not before the `deadline`.
     pub async fn plan(
         &self,
         document: &Arc<Document>,
         operation: usize,
         said: &Map<String, serde_json::Value>,
+        deadline: Instant,
     ) -> Result<Arc<Plan>, Refused> {
         let Some(prepared) = document.operations.get(operation) else {
             return Err(Refused::OperationNameNeeded);
@@ -237,7 +243,8 @@ impl Plans {
             let made = move || plan(&schema, &document, operation, &flags).map(Arc::new);
             self.elsewhere(made).await?
         };
-        cell.get_or_try_init(made).await.cloned()
+        let plan = in_time(deadline, cell.get_or_try_init(made)).await;
+        plan.cloned()
     }
 
     /// Runs what takes long on another thread. The planner's author has not ruled out panics.
@@ -245,12 +252,25 @@ impl Plans {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Refused> {
-        let _turn = self.turns.acquire().await;
+        let turn = self.turns.clone().acquire_owned().await;
+        let work = move || {
+            // What has begun goes on when nobody waits for it any more, and its turn with it.
+            let _turn = turn;
+            work()
+        };
         tokio::task::spawn_blocking(work).await.map_err(|error| {
             tracing::error!(%error, "planning a query panicked");
             Refused::Unplannable
         })
     }
+}
+
+async fn in_time<T>(
+    deadline: Instant,
+    work: impl Future<Output = Result<T, Refused>>,
+) -> Result<T, Refused> {
+    let done = tokio::time::timeout_at(deadline, work).await;
+    done.unwrap_or(Err(Refused::Late))
 }
 
 impl Document {
@@ -277,7 +297,7 @@ impl Document {
         let mut operations = Vec::new();
         for (at, definition) in ast.definitions.iter().enumerate() {
             if let Definition::Operation(operation) = definition {
-                operations.push(Prepared::new(schema, &ast, at, operation)?);
+                operations.push(Prepared::new(schema, &ast, at, operation));
             }
         }
         Ok(Self {
@@ -293,17 +313,21 @@ impl Document {
     /// The operation of a name, or the only one.
     ///
     /// # Errors
-    /// When there is none of the name, or several and no name.
+    /// When there is none of the name, or several and no name, or it is a subscription.
     pub fn operation(&self, name: Option<&str>) -> Result<(usize, &Prepared), Refused> {
         let mut all = self.operations.iter().enumerate();
-        match name {
+        let (at, chosen) = match name {
             Some(name) => all
                 .find(|(_, of)| of.name.as_deref() == Some(name))
-                .ok_or_else(|| Refused::UnknownOperation(name.into())),
+                .ok_or_else(|| Refused::UnknownOperation(name.into()))?,
             None => match (all.next(), all.next()) {
-                (Some(one), None) => Ok(one),
-                _ => Err(Refused::OperationNameNeeded),
+                (Some(one), None) => one,
+                _ => return Err(Refused::OperationNameNeeded),
             },
+        };
+        match chosen.operation {
+            Operation::Query | Operation::Mutation => Ok((at, chosen)),
+            Operation::Subscription => Err(Refused::Subscription),
         }
     }
 }
@@ -314,25 +338,26 @@ impl Prepared {
         ast: &Doc,
         at: usize,
         operation: &OperationDefinition<'static, String>,
-    ) -> Result<Self, Refused> {
+    ) -> Self {
         use OperationDefinition as Op;
-        let (kind, name, variables, root) = match operation {
-            Op::SelectionSet(_) => (Operation::Query, None, &[][..], Some(&schema.query)),
+        let (kind, name, variables) = match operation {
+            Op::SelectionSet(_) => (Operation::Query, None, &[][..]),
             Op::Query(of) => (
                 Operation::Query,
                 of.name.clone(),
                 &of.variable_definitions[..],
-                Some(&schema.query),
             ),
             Op::Mutation(of) => (
                 Operation::Mutation,
                 of.name.clone(),
                 &of.variable_definitions[..],
-                schema.mutation.as_ref(),
             ),
-            Op::Subscription(_) => return Err(Refused::Subscription),
+            Op::Subscription(of) => (
+                Operation::Subscription,
+                of.name.clone(),
+                &of.variable_definitions[..],
+            ),
         };
-        let root = root.ok_or(Refused::Unplannable)?;
         let variables = variables.iter().map(|of| Variable {
             name: of.name.clone(),
             of: Type::of(&of.var_type),
@@ -344,15 +369,25 @@ impl Prepared {
         let mut conditions = BTreeSet::new();
         conditions_of(ast, &mut conditions);
         conditions.retain(|name| variables.iter().any(|v| v.name == *name));
-        Ok(Self {
+        let cost = root(schema, kind).map(|root| Cost::of(set, root, &fragments, schema));
+        Self {
             name,
             operation: kind,
-            cost: Cost::of(set, root, &fragments, schema),
+            cost: cost.unwrap_or_default(),
             variables,
             conditions: conditions.into_iter().collect(),
             at,
             plans: Mutex::default(),
-        })
+        }
+    }
+}
+
+/// The type whose fields an operation asks for, where the graph has one.
+fn root(schema: &Schema, operation: Operation) -> Option<&String> {
+    match operation {
+        Operation::Query => Some(&schema.query),
+        Operation::Mutation => schema.mutation.as_ref(),
+        Operation::Subscription => None,
     }
 }
 
@@ -364,6 +399,7 @@ fn plan(
 ) -> Result<Plan, Refused> {
     let prepared = document.operations.get(operation);
     let prepared = prepared.ok_or(Refused::Unplannable)?;
+    let root = root(schema, prepared.operation).ok_or(Refused::Unplannable)?;
     PLANNED.inc();
     let said: HashMap<&str, bool> = prepared
         .conditions
@@ -380,15 +416,18 @@ fn plan(
         keep
     });
     for definition in &mut ast.definitions {
-        let fragment = matches!(definition, Definition::Fragment(_));
+        let (of, fragment) = match &*definition {
+            Definition::Operation(_) => (root.clone(), false),
+            Definition::Fragment(fragment) => (fragment.type_condition.as_ref().clone(), true),
+        };
         let set = set_of(definition);
-        call_apart(set, schema);
+        call_apart(set, schema, &of);
         settle(set, &said);
         if fragment {
             or_type_name(set);
         }
     }
-    let selection = selection(schema, prepared.operation, &ast)?;
+    let selection = selection(schema, root, &ast)?;
     for definition in &mut ast.definitions {
         let fragment = matches!(definition, Definition::Fragment(_));
         let set = set_of(definition);
@@ -425,18 +464,14 @@ fn plan(
     }
 }
 
-fn selection(schema: &Schema, operation: Operation, ast: &Doc) -> Result<Arc<Selection>, Refused> {
+fn selection(schema: &Schema, root: &str, ast: &Doc) -> Result<Arc<Selection>, Refused> {
     let fragments = limits::fragments(ast).into_iter().collect();
     let set = ast.definitions.iter().find_map(|d| match d {
         Definition::Operation(operation) => Some(limits::parts(operation).1),
         Definition::Fragment(_) => None,
     });
-    let root = match operation {
-        Operation::Query => Some(&schema.query),
-        Operation::Mutation => schema.mutation.as_ref(),
-    };
-    let (set, root) = set.zip(root).ok_or(Refused::Unplannable)?;
-    Ok(Collector::new(schema, fragments).selection(&[set], &root.as_str().into()))
+    let set = set.ok_or(Refused::Unplannable)?;
+    Ok(Collector::new(schema, fragments).selection(&[set], &root.into()))
 }
 
 fn set_of<'a>(definition: &'a mut Definition<'static, String>) -> &'a mut Set {
@@ -504,21 +539,30 @@ fn settle(set: &mut Set, said: &HashMap<&str, bool>) {
 }
 
 /// Gives what a client calls like another field a name of its own: the planner asks for keys, types and what services
-/// require by the names of their fields, and reads them there.
-fn call_apart(set: &mut Set, schema: &Schema) {
+/// require by the names of their fields, and reads them there. `of` is the type of the set.
+///
+/// A change keeps the name that the client gave it, since no keys stand beside it: under that name a service knows it again
+/// when it is repeated, and by then the graph may have other fields.
+fn call_apart(set: &mut Set, schema: &Schema, of: &str) {
+    let mutation = schema.mutation.as_deref();
+    let changes = mutation.is_some_and(|mutation| schema.is_a(mutation, of));
     for item in &mut set.items {
         match item {
             AstSelection::Field(field) => {
                 if let Some(alias) = &mut field.alias
                     && *alias != field.name
-                    && (alias.starts_with("__") || schema.is_field(alias))
+                    && (alias.starts_with("__") || !changes && schema.is_field(alias))
                 {
                     alias.insert_str(0, CALLED);
                 }
-                call_apart(&mut field.selection_set, schema);
+                let known = schema.field(of, &field.name);
+                let below = known.map_or("", |known| known.of.name());
+                call_apart(&mut field.selection_set, schema, below);
             }
             AstSelection::InlineFragment(fragment) => {
-                call_apart(&mut fragment.selection_set, schema);
+                let on = fragment.type_condition.as_ref().map(AsRef::as_ref);
+                let on = on.map_or(of, String::as_str);
+                call_apart(&mut fragment.selection_set, schema, on);
             }
             AstSelection::FragmentSpread(_) => {}
         }
@@ -546,10 +590,19 @@ fn or_type_name(set: &mut Set) {
 /// What is asked of an object of which a client wants nothing.
 pub const NOTHING: &str = "__nothing";
 
+/// Leaves what services are to be asked for.
 fn without_introspection(set: &mut Set) {
     set.items.retain_mut(|item| match item {
         AstSelection::Field(field) => {
-            without_introspection(&mut field.selection_set);
+            // Types are read under their own name, as which the planner may ask for them anyway; the client's is put on later.
+            if field.name == "__typename" && field.alias.as_deref() != Some(NOTHING) {
+                field.alias = None;
+            }
+            // What leads back to the top may be asked for the schema alone.
+            if !field.selection_set.items.is_empty() {
+                without_introspection(&mut field.selection_set);
+                or_type_name(&mut field.selection_set);
+            }
             !is_introspection(&field.name)
         }
         AstSelection::InlineFragment(fragment) => {
@@ -621,6 +674,10 @@ mod tests {
         Plans::new(schema, Limits::default(), true, 1 << 20)
     }
 
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
     const OFTEN: &str =
         "query($more: Boolean!) { brands { edges { node { id name @include(if: $more) } } } }";
     const ONCE: &str = "{ brands { edges { node { id } } } }";
@@ -636,14 +693,50 @@ mod tests {
     async fn what_was_asked_most_is_planned_for_a_new_graph_in_all_the_ways_it_was_asked() {
         let old = plans();
         for (text, more) in [(ONCE, false), (OFTEN, true), (OFTEN, false), (OFTEN, true)] {
-            let document = old.document(text).await.unwrap_or_else(|e| panic!("{e:?}"));
+            let document = old.document(text, later()).await;
+            let document = document.unwrap_or_else(|e| panic!("{e:?}"));
             let said = serde_json::json!({ "more": more });
             let said = said.as_object().unwrap();
-            assert!(old.plan(&document, 0, said).await.is_ok());
+            assert!(old.plan(&document, 0, said, later()).await.is_ok());
         }
         assert_eq!((ways(&old, OFTEN), ways(&old, ONCE)), (Some(2), Some(1)));
         let new = plans();
         new.warm(&old, 1);
         assert_eq!((ways(&new, OFTEN), ways(&new, ONCE)), (Some(2), None));
+    }
+
+    #[tokio::test]
+    async fn work_keeps_its_turn_until_it_is_done_whoever_still_waits_for_it() {
+        let plans = plans();
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let (begins, begun) = tokio::sync::oneshot::channel();
+        let work = plans.elsewhere(move || {
+            let _ = begins.send(());
+            wait.recv()
+        });
+        tokio::select! {
+            _ = work => panic!("it waits to be let go"),
+            begun = begun => begun.unwrap(),
+        }
+        // The client has gone away, and the work goes on.
+        assert_eq!(plans.turns.available_permits(), 1);
+        drop(go);
+        let both = tokio::time::timeout_at(later(), plans.turns.acquire_many(2)).await;
+        assert!(both.is_ok());
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_turn_for_longer_than_for_the_answer() {
+        let plans = plans();
+        let turns = plans.turns.clone().acquire_many_owned(2).await.unwrap();
+        let refused = plans.document(ONCE, Instant::now()).await.err();
+        assert!(matches!(refused, Some(Refused::Late)), "{refused:?}");
+        drop(turns);
+        let document = plans.document(ONCE, later()).await;
+        let document = document.unwrap_or_else(|e| panic!("{e:?}"));
+        let _turns = plans.turns.clone().acquire_many_owned(2).await.unwrap();
+        let refused = plans.plan(&document, 0, &Map::new(), Instant::now()).await;
+        let refused = refused.err();
+        assert!(matches!(refused, Some(Refused::Late)), "{refused:?}");
     }
 }

@@ -3,10 +3,14 @@
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use hyper::{Request, header::HeaderValue};
+use hyper::{Request, header::HeaderValue, http::response};
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use super::{error::Error, execute::Ask};
+use super::{
+    error::{Error, is_told},
+    execute::Ask,
+};
 use crate::upstream::{self, Again, Body, Contents, Endpoint, Failure, Upstream, Wanted};
 
 /// Longest answer of a service, in bytes.
@@ -54,10 +58,14 @@ impl Ask for Services<'_> {
         match answer {
             Ok(answer) => match answer.contents {
                 Contents::Whole(bytes) if answer.head.status.is_success() => Ok(bytes),
-                _ => {
+                contents => {
                     let status = answer.head.status;
                     tracing::warn!(service, %status, "a query was refused");
-                    Err(broken(service, change))
+                    let told = match &contents {
+                        Contents::Whole(bytes) => refused(&answer.head, bytes),
+                        Contents::Coming(_) => None,
+                    };
+                    Err(told.unwrap_or_else(|| broken(service, change)))
                 }
             },
             Err(Failure::Away) => Err(away(service)),
@@ -77,6 +85,30 @@ impl Ask for Services<'_> {
             }
         }
     }
+}
+
+/// What a service says where it does not come to answer the query: it is too long, its caller is not known, its key is none,
+/// its time is up. Who can read that is not told to ask again.
+fn refused(head: &response::Parts, bytes: &[u8]) -> Option<Error> {
+    let kind = head.headers.get("content-type")?.to_str().ok()?;
+    let status = head.status.as_u16();
+    if !kind.starts_with("application/problem+json") || !is_told(status.into()) {
+        return None;
+    }
+    let mut document: Map<String, Value> = serde_json::from_slice(bytes).ok()?;
+    document.get("code")?.as_str()?;
+    let Some(Value::String(message)) = document.remove("detail") else {
+        return None;
+    };
+    // As the services make an error in the graph of a problem.
+    document.remove("type");
+    document.remove("title");
+    document.insert("status".into(), status.into());
+    Some(Error {
+        message,
+        extensions: document,
+        ..Error::default()
+    })
 }
 
 fn broken(service: &str, change: bool) -> Error {

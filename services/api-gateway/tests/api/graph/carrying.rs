@@ -151,6 +151,44 @@ async fn an_error_says_where_in_the_answer_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_error_about_what_stands_in_several_places_is_told_in_each() {
+    let site = Site::start(&[]).await;
+    // The third of five authors is the last of the first book's reviews and the second of the other's.
+    site.parts.desk.moods.lock().insert("users", Mood::Says(r#"{"data":{"_entities":[{"__typename":"User","name":"A"},{"__typename":"User","name":"B"},null,{"__typename":"User","name":"D"},{"__typename":"User","name":"E"}]},"errors":[{"message":"No name.","path":["_entities",2,"name"],"extensions":{"code":"NO_NAME","status":409}}]}"#));
+    let answer = site
+        .ask("{ items { ... on Book { reviews(first: 3) { author { name } } } } }")
+        .await;
+    let asked = site.asked();
+    let sent = asked.iter().filter(|a| a.part == "users");
+    let sent: Vec<&Value> = sent
+        .map(|a| &a.body["variables"]["representations"])
+        .collect();
+    let ids = ["u5", "u0", "u2", "u4", "u3"];
+    let ids = ids.map(|id| json!({ "__typename": "User", "id": id }));
+    assert_eq!(sent, [&json!(ids)]);
+    let items = &answer["data"]["items"];
+    assert_eq!(items[0]["reviews"][2], json!({ "author": null }));
+    assert_eq!(items[1]["reviews"][1], json!({ "author": null }));
+    let errors = answer["errors"].as_array().unwrap().iter();
+    let told: Vec<_> = errors.map(|e| (&e["message"], &e["path"])).collect();
+    let message = json!("No name.");
+    assert_eq!(
+        told,
+        [
+            (
+                &message,
+                &json!(["items", 0, "reviews", 2, "author", "name"])
+            ),
+            (
+                &message,
+                &json!(["items", 1, "reviews", 1, "author", "name"])
+            ),
+        ],
+        "{answer}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_schema_does_not_say_is_not_passed_on() {
     let site = Site::start(&[]).await;
     let moods = &site.parts.desk.moods;
@@ -213,6 +251,88 @@ async fn a_part_that_fails_costs_its_own_fields_and_tells_nothing_of_itself() {
         let must = site.ask(query).await;
         assert_eq!(must["data"], Value::Null, "{mood:?}");
         site.asked();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_service_says_of_a_request_that_it_does_not_answer_is_told() {
+    let site = Site::start(&[]).await;
+    let moods = &site.parts.desk.moods;
+    let change = "mutation { rename(id: \"u1\", name: \"X\") { name } }";
+    let read = "{ user(id: \"u1\") { name } }";
+    for (status, code) in [
+        (400, "MALFORMED"),
+        (401, "UNAUTHENTICATED"),
+        (413, "TOO_LARGE"),
+        (503, "DATABASE_BUSY"),
+        (504, "TIMEOUT"),
+    ] {
+        moods.lock().insert("users", Mood::Problem(status, code));
+        for query in [change, read] {
+            let answer = site.ask(query).await;
+            let error = &answer["errors"][0];
+            assert_eq!(error["message"], "It is refused.", "{answer}");
+            assert_eq!(
+                error["extensions"],
+                json!({ "code": code, "status": status, "request_id": "r1" })
+            );
+        }
+    }
+    // What went wrong inside is not for clients, whoever writes it down.
+    for status in [500, 502] {
+        moods
+            .lock()
+            .insert("users", Mood::Problem(status, "SECRET"));
+        let answer = site.ask(change).await;
+        let error = &answer["errors"][0];
+        assert_eq!(error["extensions"]["code"], "CONNECTION_BROKEN");
+        assert!(!answer.to_string().contains("SECRET"), "{answer}");
+        assert!(!answer.to_string().contains("refused"), "{answer}");
+    }
+    // The same where one field had no time.
+    moods.lock().insert("users", Mood::Says(r#"{"data":{"user":null},"errors":[{"message":"Too late.","path":["user"],"extensions":{"code":"TIMEOUT","status":504}}]}"#));
+    let answer = site.ask(read).await;
+    assert_eq!(answer["errors"][0]["message"], "Too late.", "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_learns_the_name_that_the_client_gave_a_change() {
+    let site = Site::start(&[]).await;
+    // Each of them is a field elsewhere in the graph.
+    let answer = site
+        .ask(
+            "mutation { users: rename(id: \"u1\", name: \"A\") { id: name } ...F }
+             fragment F on Mutation {
+               users: rename(id: \"u1\", name: \"A\") { nick }
+               fail: rename(id: \"u2\", name: \"B\") { reviews(first: 1) { id: stars } }
+               ... { me: review(item: \"i1\", stars: 1) { id: text } }
+               ... on Mutation { __nothing: rename(id: \"u3\", name: \"C\") { nick } }
+             }",
+        )
+        .await;
+    assert_eq!(
+        answer,
+        json!({ "data": {
+            "users": { "id": "Name 1", "nick": "n1" },
+            "fail": { "reviews": [{ "id": 2 }] },
+            "me": { "id": "text \"3\"\n" },
+            "__nothing": { "nick": "n3" },
+        } })
+    );
+    assert_eq!(site.world.changes.lock().len(), 4);
+    let asked = site.asked();
+    let queries = asked.iter().filter_map(|a| a.body["query"].as_str());
+    let mut sent: String = queries.collect();
+    sent.retain(|c| !c.is_whitespace());
+    for named in ["users:rename(", "fail:rename(", "me:review("] {
+        assert_eq!(sent.matches(named).count(), 1, "{named}: {sent}");
+    }
+    for renamed in ["__as_users", "__as_fail", "__as_me"] {
+        assert!(!sent.contains(renamed), "{renamed}: {sent}");
+    }
+    // Keys stand beside what is below, and such a name always was another.
+    for named in ["__as_id:name", "__as_id:stars", "__as___nothing:rename("] {
+        assert!(sent.contains(named), "{named}: {sent}");
     }
 }
 

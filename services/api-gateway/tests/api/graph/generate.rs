@@ -146,6 +146,7 @@ impl Maker {
                     parts.push(self.fragment(&on, &condition, below));
                 }
             }
+            self.alike(of, depth, mark, &mut parts);
         }
         // Where everything is skipped, the one schema says null instead of an empty object, which is wrong.
         if parts
@@ -155,6 +156,23 @@ impl Maker {
             parts.push("__typename".to_owned());
         }
         format!("{{ {} }}", parts.join(" "))
+    }
+
+    /// One name for what is asked of each type in another way, which no object has twice.
+    fn alike(&mut self, of: &str, depth: usize, mark: &str, parts: &mut Vec<String>) {
+        let reviewed = |on: &String| self.fields(on).iter().any(|f| f.name == "reviews");
+        let types: Vec<String> = self.possible(of).into_iter().filter(reviewed).collect();
+        let room = self.aliases + types.len() <= 28;
+        if types.len() < 2 || depth == 0 || !room || !self.chance(1, 2) {
+            return;
+        }
+        let name = format!("{mark}same{}", self.aliases);
+        self.aliases += types.len();
+        for on in types {
+            let first = self.rng.random_range(0..4);
+            let below = format!("{{ {name}: reviews(first: {first}) {{ id stars }} }}");
+            parts.push(self.fragment(&on, "", below));
+        }
     }
 
     fn fragment(&mut self, on: &str, condition: &str, below: String) -> String {

@@ -4,6 +4,7 @@ mod carrying;
 mod generate;
 mod over_http;
 mod partly_known;
+mod reentry;
 mod world;
 
 use std::sync::Arc;
@@ -124,6 +125,33 @@ async fn a_field_may_be_called_like_another_that_the_plan_needs() {
         "{ items { ... on Film { id: title shipping } ... on Book { id: title } } }",
         "mutation { fail: rename(id: \"u1\", name: \"Other\") { id: name reviews { stars } } }",
         "{ __schema { queryType { kind: name name: kind } } }",
+    ] {
+        site.agrees(&one, query, Map::new(), 0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_type_is_told_where_the_client_asks_for_it_by_a_name_of_his_own_alone() {
+    let site = Site::start(&[]).await;
+    let one = whole(&site.world);
+    for query in [
+        "{ items { kind: __typename } }",
+        "{ priced { kind: __typename again: __typename } node(id: \"f1\") { kind: __typename } }",
+        "{ latest { item { kind: __typename ... on Book { title: __typename } } } }",
+        "{ found { ...F kind: __typename } top: __typename } fragment F on Stock { sku: __typename }",
+    ] {
+        site.agrees(&one, query, Map::new(), 0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_of_different_types_may_be_asked_for_different_things_under_one_name() {
+    let site = Site::start(&[]).await;
+    let one = whole(&site.world);
+    for query in [
+        "{ items { ... on Book { r: reviews(first: 1) { stars } } ... on Film { r: reviews(first: 3) { stars author { nick } } } } }",
+        "{ priced { ...F title ...B } } fragment B on Book { r: reviews(first: 1) { id } n: pages } fragment F on Film { r: reviews(first: 2) { id } n: minutes }",
+        "{ latest { item { ... on Book { r: reviews(first: 1) { stars } } ... on Film { r: reviews(first: 2) { stars } } } } }",
     ] {
         site.agrees(&one, query, Map::new(), 0).await;
     }

@@ -4,7 +4,7 @@ use bahi_http::token;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use super::Site;
+use super::{Site, world::Mood};
 use crate::support::{claims, sign};
 
 const RESPONSE: &str = "application/graphql-response+json";
@@ -214,9 +214,14 @@ async fn a_query_beyond_a_limit_is_told_which() {
     );
 }
 
+fn sha256(text: &str) -> String {
+    use sha2::{Digest, Sha256};
+    let hash = Sha256::digest(text);
+    hash.iter().map(|b| format!("{b:02x}")).collect()
+}
+
 /// A gateway for production with two documents, and their ids.
 async fn production() -> (Site, tempfile::TempDir, [String; 2]) {
-    use sha2::{Digest, Sha256};
     let folder = tempfile::tempdir().unwrap();
     let texts = [
         "query Me { me { name } }",
@@ -230,13 +235,7 @@ async fn production() -> (Site, tempfile::TempDir, [String; 2]) {
         ("BAHI_GRAPHQL_DOCUMENTS", folder.path().to_str().unwrap()),
     ];
     let site = Site::start(&settings).await;
-    let ids = texts.map(|text| {
-        Sha256::digest(text)
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect()
-    });
-    (site, folder, ids)
+    (site, folder, texts.map(sha256))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -297,6 +296,68 @@ async fn in_production_only_known_documents_are_answered() {
         .request(Method::GET, "/graphql")
         .header("accept", "text/html");
     assert_eq!(answered(page).await.0, 406);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_any_query_is_taken_it_may_come_beside_its_hash() {
+    let site = Site::start(&[]).await;
+    let query = "{ me { name } }";
+    let hash = sha256(query);
+    let beside = |hash: &str| {
+        let persisted = json!({ "version": 1, "sha256Hash": hash });
+        json!({ "query": query, "extensions": { "persistedQuery": persisted } })
+    };
+    let (status, answer) = site.post(beside(&hash)).await;
+    assert_eq!(
+        (status.as_u16(), answer),
+        (200, json!({ "data": { "me": { "name": "Name 0" } } }))
+    );
+    let other = beside(&sha256("{ me { nick } }"));
+    for accept in [RESPONSE, "application/json"] {
+        let post = site.request(Method::POST, "/graphql").json(&other);
+        let (status, _, answer) = answered(post.header("accept", accept)).await;
+        assert_eq!(status, 400, "{answer}");
+        assert_eq!(
+            answer["errors"][0]["extensions"]["code"],
+            "PERSISTED_QUERY_HASH_MISMATCH"
+        );
+    }
+    // An address has to be known all the same, and so has everything in production.
+    let get = format!(
+        "/graphql?query={query}&extensions={}",
+        beside(&hash)["extensions"]
+    );
+    let get = site.request(Method::GET, &get).header("accept", RESPONSE);
+    let (production, _folder, _) = production().await;
+    let (_, refused) = production.post(beside(&hash)).await;
+    for answer in [answered(get).await.2, refused] {
+        assert_eq!(
+            answer["errors"][0]["extensions"]["code"],
+            "PERSISTED_QUERY_NOT_FOUND"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_operations_only_the_one_that_is_named_must_be_served() {
+    let site = Site::start(&[]).await;
+    let body = |name: &str| {
+        let query = "query Q { me { name } } subscription S { x }";
+        json!({ "query": query, "operationName": name })
+    };
+    let (status, answer) = site.post(body("Q")).await;
+    assert_eq!(
+        (status.as_u16(), answer),
+        (200, json!({ "data": { "me": { "name": "Name 0" } } }))
+    );
+    for (name, code) in [
+        ("S", "SUBSCRIPTION_NOT_SUPPORTED"),
+        ("", "OPERATION_RESOLUTION_FAILURE"),
+    ] {
+        let (status, answer) = site.post(body(name)).await;
+        let told = answer["errors"][0]["extensions"]["code"].as_str();
+        assert_eq!((status.as_u16(), told), (400, Some(code)));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -380,4 +441,34 @@ async fn a_long_answer_is_made_shorter_for_whoever_has_signed_in() {
     assert!(read == whole);
     let (shorter, _) = ask(&site, &json!({ "query": "{ __typename }" })).await;
     assert!(!shorter, "what is short stays as it is");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_many_parts_arrives_whole() {
+    use std::io::Read;
+    // Digits of hashes do not get shorter than half.
+    let name: String = (0..4_000).map(|n: u32| sha256(&n.to_string())).collect();
+    let answer = json!({ "data": { "me": { "name": name } } }).to_string();
+    let site = Site::start(&[("BAHI_GRAPHQL_OPEN", "false")]).await;
+    let says = Mood::Says(answer.clone().leak());
+    site.parts.desk.moods.lock().insert("users", says);
+    let token = sign("identity", token::ACCESS, &claims(&["*"]));
+    for coding in ["identity", "gzip"] {
+        let body = json!({ "query": "{ me { name } }" });
+        let request = site.request(Method::POST, "/graphql").json(&body);
+        let request = request.bearer_auth(&token);
+        let request = request.header("accept-encoding", coding);
+        let got = request.send().await.unwrap();
+        let length = got.headers()["content-length"].to_str().unwrap();
+        let length: usize = length.parse().unwrap();
+        let bytes = got.bytes().await.unwrap();
+        assert!(bytes.len() == length && length > 4 * 16 * 1024, "{length}");
+        let mut read = bytes.to_vec();
+        if coding == "gzip" {
+            read.clear();
+            let mut decoder = flate2::read::GzDecoder::new(&*bytes);
+            decoder.read_to_end(&mut read).unwrap();
+        }
+        assert!(read == answer.as_bytes());
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, http::StatusCode, web};
 use async_graphql::{Name, Value as Gql, dynamic::*};
 use bahi_compose::{Subgraph, compose};
 use graphql_tools::parser::{
@@ -474,6 +474,8 @@ pub enum Mood {
     Talkative,
     /// A refusal as our services make it.
     Refusing,
+    /// The same of the request as a whole: a problem document with this status and code.
+    Problem(u16, &'static str),
     /// This.
     Says(&'static str),
 }
@@ -622,6 +624,16 @@ async fn part(
             return HttpResponse::Ok().json(json!({ "data": null, "errors": [error] }));
         }
         Some(Mood::Says(text)) => return HttpResponse::Ok().body(text),
+        Some(Mood::Problem(status, code)) => {
+            let problem = json!({
+                "type": "about:blank", "title": "No", "status": status, "code": code,
+                "detail": "It is refused.", "request_id": "r1",
+            });
+            let status = StatusCode::from_u16(status).unwrap();
+            return HttpResponse::build(status)
+                .content_type("application/problem+json")
+                .body(problem.to_string());
+        }
         Some(Mood::Refusing) => {
             let extensions = json!({ "code": "FORBIDDEN", "status": 403, "permission": "p" });
             let error =
