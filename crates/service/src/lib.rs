@@ -16,6 +16,7 @@ mod run;
 mod telemetry;
 
 pub use app::{App, Asked, Parts};
+pub use connection::Connection;
 pub use env::Env;
 pub use job::{Failures, Job};
 pub use pause::pause_point;

@@ -184,7 +184,7 @@ fn asked(needs: &Needs) -> Option<&str> {
 }
 
 /// What one of this kind is told to lack before an operation, first of all what it does not hold.
-fn lacks<'a>(needs: &'a Needs, kind: Kind, holds: bool) -> Option<&'a str> {
+fn lacks(needs: &Needs, kind: Kind, holds: bool) -> Option<&str> {
     match needs {
         Needs::Permission(permission) | Needs::Person(Some(permission)) if !holds => {
             Some(permission)

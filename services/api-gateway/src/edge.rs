@@ -17,6 +17,7 @@ use actix_web::{
     web,
 };
 use bahi_http::{Fault, Problem};
+use bahi_service::Connection;
 
 use crate::{
     Gateway,
@@ -166,6 +167,12 @@ const FORWARDED: [&str; 18] = [
     "user-agent",
 ];
 
+/// The headers that a page of another origin may send: what goes on to the service and is not the browser's own affair, and
+/// what the gateway reads itself.
+const OF_PAGES: &str = "authorization, content-disposition, content-encoding, content-type, idempotency-key, if-match, \
+                        if-modified-since, if-none-match, if-range, if-unmodified-since, last-event-id, prefer, range, \
+                        traceparent, tracestate, x-request-id";
+
 /// Whether a client's header goes on to the service; `connection` is its `Connection` header.
 pub fn forwards(name: &HeaderName, connection: &str) -> bool {
     FORWARDED.contains(&name.as_str()) && !named(connection, name.as_str())
@@ -220,6 +227,9 @@ pub async fn headers<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     let state = req.app_data::<web::Data<Gateway>>().map(|g| g.now());
+    if let (Some(state), Some(connection)) = (&state, Connection::of(req.request())) {
+        connection.patience(state.0.config.stream_idle);
+    }
     let origin = req.headers().get(header::ORIGIN).cloned();
     let allowed = origin.filter(|o| {
         let known = state
@@ -237,10 +247,7 @@ pub async fn headers<B: MessageBody + 'static>(
         if allowed.is_some() {
             answer
                 .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, METHODS))
-                .insert_header((
-                    header::ACCESS_CONTROL_ALLOW_HEADERS,
-                    "authorization, content-type, idempotency-key, if-match, traceparent, x-request-id",
-                ))
+                .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, OF_PAGES))
                 .insert_header((header::ACCESS_CONTROL_MAX_AGE, "600"));
         }
         unread = !held::read_away(&mut req).await;
@@ -331,6 +338,22 @@ mod tests {
         }
         for passes in ["content-type", "idempotency-key", "if-none-match", "accept"] {
             assert!(goes(passes), "{passes}");
+        }
+    }
+
+    #[test]
+    fn a_page_may_send_what_goes_on_to_the_service() {
+        let may: Vec<&str> = OF_PAGES.split(", ").collect();
+        // A browser sends these by itself, and asks nobody.
+        let own = [
+            "accept",
+            "accept-encoding",
+            "accept-language",
+            "content-language",
+            "user-agent",
+        ];
+        for name in FORWARDED.iter().filter(|name| !own.contains(name)) {
+            assert!(may.contains(name), "{name}");
         }
     }
 

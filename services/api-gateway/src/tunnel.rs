@@ -24,6 +24,7 @@ use actix_web::{
     rt, web,
 };
 use bahi_http::{Fault, Problem};
+use bahi_service::Connection;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use hyper::{header::HeaderValue, upgrade::OnUpgrade};
@@ -47,6 +48,7 @@ use crate::{
     edge,
     error::Error,
     frames::{self, Frames},
+    limit::network,
     proxy::{self, Head},
     state::Target,
     upstream::{self, Again, Endpoint, Wanted},
@@ -81,7 +83,7 @@ static OPEN: LazyLock<IntGaugeVec> = LazyLock::new(|| {
 #[derive(Default)]
 pub(crate) struct Sockets(Mutex<HashMap<Whose, u32>>);
 
-/// Who has a WebSocket open.
+/// Who has a WebSocket open; a customer of IPv6 is his network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Whose {
     User(Uuid),
@@ -101,7 +103,7 @@ impl Socket {
         let config = &state.0.config;
         let whose = [
             (Whose::User(user), config.sockets_per_user),
-            (Whose::Address(client), config.sockets_per_address),
+            (Whose::Address(network(client)), config.sockets_per_address),
         ];
         let mut open = state.0.sockets.0.lock();
         for (one, most) in whose {
@@ -349,17 +351,24 @@ pub(crate) async fn open(
     };
     let life = Arc::new(Life {
         ended: CancellationToken::new(),
+        gone: CancellationToken::new(),
         passed: AtomicBool::new(true),
         why: OnceLock::new(),
     });
+    let client = Connection::of(req);
+    if let Some(client) = &client {
+        client.patience(state.0.config.socket_idle);
+    }
     rt::spawn(upwards(payload, writes, life.clone()));
-    rt::spawn(watch(state.clone(), session, life.clone(), socket));
+    rt::spawn(watch(state.clone(), session, life.clone(), socket, client));
     Ok(out.streaming(downwards(begun, reads, life)))
 }
 
 /// What both directions of a tunnel share.
 struct Life {
     ended: CancellationToken,
+    /// The way to the client is let go of, and what the service says with it.
+    gone: CancellationToken,
     /// Since it was last looked at.
     passed: AtomicBool,
     /// What a client is told, where the gateway ends it.
@@ -479,11 +488,19 @@ struct Ends(Arc<Life>);
 impl Drop for Ends {
     fn drop(&mut self) {
         self.0.ended.cancel();
+        self.0.gone.cancel();
     }
 }
 
-/// Ends the tunnel when its session is over, when nothing passes, and when the gateway stops.
-async fn watch(state: State, session: Arc<Session>, life: Arc<Life>, _socket: Socket) {
+/// Ends the tunnel when its session is over, when nothing passes, and when the gateway stops. It counts until the way to the
+/// client is let go of.
+async fn watch(
+    state: State,
+    session: Arc<Session>,
+    life: Arc<Life>,
+    socket: Socket,
+    client: Option<Arc<Connection>>,
+) {
     let looks = async {
         let (mut quiet, mut ticks) = (Duration::ZERO, tokio::time::interval(LOOK));
         loop {
@@ -507,6 +524,15 @@ async fn watch(state: State, session: Arc<Session>, life: Arc<Life>, _socket: So
         () = state.0.leave.cancelled() => Some((1001, "the gateway stops")),
         () = life.ended.cancelled() => None,
     };
+    // The server asks for the goodbye, and lets go, only once the client reads: it has as long for that as the service has
+    // for what is half said.
+    if let (Some(_), Some(client)) = (why, &client) {
+        client.ends_within(LAST_WORDS * 2);
+    }
+    // It would keep the connection open.
+    drop(client);
     let _ = life.why.set(why);
     life.ended.cancel();
+    life.gone.cancelled().await;
+    drop(socket);
 }

@@ -84,20 +84,28 @@ pub enum Outcome {
     Broken,
     /// It took too long.
     Slow,
+    /// It took longer than who asked had time for, which was too little to blame it.
+    Hurried,
     /// The client did not send what it had to: nothing is known of the endpoint.
     NoBody,
 }
 
 impl Outcome {
     /// All of them, each at its own place.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Good,
         Self::Fault,
         Self::Unsent,
         Self::Broken,
         Self::Slow,
+        Self::Hurried,
         Self::NoBody,
     ];
+
+    /// Whether it says nothing of the endpoint.
+    pub fn is_silent(self) -> bool {
+        matches!(self, Self::Hurried | Self::NoBody)
+    }
 
     /// The word for it.
     pub fn name(self) -> &'static str {
@@ -107,6 +115,7 @@ impl Outcome {
             Self::Unsent => "unsent",
             Self::Broken => "broken",
             Self::Slow => "slow",
+            Self::Hurried => "hurried",
             Self::NoBody => "no_body",
         }
     }

@@ -200,14 +200,21 @@ impl Upstream {
         let (mut tried, mut last) = (Vec::new(), Failure::Away);
         let started = Instant::now();
         for turn in 0..=self.settings.retry.max {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let told = coming.is_none().then_some(left);
+            if told.is_some_and(|left| left.is_zero()) {
+                // Nobody could answer any more: nobody is asked.
+                return Err(match tried.is_empty() {
+                    true => Failure::Slow,
+                    false => last,
+                });
+            }
             let Some(mut taken) = self.choose(&tried) else {
                 if tried.is_empty() {
                     refused("away");
                 }
                 return Err(last);
             };
-            let left = deadline.saturating_duration_since(Instant::now());
-            let told = coming.is_none().then_some(left);
             let Some(request) = make(&taken.endpoint, told) else {
                 return Err(last);
             };
@@ -226,6 +233,11 @@ impl Upstream {
                 None => match coming.as_ref().map(|coming| coming.progress.waiting()) {
                     Some(Waiting::Client) => {
                         (Outcome::NoBody, Err(Failure::NoBody("silence".to_owned())))
+                    }
+                    // One that is well may take so long to be connected to alone: who comes with less has spent his time
+                    // elsewhere, and a few of those would have it left out.
+                    None if left < self.settings.connect.0 => {
+                        (Outcome::Hurried, Err(Failure::Slow))
                     }
                     _ => (Outcome::Slow, Err(Failure::Slow)),
                 },
@@ -249,7 +261,7 @@ impl Upstream {
             let may = match again {
                 // Silence is asked elsewhere, not once more.
                 Again::Read => match outcome {
-                    Outcome::Slow => spare,
+                    Outcome::Slow | Outcome::Hurried => spare,
                     Outcome::NoBody => false,
                     _ => !matches!(last, Failure::TooLong),
                 },

@@ -152,7 +152,7 @@ impl Upstream {
         if let Some(count) = self.attempts.get(outcome as usize) {
             count.inc();
         }
-        if outcome == Outcome::NoBody {
+        if outcome.is_silent() {
             return;
         }
         let (now, good) = (now(), outcome == Outcome::Good);
@@ -164,7 +164,7 @@ impl Upstream {
                 Outcome::Unsent => state.health.seen(false, &self.settings.health),
                 Outcome::Good | Outcome::Fault => state.health.seen(true, &self.settings.health),
                 // It may be alive all the same.
-                Outcome::Broken | Outcome::Slow | Outcome::NoBody => {}
+                Outcome::Broken | Outcome::Slow | Outcome::Hurried | Outcome::NoBody => {}
             }
             let opened = pass.is_some_and(|pass| state.breaker.outcome(now, pass, good));
             let unfit = state.outlier.seen(now, good, &self.settings.outlier);

@@ -341,6 +341,51 @@ async fn a_breaker_gives_the_only_endpoint_a_rest_and_tries_it_again() {
 }
 
 #[tokio::test]
+async fn nobody_is_asked_nor_blamed_when_no_time_is_left() {
+    let (a, b) = (
+        Recorder::start(Manner::Answers(200)).await,
+        Recorder::start(Manner::Answers(200)).await,
+    );
+    let to = upstream(&[a.url(), b.url()], |s| {
+        s.outlier.consecutive = 1;
+        s.breaker.min_requests = 5;
+        // However little time blames somebody.
+        s.connect = Span::millis(0);
+    });
+    for again in [Again::Read, Again::Change] {
+        for _ in 0..20 {
+            let answer = send_within(&to, "GET", again, Duration::ZERO).await;
+            assert!(matches!(answer, Err(Failure::Slow)), "{answer:?}");
+        }
+    }
+    for endpoint in to.endpoints().iter() {
+        assert_eq!(endpoint.standing(), Standing::Up);
+        assert_eq!(endpoint.inflight(), 0);
+    }
+    assert_eq!(a.seen() + b.seen(), 0);
+}
+
+#[tokio::test]
+async fn an_endpoint_is_blamed_for_its_silence_only_by_who_had_time_to_wait() {
+    let silent = Recorder::start(Manner::Silent).await;
+    let to = upstream(&[silent.url()], |s| {
+        s.connect = Span::millis(300);
+        s.breaker.min_requests = 3;
+        s.breaker.open = Span::secs(600);
+    });
+    // Connecting alone may take longer than the first of them wait.
+    for (time, standing) in [(30, Standing::Up), (600, Standing::Resting)] {
+        for _ in 0..3 {
+            let time = Duration::from_millis(time);
+            let answer = send_within(&to, "GET", Again::Read, time).await;
+            assert!(matches!(answer, Err(Failure::Slow)), "{answer:?}");
+        }
+        assert_eq!(to.endpoints()[0].standing(), standing);
+        assert_eq!(to.endpoints()[0].inflight(), 0);
+    }
+}
+
+#[tokio::test]
 async fn one_more_than_may_be_under_way_is_refused_at_once() {
     let silent = Recorder::start(Manner::Silent).await;
     let to = upstream(&[silent.url()], |s| s.max_inflight = 4);

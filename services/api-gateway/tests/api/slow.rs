@@ -6,6 +6,7 @@ use bahi_testkit::eventually;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
+    time::Instant,
 };
 
 use crate::support::{Fleet, Gateway};
@@ -101,23 +102,91 @@ async fn who_trickles_a_head_or_a_body_is_sent_away_and_others_go_on() {
     assert_eq!(brands.count(), 0, "{seen:#?}");
 }
 
+/// A client at this address, which takes in little that it has not read.
+async fn connect_from(ip: Ipv4Addr, gateway: &Gateway) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(64 * 1024).unwrap();
+    socket.bind((ip, 0).into()).unwrap();
+    socket.connect(gateway.address()).await.unwrap()
+}
+
+/// Asks whether the gateway lives; whether it answers that it does.
+async fn asks(socket: &mut TcpStream) -> bool {
+    let request = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut answer = [0; 12];
+    let asked = socket.write_all(request).await.is_ok();
+    asked && socket.read_exact(&mut answer).await.is_ok() && &answer == b"HTTP/1.1 200"
+}
+
+/// Asks for an answer of so many megabytes on a connection that ends with it, and reads how it begins.
+async fn asked_for_much(gateway: &Gateway, ip: Ipv4Addr, megabytes: usize) -> TcpStream {
+    let token = gateway.user(&["*"]).token.unwrap();
+    let mut socket = connect_from(ip, gateway).await;
+    let head = format!(
+        "GET /api/v1/brands?megabytes={megabytes} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+         Authorization: Bearer {token}\r\n\r\n"
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut begins = [0; 12];
+    socket.read_exact(&mut begins).await.unwrap();
+    assert_eq!(&begins, b"HTTP/1.1 200");
+    socket
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_reads_nothing_of_an_answer_is_sent_away() {
+    let fleet = Fleet::start().await;
+    let gateway = fleet
+        .gateway(&[
+            ("BAHI_STREAM_IDLE_MS", "1000"),
+            ("BAHI_CONNECTIONS_PER_ADDRESS", "1"),
+        ])
+        .await;
+    let ip = Ipv4Addr::new(127, 9, 9, 7);
+    let _deaf = asked_for_much(&gateway, ip, 64).await;
+    assert!(!asks(&mut connect_from(ip, &gateway).await).await);
+    // The connection does not count any longer: it is closed, though its client does nothing.
+    eventually(async || {
+        let mut next = connect_from(ip, &gateway).await;
+        asks(&mut next).await.then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_reads_slowly_gets_the_whole_of_an_answer() {
+    const MEGABYTES: usize = 16;
+    let idle = Duration::from_secs(3);
+    let fleet = Fleet::start().await;
+    let gateway = fleet.gateway(&[("BAHI_STREAM_IDLE_MS", "3000")]).await;
+    let ip = Ipv4Addr::new(127, 9, 9, 6);
+    let mut slow = asked_for_much(&gateway, ip, MEGABYTES).await;
+    let (began, mut length, mut last) = (Instant::now(), 0, Vec::new());
+    let mut piece = vec![0; 128 * 1024];
+    // The pace is the matter here: all of it takes longer than a client may read nothing.
+    let mut pace = tokio::time::interval(Duration::from_millis(50));
+    loop {
+        pace.tick().await;
+        let read = slow.read(&mut piece).await.expect("it does not break off");
+        if read == 0 {
+            break;
+        }
+        length += read;
+        last.extend_from_slice(&piece[..read]);
+        last.drain(..last.len().saturating_sub(5));
+    }
+    assert!(length > MEGABYTES << 20, "{length}");
+    assert_eq!(last, b"0\r\n\r\n");
+    assert!(began.elapsed() > idle, "{:?}", began.elapsed());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_address_has_so_many_connections_and_others_have_theirs() {
     let fleet = Fleet::start().await;
     let gateway = fleet
         .gateway(&[("BAHI_CONNECTIONS_PER_ADDRESS", "4")])
         .await;
-    let connect = async |ip: Ipv4Addr| {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind((ip, 0).into()).unwrap();
-        socket.connect(gateway.address()).await.unwrap()
-    };
-    let asks = async |socket: &mut TcpStream| {
-        let request = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
-        let mut answer = [0; 12];
-        let asked = socket.write_all(request).await.is_ok();
-        asked && socket.read_exact(&mut answer).await.is_ok() && &answer == b"HTTP/1.1 200"
-    };
+    let connect = async |ip: Ipv4Addr| connect_from(ip, &gateway).await;
     let greedy = Ipv4Addr::new(127, 9, 9, 9);
     let mut held = Vec::new();
     for _ in 0..4 {

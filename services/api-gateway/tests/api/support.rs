@@ -281,7 +281,8 @@ pub fn text(length: usize) -> String {
     words.chars().cycle().take(length).collect()
 }
 
-/// A WebSocket that says everything back. `?refuse` refuses, `?flood` talks without end, `?quiet` never says anything.
+/// A WebSocket that says everything back. `?refuse` refuses, `?flood` talks without end, and so does `?babble`, which nobody
+/// counts; `?quiet` never says anything.
 fn socket(req: &HttpRequest, payload: web::Payload) -> HttpResponse {
     let script = req.query_string().to_owned();
     if script == "refuse" {
@@ -290,6 +291,10 @@ fn socket(req: &HttpRequest, payload: web::Payload) -> HttpResponse {
     let (response, mut session, messages) = actix_ws::handle(req, payload).unwrap();
     let mut messages = messages.max_frame_size(4 << 20).aggregate_continuations();
     actix_web::rt::spawn(async move {
+        if script == "babble" {
+            while session.binary(CHUNK).await.is_ok() {}
+            return;
+        }
         if script == "flood" {
             while session.binary(CHUNK).await.is_ok() {
                 FLOODED.fetch_add(1, Ordering::SeqCst);

@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
@@ -142,11 +142,11 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     out
 }
 
-/// What a server answers to these bytes after the handshake, up to its end.
-async fn answer(address: SocketAddr, token: &str, frames: &[Vec<u8>]) -> Vec<u8> {
-    let mut socket = TcpStream::connect(address).await.unwrap();
+/// Opens a WebSocket, and reads as far as the answer's head.
+async fn open(socket: &mut TcpStream, token: &str, query: &str) {
+    let address = socket.peer_addr().unwrap();
     let head = format!(
-        "GET /ws/pos HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\nconnection: upgrade\r\n\
+        "GET /ws/pos{query} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\nconnection: upgrade\r\n\
          upgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     );
     socket.write_all(head.as_bytes()).await.unwrap();
@@ -159,6 +159,12 @@ async fn answer(address: SocketAddr, token: &str, frames: &[Vec<u8>]) -> Vec<u8>
     let head = String::from_utf8(said).unwrap().to_lowercase();
     assert!(head.starts_with("http/1.1 101"), "{head}");
     assert!(head.contains("s3pplmbitxaq9kygzzhzrbk+xoo="), "{head}");
+}
+
+/// What a server answers to these bytes after the handshake, up to its end.
+async fn answer(address: SocketAddr, token: &str, frames: &[Vec<u8>]) -> Vec<u8> {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    open(&mut socket, token, "").await;
     for frame in frames {
         // A server that has closed need not take the rest.
         if socket.write_all(frame).await.is_err() {
@@ -414,6 +420,84 @@ async fn a_client_that_does_not_read_holds_up_the_service_and_fills_no_memory() 
         "{with} MiB are on the way to somebody who reads nothing, and {without} without the gateway"
     );
     drop(socket);
+}
+
+/// A WebSocket over which the service talks without end to somebody who does not read, at the user's address.
+async fn deaf(gateway: &Gateway, user: &Person) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(64 * 1024).unwrap();
+    socket.bind((user.ip, 0).into()).unwrap();
+    let mut socket = socket.connect(gateway.address()).await.unwrap();
+    open(&mut socket, user.token.as_deref().unwrap(), "?babble").await;
+    socket
+}
+
+/// Whether the user's address may have another connection.
+async fn connects(user: &Person) -> bool {
+    user.request(Method::GET, "/livez").send().await.is_ok()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_does_not_read_is_cut_off_and_has_its_place_until_then() {
+    let fleet = Fleet::start().await;
+    let gateway = fleet
+        .gateway(&[
+            ("BAHI_WEBSOCKET_IDLE_MS", "2000"),
+            ("BAHI_WEBSOCKETS_PER_USER", "1"),
+            ("BAHI_CONNECTIONS_PER_ADDRESS", "1"),
+        ])
+        .await;
+    let user = gateway.user(USE);
+    let _deaf = deaf(&gateway, &user).await;
+    assert!(!connects(&user).await);
+    // The same user, from elsewhere.
+    let _next = eventually(async || connect(&gateway, &user, "").await.ok()).await;
+    assert!(
+        connects(&user).await,
+        "the place is free, and the connection is there"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_does_not_read_is_cut_off_when_its_session_is_revoked() {
+    let fleet = Fleet::start().await;
+    let gateway = fleet
+        .gateway(&[("BAHI_CONNECTIONS_PER_ADDRESS", "1")])
+        .await;
+    let user = gateway.user(USE);
+    let _deaf = deaf(&gateway, &user).await;
+    assert!(!connects(&user).await);
+    *fleet.desk.revocations.lock() = json!({ "sessions": [user.claims.sid], "users": [] });
+    eventually(async || connects(&user).await.then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_network_of_ipv6_has_the_tunnels_of_one_address() {
+    let fleet = Fleet::start().await;
+    let gateway = fleet
+        .gateway(&[
+            ("BAHI_TRUSTED_PROXIES", "127.0.0.0/8"),
+            ("BAHI_WEBSOCKETS_PER_ADDRESS", "1"),
+        ])
+        .await;
+    let user = gateway.user(USE);
+    let connect = async |address: &str| {
+        let url = format!("ws://{}/ws/pos", gateway.address());
+        let mut request = url.into_client_request().unwrap();
+        let bearer = format!("Bearer {}", user.token.as_deref().unwrap());
+        let headers = request.headers_mut();
+        headers.insert("authorization", bearer.parse().unwrap());
+        headers.insert("x-forwarded-for", address.parse().unwrap());
+        connect_async(request).await.ok().map(|(socket, _)| socket)
+    };
+    let mut first = connect("2001:db8::1").await.expect("it is the first");
+    let second = handshake(&user, &[("x-forwarded-for", "2001:db8::2:0:0:2")]);
+    assert_problem(&send(second).await, 429, "TOO_MANY_WEBSOCKETS");
+    connect("2001:db8:0:1::1").await.expect("of another one");
+    // The place that was left is the network's as well.
+    first.close(None).await.unwrap();
+    ended(&mut first).await;
+    eventually(async || connect("2001:db8::3").await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
