@@ -103,7 +103,7 @@ async fn who_trickles_a_head_or_a_body_is_sent_away_and_others_go_on() {
 }
 
 /// A client at this address, which takes in little that it has not read.
-async fn connect_from(ip: Ipv4Addr, gateway: &Gateway) -> TcpStream {
+pub async fn connect_from(ip: Ipv4Addr, gateway: &Gateway) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(64 * 1024).unwrap();
     socket.bind((ip, 0).into()).unwrap();
@@ -111,7 +111,7 @@ async fn connect_from(ip: Ipv4Addr, gateway: &Gateway) -> TcpStream {
 }
 
 /// Asks whether the gateway lives; whether it answers that it does.
-async fn asks(socket: &mut TcpStream) -> bool {
+pub async fn asks(socket: &mut TcpStream) -> bool {
     let request = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut answer = [0; 12];
     let asked = socket.write_all(request).await.is_ok();

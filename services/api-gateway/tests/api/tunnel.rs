@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpSocket, TcpStream},
+    net::TcpStream,
 };
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
@@ -20,7 +20,10 @@ use tokio_tungstenite::{
     },
 };
 
-use crate::support::{FLOODED, Fleet, Gateway, Person, assert_problem, send, sign};
+use crate::{
+    slow::{asks, connect_from},
+    support::{FLOODED, Fleet, Gateway, Person, assert_problem, send, sign},
+};
 
 pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -424,17 +427,14 @@ async fn a_client_that_does_not_read_holds_up_the_service_and_fills_no_memory() 
 
 /// A WebSocket over which the service talks without end to somebody who does not read, at the user's address.
 async fn deaf(gateway: &Gateway, user: &Person) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(64 * 1024).unwrap();
-    socket.bind((user.ip, 0).into()).unwrap();
-    let mut socket = socket.connect(gateway.address()).await.unwrap();
+    let mut socket = connect_from(user.ip, gateway).await;
     open(&mut socket, user.token.as_deref().unwrap(), "?babble").await;
     socket
 }
 
 /// Whether the user's address may have another connection.
-async fn connects(user: &Person) -> bool {
-    user.request(Method::GET, "/livez").send().await.is_ok()
+async fn connects(gateway: &Gateway, user: &Person) -> bool {
+    asks(&mut connect_from(user.ip, gateway).await).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -449,11 +449,11 @@ async fn a_client_that_does_not_read_is_cut_off_and_has_its_place_until_then() {
         .await;
     let user = gateway.user(USE);
     let _deaf = deaf(&gateway, &user).await;
-    assert!(!connects(&user).await);
+    assert!(!connects(&gateway, &user).await);
     // The same user, from elsewhere.
     let _next = eventually(async || connect(&gateway, &user, "").await.ok()).await;
     assert!(
-        connects(&user).await,
+        connects(&gateway, &user).await,
         "the place is free, and the connection is there"
     );
 }
@@ -466,9 +466,9 @@ async fn a_client_that_does_not_read_is_cut_off_when_its_session_is_revoked() {
         .await;
     let user = gateway.user(USE);
     let _deaf = deaf(&gateway, &user).await;
-    assert!(!connects(&user).await);
+    assert!(!connects(&gateway, &user).await);
     *fleet.desk.revocations.lock() = json!({ "sessions": [user.claims.sid], "users": [] });
-    eventually(async || connects(&user).await.then_some(())).await;
+    eventually(async || connects(&gateway, &user).await.then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
