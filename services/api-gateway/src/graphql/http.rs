@@ -1,10 +1,9 @@
 //! GraphQL over HTTP, as the specification of that name has it.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use actix_web::{
     HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder,
-    body::SizedStream,
     http::{Method, StatusCode, header},
     web,
 };
@@ -42,10 +41,6 @@ const JSON: &str = "application/json; charset=utf-8";
 
 /// Longest request, in bytes.
 const MOST_BYTES: usize = 256 * 1024;
-
-/// Bytes of an answer that the server is handed at once. It asks for more when the client has taken what there was: by that
-/// it sees who takes nothing. One piece of megabytes it would copy whole, and ask for nothing more.
-const PART: usize = 16 * 1024;
 
 /// What a client sends.
 #[derive(Debug, Default, Deserialize)]
@@ -140,8 +135,8 @@ pub(crate) async fn serve(
             // What changes something may tell a secret, once.
             let read = operation == Operation::Query && session.is_some();
             match read.then(|| shorter(&req, &state, &body, &mut response)) {
-                Some(Some(shorter)) => in_parts(&mut response, shorter),
-                _ => in_parts(&mut response, body.into()),
+                Some(Some(shorter)) => response.body(shorter),
+                _ => response.body(body),
             }
         }
         Err(refused) => {
@@ -162,19 +157,6 @@ pub(crate) async fn serve(
         proxy::limit_headers(response.headers_mut(), standing);
     }
     Ok(response)
-}
-
-/// An answer, in parts where it is long.
-fn in_parts(response: &mut HttpResponseBuilder, mut body: Bytes) -> HttpResponse {
-    if body.len() <= PART {
-        return response.body(body);
-    }
-    let length = body.len() as u64;
-    let parts = std::iter::from_fn(move || {
-        let part = body.split_to(body.len().min(PART));
-        (!part.is_empty()).then_some(Ok::<_, Infallible>(part))
-    });
-    response.body(SizedStream::new(length, futures::stream::iter(parts)))
 }
 
 /// A long answer as the client would rather have it.
@@ -209,9 +191,9 @@ fn refusal(media: Media, status: u16, errors: &[Error]) -> HttpResponse {
     if status == StatusCode::METHOD_NOT_ALLOWED {
         response.insert_header((header::ALLOW, "POST"));
     }
-    response.content_type(named(media));
-    let body = serde_json::json!({ "errors": errors }).to_string();
-    in_parts(&mut response, body.into())
+    response
+        .content_type(named(media))
+        .body(serde_json::json!({ "errors": errors }).to_string())
 }
 
 /// The answer to what is no request in GraphQL at all.
@@ -392,36 +374,7 @@ async fn carry_out(
 
 #[cfg(test)]
 mod tests {
-    use std::pin::Pin;
-
-    use actix_web::body::{BodySize, MessageBody};
-
     use super::*;
-
-    #[tokio::test]
-    async fn the_server_asks_for_a_long_answer_again_and_again_and_for_a_short_one_once() {
-        for (length, parts) in [
-            (1, vec![1]),
-            (PART, vec![PART]),
-            (PART + 1, vec![PART, 1]),
-            (3 * PART, vec![PART; 3]),
-        ] {
-            let bytes = (0..length).map(|n| u8::try_from(n % 251).unwrap());
-            let bytes: Vec<u8> = bytes.collect();
-            let answer = in_parts(&mut HttpResponse::Ok(), bytes.clone().into());
-            let mut body = answer.into_body();
-            assert_eq!(body.size(), BodySize::Sized(length as u64));
-            let mut taken = Vec::new();
-            while let Some(part) =
-                std::future::poll_fn(|cx| Pin::new(&mut body).poll_next(cx)).await
-            {
-                taken.push(part.unwrap());
-            }
-            let lengths: Vec<usize> = taken.iter().map(Bytes::len).collect();
-            assert_eq!(lengths, parts);
-            assert!(taken.concat() == bytes);
-        }
-    }
 
     #[test]
     fn a_client_says_what_it_would_rather_have() {

@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 
 use self::{
     generate::{Made, Maker},
-    world::{Asked, Parts, WHOLE, World, supergraph, whole},
+    world::{Asked, Mood, Parts, WHOLE, World, supergraph, whole},
 };
 
 /// A gateway in front of the parts of a world.
@@ -32,6 +32,16 @@ struct Site {
 impl Site {
     async fn start(settings: &[(&str, &str)]) -> Self {
         Self::of(&supergraph(), settings).await
+    }
+
+    /// With a supergraph of `users` and `reviews`, which say this whatever they are asked.
+    async fn saying(supergraph: &str, users: &'static str, reviews: &'static str) -> Self {
+        let site = Self::of(supergraph, &[]).await;
+        let mut moods = site.parts.desk.moods.lock();
+        moods.insert("users", Mood::Says(users));
+        moods.insert("reviews", Mood::Says(reviews));
+        drop(moods);
+        site
     }
 
     /// With a supergraph that names some of the parts.

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Site, world::Mood};
+use super::Site;
 
 /// As a composer writes it; ours composes neither of the two.
 const SUPERGRAPH: &str = r#"
@@ -46,12 +46,7 @@ type Draft implements Thing @join__implements(graph: REVIEWS, interface: "Thing"
 "#;
 
 async fn site(users: &'static str, reviews: &'static str) -> Site {
-    let site = Site::of(SUPERGRAPH, &[]).await;
-    let mut moods = site.parts.desk.moods.lock();
-    moods.insert("users", Mood::Says(users));
-    moods.insert("reviews", Mood::Says(reviews));
-    drop(moods);
-    site
+    Site::saying(SUPERGRAPH, users, reviews).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

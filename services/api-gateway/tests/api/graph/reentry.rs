@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Site, world::Mood};
+use super::Site;
 
 /// As a composer writes it. Only `reviews` knows a user, and only `users` makes a change.
 const SUPERGRAPH: &str = r#"
@@ -37,12 +37,7 @@ type User @join__type(graph: REVIEWS) {
 "#;
 
 async fn site(users: &'static str, reviews: &'static str) -> Site {
-    let site = Site::of(SUPERGRAPH, &[]).await;
-    let mut moods = site.parts.desk.moods.lock();
-    moods.insert("users", Mood::Says(users));
-    moods.insert("reviews", Mood::Says(reviews));
-    drop(moods);
-    site
+    Site::saying(SUPERGRAPH, users, reviews).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
