@@ -14,9 +14,16 @@ use tokio::time::{Instant, sleep};
 use crate::plan::Role;
 
 /// A run in which processes end by themselves more often than this is not worth its time.
-const MOST_ENDS: usize = 20;
+pub const MOST_ENDS: usize = 20;
 /// A process that was told to end and has not after this long does not end.
 const GRACE: Duration = Duration::from_secs(40);
+
+/// A command whose process never outlives the run, however that ends; what is to run comes first of its arguments.
+pub fn mortal() -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]);
+    command
+}
 
 /// A process of the run.
 pub struct Seat {
@@ -107,9 +114,7 @@ impl Fleet {
     }
 
     fn command(&self, seat: &Seat) -> anyhow::Result<Command> {
-        // A process never outlives the run, however that ends.
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL"]);
+        let mut command = mortal();
         if let (1, Some(library)) = (seat.which, &self.clock) {
             command
                 .env("LD_PRELOAD", library)

@@ -3,7 +3,7 @@
 
 use std::{
     io::{BufRead, BufReader, BufWriter, Write, stdout},
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -23,7 +23,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::stage::PARTITIONS;
+use crate::{
+    fleet::{MOST_ENDS, mortal},
+    stage::PARTITIONS,
+};
 
 /// A record as the reading process tells of it: topic by its number, partition, offset; event, key, version and digest of
 /// the payload where it is an envelope.
@@ -96,8 +99,6 @@ impl Read {
 
 /// What stands still for so long while there is something to read is replaced, as the consumers replace their clients.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// A run in which what reads ends by itself more often than this is not worth its time.
-const MOST_ENDS: usize = 20;
 
 /// The reader.
 pub struct Follower {
@@ -175,11 +176,8 @@ pub fn tell(kafka: &str, topics: &[String], from: &[i64]) -> anyhow::Result<()> 
 
 /// A process that reads on where reading stands.
 fn reader(kafka: &str, topics: &[&str], read: &Mutex<Read>) -> anyhow::Result<Child> {
-    // It never outlives the run, however that ends.
-    let mut command = Command::new("setpriv");
-    command
-        .args(["--pdeathsig", "KILL"])
-        .arg(std::env::current_exe()?);
+    let mut command = mortal();
+    command.arg(std::env::current_exe()?);
     command.args(["follow", "--kafka", kafka]);
     for topic in topics {
         command.args(["--topic", topic]);
